@@ -1,0 +1,78 @@
+//! The ABI record: what a plugin carries about how it was built, read from its file before anything is loaded.
+//!
+//! The record stands in an ELF note section as JSON, and a second, independent tie stands in the dynamic symbol table:
+//! the name of the SDK function that the export macro refers to. Host, build system and fuzzer read both through this
+//! crate. It must not know the SDK: it has to be able to explain a plugin that was built against another one.
+
+mod compare;
+mod elf;
+mod error;
+
+pub use compare::{Difference, compare, table};
+pub use error::ReadError;
+
+use serde::{Deserialize, Serialize};
+
+/// The newest format of the record that this crate reads.
+pub const FORMAT: u32 = 1;
+
+/// The ELF section that holds the record.
+pub const SECTION: &str = ".note.provost";
+
+/// The owner of the note, without the terminating zero byte.
+pub const OWNER: &str = "Provost";
+
+/// The type field of the note.
+pub const NOTE_TYPE: u32 = 1;
+
+/// What the mangled name of every SDK's link anchor contains.
+pub const ANCHOR: &str = "provost_link_anchor";
+
+/// How a plugin was built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format of the record, [`FORMAT`] at most.
+    pub format: u32,
+    /// The plugin's name, which is the name of its package.
+    pub plugin: String,
+    /// The version of the plugin's package.
+    pub version: String,
+    /// The version of the SDK.
+    pub sdk: String,
+    /// A hash over the SDK's own sources, 64 hexadecimal digits.
+    pub source: String,
+    /// What `rustc -vV` printed, whole.
+    pub rustc: String,
+    /// The target triple.
+    pub target: String,
+    /// What of the profile changes layout or behaviour.
+    pub profile: String,
+    /// The mangled name of the SDK's link anchor. It is not part of the JSON text, it comes from the symbol table.
+    #[serde(default)]
+    pub anchor: String,
+}
+
+/// Reads the ABI record out of the bytes of a plugin.
+///
+/// Allocates no more than the record's own texts, and never panics, whatever the bytes are.
+///
+/// # Errors
+///
+/// A [`ReadError`], whose text fits after `PATH: `.
+pub fn read(bytes: &[u8]) -> Result<Record, ReadError> {
+    let found = elf::find(bytes)?;
+    let text = elf::description(found.note)?;
+
+    // The format first, alone: a later one may have other fields, and "later" is the better answer then.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(text).map_err(ReadError::json)?;
+    if format != FORMAT {
+        return Err(ReadError::Format { have: format });
+    }
+    let mut record: Record = serde_json::from_slice(text).map_err(ReadError::json)?;
+    record.anchor = found.anchor?.to_owned();
+    Ok(record)
+}

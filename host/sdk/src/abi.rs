@@ -1,0 +1,122 @@
+//! What the ABI record says of the SDK, and how the export macro writes the record into a plugin.
+//!
+//! Everything here is made while compiling; reading a record is another crate's work.
+
+// SOURCE, RUSTC, TARGET and PROFILE.
+include!(concat!(env!("OUT_DIR"), "/built.rs"));
+
+/// The format of the record that this SDK writes.
+pub const FORMAT: u32 = 1;
+
+/// The SDK's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The function whose mangled name ties a plugin to exactly this build of the SDK, and which says from which sources
+/// the SDK was made that is really loaded.
+///
+/// In its name sits cargo's hash of compiler, profile, dependencies and their features. It must return something that
+/// no other function returns: the linker may give two equal functions one address, and the name is looked up by address.
+#[inline(never)]
+pub fn provost_link_anchor() -> &'static str {
+    SOURCE
+}
+
+/// An ELF note: header, owner, text.
+#[repr(C, align(4))]
+pub struct Note<const SIZE: usize> {
+    owner_size: u32,
+    size: u32,
+    kind: u32,
+    owner: [u8; 8],
+    text: [u8; SIZE],
+}
+
+impl<const SIZE: usize> Note<SIZE> {
+    /// The note of the package `name` in version `version`; `SIZE` is [`note_size`] of the same two.
+    pub const fn new(name: &str, version: &str) -> Self {
+        let mut text = [b' '; SIZE];
+        let end = write(&mut text, name, version);
+        assert!(end <= SIZE && SIZE - end < 4, "the size of the note is the size of its text, padded to four bytes");
+        Self { owner_size: 8, size: SIZE as u32, kind: 1, owner: *b"Provost\0", text }
+    }
+}
+
+/// The size of a note's text in bytes. Padded with spaces: padding of the compiler's own has no defined value.
+pub const fn note_size(name: &str, version: &str) -> usize {
+    write(&mut [], name, version).next_multiple_of(4)
+}
+
+/// Writes the record's JSON text as far as it fits, and returns how long it is.
+const fn write(output: &mut [u8], name: &str, version: &str) -> usize {
+    assert!(FORMAT == 1, "the text below says 1");
+    let fields = [
+        ("{\"format\":1,\"plugin\":\"", name),
+        ("\",\"version\":\"", version),
+        ("\",\"sdk\":\"", VERSION),
+        ("\",\"source\":\"", SOURCE),
+        ("\",\"rustc\":\"", RUSTC),
+        ("\",\"target\":\"", TARGET),
+        ("\",\"profile\":\"", PROFILE),
+    ];
+    let mut at = 0;
+    let mut index = 0;
+    while index < fields.len() {
+        at = write_raw(output, at, fields[index].0.as_bytes());
+        at = write_escaped(output, at, fields[index].1.as_bytes());
+        index += 1;
+    }
+    write_raw(output, at, b"\"}")
+}
+
+const fn write_raw(output: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
+    let mut index = 0;
+    while index < bytes.len() {
+        if at < output.len() {
+            output[at] = bytes[index];
+        }
+        at += 1;
+        index += 1;
+    }
+    at
+}
+
+/// The content of a JSON string.
+const fn write_escaped(output: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut index = 0;
+    while index < bytes.len() {
+        let byte = bytes[index];
+        at = match byte {
+            b'"' | b'\\' => write_raw(output, at, &[b'\\', byte]),
+            b'\n' => write_raw(output, at, b"\\n"),
+            0..0x20 => {
+                let (high, low) = (DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]);
+                write_raw(output, at, &[b'\\', b'u', b'0', b'0', high, low])
+            }
+            _ => write_raw(output, at, &[byte]),
+        };
+        index += 1;
+    }
+    at
+}
+
+/// Writes the record of the crate it stands in: the note, and the reference to the link anchor.
+///
+/// Part of [`export!`](crate::export); the host uses it alone, so that its own file says what it was built with.
+#[macro_export]
+macro_rules! record {
+    () => {
+        const _: () = {
+            const NAME: &str = ::core::env!("CARGO_PKG_NAME");
+            const VERSION: &str = ::core::env!("CARGO_PKG_VERSION");
+
+            #[used]
+            #[unsafe(link_section = ".note.provost")]
+            static NOTE: $crate::abi::Note<{ $crate::abi::note_size(NAME, VERSION) }> =
+                $crate::abi::Note::new(NAME, VERSION);
+
+            #[used]
+            static ANCHOR: fn() -> &'static str = $crate::abi::provost_link_anchor;
+        };
+    };
+}

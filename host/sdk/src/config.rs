@@ -1,0 +1,161 @@
+//! Reads a table of the configuration into a type, and reports every fault it can see at once.
+//!
+//! Used for the plugins' tables and for the host's own, so that all say the same of the same mistake.
+
+use crate::{ConfigError, Fault};
+use serde::de::value::Error as Captured;
+use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
+use serde::forward_to_deserialize_any;
+use toml::Table;
+
+/// The keys of a provider's table that the host reads itself.
+pub const COMMON_KEYS: &[&str] = &["concurrency", "plugin", "timeout"];
+
+/// Reads `table` as a `T`. A key that `T` does not have is refused; `others` are the keys of the same table that
+/// somebody else reads, and may have been meant.
+///
+/// # Errors
+///
+/// Every unknown key, and the first value of a wrong type or missing key.
+pub fn parse<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> Result<T, ConfigError> {
+    let mut faults = Vec::new();
+    if let Some(fields) = fields::<T>() {
+        // Taken out, so that a type which itself refuses unknown keys does not stop at the first of them.
+        let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
+        for key in unknown {
+            table.remove(&key);
+            let known = fields.iter().chain(others).copied();
+            faults.push(Fault { message: unknown_key(&key, known), key });
+        }
+    }
+    let mut track = serde_path_to_error::Track::new();
+    let mut nested = Vec::new();
+    let value = serde_ignored::deserialize(serde_path_to_error::Deserializer::new(table, &mut track), |path| {
+        nested.push(path.to_string());
+    });
+    faults.extend(nested.into_iter().map(|key| Fault { key, message: "unknown key, remove it".to_owned() }));
+    match value {
+        Ok(value) => ConfigError::all(faults).map(|()| value),
+        Err(error) => {
+            let path = track.path().to_string();
+            let key = if path == "." { String::new() } else { path };
+            faults.push(Fault { key, message: first_line(&error) });
+            Err(ConfigError::all(faults).expect_err("there is at least this fault"))
+        }
+    }
+}
+
+/// The candidate that `name` was probably meant to be.
+pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match suggest(key, known.clone()) {
+        Some(meant) => format!("unknown key, did you mean `{meant}`?"),
+        None => {
+            let mut known: Vec<&str> = known.collect();
+            known.sort_unstable();
+            format!("unknown key, remove it; known are {}", known.join(", "))
+        }
+    }
+}
+
+/// TOML's errors carry the key on a second line, and ours say it in front.
+fn first_line(error: &toml::de::Error) -> String {
+    error.message().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The names of the fields of `T`, if it is a struct whose fields serde knows beforehand.
+fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+    let mut names = None;
+    // Always an error: nothing is read, the type is only asked what it wants.
+    let _ = T::deserialize(Fields(&mut names));
+    names
+}
+
+struct Fields<'a>(&'a mut Option<&'static [&'static str]>);
+
+impl<'de> Deserializer<'de> for Fields<'_> {
+    type Error = Captured;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Captured> {
+        *self.0 = Some(fields);
+        Err(Captured::custom("only asked for its fields"))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Captured> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Captured> {
+        Err(Captured::custom("only asked for its fields"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[provost_sdk::config]
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "only its Debug form is looked at")]
+    struct Config {
+        url: String,
+        #[serde(default)]
+        retries: u32,
+        #[serde(default)]
+        headers: Headers,
+    }
+
+    #[provost_sdk::config]
+    #[derive(Debug, Default)]
+    #[expect(dead_code, reason = "only its Debug form is looked at")]
+    struct Headers {
+        accept: String,
+    }
+
+    fn check(toml: &str, expected: &str) {
+        let table = toml.parse().expect("the test's TOML is valid");
+        let found = match parse::<Config>(table, COMMON_KEYS) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn faults_name_the_key_and_come_together() {
+        check(
+            "url = \"x\"\nretries = 3",
+            "Config { url: \"x\", retries: 3, headers: Headers { accept: \"\" } }",
+        );
+        check("", "missing field `url`");
+        check(
+            "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",
+            "timout: unknown key, did you mean `timeout`?; urll: unknown key, did you mean `url`?; \
+            zzz: unknown key, remove it; known are concurrency, headers, plugin, retries, timeout, url; \
+            retries: invalid type: string \"3\", expected u32",
+        );
+        check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key, remove it");
+    }
+}

@@ -1,0 +1,74 @@
+//! What the host gives to a provider.
+
+use crate::{ConfigError, http};
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
+
+/// What the host gives to a provider. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    provider: String,
+    timeout: Duration,
+    span: Span,
+    runtime: Handle,
+    http: OnceLock<reqwest::Client>,
+}
+
+impl Context {
+    /// The context of the provider `provider` whose deliveries may take `timeout` and run on `runtime`.
+    ///
+    /// The host makes it; a plugin's unit tests do too, with `Handle::current()`.
+    pub fn new(provider: impl Into<String>, timeout: Duration, runtime: Handle) -> Self {
+        let provider = provider.into();
+        let span = tracing::info_span!("provider", name = provider);
+        Self { shared: Arc::new(Shared { provider, timeout, span, runtime, http: OnceLock::new() }) }
+    }
+
+    /// The provider's name in the configuration.
+    pub fn provider(&self) -> &str {
+        &self.shared.provider
+    }
+
+    /// How long a delivery may take before the host gives it up.
+    pub fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
+    /// The span that the provider's log lines belong to. Deliveries and spawned tasks are in it already.
+    pub fn span(&self) -> &Span {
+        &self.shared.span
+    }
+
+    /// Starts a task in the background, on the provider's own runtime and in its span. It ends with the host.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.shared.runtime.spawn(task.instrument(self.shared.span.clone()))
+    }
+
+    /// The provider's HTTP client: TLS by rustls with the roots of [`TlsRoots`](crate::tls::TlsRoots), no redirects
+    /// followed, and the provider's timeout. Made at the first call; clones share its connections.
+    ///
+    /// Each provider has its own, since a connection is driven by the runtime that opened it.
+    ///
+    /// # Errors
+    ///
+    /// When the roots cannot be read.
+    pub fn http(&self) -> Result<reqwest::Client, ConfigError> {
+        if let Some(client) = self.shared.http.get() {
+            return Ok(client.clone());
+        }
+        let client = http::client(self.shared.timeout)?;
+        Ok(self.shared.http.get_or_init(|| client).clone())
+    }
+}

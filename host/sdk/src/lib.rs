@@ -1,0 +1,67 @@
+//! The SDK: the one crate that the host and all plugins of Provost share.
+//!
+//! A plugin is a configuration, an implementation of [`Provider`], and one line that exports it:
+//!
+//! ```ignore
+//! use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tracing};
+//!
+//! #[provost_sdk::config]
+//! struct Config {
+//!     greeting: String,
+//! }
+//!
+//! struct Log {
+//!     config: Config,
+//! }
+//!
+//! impl Provider for Log {
+//!     type Config = Config;
+//!
+//!     fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
+//!         Ok(Self { config })
+//!     }
+//!
+//!     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+//!         tracing::info!(greeting = self.config.greeting, subject = message.subject, "message");
+//!         Ok(Receipt::default())
+//!     }
+//! }
+//!
+//! provost_sdk::export!(Log);
+//! ```
+//!
+//! It is a `dylib`: host and plugins use one copy of it, and of std and of every crate in it. So a plugin's `async fn`
+//! runs on the host's runtime, its log lines reach the host's log, and a panic in it ends one delivery, not the host.
+//! The crates below are re-exported because a plugin that brings its own would have to match their versions.
+//!
+//! What the SDK must not know: which plugins there are, and how the host serves messages.
+
+// So that the attribute `config`, which names the SDK from outside, also works in here.
+extern crate self as provost_sdk;
+
+pub mod abi;
+pub mod config;
+mod context;
+pub mod duration;
+mod error;
+pub mod http;
+mod message;
+pub mod plugin;
+mod provider;
+mod secret;
+pub mod tls;
+
+pub use context::Context;
+pub use error::{ConfigError, DeliveryError, Fault};
+pub use message::{Message, Receipt};
+pub use provider::Provider;
+pub use provost_sdk_macros::config;
+pub use secret::Secret;
+
+pub use reqwest;
+pub use rustls;
+pub use serde;
+pub use serde_json;
+pub use tokio;
+pub use toml;
+pub use tracing;

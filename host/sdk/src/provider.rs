@@ -1,0 +1,38 @@
+//! The trait that a plugin implements.
+
+use crate::{ConfigError, Context, DeliveryError, Message, Receipt};
+use std::future::Future;
+
+/// Delivers messages. One value for each configured provider, used for many messages at a time.
+///
+/// Implement [`deliver`](Self::deliver) as an `async fn`.
+pub trait Provider: Send + Sync + Sized + 'static {
+    /// What stands in the provider's table of the configuration. A key that is not a field of it is refused.
+    type Config: serde::de::DeserializeOwned;
+
+    /// Makes the provider. Reads secrets, checks values; sends nothing and waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// The faults of the configuration, each with its key.
+    fn new(config: Self::Config, context: Context) -> Result<Self, ConfigError>;
+
+    /// Checks what can be checked without sending: called after [`new`](Self::new), before the host serves, and by
+    /// `--check`. Must not need the network, and leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// The faults of the configuration, each with its key.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Delivers one message. `Ok` means delivered: whatever happens afterwards, the message is not lost.
+    ///
+    /// Runs on the provider's own runtime. The host gives up after the provider's `timeout` and then drops the future.
+    ///
+    /// # Errors
+    ///
+    /// Why the message is not delivered, and whether trying again can help.
+    fn deliver(&self, message: &Message) -> impl Future<Output = Result<Receipt, DeliveryError>> + Send;
+}

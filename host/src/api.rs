@@ -1,0 +1,162 @@
+//! The HTTP API: routes, what they take, what they answer. Knows providers by name only.
+
+use crate::problem::Problem;
+use crate::providers::Providers;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use provost_sdk::config::suggest;
+use provost_sdk::{Message, Receipt};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// The API in front of `providers`, which takes bodies of at most `body_limit` bytes.
+pub fn router(providers: Arc<Providers>, body_limit: usize) -> Router {
+    Router::new()
+        .route("/v1/messages", post(send))
+        .route("/v1/providers", get(list))
+        .route("/healthz", get(health))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(body_limit))
+        .with_state(providers)
+}
+
+/// The body of `POST /v1/messages`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Send {
+    provider: String,
+    id: Option<String>,
+    #[serde(default)]
+    to: Vec<String>,
+    #[serde(default)]
+    subject: String,
+    text: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// The answer to a message that was delivered.
+#[derive(Serialize)]
+struct Sent {
+    id: String,
+    provider: String,
+    receipt: Receipt,
+}
+
+async fn send(
+    State(providers): State<Arc<Providers>>,
+    body: Result<Json<Send>, JsonRejection>,
+) -> Result<Json<Sent>, Problem> {
+    let Json(body) = body.map_err(rejected)?;
+    let Some(running) = providers.get(&body.provider) else {
+        return Err(unknown_provider(&body.provider, &providers));
+    };
+    let (provider, message) = (body.provider.clone(), message(body)?);
+    let id = message.id.clone();
+    let begun = Instant::now();
+    let result = running.lane.deliver(message).await;
+    let milliseconds = begun.elapsed().as_millis();
+    match result {
+        Ok(receipt) => {
+            tracing::info!(provider, id, milliseconds, "delivered");
+            Ok(Json(Sent { id, provider, receipt }))
+        }
+        Err(failure) => {
+            tracing::warn!(provider, id, milliseconds, ?failure, "not delivered");
+            Err(Problem::from(failure).of(&provider, &id))
+        }
+    }
+}
+
+/// The message that `body` describes, with an id.
+fn message(body: Send) -> Result<Message, Problem> {
+    let is_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let id = match body.id {
+        None => Uuid::now_v7().to_string(),
+        Some(id) if (1..=64).contains(&id.len()) && id.chars().all(is_id) => id,
+        Some(_) => return Err(invalid("`id` must have 1 to 64 letters, digits, `-` or `_`")),
+    };
+    if body.subject.contains(char::is_control) {
+        return Err(invalid("`subject` must be one line, without control characters"));
+    }
+    Ok(Message { id, to: body.to, subject: body.subject, text: body.text, metadata: body.metadata })
+}
+
+fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-message", "not a message", detail)
+}
+
+fn rejected(rejection: JsonRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the body is too large",
+            "the body has more bytes than `server.body_limit` allows",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-json",
+            "not JSON",
+            "send the header `content-type: application/json`",
+        ),
+        _ => invalid(rejection.body_text()),
+    }
+}
+
+fn unknown_provider(name: &str, providers: &Providers) -> Problem {
+    let hint = match suggest(name, providers.iter().map(|(name, _)| name)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "GET /v1/providers lists those there are".to_owned(),
+    };
+    let detail = format!("there is no provider `{name}`: {hint}");
+    Problem::new(StatusCode::NOT_FOUND, "unknown-provider", "no such provider", detail)
+}
+
+/// The answer of `GET /v1/providers`.
+#[derive(Serialize)]
+struct List {
+    providers: Vec<Listed>,
+}
+
+/// A provider in the list.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    plugin: String,
+    version: String,
+    concurrency: usize,
+    timeout_seconds: f64,
+}
+
+async fn list(State(providers): State<Arc<Providers>>) -> Json<List> {
+    let listed = providers.iter().map(|(name, running)| Listed {
+        name: name.to_owned(),
+        plugin: running.plugin.clone(),
+        version: running.version.clone(),
+        concurrency: running.lane.concurrency(),
+        timeout_seconds: running.lane.timeout().as_secs_f64(),
+    });
+    Json(List { providers: listed.collect() })
+}
+
+async fn health() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "status": "ok" }))
+}
+
+async fn no_route(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing there", detail)
+}
+
+async fn no_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}; the header `allow` says what it takes", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "another method", detail)
+}

@@ -1,0 +1,204 @@
+//! The configuration: the raw TOML, and what it means once it is known to be valid.
+//!
+//! A provider's table is split here: the keys that every provider has are read, the others are its plugin's.
+
+use crate::faults::Faults;
+use provost_sdk::config::{COMMON_KEYS, parse};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Table;
+use tracing_subscriber::filter::Targets;
+
+/// A valid configuration, but for what only the plugins can say.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// The address the API listens on.
+    pub listen: SocketAddr,
+    /// The most bytes that a request's body may have.
+    pub body_limit: usize,
+    /// How long requests in flight may take when the host is told to end.
+    pub shutdown_deadline: Duration,
+    /// What is logged.
+    pub log: Targets,
+    /// The providers, sorted by name.
+    pub providers: Vec<ProviderConfig>,
+}
+
+/// The configuration of one provider.
+#[derive(Debug)]
+pub struct ProviderConfig {
+    /// The name that callers use.
+    pub name: String,
+    /// The plugin that delivers.
+    pub plugin: String,
+    /// How long a delivery may take.
+    pub timeout: Duration,
+    /// How many deliveries may run at a time.
+    pub concurrency: usize,
+    /// What the plugin itself reads.
+    pub table: Table,
+}
+
+#[provost_sdk::config]
+struct RawFile {
+    #[serde(default)]
+    server: Table,
+    #[serde(default)]
+    log: Table,
+    #[serde(default)]
+    providers: BTreeMap<String, Table>,
+}
+
+#[provost_sdk::config]
+#[serde(default)]
+struct RawServer {
+    listen: String,
+    body_limit: usize,
+    #[serde(with = "provost_sdk::duration")]
+    shutdown_deadline: Duration,
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:8080".to_owned(),
+            body_limit: 1024 * 1024,
+            // `docker stop` kills after 10 s.
+            shutdown_deadline: Duration::from_secs(8),
+        }
+    }
+}
+
+#[provost_sdk::config]
+#[serde(default)]
+struct RawLog {
+    filter: String,
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { filter: "info".to_owned() }
+    }
+}
+
+#[provost_sdk::config]
+#[serde(default)]
+struct RawProvider {
+    plugin: Option<String>,
+    #[serde(with = "provost_sdk::duration")]
+    timeout: Duration,
+    concurrency: usize,
+}
+
+impl Default for RawProvider {
+    fn default() -> Self {
+        Self { plugin: None, timeout: Duration::from_secs(10), concurrency: 16 }
+    }
+}
+
+impl Config {
+    /// Reads the file `path`. What is wrong goes to `faults`; `None` when nothing can be said of the providers.
+    pub fn read(path: &Path, faults: &mut Faults) -> Option<Self> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                faults.add(format!("reading the configuration {}: {error}", path.display()));
+                return None;
+            }
+        };
+        Self::parse(path, &text, faults)
+    }
+
+    fn parse(path: &Path, text: &str, faults: &mut Faults) -> Option<Self> {
+        let table = match text.parse::<Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                faults.add(syntax_error(path, text, &error));
+                return None;
+            }
+        };
+        let mut reader = Reader { path, faults };
+        let raw: RawFile = reader.section("", table)?;
+        let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
+        let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
+        let listen = server.listen.parse().unwrap_or_else(|_| {
+            let message = format!("`{}` is no address with a port such as \"0.0.0.0:8080\"", server.listen);
+            reader.fault("server.listen", &message);
+            SocketAddr::from(([0, 0, 0, 0], 8080))
+        });
+        let filter = log.filter.parse().unwrap_or_else(|error| {
+            let message = format!("`{}` is no filter such as \"info,smtp=debug\": {error}", log.filter);
+            reader.fault("log.filter", &message);
+            Targets::new()
+        });
+        Some(Self {
+            path: path.to_owned(),
+            listen,
+            body_limit: server.body_limit,
+            shutdown_deadline: server.shutdown_deadline,
+            log: filter,
+            providers: raw.providers.into_iter().filter_map(|(name, table)| reader.provider(name, table)).collect(),
+        })
+    }
+}
+
+/// Reads sections and keeps what is wrong with them.
+struct Reader<'a> {
+    path: &'a Path,
+    faults: &'a mut Faults,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, key: &str, message: &str) {
+        self.faults.add_key(self.path, key, message);
+    }
+
+    fn section<T: serde::de::DeserializeOwned>(&mut self, section: &str, table: Table) -> Option<T> {
+        match parse(table, &[]) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                for fault in error.faults() {
+                    self.fault(&join(section, &fault.key), &fault.message);
+                }
+                None
+            }
+        }
+    }
+
+    fn provider(&mut self, name: String, mut table: Table) -> Option<ProviderConfig> {
+        let key = format!("providers.{name}");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            self.fault(&key, "a provider's name has letters, digits, `-` and `_` only: rename it");
+        }
+        let common = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
+        let raw: RawProvider = self.section(&key, common)?;
+        if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
+            self.fault(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
+        }
+        let plugin = raw.plugin.unwrap_or_else(|| name.clone());
+        Some(ProviderConfig { name, plugin, timeout: raw.timeout, concurrency: raw.concurrency, table })
+    }
+}
+
+/// More deliveries at a time than any provider's own runtime can serve.
+const MOST_DELIVERIES: usize = 10_000;
+
+/// A key below a section; either may be empty.
+pub fn join(section: &str, key: &str) -> String {
+    let dot = if section.is_empty() || key.is_empty() { "" } else { "." };
+    format!("{section}{dot}{key}")
+}
+
+/// TOML's own text shows the line, and the line may hold a secret.
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}: {}", path.display(), error.message())
+}

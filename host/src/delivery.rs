@@ -1,0 +1,106 @@
+//! The hop from the API's runtime to a provider's: timeout, concurrency limit and panic guard sit on this side of it.
+//!
+//! On the other side a stuck call would stop the clock that is to end it.
+
+use provost_sdk::plugin::AnyProvider;
+use provost_sdk::{Context, DeliveryError, Message, Receipt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, TryAcquireError};
+
+/// The way into one provider.
+pub struct Lane {
+    provider: Arc<dyn AnyProvider>,
+    context: Context,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    permits: Arc<Semaphore>,
+    concurrency: usize,
+}
+
+/// How a delivery ended without a receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The provider says why.
+    Provider(DeliveryError),
+    /// The provider did not answer within this time. The message may or may not arrive.
+    TimedOut(Duration),
+    /// The provider's code panicked.
+    Panicked,
+    /// As many deliveries as allowed are under way.
+    Busy(usize),
+    /// The host ends.
+    Ending,
+}
+
+impl Lane {
+    /// The way into `provider`, whose deliveries run on `runtime`, `concurrency` at a time.
+    pub fn new(provider: Box<dyn AnyProvider>, context: Context, runtime: Runtime, concurrency: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(concurrency));
+        Self { provider: provider.into(), context, runtime: Some(runtime), permits, concurrency }
+    }
+
+    /// How many deliveries may run at a time.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// How long a delivery may take.
+    pub fn timeout(&self) -> Duration {
+        self.context.timeout()
+    }
+
+    /// Delivers `message`.
+    ///
+    /// Goes on when the caller no longer waits: a message that is half delivered is worse than an answer unread.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no receipt.
+    pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
+            Err(TryAcquireError::Closed) => return Err(Failure::Ending),
+        };
+        let provider = Arc::clone(&self.provider);
+        // The permit goes along: a call that is stuck for ever still counts.
+        let delivery = self.context.spawn(async move {
+            let result = provider.deliver(&message).await;
+            drop(permit);
+            result
+        });
+        let timeout = self.timeout();
+        let guard = tokio::spawn(async move {
+            let abort = delivery.abort_handle();
+            match tokio::time::timeout(timeout, delivery).await {
+                Ok(Ok(result)) => result.map_err(Failure::Provider),
+                Ok(Err(error)) if error.is_panic() => Err(Failure::Panicked),
+                Ok(Err(_)) => Err(Failure::Ending),
+                Err(_) => {
+                    abort.abort();
+                    Err(Failure::TimedOut(timeout))
+                }
+            }
+        });
+        guard.await.unwrap_or(Err(Failure::Ending))
+    }
+
+    /// Waits until no delivery is under way, and lets none begin.
+    pub async fn idle(&self) {
+        // No error can be meant: only the line below closes it.
+        let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
+        let _all = self.permits.acquire_many(all).await;
+        self.permits.close();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What is wrong, gathered so that it can be reported at once.
+
+use std::fmt;
+use std::path::Path;
+
+/// Faults, in the order in which they were found.
+#[derive(Debug, Default)]
+pub struct Faults {
+    texts: Vec<String>,
+}
+
+impl Faults {
+    /// One fault alone.
+    pub fn one(text: impl Into<String>) -> Self {
+        Self { texts: vec![text.into()] }
+    }
+
+    /// Adds a fault: lower case, no full stop, with the path and the remedy.
+    pub fn add(&mut self, text: impl Into<String>) {
+        self.texts.push(text.into());
+    }
+
+    /// Adds the fault of a key in a configuration; the key may be empty.
+    pub fn add_key(&mut self, file: &Path, key: &str, message: &str) {
+        let colon = if key.is_empty() { "" } else { ": " };
+        self.add(format!("{}: {key}{colon}{message}", file.display()));
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.texts.iter().try_for_each(|text| writeln!(f, "error: {}", text.trim_end()))
+    }
+}

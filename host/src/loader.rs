@@ -1,0 +1,54 @@
+//! Loads plugins into this process. All of the host's `unsafe` is in this file.
+//!
+//! It trusts that the record of a plugin was compared with the host's before: that is what makes loading sound.
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use provost_sdk::abi;
+use provost_sdk::plugin::{Plugin, SYMBOL};
+use std::ffi::CStr;
+use std::mem;
+use std::path::Path;
+
+/// Loads the plugin in the file `path`, for as long as the process lives.
+///
+/// # Errors
+///
+/// What the dynamic linker says, such as which symbol is missing.
+pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
+    // A bare name would be searched in the library paths; `--prov file.prov` means the file in the current folder.
+    let path = Path::new(".").join(path);
+    // SAFETY: opening runs the file's initialisers. The caller has compared its record, so it was built with this host
+    // from one source tree, by somebody whose code is meant to run here.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL)? };
+    // SAFETY: only `export!` defines the symbol, as a `static` of type `Plugin`, and the equal records say that plugin
+    // and host were compiled by one compiler against one SDK, so it is the same type with the same layout.
+    let plugin: *const Plugin = unsafe { *library.get::<*const Plugin>(SYMBOL.as_bytes())? };
+    // Never closed: threads, thread-locals and log call sites point into its code.
+    mem::forget(library);
+    // SAFETY: the symbol is the address of a `static`, which lives as long as its library, which is never closed.
+    Ok(unsafe { &*plugin })
+}
+
+/// The mangled name of the link anchor of the SDK that is really loaded.
+///
+/// Asked of the dynamic linker, which needs no file: `--check` may run where there is no /proc.
+///
+/// # Errors
+///
+/// When the linker cannot say, as in a host that was linked statically.
+pub fn anchor() -> Result<String, String> {
+    let address = abi::provost_link_anchor as fn() -> &'static str as *const libc::c_void;
+    let mut info = mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: `dladdr` takes any address and a pointer to a `Dl_info`, which it fills when it returns other than zero.
+    let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
+    // SAFETY: all fields are pointers, for which the zeroes put there are valid values, whether or not it was filled.
+    let info = unsafe { info.assume_init() };
+    if found == 0 || info.dli_sname.is_null() {
+        return Err("the dynamic linker does not know the SDK's link anchor: this host was not linked with \
+            `-C prefer-dynamic`; rebuild it with `cargo xtask image`"
+            .to_owned());
+    }
+    // SAFETY: `dli_sname` is not null, so it is a string of the SDK's string table, which stays loaded.
+    let name = unsafe { CStr::from_ptr(info.dli_sname) };
+    Ok(name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,83 @@
+//! `provost`: one HTTP API in front, native plugins behind it.
+//!
+//! The files follow a start: arguments, configuration, plugins (records first, then the loader), providers, server.
+//! The host knows no plugin by name.
+
+mod api;
+mod args;
+mod config;
+mod delivery;
+mod faults;
+mod loader;
+mod log;
+mod plugins;
+mod problem;
+mod providers;
+mod server;
+
+use args::Args;
+use clap::Parser;
+use config::Config;
+use faults::Faults;
+use plugins::Plugins;
+use providers::Providers;
+use std::process::ExitCode;
+
+// The host's own file says what it was built with, as each plugin's does.
+provost_sdk::record!();
+
+fn main() -> ExitCode {
+    // Before a plugin can bring a crate that makes rustls choose.
+    provost_sdk::tls::install();
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(faults) => {
+            eprint!("{faults}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads everything, loads everything, then serves. What is wrong before that is reported together.
+fn run(args: &Args) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let config = Config::read(&args.config, &mut faults);
+    let plugins = Plugins::load(&args.prov, &mut faults);
+    let (Some(config), Some(plugins)) = (config, plugins) else {
+        return Err(faults);
+    };
+    log::start(args.log.as_ref().unwrap_or(&config.log));
+    let providers = Providers::start(&config, &plugins, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    if args.check {
+        println!("{}", summary(plugins.len(), providers.len()));
+        return Ok(());
+    }
+    server::serve(&config, providers)
+}
+
+/// What `--check` prints.
+fn summary(plugins: usize, providers: usize) -> String {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    format!(
+        "{plugins} plugin{} loaded, {plugins} ABI record{} match{}, {providers} provider{} valid",
+        plural(plugins),
+        plural(plugins),
+        if plugins == 1 { "es" } else { "" },
+        plural(providers),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_in_english() {
+        assert_eq!(summary(3, 1), "3 plugins loaded, 3 ABI records match, 1 provider valid");
+        assert_eq!(summary(1, 2), "1 plugin loaded, 1 ABI record matches, 2 providers valid");
+        assert_eq!(summary(0, 0), "0 plugins loaded, 0 ABI records match, 0 providers valid");
+    }
+}

@@ -1,0 +1,112 @@
+//! Problem documents (RFC 9457): what every answer that is not a success looks like.
+
+use crate::delivery::Failure;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use provost_sdk::DeliveryError;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    detail: String,
+    /// The provider, when the request named one that exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    /// The message's id, once it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of the kind `kind`, which is the last part of its type.
+    pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:provost:problem:{kind}"),
+            title,
+            status,
+            detail: detail.into(),
+            provider: None,
+            id: None,
+            retry_after: None,
+        }
+    }
+
+    /// Says which delivery it was.
+    #[must_use]
+    pub fn of(mut self, provider: &str, id: &str) -> Self {
+        self.provider = Some(provider.to_owned());
+        self.id = Some(id.to_owned());
+        self
+    }
+
+    fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Provider(DeliveryError::Temporary { reason, retry_after }) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporary-failure", "not delivered for now", reason)
+                    .retry_after(retry_after)
+            }
+            Failure::Provider(error) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "refused for good", error.to_string())
+            }
+            Failure::TimedOut(timeout) => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                "no answer in time",
+                format!("the provider did not answer within {timeout:?}: the message may or may not arrive"),
+            ),
+            Failure::Panicked => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "panic",
+                "the plugin failed",
+                "the provider's plugin panicked: the message may or may not arrive, and the log says where",
+            ),
+            Failure::Busy(limit) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "busy",
+                "too many deliveries at a time",
+                format!("{limit} deliveries are under way, which is the provider's `concurrency`"),
+            )
+            .retry_after(Some(Duration::from_secs(1))),
+            Failure::Ending => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ending",
+                "the host ends",
+                "the host was told to end while the message was under way",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let wait = self.retry_after.map(|wait| wait.as_secs().max(1));
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}

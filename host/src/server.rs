@@ -1,0 +1,87 @@
+//! Serves the API until the process is told to end, and then the requests in flight.
+
+use crate::api;
+use crate::config::Config;
+use crate::faults::Faults;
+use crate::providers::Providers;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Serves until SIGTERM or SIGINT, on a runtime that is the API's alone.
+///
+/// # Errors
+///
+/// When the address cannot be listened on.
+pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
+    let runtime = Builder::new_multi_thread()
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .map_err(|error| Faults::one(format!("starting the API's threads: {error}")))?;
+    let result = runtime.block_on(run(config, Arc::new(providers)));
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(config: &Config, providers: Arc<Providers>) -> Result<(), Faults> {
+    // Before the line that says it listens: whoever reads it may signal at once.
+    let ended = ended().map_err(|error| Faults::one(format!("waiting for signals: {error}")))?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
+    let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
+    tracing::info!(%address, providers = providers.len(), "listening");
+
+    let (told, begun) = oneshot::channel();
+    let graceful = async move {
+        let signal = ended.await;
+        tracing::info!(signal, "ending after the requests in flight");
+        // Nobody waits any more when the server has failed already.
+        let _ = told.send(());
+    };
+    let router = api::router(Arc::clone(&providers), config.body_limit);
+    let serving = async {
+        let result = axum::serve(listener, router).with_graceful_shutdown(graceful).await;
+        // A caller who went away does not end its delivery.
+        providers.idle().await;
+        result
+    };
+    let deadline = async {
+        match begun.await {
+            Ok(()) => tokio::time::sleep(config.shutdown_deadline).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = serving => result.map_err(|error| Faults::one(format!("serving on {address}: {error}"))),
+        () = deadline => {
+            tracing::warn!(deadline = ?config.shutdown_deadline, "requests in flight are given up");
+            Ok(())
+        }
+    }
+}
+
+/// Resolves to the name of the signal that tells the process to end.
+fn ended() -> io::Result<impl Future<Output = &'static str>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+fn in_use(config: &Config, error: &io::Error) -> Faults {
+    let (path, listen) = (config.path.display(), config.listen);
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => ": end the program that listens there, or choose another port",
+        io::ErrorKind::AddrNotAvailable => ": it is no address of this machine",
+        io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
+        _ => "",
+    };
+    Faults::one(format!("{path}: server.listen: listening on {listen}: {error}{remedy}"))
+}

@@ -1,0 +1,116 @@
+//! Appends a line to a file so that it is either whole and on the disk, or not there. Knows nothing of messages.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Appends `line`, which ends with a line feed, and returns at which byte it begins.
+///
+/// The file is opened each time, so that one which was moved away (by log rotation) is made anew.
+pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
+    let (mut file, made) = open(path)?;
+    let end = end_of_lines(&mut file)?;
+    if let Err(error) = file.write_all(line).and_then(|()| file.sync_data()) {
+        // Part of the line may be there, as on a full disk. No receipt was given for it, so it is not missed.
+        let _ = file.set_len(end);
+        return Err(error);
+    }
+    if made {
+        sync_folder(path)?;
+    }
+    Ok(end)
+}
+
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            Ok((options.create(true).open(path)?, true))
+        }
+        result => Ok((result?, false)),
+    }
+}
+
+/// The end of the file, once its last line is whole.
+///
+/// A process that was killed may have left half a line. It is ended, not removed: nothing says that it was ours.
+fn end_of_lines(file: &mut File) -> io::Result<u64> {
+    let end = file.seek(SeekFrom::End(0))?;
+    if end == 0 {
+        return Ok(0);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::Start(end - 1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(end);
+    }
+    file.write_all(b"\n")?;
+    Ok(end + 1)
+}
+
+/// A new file's name is in its folder, and is on the disk only when the folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A folder of the test's own, removed when it ends.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("provost-file-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).expect("a temporary folder");
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn lines_follow_each_other_and_folders_are_made() {
+        let folder = Folder::new("lines");
+        let path = folder.0.join("a/b/messages.jsonl");
+        assert_eq!(append(&path, b"{1}\n").expect("appended"), 0);
+        assert_eq!(append(&path, b"{2}\n").expect("appended"), 4);
+        assert_eq!(fs::read(&path).expect("the file"), b"{1}\n{2}\n");
+    }
+
+    #[test]
+    fn a_torn_line_is_ended() {
+        let folder = Folder::new("torn");
+        let path = folder.0.join("messages.jsonl");
+        fs::write(&path, "{1}\n{\"id\":\"to").expect("a torn file");
+        assert_eq!(append(&path, b"{3}\n").expect("appended"), 14);
+        assert_eq!(fs::read_to_string(&path).expect("the file"), "{1}\n{\"id\":\"to\n{3}\n");
+    }
+
+    #[test]
+    fn a_moved_file_is_made_anew() {
+        let folder = Folder::new("moved");
+        let path = folder.0.join("messages.jsonl");
+        append(&path, b"{1}\n").expect("appended");
+        fs::rename(&path, folder.0.join("messages.jsonl.1")).expect("moved");
+        assert_eq!(append(&path, b"{2}\n").expect("appended"), 0);
+    }
+
+    #[test]
+    fn a_folder_cannot_be_appended_to() {
+        let folder = Folder::new("folder");
+        assert_eq!(append(&folder.0, b"{1}\n").expect_err("refused").kind(), io::ErrorKind::IsADirectory);
+    }
+}

@@ -1,0 +1,69 @@
+//! `file`: appends each message to a file, as one line of JSON.
+//!
+//! A receipt is given when the line is on the disk. What was written before is never changed.
+
+mod append;
+
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The provider's configuration.
+#[provost_sdk::config]
+struct Config {
+    /// The file that messages are appended to. It and its parent folders are made when they are needed.
+    path: PathBuf,
+}
+
+struct File {
+    path: Arc<PathBuf>,
+    /// Held while a line is written: an append that failed half-way is taken back, and must be the last one then.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Provider for File {
+    type Config = Config;
+
+    fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
+        if config.path.file_name().is_none() {
+            return Err(ConfigError::new("path", format!("`{}` names no file", config.path.display())));
+        }
+        Ok(Self { path: Arc::new(config.path), turn: Arc::default() })
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.path.is_dir() {
+            let message = format!("{} is a folder: name a file in it", self.path.display());
+            return Err(ConfigError::new("path", message));
+        }
+        match self.path.ancestors().skip(1).find(|folder| folder.exists()) {
+            Some(parent) if !parent.is_dir() => {
+                let message = format!("{} is not a folder, so no file can be in it", parent.display());
+                Err(ConfigError::new("path", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        let mut line = serde_json::to_vec(message)
+            .map_err(|error| DeliveryError::permanent(format!("writing the message as JSON: {error}")))?;
+        line.push(b'\n');
+        let (path, turn) = (Arc::clone(&self.path), Arc::clone(&self.turn));
+        let written = tokio::task::spawn_blocking(move || {
+            // Nothing is broken by a panic in another turn: each one opens the file anew.
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            append::append(&path, &line)
+        });
+        let offset = written
+            .await
+            .map_err(|error| DeliveryError::temporary(format!("the write was given up: {error}")))?
+            .map_err(|error| {
+                tracing::warn!(path = %self.path.display(), %error, "cannot append");
+                DeliveryError::temporary(format!("appending to {}: {error}", self.path.display()))
+            })?;
+        Ok(Receipt::with_reference(format!("{} at byte {offset}", self.path.display())))
+    }
+}
+
+provost_sdk::export!(File);

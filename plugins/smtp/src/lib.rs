@@ -1,0 +1,83 @@
+//! `smtp`: sends each message as mail through one SMTP server.
+//!
+//! `to` are mail addresses. The message's metadata is not sent.
+
+mod mail;
+mod server;
+
+use lettre::message::Mailbox;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret};
+use std::path::PathBuf;
+
+/// The provider's configuration.
+#[provost_sdk::config]
+struct Config {
+    /// The server's name, which its certificate must be for.
+    host: String,
+    /// The server's port: without it 587 for STARTTLS, 465 for TLS, 25 for none.
+    port: Option<u16>,
+    /// How the connection is protected.
+    #[serde(default)]
+    tls: Tls,
+    /// The name to log in with; without it nobody logs in.
+    user: Option<String>,
+    /// The password that goes with `user`.
+    password: Option<Secret>,
+    /// A file that holds the password.
+    password_file: Option<PathBuf>,
+    /// Whom the mail is from: `Alerts <alerts@example.org>`.
+    from: String,
+    /// How many connections are kept open at most.
+    #[serde(default = "default_pool")]
+    pool: u32,
+}
+
+fn default_pool() -> u32 {
+    4
+}
+
+/// How a connection is protected.
+#[provost_sdk::config]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Tls {
+    /// It begins in the clear and is protected before anything else is said; a server that cannot is refused.
+    #[default]
+    Starttls,
+    /// It is protected from its first byte.
+    Tls,
+    /// It is not protected, for a server on this machine.
+    None,
+}
+
+struct Smtp {
+    from: Mailbox,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+}
+
+impl Provider for Smtp {
+    type Config = Config;
+
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+        let from = config.from.parse::<Mailbox>().map_err(|error| {
+            let message = format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
+            ConfigError::new("from", message)
+        });
+        match (from, server::transport(config, context.timeout())) {
+            (Ok(from), Ok(transport)) => Ok(Self { from, transport }),
+            (from, transport) => {
+                let faults = [from.err(), transport.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
+                Err(ConfigError::all(faults.collect()).expect_err("one of the two is an error"))
+            }
+        }
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        let mail = mail::compose(&self.from, message)?;
+        let response = self.transport.send(mail).await.map_err(|error| server::failure(&error))?;
+        Ok(Receipt::with_reference(server::answer(&response)))
+    }
+}
+
+provost_sdk::export!(Smtp);

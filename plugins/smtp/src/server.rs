@@ -1,0 +1,95 @@
+//! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
+
+use crate::{Config, Tls};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Mode, TlsParameters};
+use lettre::transport::smtp::response::Response;
+use lettre::transport::smtp::{Error, PoolConfig};
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use provost_sdk::tls::TlsRoots;
+use provost_sdk::{ConfigError, DeliveryError, Secret};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The way to the server. Opens no connection.
+pub(crate) fn transport(
+    config: Config,
+    timeout: Duration,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
+    if config.host.is_empty() {
+        return Err(ConfigError::new("host", "empty: set it to the server's name"));
+    }
+    let clear = config.tls == Tls::None;
+    let credentials = credentials(config.user, config.password, config.password_file)?;
+    if clear && credentials.is_some() {
+        let message = "`none` would send the password in the clear: use `starttls` or `tls`, or remove `user`";
+        return Err(ConfigError::new("tls", message));
+    }
+    let (mode, port) = match config.tls {
+        Tls::Starttls => (Mode::Required(parameters(&config.host)?), 587),
+        Tls::Tls => (Mode::Wrapper(parameters(&config.host)?), 465),
+        Tls::None => (Mode::None, 25),
+    };
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
+        .port(config.port.unwrap_or(port))
+        .tls(mode)
+        // For each command; the host's own limit ends the delivery as a whole.
+        .timeout(Some(timeout))
+        .pool_config(PoolConfig::new().max_size(config.pool));
+    if let Some(credentials) = credentials {
+        builder = builder.credentials(credentials);
+    }
+    Ok(builder.build())
+}
+
+fn credentials(
+    user: Option<String>,
+    password: Option<Secret>,
+    file: Option<PathBuf>,
+) -> Result<Option<Credentials>, ConfigError> {
+    let password = match (password, file) {
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::new("password", "`password_file` is there too: keep one of them"));
+        }
+        (None, Some(path)) => Some(Secret::read("password_file", &path)?),
+        (password, None) => password,
+    };
+    match (user, password) {
+        (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password.expose().to_owned()))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError::new("user", "without a password: set `password` or `password_file`")),
+        (None, Some(_)) => Err(ConfigError::new("password", "without a user: set `user`")),
+    }
+}
+
+/// TLS with the roots that all of Provost trusts.
+fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
+    let fault = |error: Error| ConfigError::new("host", format!("setting up TLS: {error}"));
+    let mut builder = TlsParameters::builder(host.to_owned());
+    match TlsRoots::load()? {
+        TlsRoots::Mozilla => builder = builder.certificate_store(CertificateStore::WebpkiRoots),
+        TlsRoots::System(certificates) => {
+            builder = builder.certificate_store(CertificateStore::None);
+            for certificate in certificates {
+                builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec()).map_err(fault)?);
+            }
+        }
+    }
+    builder.build_rustls().map_err(fault)
+}
+
+/// What a failure means: a server's 5xx is for good, all else may work later.
+pub(crate) fn failure(error: &Error) -> DeliveryError {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    if error.is_permanent() { DeliveryError::permanent(reason) } else { DeliveryError::temporary(reason) }
+}
+
+/// The server's answer as one line: `250 2.0.0 queued as 4F2A`.
+pub(crate) fn answer(response: &Response) -> String {
+    format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,84 @@
+//! `webhook`: posts each message to an address, signed as Standard Webhooks (version 1, symmetric) says.
+//!
+//! The body is `{"type":"message","data":{...}}`, where `data` is the message. No redirect is followed.
+
+mod signature;
+
+use provost_sdk::reqwest::{Client, Url, header};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
+use signature::Key;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The provider's configuration.
+#[provost_sdk::config]
+struct Config {
+    /// Where messages are posted to, `https://` or `http://`.
+    url: String,
+    /// `whsec_` and the key in base64. Several, separated by spaces, while keys are rotated: each one signs.
+    secret: Option<Secret>,
+    /// A file that holds what `secret` would.
+    secret_file: Option<PathBuf>,
+}
+
+struct Webhook {
+    url: Url,
+    keys: Vec<Key>,
+    client: Client,
+}
+
+impl Provider for Webhook {
+    type Config = Config;
+
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+        let url = parse_url(&config.url);
+        let keys = keys(config.secret, config.secret_file);
+        match (url, keys) {
+            (Ok(url), Ok(keys)) => Ok(Self { url, keys, client: context.http()? }),
+            (url, keys) => {
+                let faults = [url.err(), keys.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
+                Err(ConfigError::all(faults.collect()).expect_err("one of the two is an error"))
+            }
+        }
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        let body = serde_json::json!({ "type": "message", "data": message }).to_string();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_err(|_| DeliveryError::temporary("this machine's clock stands before 1970"))?.as_secs();
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &message.id)
+            .header("webhook-timestamp", now)
+            .header("webhook-signature", signature::sign(&self.keys, &message.id, now, &body))
+            .body(body);
+        let response = http::check(request.send().await?)?;
+        Ok(Receipt::with_reference(response.status().to_string()))
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, ConfigError> {
+    // The address itself is not repeated: it may hold a token.
+    let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is no address: {error}")))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(ConfigError::new("url", format!("`{other}` is neither https nor http"))),
+    }
+}
+
+fn keys(secret: Option<Secret>, file: Option<PathBuf>) -> Result<Vec<Key>, ConfigError> {
+    let (name, secret) = match (secret, file) {
+        (Some(secret), None) => ("secret", secret),
+        (None, Some(path)) => ("secret_file", Secret::read("secret_file", &path)?),
+        (Some(_), Some(_)) => return Err(ConfigError::new("secret", "`secret_file` is there too: keep one of them")),
+        (None, None) => {
+            let message = "missing: set it, or `secret_file`, to the receiver's `whsec_...`";
+            return Err(ConfigError::new("secret", message));
+        }
+    };
+    secret.expose().split_whitespace().map(|text| Key::parse(text).map_err(|why| ConfigError::new(name, why))).collect()
+}
+
+provost_sdk::export!(Webhook);
