@@ -1,0 +1,107 @@
+//! The image as one tar that is an OCI layout and a docker archive at once: docker 20.10, podman and skopeo read it.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde_json::json;
+
+use crate::assemble::Image;
+use crate::assemble::config::{self, MANIFEST};
+use crate::files;
+
+/// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
+pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
+    if let Ok(file) = File::open(path) {
+        let mut comparison = Comparison { old: BufReader::with_capacity(1 << 20, file), equal: true };
+        write(image, Some(name), &mut comparison)?;
+        if comparison.equal && comparison.old.read(&mut [0])? == 0 {
+            return Ok(false);
+        }
+    }
+    files::write_atomically(path, |out| write(image, Some(name), out))?;
+    Ok(true)
+}
+
+/// Source: OCI image specification, image-layout.md; for `manifest.json` <https://github.com/moby/docker-image-spec>.
+pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<()> {
+    let mut tar = tar::Builder::new(out);
+    let layers = image.layers.iter().map(|(_, layer)| layer);
+    let mut blobs: Vec<&str> = layers.clone().map(|layer| layer.digest.as_str()).collect();
+    blobs.sort();
+    blobs.dedup();
+    append(&mut tar, "oci-layout", &config::bytes(&json!({ "imageLayoutVersion": "1.0.0" })))?;
+    append(&mut tar, "index.json", &index(image, name))?;
+    let docker = json!([{
+        "Config": blob_path(&image.config_digest),
+        "RepoTags": name.into_iter().collect::<Vec<_>>(),
+        "Layers": layers.map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
+    }]);
+    append(&mut tar, "manifest.json", &config::bytes(&docker))?;
+    append(&mut tar, &blob_path(&image.manifest_digest), &image.manifest)?;
+    append(&mut tar, &blob_path(&image.config_digest), &image.config)?;
+    for digest in blobs {
+        let bytes = files::read(&image.store.blob(digest))?;
+        append(&mut tar, &blob_path(digest), &bytes)?;
+    }
+    tar.finish().context("writing the archive")
+}
+
+fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
+    let mut descriptor = json!({
+        "mediaType": MANIFEST,
+        "digest": image.manifest_digest,
+        "size": image.manifest.len(),
+    });
+    if let Some(name) = name {
+        // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
+        descriptor["annotations"] = json!({
+            "org.opencontainers.image.ref.name": name,
+            "io.containerd.image.name": format!("docker.io/library/{name}"),
+        });
+    }
+    config::bytes(&json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [descriptor],
+    }))
+}
+
+fn blob_path(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
+fn append(tar: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_mtime(0);
+    header.set_mode(0o644);
+    header.set_size(bytes.len() as u64);
+    header.set_path(path)?;
+    header.set_cksum();
+    tar.append(&header, bytes).with_context(|| format!("writing {path} into the archive"))
+}
+
+/// Takes what would be written, and only looks whether it is there already.
+struct Comparison {
+    old: BufReader<File>,
+    equal: bool,
+}
+
+impl Write for Comparison {
+    fn write(&mut self, new: &[u8]) -> std::io::Result<usize> {
+        if self.equal {
+            let mut old = vec![0; new.len()];
+            self.equal = match self.old.read_exact(&mut old) {
+                Ok(()) => old == new,
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => false,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(new.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

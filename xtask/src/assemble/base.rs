@@ -1,0 +1,132 @@
+//! The base's layers, uncompressed, as files: out of the runtime, or the tar that was named.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::assemble::tree::Tree;
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::base::Base;
+use crate::runtime::{ImageInfo, Runtime};
+use crate::ui::Ui;
+
+/// A base's layers from the bottom up, and what containers see of them.
+#[derive(Default)]
+pub struct BaseFiles {
+    pub layers: Vec<BaseLayer>,
+    pub tree: Tree,
+    pub env: Vec<String>,
+}
+
+pub struct BaseLayer {
+    /// An uncompressed tar.
+    pub path: Utf8PathBuf,
+    pub diff_id: String,
+}
+
+/// One image in a `docker save` archive.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    layers: Vec<String>,
+}
+
+/// Fetches what is not there yet.
+pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> Result<BaseFiles> {
+    let (layers, env) = match (base, runtime) {
+        (Base::Scratch, _) => (Vec::new(), Vec::new()),
+        (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
+        (Base::Image { info, .. }, Some(runtime)) => {
+            let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
+            (from_runtime(ui, paths, info, runtime)?, env)
+        }
+        (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a runtime that has it"),
+    };
+    let mut tree = Tree::default();
+    for layer in &layers {
+        tree.add_layer(&layer.path)?;
+    }
+    Ok(BaseFiles { layers, tree, env })
+}
+
+/// The tar itself, or what its gzip holds.
+fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
+    let reading = || format!("reading the base {path}");
+    let mut file = File::open(path).with_context(reading)?;
+    let mut start = [0; 2];
+    let gzipped = file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
+    file.seek(SeekFrom::Start(0)).with_context(reading)?;
+    if !gzipped {
+        let diff_id = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
+        return Ok(BaseLayer { path: path.to_owned(), diff_id });
+    }
+    let target = paths.bases().join("unpacked.tar");
+    let mut diff_id = String::new();
+    files::write_atomically(&target, |out| {
+        diff_id = copy(&mut MultiGzDecoder::new(file), out).with_context(reading)?;
+        Ok(())
+    })?;
+    Ok(BaseLayer { path: target, diff_id })
+}
+
+/// Copies, and returns the digest of what went through.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(format!("sha256:{}", files::hex(&hash.finalize()))),
+            count => {
+                hash.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+            }
+        }
+    }
+}
+
+fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
+    let layer = |diff_id: &String| BaseLayer {
+        path: paths.bases().join(format!("{}.tar", diff_id.replace(':', "-"))),
+        diff_id: diff_id.clone(),
+    };
+    let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
+    if layers.iter().any(|layer| !layer.path.is_file()) {
+        ui.status("Reading", format!("base {} out of {runtime}", info.id));
+        let archive = paths.bases().join("saved.tar");
+        runtime.save(ui, &info.id, |from| {
+            files::write_atomically(&archive, |to| std::io::copy(from, to).map(drop).context("reading the base"))
+        })?;
+        extract(&archive, &layers)?;
+        files::remove(&archive)?;
+    }
+    Ok(layers)
+}
+
+/// Takes the layers out of a `docker save` archive.
+/// Source: <https://github.com/moby/docker-image-spec>, "Combined Image JSON + Filesystem Changeset Format".
+fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
+    let mut tree = Tree::default();
+    tree.add_layer(archive)?;
+    let manifest = tree.read("manifest.json".into())?;
+    let manifest = manifest.with_context(|| format!("{archive} has no manifest.json"))?;
+    let saved: Vec<Saved> = serde_json::from_slice(&manifest).with_context(|| format!("reading {archive}"))?;
+    let names = saved.first().map(|image| image.layers.as_slice()).unwrap_or_default();
+    if names.len() != layers.len() {
+        bail!("{archive} holds {} layers, the runtime named {}", names.len(), layers.len());
+    }
+    for (name, layer) in names.iter().zip(layers) {
+        let bytes = tree.read(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
+        let digest = files::digest(&bytes);
+        if digest != layer.diff_id {
+            bail!("{name} in {archive} has the digest {digest}, the runtime named {}", layer.diff_id);
+        }
+        files::write_atomically(&layer.path, |out| Ok(out.write_all(&bytes)?))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The image's configuration and manifest, as OCI and docker read them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::assemble::layer::Layer;
+use crate::plan::ImagePlan;
+
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// What the tree's history says of the image; nothing of this stands in a layer.
+pub struct Origin {
+    /// RFC 3339.
+    pub created: String,
+    /// The commit, with `-dirty` if the tree is not what was committed; absent outside of git.
+    pub revision: Option<String>,
+}
+
+#[derive(Serialize)]
+struct History {
+    created: String,
+    created_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+/// Source: OCI image specification, config.md.
+pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(String, Layer)]) -> Vec<u8> {
+    let host = &plan.build.host;
+    let history = |(name, _): &(String, Layer)| History {
+        created: origin.created.clone(),
+        created_by: format!("cargo xtask image: {name}"),
+        comment: None,
+    };
+    let diff_ids: Vec<&str> = layers.iter().map(|(_, layer)| layer.diff_id.as_str()).collect();
+    let mut config = json!({
+        "User": format!("{}:{}", host.user.uid, host.user.gid),
+        "ExposedPorts": { format!("{}/tcp", host.port): {} },
+        "Cmd": plan.command,
+        "WorkingDir": host.working_folder,
+        "Volumes": { host.state_folder.as_str(): {} },
+        "Labels": labels(plan, origin),
+        "StopSignal": "SIGTERM",
+    });
+    if !env.is_empty() {
+        config["Env"] = json!(env);
+    }
+    bytes(&json!({
+        "architecture": plan.platform.trim_start_matches("linux/"),
+        "os": "linux",
+        "created": origin.created,
+        "config": config,
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": layers.iter().map(history).collect::<Vec<_>>(),
+    }))
+}
+
+/// Source: OCI image specification, annotations.md.
+fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    let mut oci = |name: &str, value: &str| labels.insert(format!("org.opencontainers.image.{name}"), value.to_owned());
+    oci("title", &plan.build.host.title);
+    oci("version", &plan.build.host_version);
+    oci("created", &origin.created);
+    if let Some(revision) = &origin.revision {
+        oci("revision", revision);
+    }
+    oci("base.name", &plan.base.to_label());
+    labels.insert("xtask.engine".to_owned(), plan.build.engine.to_owned());
+    labels
+}
+
+/// Source: OCI image specification, manifest.md.
+pub fn manifest(config: &[u8], config_digest: &str, layers: &[(String, Layer)]) -> Vec<u8> {
+    let layer =
+        |(_, layer): &(String, Layer)| json!({ "mediaType": LAYER, "digest": layer.digest, "size": layer.size });
+    bytes(&json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": { "mediaType": CONFIG, "digest": config_digest, "size": config.len() },
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    }))
+}
+
+/// Keys sorted, since that is how serde_json's map is ordered.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// Seconds since 1970 as RFC 3339 in UTC.
+/// Source: "days from civil" turned round, <https://howardhinnant.github.io/date_algorithms.html>.
+pub fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(rfc3339(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,196 @@
+//! Entries to layer bytes: the same entries give the same bytes, on every machine and for ever. Whatever changes these
+//! bytes changes the digest of every image: `FORMAT` counts such changes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use flate2::{Compression, GzBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::assemble::entry::{Content, Entry, ROOT};
+use crate::assemble::tree::Tree;
+use crate::files;
+use crate::plan::host::User;
+
+/// Of the bytes that tar and gzip come out as.
+pub const FORMAT: u32 = 1;
+
+/// The one modification time of every entry, in seconds since 1970. A commit's date would change every layer at every
+/// commit.
+const MODIFIED: u64 = 0;
+
+/// A layer in the store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Layer {
+    /// Of the uncompressed tar.
+    pub diff_id: String,
+    /// Of the gzipped blob.
+    pub digest: String,
+    /// Of the gzipped blob, in bytes.
+    pub size: u64,
+    /// Of the tar, in bytes.
+    pub unpacked: u64,
+    /// Whether it was compressed in this run.
+    #[serde(skip)]
+    pub new: bool,
+}
+
+/// Entries as an uncompressed tar: sorted, each parent folder that the base does not have before its content, no PAX
+/// headers, every path where the base's symlinks really lead.
+pub fn tar(entries: &[Entry], base: &Tree) -> Result<Vec<u8>> {
+    let mut sorted: BTreeMap<Utf8PathBuf, (User, Content)> = BTreeMap::new();
+    for entry in entries {
+        let path = match entry.path.parent() {
+            Some(parent) => base.resolve(parent)?.join(entry.path.file_name().unwrap_or_default()),
+            None => entry.path.clone(),
+        };
+        anyhow::ensure!(
+            !base.has(&path) || entry.content == Content::Folder && base.has_folder(&path),
+            "the base already has /{path}, which the image brings; choose another base, or rename what the image brings"
+        );
+        for parent in path.ancestors().skip(1).filter(|parent| !base.has_folder(parent)) {
+            sorted.entry(parent.to_owned()).or_insert((ROOT, Content::Folder));
+        }
+        sorted.insert(path, (entry.owner, entry.content.clone()));
+    }
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, (owner, content)) in &sorted {
+        append(&mut tar, path, *owner, content).with_context(|| format!("writing /{path} into a layer"))?;
+    }
+    Ok(tar.into_inner()?)
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &Utf8Path, owner: User, content: &Content) -> Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_mtime(MODIFIED);
+    header.set_uid(owner.uid.into());
+    header.set_gid(owner.gid.into());
+    match content {
+        Content::Folder => {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o755);
+            header.set_size(0);
+            header.set_path(format!("{path}/"))?;
+            header.set_cksum();
+            tar.append(&header, std::io::empty())?;
+        }
+        Content::File { bytes, executable } => {
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_mode(if *executable { 0o755 } else { 0o644 });
+            header.set_size(bytes.len() as u64);
+            header.set_path(path)?;
+            header.set_cksum();
+            tar.append(&header, bytes.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// Compressed layers by digest, found again by what they hold.
+pub struct Store {
+    folder: Utf8PathBuf,
+}
+
+impl Store {
+    pub fn new(folder: Utf8PathBuf) -> Store {
+        Store { folder }
+    }
+
+    /// The layer that holds `tar`, compressed now unless it already was.
+    pub fn layer(&self, tar: &[u8]) -> Result<Layer> {
+        let diff_id = files::digest(tar);
+        match self.find(&diff_id) {
+            Some(layer) => Ok(layer),
+            None => self.add(&diff_id, tar),
+        }
+    }
+
+    /// The layer that holds the tar of this digest, if it is whole.
+    pub fn find(&self, diff_id: &str) -> Option<Layer> {
+        let index = std::fs::read(self.index(diff_id)).ok()?;
+        let layer: Layer = serde_json::from_slice(&index).ok()?;
+        let size = std::fs::metadata(self.blob(&layer.digest)).ok()?.len();
+        (size == layer.size).then_some(layer)
+    }
+
+    pub fn add(&self, diff_id: &str, tar: &[u8]) -> Result<Layer> {
+        let blob = gzip(tar)?;
+        let (digest, size, unpacked) = (files::digest(&blob), blob.len() as u64, tar.len() as u64);
+        files::write_atomically(&self.blob(&digest), |out| Ok(out.write_all(&blob)?))?;
+        let layer = Layer { diff_id: diff_id.to_owned(), digest, size, unpacked, new: true };
+        let index = serde_json::to_vec(&layer)?;
+        files::write_atomically(&self.index(diff_id), |out| Ok(out.write_all(&index)?))?;
+        Ok(layer)
+    }
+
+    pub fn blob(&self, digest: &str) -> Utf8PathBuf {
+        self.folder.join(digest.replace(':', "/"))
+    }
+
+    fn index(&self, diff_id: &str) -> Utf8PathBuf {
+        self.folder.join(format!("format-{FORMAT}")).join(diff_id.replace(':', "/"))
+    }
+}
+
+/// miniz_oxide, pinned by the lock: plain Rust without paths for special processors, hence the same bytes everywhere
+/// (zlib-rs and zlib-ng hash differently where the processor has a CRC instruction).
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    const UNKNOWN_SYSTEM: u8 = 255;
+    let mut encoder = GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::{Store, Tree, tar};
+    use crate::assemble::entry::Entry;
+    use crate::files;
+    use crate::plan::host::User;
+    use crate::test_folder::TestFolder;
+
+    fn entries() -> Vec<Entry> {
+        vec![
+            Entry::file(Utf8Path::new("/srv/host"), b"host".to_vec(), true),
+            Entry::folder(Utf8Path::new("/var/lib/state"), User { uid: 65532, gid: 65532 }),
+            Entry::file(Utf8Path::new("/etc/config.toml"), b"a = 1\n".to_vec(), false),
+        ]
+    }
+
+    #[test]
+    fn the_bytes_are_these() {
+        let test = TestFolder::new("layer");
+        let bytes = tar(&entries(), &Tree::default()).expect("a tar");
+        let mut backwards = entries();
+        backwards.reverse();
+        assert_eq!(bytes, tar(&backwards, &Tree::default()).expect("a tar"), "the order of entries is no input");
+
+        let mut listing = String::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().expect("entries") {
+            let header = entry.expect("an entry").header().clone();
+            let path = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+            let (uid, gid) = (header.uid().expect("a uid"), header.gid().expect("a gid"));
+            listing += &format!(
+                "{:o} {uid}:{gid} {} {path}\n",
+                header.mode().expect("a mode"),
+                header.mtime().expect("a time")
+            );
+        }
+        let expected = "755 0:0 0 etc/\n644 0:0 0 etc/config.toml\n755 0:0 0 srv/\n755 0:0 0 srv/host\n\
+                        755 0:0 0 var/\n755 0:0 0 var/lib/\n755 65532:65532 0 var/lib/state/\n";
+        assert_eq!(listing, expected);
+
+        let store = Store::new(test.path().to_owned());
+        let layer = store.layer(&bytes).expect("a layer");
+        assert!(layer.new && !store.layer(&bytes).expect("the same layer").new);
+        assert_eq!(files::digest(&files::read(&store.blob(&layer.digest)).expect("a blob")), layer.digest);
+        assert_eq!(
+            layer.digest, "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",
+            "count FORMAT up when these bytes change on purpose"
+        );
+    }
+}

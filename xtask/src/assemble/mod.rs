@@ -1,0 +1,123 @@
+//! Dist files and a base to an image: entries, layers, configuration, manifest. No daemon takes part in it.
+
+pub mod archive;
+mod base;
+mod closure;
+pub mod config;
+mod entry;
+pub mod layer;
+mod tree;
+
+use anyhow::{Context, Result};
+
+use crate::build::{Dist, Part};
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::ImagePlan;
+use crate::process::Invocation;
+use crate::runtime::Runtime;
+use crate::ui::{Ui, size};
+use config::Origin;
+use entry::Entry;
+use layer::{Layer, Store};
+use tree::Tree;
+
+/// A finished image: its manifest and configuration, and the layers in the store.
+pub struct Image {
+    pub manifest: Vec<u8>,
+    pub manifest_digest: String,
+    pub config: Vec<u8>,
+    pub config_digest: String,
+    /// From the bottom up, the base's first, each with what it is.
+    pub layers: Vec<(String, Layer)>,
+    /// How many of the layers are the base's.
+    pub base_layers: usize,
+    pub store: Store,
+}
+
+impl Image {
+    /// Bytes on disk of the base's layers and of ours, unpacked.
+    pub fn unpacked(&self) -> (u64, u64) {
+        let sum = |layers: &[(String, Layer)]| layers.iter().map(|(_, layer)| layer.unpacked).sum();
+        let (base, own) = self.layers.split_at(self.base_layers);
+        (sum(base), sum(own))
+    }
+}
+
+pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, runtime: Option<&Runtime>) -> Result<Image> {
+    let store = Store::new(paths.blobs());
+    let base = base::read(ui, paths, &plan.base, runtime)?;
+    let mut layers = Vec::new();
+    for layer in &base.layers {
+        let found = store.find(&layer.diff_id);
+        let packed = found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?;
+        layers.push((plan.base.to_string(), packed));
+    }
+    let base_layers = layers.len();
+    for (name, entries) in plan.layers.iter().zip(entries(ui, paths, plan, dist, &base.tree)?) {
+        let tar = layer::tar(&entries, &base.tree).with_context(|| format!("making the layer {name}"))?;
+        layers.push((name.clone(), store.layer(&tar)?));
+    }
+    report(ui, plan, &layers);
+    let origin = origin(ui, paths)?;
+    let config = config::config(plan, &origin, &base.env, &layers);
+    let config_digest = files::digest(&config);
+    let manifest = config::manifest(&config, &config_digest, &layers);
+    Ok(Image { manifest_digest: files::digest(&manifest), manifest, config, config_digest, layers, base_layers, store })
+}
+
+/// What each of our layers holds, in the plan's order.
+fn entries(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Vec<Entry>>> {
+    let host = &plan.build.host;
+    let file = |file: &crate::build::DistFile| -> Result<Entry> {
+        Ok(Entry::file(&host.working_folder.join(&file.name), files::read(&file.path)?, true))
+    };
+    let of_part = |part: Part| dist.files.iter().filter(move |file| file.part == part);
+    let mut libraries = closure::find(ui, dist, base, &host.working_folder)?;
+    for library in of_part(Part::Library) {
+        libraries.push(file(library)?);
+    }
+    let mut program = vec![Entry::folder(&host.state_folder, host.user)];
+    for host in of_part(Part::Host) {
+        program.push(file(host)?);
+    }
+    let default_config = files::read(&paths.root.join(&host.default_config))?;
+    let mut layers = vec![libraries, program, vec![Entry::file(&host.config, default_config, false)]];
+    for plugin in of_part(Part::Plugin) {
+        layers.push(vec![file(plugin)?]);
+    }
+    Ok(layers)
+}
+
+fn report(ui: &Ui, plan: &ImagePlan, layers: &[(String, Layer)]) {
+    let new: Vec<String> = layers
+        .iter()
+        .filter(|(_, layer)| layer.new)
+        .map(|(name, layer)| format!("{name} {}", size(layer.unpacked)))
+        .collect();
+    let named = if new.is_empty() { String::new() } else { format!(" ({})", new.join(", ")) };
+    let (all, reused) = (layers.len(), layers.len() - new.len());
+    ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
+}
+
+/// SOURCE_DATE_EPOCH or the commit's date; the commit.
+fn origin(ui: &Ui, paths: &Paths) -> Result<Origin> {
+    let git = |args: &[&str]| -> Option<String> {
+        let command = Invocation::new("git", args.iter().copied()).folder(&paths.root);
+        let output = command.output(ui).ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    // A tree inside of somebody else's repository has no history of its own.
+    let own = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| top == paths.root);
+    let commit = own.then(|| git(&["log", "-1", "--format=%H %ct"])).flatten();
+    let commit = commit.as_deref().and_then(|line| line.split_once(' '));
+    let revision = commit.map(|(id, _)| {
+        let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
+        if dirty { format!("{id}-dirty") } else { id.to_owned() }
+    });
+    let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?,
+        Err(_) => commit.and_then(|(_, date)| date.parse().ok()).unwrap_or(0),
+    };
+    Ok(Origin { created: config::rfc3339(seconds), revision })
+}

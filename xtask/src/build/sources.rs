@@ -1,0 +1,100 @@
+//! The copy of the sources that is compiled: synced by content, so that a file whose content changed gets a new
+//! modification time and an unchanged one keeps its old. Cargo goes by these times alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use sha2::{Digest, Sha256};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::build::sync::{self, Source};
+use crate::faults::Faults;
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::host::Workspace;
+use crate::plan::plugins::Discovered;
+
+/// What cargo reads at the root.
+const ROOT_FILES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml"];
+
+/// Makes the copy what the tree is.
+pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<()> {
+    sync::sync(&list(paths, workspace, plugins)?, &paths.sources())
+}
+
+/// Everything that cargo may read: the root's own files, and the top folders that hold the workspace's members or what
+/// these depend on by path. Hidden files and target folders are left out.
+fn list(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<BTreeMap<Utf8PathBuf, Source>> {
+    let mut files = BTreeMap::new();
+    for name in ROOT_FILES {
+        let path = paths.root.join(name);
+        if path.is_file() {
+            files.insert(Utf8PathBuf::from(name), Source::file(path)?);
+        }
+    }
+    let mut faults = Faults::default();
+    for folder in top_folders(workspace, plugins) {
+        walk(&paths.root, &folder, &mut files, &mut faults)?;
+    }
+    faults.report("the sources")?;
+    Ok(files)
+}
+
+fn top_folders(workspace: &Workspace, plugins: &Discovered) -> BTreeSet<String> {
+    let members = workspace.members.iter().map(Utf8Path::new);
+    let shared = workspace.dependencies.values().filter_map(|dependency| dependency.get("path")?.as_str());
+    members
+        .chain(shared.map(Utf8Path::new))
+        .chain(plugins.path_dependencies.iter().map(Utf8PathBuf::as_path))
+        .filter_map(|path| {
+            let mut parts = path.components().filter(|part| *part != Utf8Component::CurDir);
+            parts.next().map(|part| part.to_string())
+        })
+        .collect()
+}
+
+fn walk(root: &Utf8Path, folder: &str, files: &mut BTreeMap<Utf8PathBuf, Source>, faults: &mut Faults) -> Result<()> {
+    let top = root.join(folder);
+    for entry in WalkDir::new(&top).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_source) {
+        let entry = entry.with_context(|| format!("reading the folder {top}"))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else {
+            faults.push(format!("the path {} is not UTF-8: rename it", entry.path().display()));
+            continue;
+        };
+        let relative = path.strip_prefix(root).with_context(|| format!("{path} is outside of {root}"))?;
+        if entry.path_is_symlink() {
+            let target = path.canonicalize_utf8().with_context(|| format!("following the symlink {path}"))?;
+            if !target.starts_with(root) {
+                faults.push(format!(
+                    "{relative} is a symlink to {target}, outside of the tree: put the files themselves there"
+                ));
+            }
+        }
+        if entry.file_type().is_file() {
+            files.insert(relative.to_owned(), Source::file(path.to_owned())?);
+        }
+    }
+    Ok(())
+}
+
+fn is_source(entry: &DirEntry) -> bool {
+    let hidden = entry.file_name().to_string_lossy().starts_with('.');
+    let target = entry.file_type().is_dir() && entry.path().join("CACHEDIR.TAG").is_file();
+    !hidden && !target
+}
+
+/// A digest over everything that resolving dependencies depends on: the lock and all manifests.
+pub fn manifests_digest(sources: &Utf8Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    for entry in WalkDir::new(sources).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
+        if matches!(path.file_name(), Some("Cargo.toml" | "Cargo.lock" | "config.toml")) && path.is_file() {
+            let content = files::read(path)?;
+            hash.update(format!("{} {}\n", path.strip_prefix(sources)?, content.len()));
+            hash.update(content);
+        }
+    }
+    Ok(files::hex(&hash.finalize()))
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask build`: the dist folder, and no image.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build;
+use crate::lock;
+use crate::paths::Paths;
+use crate::plan::BuildPlan;
+use crate::ui::Ui;
+
+#[derive(Args)]
+pub struct BuildArgs {
+    /// Refuse to change Cargo.lock
+    #[arg(long)]
+    pub locked: bool,
+}
+
+impl BuildArgs {
+    /// Prints the dist folder's path.
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let _lock = lock::take(ui, paths)?;
+        self.build(ui, paths)?;
+        println!("{}", paths.dist());
+        Ok(())
+    }
+
+    /// The caller holds the lock.
+    pub fn build(&self, ui: &Ui, paths: &Paths) -> Result<BuildPlan> {
+        let plan = BuildPlan::make(ui, paths, self.locked)?;
+        ui.status("Planning", plan.summary()?);
+        plan.update_lock(ui, paths)?;
+        build::build(ui, paths, &plan)?;
+        Ok(plan)
+    }
+}

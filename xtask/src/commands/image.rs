@@ -1,0 +1,137 @@
+//! `cargo xtask image`: plan, build, assemble, verify, deliver.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use camino::Utf8PathBuf;
+use clap::Args;
+use serde::Serialize;
+
+use crate::assemble::assemble;
+use crate::assemble::layer::Layer;
+use crate::build;
+use crate::commands::Format;
+use crate::deliver::deliver;
+use crate::lock;
+use crate::paths::Paths;
+use crate::plan::base::Base;
+use crate::plan::{BuildPlan, ImagePlan};
+use crate::runtime::Runtime;
+use crate::ui::{Stages, Ui};
+use crate::verify::{Verified, verify};
+
+#[derive(Args)]
+pub struct ImageArgs {
+    /// What the image stands on: `scratch`, a root file system ending in .tar or .tar.gz, or an image that docker or
+    /// podman has
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
+
+    /// The image's name [default: the host's name and version]
+    #[arg(long, value_name = "NAME:TAG")]
+    pub tag: Option<String>,
+
+    /// Write the archive to this file too
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<Utf8PathBuf>,
+
+    /// What goes to stdout: the manifest's digest, or JSON
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Refuse to change Cargo.lock
+    #[arg(long)]
+    pub locked: bool,
+
+    /// Do not start the finished image to see that it loads every plugin
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+/// A finished, delivered image; what `--format json` prints.
+#[derive(Serialize)]
+pub struct Made {
+    pub manifest_digest: String,
+    pub config_digest: String,
+    pub archive: Utf8PathBuf,
+    /// Into which it was loaded.
+    pub runtime: Option<&'static str>,
+    pub verified: Option<Verified>,
+    /// With sizes in bytes, the base's first.
+    pub layers: Vec<NamedLayer>,
+    /// Of each stage.
+    pub milliseconds: BTreeMap<&'static str, u128>,
+    pub plan: ImagePlan,
+}
+
+#[derive(Serialize)]
+pub struct NamedLayer {
+    name: String,
+    #[serde(flatten)]
+    layer: Layer,
+    new: bool,
+}
+
+impl NamedLayer {
+    fn new((name, layer): (String, Layer)) -> NamedLayer {
+        NamedLayer { name, new: layer.new, layer }
+    }
+}
+
+impl ImageArgs {
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let _lock = lock::take(ui, paths)?;
+        let made = self.make(ui, paths)?;
+        match self.format {
+            Format::Human => println!("{}", made.manifest_digest),
+            Format::Json => println!("{}", serde_json::to_string_pretty(&made)?),
+        }
+        Ok(())
+    }
+
+    /// The whole pipeline; the caller holds the lock.
+    pub fn make(&self, ui: &Ui, paths: &Paths) -> Result<Made> {
+        let mut stages = Stages::new(ui);
+        let (plan, runtime) = stages.run("plan", || self.plan(ui, paths))?;
+        let runtime = runtime.as_ref();
+        ui.status("Planning", plan.build.summary()?);
+        if self.base.is_none() {
+            ui.warning(
+                "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
+            );
+        }
+        plan.build.update_lock(ui, paths)?;
+        let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
+        let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, runtime))?;
+        let verified = stages.run("verify", || match self.no_verify {
+            true => Ok(None),
+            false => verify(ui, paths, &plan, &image, runtime),
+        })?;
+        if verified.is_none() {
+            ui.status("Not verified", "whether the image starts is not known");
+        }
+        stages.run("deliver", || deliver(ui, paths, &plan, &image, self.output.as_deref(), runtime))?;
+        Ok(Made {
+            manifest_digest: image.manifest_digest,
+            config_digest: image.config_digest,
+            archive: paths.archive(&plan.build.host.name),
+            runtime: runtime.map(Runtime::program),
+            verified,
+            layers: image.layers.into_iter().map(NamedLayer::new).collect(),
+            milliseconds: stages.finish(),
+            plan,
+        })
+    }
+
+    /// The plan, and the runtime if one answers; the caller holds the lock.
+    pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, Option<Runtime>)> {
+        let build = BuildPlan::make(ui, paths, self.locked)?;
+        let runtime = Runtime::find(ui);
+        let base =
+            Base::find(ui, self.base.as_deref().unwrap_or("scratch"), &runtime, build.toolchain.architecture()?)?;
+        if let Err(why) = &runtime {
+            ui.status("Skipping", format!("the runtime: {why:#}"));
+        }
+        Ok((ImagePlan::new(build, base, self.tag.as_deref())?, runtime.ok()))
+    }
+}

@@ -1,0 +1,18 @@
+//! One command, one file: typed arguments and a short `run`.
+
+pub mod build;
+pub mod image;
+pub mod inspect;
+pub mod plan;
+pub mod run;
+pub mod test;
+
+use clap::ValueEnum;
+
+/// Of what goes to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
+}

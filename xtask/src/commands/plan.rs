@@ -1,0 +1,29 @@
+//! `cargo xtask plan`: what `image` would do.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::commands::Format;
+use crate::commands::image::ImageArgs;
+use crate::lock;
+use crate::paths::Paths;
+use crate::ui::Ui;
+
+#[derive(Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+}
+
+impl PlanArgs {
+    /// Prints the plan; the tree stays as it is, Cargo.lock too.
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let _lock = lock::take(ui, paths)?;
+        let (plan, _) = self.image.plan(ui, paths)?;
+        match self.image.format {
+            Format::Human => print!("{plan}"),
+            Format::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
+        }
+        Ok(())
+    }
+}

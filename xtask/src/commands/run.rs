@@ -1,0 +1,38 @@
+//! `cargo xtask run`: build, then start the host here, with every plugin and the development configuration.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::commands::build::BuildArgs;
+use crate::lock;
+use crate::paths::Paths;
+use crate::process::Invocation;
+use crate::ui::Ui;
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    build: BuildArgs,
+
+    /// Handed to the host as they are, after `--`
+    #[arg(last = true)]
+    host_args: Vec<String>,
+}
+
+impl RunArgs {
+    /// Becomes the host: signals and the exit code are its own.
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let lock = lock::take(ui, paths)?;
+        let plan = self.build.build(ui, paths)?;
+        drop(lock);
+        let dist = paths.dist();
+        let mut args = vec![plan.host.config_flag.clone(), plan.host.development_config.to_string()];
+        for plugin in &plan.plugins {
+            args.extend([plan.host.plugin_flag.clone(), dist.join(plan.file_name(plugin)).to_string()]);
+        }
+        args.extend(self.host_args.iter().cloned());
+        let host = Invocation::new(dist.join(&plan.host.package).as_str(), args).folder(&paths.root);
+        ui.status("Running", format!("{} with {}", plan.host.package, plan.host.development_config));
+        host.replace_this_process(ui)
+    }
+}

@@ -1,0 +1,66 @@
+//! Reading and writing files so that every error names the path, and so that nothing is ever half-written.
+
+use std::fs;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use sha2::{Digest, Sha256};
+
+pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {path}"))
+}
+
+pub fn read_text(path: &Utf8Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {path}"))
+}
+
+pub fn create_folder(path: &Utf8Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| {
+        format!("creating the folder {path}; it must be writable, or set CARGO_TARGET_DIR to a folder that is")
+    })
+}
+
+/// Removes a file or a folder that may be absent.
+pub fn remove(path: &Utf8Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {path}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes through a temporary name in the same folder: a reader sees the old content or the new one, never a part.
+pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        create_folder(folder)?;
+    }
+    let partial = Utf8Path::new(&format!("{path}.partial")).to_owned();
+    let result = (|| {
+        let file = fs::File::create(&partial).with_context(|| format!("creating {partial}"))?;
+        let mut buffered = std::io::BufWriter::with_capacity(1 << 20, file);
+        write(&mut buffered).with_context(|| format!("writing {partial}"))?;
+        let file = buffered.into_inner().map_err(|error| error.into_error());
+        file.and_then(|file| file.sync_all()).with_context(|| format!("writing {partial}"))?;
+        fs::rename(&partial, path).with_context(|| format!("renaming {partial} to {path}"))
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    result
+}
+
+/// `sha256:...`, as OCI writes digests.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

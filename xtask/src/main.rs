@@ -1,0 +1,47 @@
+//! The build system of a host and its plugins. It knows of the host only what `[workspace.metadata.image]` says.
+
+mod assemble;
+mod build;
+mod cli;
+mod commands;
+mod deliver;
+mod elf;
+mod faults;
+mod files;
+mod lock;
+mod paths;
+mod plan;
+mod process;
+mod runtime;
+#[cfg(test)]
+mod test_folder;
+mod ui;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use paths::Paths;
+use ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.verbose);
+    let result = Paths::find().and_then(|paths| match cli.command {
+        Command::Image(args) => args.run(&ui, &paths),
+        Command::Plan(args) => args.run(&ui, &paths),
+        Command::Build(args) => args.run(&ui, &paths),
+        Command::Run(args) => args.run(&ui, &paths),
+        Command::Test(args) => args.run(&ui, &paths),
+        Command::Inspect(args) => args.run(),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

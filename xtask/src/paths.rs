@@ -1,0 +1,85 @@
+//! Every path that xtask uses, derived once.
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The tree and its target folder. All paths are absolute.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    pub root: Utf8PathBuf,
+    /// `target/image`: cargo's ordinary profiles never write here.
+    pub image: Utf8PathBuf,
+}
+
+impl Paths {
+    /// The tree that the current folder is in: the nearest folder above it that holds a workspace and an `xtask`.
+    pub fn find() -> Result<Paths> {
+        let here = std::env::current_dir().context("asking for the current folder")?;
+        let here = Utf8PathBuf::from_path_buf(here)
+            .map_err(|path| anyhow::anyhow!("the current folder's path is not UTF-8: {}", path.display()))?;
+        for folder in here.ancestors() {
+            if folder.join("xtask/Cargo.toml").is_file() && folder.join("Cargo.toml").is_file() {
+                return Ok(Paths::new(folder, std::env::var("CARGO_TARGET_DIR").ok().as_deref()));
+            }
+        }
+        bail!("{here} is in no tree with a Cargo.toml and an xtask folder; change to the root of a checkout");
+    }
+
+    fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
+        let target = root.join(target.filter(|folder| !folder.is_empty()).unwrap_or("target"));
+        Paths { root: root.to_owned(), image: target.join("image") }
+    }
+
+    /// The synced copy of the sources: what is compiled.
+    pub fn sources(&self) -> Utf8PathBuf {
+        self.image.join("src")
+    }
+
+    /// Cargo's target folder for the copy.
+    pub fn cargo_target(&self) -> Utf8PathBuf {
+        self.image.join("cargo")
+    }
+
+    /// The built files that become layers.
+    pub fn dist(&self) -> Utf8PathBuf {
+        self.image.join("dist")
+    }
+
+    /// Layers by digest, and which uncompressed content each one holds.
+    pub fn blobs(&self) -> Utf8PathBuf {
+        self.image.join("blobs")
+    }
+
+    /// What the runtime gave out of base images.
+    pub fn bases(&self) -> Utf8PathBuf {
+        self.image.join("bases")
+    }
+
+    /// Which image was verified last, and how.
+    pub fn verified(&self) -> Utf8PathBuf {
+        self.image.join("verified.json")
+    }
+
+    pub fn archive(&self, name: &str) -> Utf8PathBuf {
+        self.image.join(format!("{name}.tar"))
+    }
+
+    /// `path` as a person in the root would write it.
+    pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Paths;
+
+    #[test]
+    fn the_target_folder_follows_cargo_target_dir() {
+        let image = |target| Paths::new("/tree".into(), target).image;
+        assert_eq!(image(None), "/tree/target/image");
+        assert_eq!(image(Some("")), "/tree/target/image");
+        assert_eq!(image(Some("out")), "/tree/out/image");
+        assert_eq!(image(Some("/elsewhere")), "/elsewhere/image");
+    }
+}

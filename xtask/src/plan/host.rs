@@ -1,0 +1,133 @@
+//! What the workspace says about its host: `[workspace.metadata.image]`, and the workspace's members.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::faults::Faults;
+use crate::files;
+
+/// The root manifest, as far as xtask reads it itself.
+#[derive(Deserialize)]
+pub struct RootManifest {
+    pub workspace: Workspace,
+}
+
+#[derive(Deserialize)]
+pub struct Workspace {
+    #[serde(default)]
+    pub members: Vec<String>,
+    #[serde(default)]
+    pub dependencies: toml::Table,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    image: HostSpec,
+}
+
+/// `[workspace.metadata.image]`, validated: everything that xtask knows of the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostSpec {
+    /// The host's package; its binary of the same name is the program.
+    pub package: String,
+    /// The dylib that host and plugins share.
+    pub sdk: String,
+    /// Of the image and its archive.
+    pub name: String,
+    pub title: String,
+    /// Of a built plugin, without the dot.
+    pub extension: String,
+    pub plugin_flag: String,
+    pub config_flag: String,
+    /// Makes the program load everything and serve nothing.
+    pub check_flag: String,
+    /// Absolute, in the image.
+    pub config: Utf8PathBuf,
+    /// In the tree.
+    pub default_config: Utf8PathBuf,
+    /// In the tree.
+    pub development_config: Utf8PathBuf,
+    /// Absolute, in the image.
+    pub working_folder: Utf8PathBuf,
+    /// Absolute, in the image; belongs to `user`.
+    pub state_folder: Utf8PathBuf,
+    pub user: User,
+    pub port: u16,
+}
+
+/// `uid:gid`, numbers since an image need not have `/etc/passwd`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl TryFrom<String> for User {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<User, String> {
+        let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+        match parsed {
+            Some((0, _)) => Err(format!("`{text}` is root; name a user that is not")),
+            Some((uid, gid)) => Ok(User { uid, gid }),
+            None => Err(format!("`{text}` is not `uid:gid` in numbers")),
+        }
+    }
+}
+
+/// Reads and validates the root manifest.
+pub fn read(root: &Utf8Path) -> Result<RootManifest> {
+    let path = root.join("Cargo.toml");
+    let text = files::read_text(&path)?;
+    let manifest: RootManifest = toml::from_str(&text).with_context(|| format!("reading {path}"))?;
+    manifest.workspace.image().validate(root)?;
+    Ok(manifest)
+}
+
+impl Workspace {
+    pub fn image(&self) -> &HostSpec {
+        &self.metadata.image
+    }
+}
+
+impl HostSpec {
+    fn validate(&self, root: &Utf8Path) -> Result<()> {
+        let mut faults = Faults::default();
+        for (key, path) in
+            [("config", &self.config), ("working-folder", &self.working_folder), ("state-folder", &self.state_folder)]
+        {
+            let normal = path.components().skip(1).all(|part| matches!(part, camino::Utf8Component::Normal(_)));
+            if !path.is_absolute() || !normal || path.parent().is_none() {
+                faults.push(format!("`{key} = \"{path}\"` must be an absolute path in the image, without `..`"));
+            }
+        }
+        for (key, path) in [("default-config", &self.default_config), ("development-config", &self.development_config)]
+        {
+            if !root.join(path).is_file() {
+                faults.push(format!("`{key} = \"{path}\"` is not a file in the tree"));
+            }
+        }
+        let reference =
+            |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_.".contains(character);
+        if self.name.is_empty() || !self.name.chars().all(reference) {
+            faults.push(format!("`name = \"{}\"` must be lower case letters, digits, `-`, `_` and `.`", self.name));
+        }
+        faults.report("[workspace.metadata.image]").with_context(|| format!("reading {}", root.join("Cargo.toml")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::User;
+
+    #[test]
+    fn a_user_is_two_numbers_and_not_root() {
+        assert_eq!(User::try_from("65532:65531".to_owned()), Ok(User { uid: 65532, gid: 65531 }));
+        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; name a user that is not".to_owned()));
+        assert_eq!(User::try_from("nobody".to_owned()), Err("`nobody` is not `uid:gid` in numbers".to_owned()));
+    }
+}

@@ -1,0 +1,233 @@
+//! Everything that is decided before anything runs: pure data, sorted, printable. Making a plan reads the tree, syncs
+//! the copy of the sources and resolves dependencies in it; it compiles nothing and writes nothing outside of the target
+//! folder.
+
+pub mod base;
+pub mod host;
+pub mod lock;
+pub mod plugins;
+pub mod reference;
+pub mod toolchain;
+
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId};
+use serde::Serialize;
+
+use crate::build::sources;
+use crate::files;
+use crate::paths::Paths;
+use crate::ui::{Ui, count};
+use base::Base;
+use host::HostSpec;
+use lock::{Change, Lock};
+use toolchain::Toolchain;
+
+/// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
+#[derive(Debug, Serialize)]
+pub struct BuildPlan {
+    #[serde(skip)]
+    pub host: HostSpec,
+    pub host_version: String,
+    #[serde(skip)]
+    pub host_id: PackageId,
+    #[serde(skip)]
+    pub sdk_id: PackageId,
+    pub plugins: Vec<Plugin>,
+    pub engine: &'static str,
+    pub toolchain: Toolchain,
+    /// What resolving changes in `Cargo.lock`.
+    pub lock_changes: Vec<Change>,
+    /// The lock as it has to be, if that is not how it is.
+    #[serde(skip)]
+    lock: Option<String>,
+}
+
+/// A crate of `plugins/`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plugin {
+    /// The package's name is the plugin's.
+    pub name: String,
+    pub version: String,
+    /// Relative to the root.
+    pub path: Utf8PathBuf,
+    #[serde(skip)]
+    pub id: PackageId,
+}
+
+/// A build plan and what becomes of the result.
+#[derive(Debug, Serialize)]
+pub struct ImagePlan {
+    /// `name:tag`.
+    pub image: String,
+    pub platform: String,
+    #[serde(flatten)]
+    pub build: BuildPlan,
+    pub base: Base,
+    /// The image's `Cmd`.
+    pub command: Vec<String>,
+    /// Ours, from the bottom up; the base's lie below.
+    pub layers: Vec<String>,
+}
+
+impl BuildPlan {
+    pub fn make(ui: &Ui, paths: &Paths, locked: bool) -> Result<BuildPlan> {
+        let manifest = host::read(&paths.root)?;
+        let host = manifest.workspace.image().clone();
+        let discovered = plugins::discover(paths, &manifest.workspace)?;
+        let toolchain = Toolchain::find(ui, &paths.root)?;
+        sources::sync(paths, &manifest.workspace, &discovered)?;
+        let metadata = members(ui, paths, &toolchain)?;
+        let package = |name: &str| {
+            let members = metadata.workspace_packages();
+            let found = members.into_iter().find(|package| package.name == name);
+            found.cloned().with_context(|| format!("the package `{name}` is no member of the workspace in Cargo.toml"))
+        };
+        let host_package = package(&host.package)?;
+        let plugins = discovered.packages.iter().map(|(name, path)| Ok(Plugin::new(package(name)?, path)));
+        let mut plan = BuildPlan {
+            host_version: host_package.version.to_string(),
+            host_id: host_package.id,
+            sdk_id: package(&host.sdk)?.id,
+            plugins: plugins.collect::<Result<_>>()?,
+            host,
+            engine: "local",
+            toolchain,
+            lock_changes: Vec::new(),
+            lock: None,
+        };
+        plan.resolve(ui, paths, locked)?;
+        Ok(plan)
+    }
+
+    /// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
+    fn resolve(&mut self, ui: &Ui, paths: &Paths, locked: bool) -> Result<()> {
+        let stamp = paths.image.join("resolved");
+        let key = sources::manifests_digest(&paths.sources())?;
+        if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == key) {
+            return Ok(());
+        }
+        ui.status("Resolving", format!("dependencies of the host and {}", count(self.plugins.len(), "plugin")));
+        let target = self.toolchain.target.clone();
+        let fetch = self.toolchain.run("cargo", ["fetch", "--target", &target]).folder(paths.sources());
+        fetch.read(ui).context("resolving dependencies failed")?;
+        let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
+        let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
+        if before == after {
+            let key = sources::manifests_digest(&paths.sources())?;
+            return files::write_atomically(&stamp, |out| Ok(out.write_all(key.as_bytes())?));
+        }
+        let plugins: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        self.lock_changes = lock::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);
+        if locked {
+            let changes: Vec<String> = self.lock_changes.iter().map(|change| format!("\n  - {change}")).collect();
+            bail!(
+                "Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit \
+                 Cargo.lock{}",
+                changes.concat()
+            );
+        }
+        self.lock = Some(after);
+        Ok(())
+    }
+
+    /// Makes the tree's `Cargo.lock` what the plan resolved, and says what changes.
+    pub fn update_lock(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let path = paths.root.join("Cargo.lock");
+        if path.exists() {
+            for change in &self.lock_changes {
+                ui.status("Locking", change);
+            }
+        } else {
+            ui.status("Creating", format!("Cargo.lock with {}", count(self.lock_changes.len(), "package")));
+        }
+        files::write_atomically(&path, |out| Ok(out.write_all(lock.as_bytes())?))
+    }
+
+    /// A plugin's file: `smtp.prov`.
+    pub fn file_name(&self, plugin: &Plugin) -> String {
+        format!("{}.{}", plugin.name, self.host.extension)
+    }
+
+    /// How the host is started, with every plugin.
+    pub fn command(&self, config: &Utf8Path) -> Vec<String> {
+        let mut command = vec![format!("./{}", self.host.package), self.host.config_flag.clone(), config.to_string()];
+        for plugin in &self.plugins {
+            command.extend([self.host.plugin_flag.clone(), self.file_name(plugin)]);
+        }
+        command
+    }
+
+    /// `provost 0.1.0 for linux/amd64: 3 plugins (file, smtp, webhook), rustc 1.95.0`
+    pub fn summary(&self) -> Result<String> {
+        let names: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        let platform = self.platform()?;
+        let (host, version, channel) = (&self.host.name, &self.host_version, &self.toolchain.channel);
+        let plugins = match names.as_slice() {
+            [] => "no plugins".to_owned(),
+            names => format!("{} ({})", count(names.len(), "plugin"), names.join(", ")),
+        };
+        Ok(format!("{host} {version} for {platform}: {plugins}, rustc {channel}"))
+    }
+
+    pub fn platform(&self) -> Result<String> {
+        Ok(format!("linux/{}", self.toolchain.architecture()?))
+    }
+}
+
+/// The workspace's own crates, as cargo reads them from the copy.
+fn members(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Metadata> {
+    let command = toolchain.run("cargo", ["metadata", "--no-deps", "--format-version", "1"]).folder(paths.sources());
+    let text = command.read(ui).context("reading the workspace's manifests failed")?;
+    MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
+}
+
+impl Plugin {
+    fn new(package: Package, path: &Utf8Path) -> Plugin {
+        let (name, version) = (package.name.to_string(), package.version.to_string());
+        Plugin { name, version, path: path.to_owned(), id: package.id }
+    }
+}
+
+impl ImagePlan {
+    pub fn new(build: BuildPlan, base: Base, tag: Option<&str>) -> Result<ImagePlan> {
+        let image = match tag {
+            Some(tag) => reference::parse(tag)?,
+            None => format!("{}:{}", build.host.name, build.host_version.replace('+', "-")),
+        };
+        let mut layers = vec!["libraries".to_owned(), build.host.package.clone(), "configuration".to_owned()];
+        layers.extend(build.plugins.iter().map(|plugin| build.file_name(plugin)));
+        let command = build.command(&build.host.config);
+        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build })
+    }
+}
+
+impl fmt::Display for ImagePlan {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let rustc = self.build.toolchain.verbose_version.lines().next().unwrap_or_default();
+        writeln!(out, "image      {}", self.image)?;
+        writeln!(out, "platform   {}", self.platform)?;
+        writeln!(out, "engine     {}", self.build.engine)?;
+        writeln!(out, "toolchain  {rustc}")?;
+        writeln!(out, "base       {}", self.base)?;
+        list(
+            out,
+            "plugins",
+            self.build.plugins.iter().map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.path)),
+        )?;
+        writeln!(out, "command    {}", self.command.join(" "))?;
+        list(out, "layers", self.layers.iter().cloned())?;
+        list(out, "Cargo.lock", self.build.lock_changes.iter().map(ToString::to_string))
+    }
+}
+
+/// A heading in the first column, items in the second.
+fn list(out: &mut fmt::Formatter, heading: &str, items: impl Iterator<Item = String>) -> fmt::Result {
+    for (index, item) in items.enumerate() {
+        writeln!(out, "{:<10} {item}", if index == 0 { heading } else { "" })?;
+    }
+    Ok(())
+}

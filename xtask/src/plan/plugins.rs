@@ -1,0 +1,209 @@
+//! What lies in `plugins/`, looked at before cargo does, so that each fault has an error of its own and all of them are
+//! told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::faults::Faults;
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::host::{HostSpec, Workspace};
+
+/// The folder whose folders are plugins.
+pub const FOLDER: &str = "plugins";
+
+/// The plugins' folders and what they need of the tree, free of faults that can be seen without cargo.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    /// Package name to folder, relative to the root.
+    pub packages: BTreeMap<String, Utf8PathBuf>,
+    /// In-tree folders that plugins depend on by path, relative to the root.
+    pub path_dependencies: BTreeSet<Utf8PathBuf>,
+}
+
+/// A plugin's manifest, as far as it can be wrong in ways that cargo explains badly or late.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Manifest {
+    package: Option<Package>,
+    lib: Option<Lib>,
+    workspace: Option<toml::Value>,
+    #[serde(flatten)]
+    tables: DependencyTables,
+    #[serde(default)]
+    target: BTreeMap<String, DependencyTables>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Lib {
+    #[serde(default, alias = "crate_type")]
+    crate_type: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct DependencyTables {
+    #[serde(default)]
+    dependencies: toml::Table,
+    #[serde(default, alias = "dev_dependencies")]
+    dev_dependencies: toml::Table,
+    #[serde(default, alias = "build_dependencies")]
+    build_dependencies: toml::Table,
+}
+
+/// Looks at every folder of `plugins/`, in order; hidden ones and plain files are skipped.
+pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
+    let mut faults = Faults::default();
+    let mut found = Discovered::default();
+    for folder in folders(&paths.root)? {
+        let manifest = match read(&paths.root, &folder) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                faults.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        check(&manifest, &folder, workspace, &mut faults);
+        for (dependency, path) in path_dependencies(&manifest) {
+            match contained(&paths.root, &folder, &path) {
+                Some(inside) => drop(found.path_dependencies.insert(inside)),
+                None => faults.push(format!(
+                    "{folder}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: \
+                     move that crate into the tree, or depend on it by version or git"
+                )),
+            }
+        }
+        let Some(package) = manifest.package else { continue };
+        if let Some(first) = found.packages.get(&package.name) {
+            faults.push(format!(
+                "two plugins have the name `{}`: {first} and {folder}: rename the package in one of the two Cargo.toml",
+                package.name
+            ));
+            continue;
+        }
+        found.packages.insert(package.name, folder);
+    }
+    libraries_differ(&found.packages, &mut faults);
+    faults.report("plugins/")?;
+    Ok(found)
+}
+
+fn folders(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let plugins = root.join(FOLDER);
+    let mut folders = Vec::new();
+    let entries = plugins.read_dir_utf8().with_context(|| format!("reading the folder {plugins}"))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading the folder {plugins}"))?;
+        if !entry.file_name().starts_with('.') && entry.path().is_dir() {
+            folders.push(Utf8Path::new(FOLDER).join(entry.file_name()));
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn read(root: &Utf8Path, folder: &Utf8Path) -> Result<Manifest> {
+    let path = root.join(folder).join("Cargo.toml");
+    if !path.is_file() {
+        anyhow::bail!(
+            "{folder} has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away"
+        );
+    }
+    let text = files::read_text(&path)?;
+    toml::from_str(&text).map_err(|error| anyhow::anyhow!("{folder}/Cargo.toml is not a manifest: {error}"))
+}
+
+fn check(manifest: &Manifest, folder: &Utf8Path, workspace: &Workspace, faults: &mut Faults) {
+    let host: &HostSpec = workspace.image();
+    if manifest.workspace.is_some() {
+        faults.push(format!(
+            "{folder}/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the \
+             tree's workspace"
+        ));
+    }
+    match &manifest.package {
+        None => faults.push(format!("{folder}/Cargo.toml has no `[package]`: add one, with a `name`")),
+        Some(package) if package.name == host.package || package.name == host.sdk => faults.push(format!(
+            "{folder}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
+            package.name
+        )),
+        Some(_) => {}
+    }
+    let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
+    if !kinds.iter().any(|kind| kind == "cdylib") {
+        faults.push(format!(
+            "{folder}/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = [\"cdylib\"]` under `[lib]`"
+        ));
+    }
+    let sdk = |(key, value): (&String, &toml::Value)| package_of(key, value, workspace) == host.sdk;
+    if !manifest.tables.dependencies.iter().any(sdk) {
+        faults.push(format!(
+            "{folder}/Cargo.toml: a plugin depends on the SDK, this crate does not: write \
+             `{} = {{ workspace = true }}` under `[dependencies]`",
+            host.sdk
+        ));
+    }
+}
+
+/// The package that a dependency means, which `package = "..."` may set here or in the workspace's table.
+fn package_of<'a>(key: &'a str, value: &'a toml::Value, workspace: &'a Workspace) -> &'a str {
+    let named = |value: &'a toml::Value| value.get("package").and_then(toml::Value::as_str);
+    let inherited = value.get("workspace").is_some().then(|| workspace.dependencies.get(key)).flatten();
+    named(value).or_else(|| inherited.and_then(named)).unwrap_or(key)
+}
+
+/// Every dependency that is given by a path, with its name.
+fn path_dependencies(manifest: &Manifest) -> Vec<(String, Utf8PathBuf)> {
+    let tables = std::iter::once(&manifest.tables).chain(manifest.target.values());
+    let tables = tables.flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
+    tables
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), Utf8PathBuf::from(value.get("path")?.as_str()?))))
+        .collect()
+}
+
+/// Where `path`, written in `folder`'s manifest, leads, relative to the root; `None` outside of it.
+fn contained(root: &Utf8Path, folder: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let mut inside = folder.to_owned();
+    for part in path.components() {
+        match part {
+            Utf8Component::Normal(name) => inside.push(name),
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir => {
+                if !inside.pop() {
+                    return None;
+                }
+            }
+            Utf8Component::RootDir | Utf8Component::Prefix(_) => {
+                return fs::canonicalize(path)
+                    .ok()
+                    .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+                    .and_then(|path| path.strip_prefix(root).ok().map(Utf8Path::to_owned));
+            }
+        }
+    }
+    Some(inside)
+}
+
+/// Cargo names a library after its package with `_` for `-`: two such files would overwrite each other.
+fn libraries_differ(packages: &BTreeMap<String, Utf8PathBuf>, faults: &mut Faults) {
+    let mut libraries: BTreeMap<String, &String> = BTreeMap::new();
+    for name in packages.keys() {
+        if let Some(first) = libraries.insert(name.replace('-', "_"), name) {
+            faults.push(format!(
+                "the plugins `{first}` and `{name}` make libraries of one name ({} and {}): rename one of the packages",
+                packages[first], packages[name]
+            ));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Names of images, as far as they are ours to give.
+
+use anyhow::{Result, bail};
+
+/// A reference with its tag, `latest` if it has none. Errors name what is wrong with it.
+/// Source: the grammar of <https://pkg.go.dev/github.com/distribution/reference>.
+pub fn parse(text: &str) -> Result<String> {
+    let (name, tag) = match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (text, "latest"),
+    };
+    let lower = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let component = |part: &str| {
+        part.starts_with(lower) && part.ends_with(lower) && part.chars().all(|c| lower(c) || "-_.".contains(c))
+    };
+    let (domain, path) = match name.split_once('/') {
+        Some((domain, path)) if domain.contains(['.', ':']) || domain == "localhost" => (Some(domain), path),
+        _ => (None, name),
+    };
+    let host = |domain: &str| domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
+    if text.contains('@') || !domain.is_none_or(host) || !path.split('/').all(component) {
+        bail!("`{text}` is no name for an image: write NAME:TAG, the name in lower case");
+    }
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if tag.len() > 128 || !tag.starts_with(word) || !tag.chars().all(|c| word(c) || "-.".contains(c)) {
+        bail!("`{tag}` in `{text}` is no tag: letters, digits, `_`, `.` and `-`, at most 128");
+    }
+    Ok(format!("{name}:{tag}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn references_have_tags() {
+        let accepted = |text: &str| parse(text).expect("a reference");
+        assert_eq!(accepted("provost"), "provost:latest");
+        assert_eq!(accepted("localhost:5000/a/b:1.0"), "localhost:5000/a/b:1.0");
+        assert_eq!(accepted("localhost:5000/a"), "localhost:5000/a:latest");
+        for refused in ["Provost:1", "a:", "", "a b", "a@sha256:00", "a:-x", "a//b", "-a"] {
+            assert!(parse(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The one place that starts other programs, with an environment that is cleaned here. With `-v` each command is echoed
+//! so that it can be pasted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::process::CommandExt;
+use std::process::Output;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
+use xshell::Shell;
+
+use crate::ui::Ui;
+
+/// How many of a failed program's last lines stand in the error.
+const LAST_LINES: usize = 30;
+
+/// A program, its arguments, where it runs and what it finds in its environment.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    program: String,
+    args: Vec<String>,
+    folder: Option<Utf8PathBuf>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Invocation {
+    pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
+        let args = args.into_iter().map(Into::into).collect();
+        Invocation { program: program.to_owned(), args, folder: None, environment: BTreeMap::new() }
+    }
+
+    pub fn arg(mut self, arg: impl Into<String>) -> Invocation {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Invocation {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn folder(mut self, folder: impl Into<Utf8PathBuf>) -> Invocation {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Invocation {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Runs it to its end, without input, and returns what it wrote and its status, whatever that is.
+    pub fn output(&self, ui: &Ui) -> Result<Output> {
+        ui.echo(self);
+        let shell = Shell::new().context("starting a shell for commands")?;
+        if let Some(folder) = &self.folder {
+            shell.change_dir(folder);
+        }
+        let mut command = shell.cmd(&self.program).args(&self.args).quiet().ignore_status();
+        for name in leaked() {
+            command = command.env_remove(name);
+        }
+        command.envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
+    }
+
+    /// What it wrote to stdout, trimmed; an error with its last lines when it failed.
+    pub fn read(&self, ui: &Ui) -> Result<String> {
+        let output = self.output(ui)?;
+        self.succeeded(&output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// An error that names the command, its status and its last lines, unless it succeeded.
+    pub fn succeeded(&self, output: &Output) -> Result<()> {
+        if output.status.success() {
+            return Ok(());
+        }
+        bail!("`{self}` failed ({}){}", output.status, tail(output));
+    }
+
+    /// Becomes the program; returns only if that fails.
+    pub fn replace_this_process(&self, ui: &Ui) -> Result<()> {
+        ui.echo(self);
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.args).envs(&self.environment);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        for name in leaked() {
+            command.env_remove(name);
+        }
+        Err(command.exec()).with_context(|| format!("starting `{self}`"))
+    }
+
+    /// For pipelines, deadlines and programs that run for long.
+    pub fn expression(&self, ui: &Ui) -> duct::Expression {
+        ui.echo(self);
+        let mut expression = duct::cmd(&self.program, &self.args);
+        if let Some(folder) = &self.folder {
+            expression = expression.dir(folder);
+        }
+        for name in leaked() {
+            expression = expression.env_remove(name);
+        }
+        for (name, value) in &self.environment {
+            expression = expression.env(name, value);
+        }
+        expression
+    }
+}
+
+/// The last lines that a program wrote, on lines of their own.
+pub fn tail(output: &Output) -> String {
+    let text = if output.stderr.iter().all(u8::is_ascii_whitespace) { &output.stdout } else { &output.stderr };
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
+}
+
+/// Variables that the cargo and the rustup that started xtask left behind, or that would make the result depend on who
+/// built it: a nested cargo would rebuild everything, and a host would load the debug SDK.
+fn leaked() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_leaked(name)).collect()
+}
+
+fn is_leaked(name: &str) -> bool {
+    const OURS: [&str; 9] = [
+        "CARGO",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "RUSTC",
+        "RUSTC_BOOTSTRAP",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTDOCFLAGS",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+    ];
+    // Where crates come from and how they are reached is the user's.
+    const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"];
+    OURS.contains(&name) || name.starts_with("CARGO_") && !KEPT.iter().any(|kept| name.starts_with(kept))
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(folder) = &self.folder {
+            write!(out, "cd {} && ", quoted(folder.as_str()))?;
+        }
+        for (name, value) in &self.environment {
+            write!(out, "{name}={} ", quoted(value))?;
+        }
+        write!(out, "{}", quoted(&self.program))?;
+        self.args.iter().try_for_each(|arg| write!(out, " {}", quoted(arg)))
+    }
+}
+
+/// `text` as one word of a POSIX shell; control characters (cargo separates encoded flags by one) as `$'...'`.
+fn quoted(text: &str) -> String {
+    if text.chars().any(char::is_control) {
+        let escaped: String = text
+            .chars()
+            .map(|character| match character {
+                '\\' | '\'' => format!("\\{character}"),
+                _ if character.is_control() => format!("\\x{:02x}", u32::from(character)),
+                _ => character.to_string(),
+            })
+            .collect();
+        return format!("$'{escaped}'");
+    }
+    let plain = |character: char| character.is_alphanumeric() || "-_./:=,@+%".contains(character);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invocation, is_leaked};
+
+    #[test]
+    fn an_invocation_can_be_pasted() {
+        let invocation = Invocation::new("cargo", ["build", "two words", ""]).folder("/a b").env("FLAGS", "a\u{1f}b'");
+        assert_eq!(invocation.to_string(), r"cd '/a b' && FLAGS=$'a\x1fb\'' cargo build 'two words' ''");
+    }
+
+    #[test]
+    fn only_the_users_own_cargo_settings_are_kept() {
+        let kept = ["CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_MINE_TOKEN", "PATH", "RUSTUP_HOME"];
+        let gone = ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"];
+        assert!(!kept.into_iter().any(is_leaked) && gone.into_iter().all(is_leaked));
+    }
+}

@@ -1,0 +1,163 @@
+//! Docker or podman, as what holds, runs and receives images. Both by their common command line.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process::{Invocation, tail};
+use crate::ui::Ui;
+
+/// How long a daemon may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    program: &'static str,
+}
+
+/// What the runtime says of an image that it has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageInfo {
+    /// The digest that names it: the configuration's, or the manifest's with a containerd image store.
+    pub id: String,
+    pub os: String,
+    pub architecture: String,
+    #[serde(default)]
+    pub config: Option<ImageSettings>,
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageSettings {
+    pub env: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RootFs {
+    /// Digests of the uncompressed layers, from the bottom up.
+    #[serde(default)]
+    pub layers: Vec<String>,
+}
+
+impl Runtime {
+    /// The first of docker and podman that answers; an error that says why none does.
+    pub fn find(ui: &Ui) -> Result<Runtime> {
+        let mut reasons = Vec::new();
+        for program in ["docker", "podman"] {
+            match (Runtime { program }).answers(ui) {
+                Ok(()) => return Ok(Runtime { program }),
+                Err(why) => reasons.push(format!("{program}: {why:#}")),
+            }
+        }
+        bail!("no docker or podman answers ({})", reasons.join("; "))
+    }
+
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    fn answers(&self, ui: &Ui) -> Result<()> {
+        let format = if self.program == "docker" { "{{.Server.Version}}" } else { "{{.Version}}" };
+        let command = Invocation::new(self.program, ["version", "--format", format]);
+        let running = command.expression(ui).stdin_null().stdout_capture().stderr_capture().unchecked().start();
+        let running = match running {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("not installed"),
+            other => other.with_context(|| format!("starting `{command}`"))?,
+        };
+        match running.wait_timeout(ANSWER).with_context(|| format!("waiting for `{command}`"))? {
+            Some(output) if output.status.success() => Ok(()),
+            Some(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                bail!("{}", text.trim().lines().last().unwrap_or("no answer").trim())
+            }
+            None => {
+                running.kill().with_context(|| format!("stopping `{command}`"))?;
+                bail!("no answer within {} s", ANSWER.as_secs())
+            }
+        }
+    }
+
+    fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
+        Invocation::new(self.program, args)
+    }
+
+    /// What it says of an image, by name or id; `None` if it has no such image.
+    pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
+        let command = self.command(["image", "inspect", reference]);
+        let output = command.output(ui)?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+            if ["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
+                return Ok(None);
+            }
+            command.succeeded(&output)?;
+        }
+        let mut found: Vec<ImageInfo> =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("reading what `{command}` wrote"))?;
+        let mut info = found.pop().with_context(|| format!("`{command}` wrote nothing"))?;
+        if !info.id.starts_with("sha256:") {
+            info.id.insert_str(0, "sha256:");
+        }
+        Ok(Some(info))
+    }
+
+    /// Gives the image out as a tar in docker's format, read by `read`.
+    pub fn save<T>(&self, ui: &Ui, id: &str, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+        let command = self.command(["save", id]);
+        let mut output =
+            command.expression(ui).stdin_null().reader().with_context(|| format!("starting `{command}`"))?;
+        let result = read(&mut output);
+        std::io::copy(&mut output, &mut std::io::sink()).with_context(|| format!("`{command}` failed"))?;
+        result
+    }
+
+    /// Takes an archive in and returns the id that it has here.
+    pub fn load(&self, ui: &Ui, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<String> {
+        let command = self.command(["load"]);
+        let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
+        let expression = command.expression(ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
+        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
+        drop(expression);
+        let written = write(&mut writer);
+        drop(writer);
+        let output = running.wait().with_context(|| format!("waiting for `{command}`"))?;
+        command.succeeded(output)?;
+        written.with_context(|| format!("writing to `{command}`"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let id = text.lines().rev().find_map(|line| line.rsplit_once("sha256:")).map(|(_, id)| id.trim());
+        id.map(|id| format!("sha256:{id}")).with_context(|| format!("`{command}` named no image: {text}"))
+    }
+
+    /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
+    /// what it printed.
+    pub fn check(&self, ui: &Ui, id: &str, args: &[String]) -> Result<String> {
+        let command = self.command(["run", "--rm", "--network", "none", "--read-only", id]).args(args);
+        let output = command.output(ui)?;
+        if !output.status.success() {
+            bail!("the image does not start: `{command}` ended with {}{}", output.status, tail(&output));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {
+        self.command(["tag", id, name]).read(ui).map(drop)
+    }
+
+    /// Removes an image that has no name.
+    pub fn remove(&self, ui: &Ui, id: &str) -> Result<()> {
+        self.command(["rmi", id]).read(ui).map(drop)
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}", self.program)
+    }
+}

@@ -1,0 +1,162 @@
+//! Starts the finished image's own command with the host's check flag: by the runtime, else in the unpacked root file
+//! system.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use flate2::read::GzDecoder;
+use serde::{Deserialize, Serialize};
+
+use crate::assemble::{Image, archive};
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::ImagePlan;
+use crate::process::{Invocation, tail};
+use crate::runtime::Runtime;
+use crate::ui::Ui;
+
+/// What is known of an image after this stage.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Verified {
+    pub manifest_digest: String,
+    /// `docker`, `podman`, `chroot` or `user namespace`.
+    pub by: String,
+    /// What the host printed.
+    pub said: String,
+}
+
+/// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
+/// not verified again.
+pub fn verify(
+    ui: &Ui,
+    paths: &Paths,
+    plan: &ImagePlan,
+    image: &Image,
+    runtime: Option<&Runtime>,
+) -> Result<Option<Verified>> {
+    if let Some(verified) = already(paths, image) {
+        return Ok(Some(verified));
+    }
+    let mut command = plan.command.clone();
+    command.push(plan.build.host.check_flag.clone());
+    let (by, said) = match runtime {
+        Some(runtime) => (runtime.program().to_owned(), in_runtime(ui, runtime, image, &command)?),
+        None => match unpacked(ui, paths, plan, image, &command)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+    };
+    ui.status("Verifying", format!("{} ({by}): {said}", command.join(" ")));
+    let verified = Verified { manifest_digest: image.manifest_digest.clone(), by, said };
+    let text = serde_json::to_vec(&verified)?;
+    files::write_atomically(&paths.verified(), |out| Ok(out.write_all(&text)?))?;
+    Ok(Some(verified))
+}
+
+fn already(paths: &Paths, image: &Image) -> Option<Verified> {
+    let verified: Verified = serde_json::from_slice(&fs::read(paths.verified()).ok()?).ok()?;
+    (verified.manifest_digest == image.manifest_digest).then_some(verified)
+}
+
+/// Under its id alone: no name moves to an image that does not start.
+fn in_runtime(ui: &Ui, runtime: &Runtime, image: &Image, command: &[String]) -> Result<String> {
+    let known = held(ui, runtime, image)?;
+    let id = match &known {
+        Some(id) => id.clone(),
+        None => runtime.load(ui, |out| archive::write(image, None, out))?,
+    };
+    let checked = runtime.check(ui, &id, command);
+    if checked.is_err() && known.is_none() {
+        runtime.remove(ui, &id)?;
+    }
+    checked
+}
+
+/// The id under which the runtime holds this image: its configuration's digest, or with a containerd image store its
+/// manifest's.
+pub fn held(ui: &Ui, runtime: &Runtime, image: &Image) -> Result<Option<String>> {
+    for id in [&image.config_digest, &image.manifest_digest] {
+        if let Some(info) = runtime.inspect(ui, id)? {
+            return Ok(Some(info.id));
+        }
+    }
+    Ok(None)
+}
+
+/// By chroot for root, else in a user namespace, both through util-linux's `unshare`; how, and what the host said.
+fn unpacked(
+    ui: &Ui,
+    paths: &Paths,
+    plan: &ImagePlan,
+    image: &Image,
+    command: &[String],
+) -> Result<Option<(String, String)>> {
+    let folder = paths.image.join("rootfs");
+    files::remove(&folder)?;
+    files::create_folder(&folder)?;
+    for (name, layer) in &image.layers {
+        unpack(&image.store.blob(&layer.digest), &folder).with_context(|| format!("unpacking the layer {name}"))?;
+    }
+    let host = &plan.build.host;
+    // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
+    files::create_folder(&folder.join("proc/self"))?;
+    std::os::unix::fs::symlink(host.working_folder.join(&host.package), folder.join("proc/self/exe"))
+        .with_context(|| format!("writing into {folder}"))?;
+    let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
+    let mut unshare = Invocation::new("unshare", [format!("--root={folder}"), format!("--wd={}", host.working_folder)]);
+    let by = if root {
+        unshare = unshare.args([format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)]);
+        "chroot"
+    } else {
+        unshare = unshare.args(["--user", "--map-root-user", "--net"]);
+        "user namespace"
+    };
+    let unshare = unshare.args(["--"]).args(command);
+    let Ok(output) = unshare.output(ui) else {
+        ui.warning(
+            "the image is not verified: neither docker nor podman answers, and util-linux's `unshare` is not here",
+        );
+        return Ok(None);
+    };
+    files::remove(&folder)?;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        return Ok(Some((by.to_owned(), String::from_utf8_lossy(&output.stdout).trim().to_owned())));
+    }
+    if let Some(reason) = error.strip_prefix("unshare: ").filter(|reason| !reason.contains("failed to execute")) {
+        ui.warning(format!(
+            "the image is not verified: no docker or podman answers, and no {by} can be made: {}",
+            reason.trim()
+        ));
+        return Ok(None);
+    }
+    bail!("the image does not start: `{unshare}` ended with {}{}", output.status, tail(&output));
+}
+
+/// Lays a layer over what is in `folder`; devices are left out.
+/// Source: OCI image specification, layer.md, "Whiteouts".
+fn unpack(blob: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+    let mut archive =
+        tar::Archive::new(GzDecoder::new(fs::File::open(blob).with_context(|| format!("reading {blob}"))?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = Utf8PathBuf::from(String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+        if let Some(hidden) = path.file_name().and_then(|name| name.strip_prefix(".wh.")) {
+            let parent = folder.join(path.parent().unwrap_or(Utf8Path::new("")));
+            if hidden == ".wh..opq" {
+                files::remove(&parent)?;
+                files::create_folder(&parent)?;
+            } else {
+                files::remove(&parent.join(hidden))?;
+            }
+            continue;
+        }
+        let kind = entry.header().entry_type();
+        if kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link() {
+            entry.set_preserve_permissions(true);
+            entry.unpack_in(folder)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Says goodbye.
+
+fn greet() -> String {
+    "goodbye".to_owned()
+}
+
+greeter_sdk::export!(greet);

@@ -1,0 +1,7 @@
+//! Says hello.
+
+fn greet() -> String {
+    "hello".to_owned()
+}
+
+greeter_sdk::export!(greet);

@@ -1,0 +1,198 @@
+//! Trees for tests to build: the small one beside this folder, or a copy of the real one. The real xtask builds them.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Output};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use walkdir::WalkDir;
+
+/// A copy of a tree, removed at the end of the test.
+pub struct Tree {
+    pub root: Utf8PathBuf,
+    target: Option<Utf8PathBuf>,
+    environment: Vec<(String, String)>,
+    /// What starts xtask, in place of itself.
+    wrapper: Vec<String>,
+}
+
+/// What a run of xtask came to.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    /// With `[ROOT]` for the tree's folder.
+    pub stderr: String,
+}
+
+impl Tree {
+    /// `name` is unique among the tests. Compiles within a second, and needs no registry.
+    pub fn small(name: &str) -> Tree {
+        let tree = Tree::empty(name);
+        tree.copy(&manifest_folder().join("tests/small"), "");
+        tree.write("xtask/Cargo.toml", "");
+        for shared in ["rust-toolchain.toml", ".cargo/config.toml"] {
+            tree.copy_file(&repository().join(shared), shared);
+        }
+        tree.copy_file(&repository().join("host/sdk/src/abi.rs"), "greeter/sdk/src/abi.rs");
+        tree
+    }
+
+    /// The tree that this test belongs to, its history too. All copies share a target folder, hence one compilation.
+    pub fn real(name: &str) -> Tree {
+        let mut tree = Tree::empty(name);
+        for entry in fs::read_dir(repository()).expect("the repository") {
+            let name = entry.expect("an entry").file_name().into_string().expect("a UTF-8 name");
+            if name != "target" {
+                tree.copy(&repository().join(&name), &name);
+            }
+        }
+        tree.target = Some(target().join("test"));
+        tree
+    }
+
+    fn empty(name: &str) -> Tree {
+        let root = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees").join(name);
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(&root).expect("a folder for the tree");
+        let root = root.canonicalize_utf8().expect("the tree's folder");
+        Tree { root, target: None, environment: Vec::new(), wrapper: Vec::new() }
+    }
+
+    fn copy(&self, from: &Utf8Path, to: &str) {
+        let skipped = |entry: &walkdir::DirEntry| entry.path().join("CACHEDIR.TAG").is_file();
+        for entry in WalkDir::new(from).into_iter().filter_entry(|entry| !skipped(entry)) {
+            let entry = entry.expect("an entry");
+            let path = Utf8Path::from_path(entry.path()).expect("a UTF-8 path");
+            if entry.file_type().is_file() {
+                let inside = path.strip_prefix(from).expect("a path inside");
+                let to = if inside.as_str().is_empty() { to.into() } else { Utf8Path::new(to).join(inside) };
+                self.copy_file(path, to.as_str());
+            }
+        }
+    }
+
+    fn copy_file(&self, from: &Utf8Path, to: &str) {
+        let to = self.root.join(to);
+        fs::create_dir_all(to.parent().expect("a parent")).expect("a folder");
+        fs::copy(from, to).unwrap_or_else(|error| panic!("copying {from}: {error}"));
+    }
+
+    pub fn write(&self, path: &str, content: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, content).expect("a file");
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root.join(path)).unwrap_or_else(|error| panic!("reading {path}: {error}"))
+    }
+
+    /// Replaces the one place where `from` stands.
+    pub fn replace(&self, path: &str, from: &str, to: &str) {
+        let content = self.read(path);
+        assert_eq!(content.matches(from).count(), 1, "`{from}` in {path}");
+        self.write(path, &content.replace(from, to));
+    }
+
+    /// A copy of another plugin under another name.
+    pub fn add_plugin(&self, like: &str, name: &str) {
+        self.copy(&self.root.join("plugins").join(like), &format!("plugins/{name}"));
+        self.replace(
+            &format!("plugins/{name}/Cargo.toml"),
+            &format!("name = \"{like}\""),
+            &format!("name = \"{name}\""),
+        );
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Tree {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As on a machine that has neither docker nor podman: PATH holds everything else.
+    pub fn without_runtime(self) -> Tree {
+        let folder = self.root.join("xtask/path");
+        fs::create_dir_all(&folder).expect("a folder");
+        for from in std::env::split_paths(&std::env::var_os("PATH").expect("PATH")) {
+            for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                if name != "docker" && name != "podman" {
+                    // The first folder of PATH that has it wins.
+                    let _ = symlink(entry.path(), folder.as_std_path().join(name));
+                }
+            }
+        }
+        let path = folder.to_string();
+        self.env("PATH", &path)
+    }
+
+    /// As a user who is not root.
+    pub fn as_user(mut self) -> Tree {
+        self.wrapper = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"].map(str::to_owned).to_vec();
+        self
+    }
+
+    pub fn xtask(&self, args: &[&str]) -> Run {
+        let output = self.command(args).output().expect("xtask starts");
+        self.masked(output)
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let words = [self.wrapper.clone(), vec![env!("CARGO_BIN_EXE_xtask").to_owned()]].concat();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(args).current_dir(&self.root);
+        for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "SOURCE_DATE_EPOCH", "RUST_BACKTRACE"]
+        {
+            command.env_remove(name);
+        }
+        command.envs(self.target.iter().map(|folder| ("CARGO_TARGET_DIR", folder)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn masked(&self, output: Output) -> Run {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").replace(self.root.as_str(), "[ROOT]");
+        Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// `image --format json` with these arguments too, which succeeds.
+    pub fn image(&self, args: &[&str]) -> Value {
+        let run = self.xtask(&[&["image", "--format", "json"], args].concat());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        serde_json::from_str(&run.stdout).expect("JSON")
+    }
+
+    /// The folder that the build system works in.
+    pub fn image_folder(&self) -> Utf8PathBuf {
+        self.target.clone().unwrap_or_else(|| self.root.join("target")).join("image")
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn manifest_folder() -> &'static Utf8Path {
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The checkout that the tests belong to.
+pub fn repository() -> &'static Utf8Path {
+    manifest_folder().parent().expect("the root")
+}
+
+fn target() -> Utf8PathBuf {
+    repository().join("target")
+}
+
+/// The digests of an image's layers by name.
+pub fn layers(image: &Value) -> Vec<(String, String)> {
+    let layers = image["layers"].as_array().expect("layers");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    layers.iter().map(|layer| (text(&layer["name"]), text(&layer["digest"]))).collect()
+}
