@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
@@ -16,8 +16,8 @@ pub fn read_text(path: &Utf8Path) -> Result<String> {
 }
 
 pub fn create_folder(path: &Utf8Path) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| {
-        format!("creating the folder {path}; it must be writable, or set CARGO_TARGET_DIR to a folder that is")
+    fs::create_dir_all(path).map_err(|error| {
+        anyhow!("creating the folder {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a folder that is")
     })
 }
 

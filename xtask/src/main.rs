@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            ui.error(format!("{error:#}"));
+            ui.error(format!("{error:#}").trim_end());
             ExitCode::FAILURE
         }
     }

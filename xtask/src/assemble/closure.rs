@@ -18,6 +18,8 @@ use crate::ui::Ui;
 /// Where a dynamic linker of Linux looks without being told, beside the folder that the library has where it was built.
 const LIBRARY_FOLDERS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
+const LIBC: &str = "libc.so.6";
+
 struct Closure<'a> {
     base: &'a Tree,
     /// The host's `PT_INTERP`.
@@ -82,15 +84,16 @@ impl Closure<'_> {
         }
     }
 
-    /// The library as the base has it.
-    fn in_base(&self, ui: &Ui, name: &str) -> Result<Option<Vec<u8>>> {
-        if Some(name) == self.interpreter.file_name() {
-            return self.base.read(&self.interpreter);
-        }
-        let own = locate(ui, name)?.and_then(|path| path.parent().map(Utf8Path::to_owned));
-        for folder in own.iter().map(Utf8PathBuf::as_path).chain(LIBRARY_FOLDERS.map(Utf8Path::new)) {
+    /// The library as the base has it, and in which folder.
+    fn in_base(&self, ui: &Ui, name: &str) -> Result<Option<(Utf8PathBuf, Vec<u8>)>> {
+        let own = match Some(name) == self.interpreter.file_name() {
+            true => Some(self.interpreter.clone()),
+            false => locate(ui, name)?,
+        };
+        let own = own.as_deref().and_then(Utf8Path::parent);
+        for folder in own.into_iter().chain(LIBRARY_FOLDERS.map(Utf8Path::new)) {
             if let Some(bytes) = self.base.read(&folder.join(name))? {
-                return Ok(Some(bytes));
+                return Ok(Some((folder.to_owned(), bytes)));
             }
         }
         Ok(None)
@@ -103,7 +106,12 @@ impl Closure<'_> {
         };
         let bytes = files::read(&path)?;
         let place = match (self.base_has_interpreter, Some(name) == self.interpreter.file_name()) {
-            (true, _) => folder.join(name),
+            // Where the base's linker looks for sure. Beside the host only the host's own needs are found: a library's
+            // run path does not hold for what that library needs.
+            (true, _) => match self.in_base(ui, LIBC)? {
+                Some((base_folder, _)) => base_folder.join(name),
+                None => folder.join(name),
+            },
             (false, true) => self.interpreter.clone(),
             (false, false) => path,
         };
@@ -126,7 +134,7 @@ impl Closure<'_> {
             if self.libraries.contains_key(library) {
                 continue;
             }
-            let Some(bytes) = self.in_base(ui, library)? else { continue };
+            let Some((_, bytes)) = self.in_base(ui, library)? else { continue };
             let has = Elf::parse(&bytes).with_context(|| format!("reading the base's {library}"))?.defined_versions;
             let missing: Vec<_> = wanted.iter().filter(|(version, _)| !has.contains(*version)).collect();
             if let Some((_, needed_by)) = missing.first() {

@@ -70,7 +70,10 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
                 "the plugin {} ({}) carries the ABI record of `{}`: export it in its own crate",
                 plugin.name, plugin.path, record.plugin
             )),
-            Err(error) => faults.push(format!("the plugin {} ({}): {error}", plugin.name, plugin.path)),
+            Err(error) => faults.push(format!(
+                "the plugin {} ({}): {error}; write the SDK's export macro once, at the top level of src/lib.rs",
+                plugin.name, plugin.path
+            )),
         }
     }
     faults.report("the built plugins")

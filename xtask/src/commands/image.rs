@@ -15,7 +15,7 @@ use crate::deliver::deliver;
 use crate::lock;
 use crate::paths::Paths;
 use crate::plan::base::Base;
-use crate::plan::{BuildPlan, ImagePlan};
+use crate::plan::{BuildPlan, ImagePlan, reference};
 use crate::runtime::Runtime;
 use crate::ui::{Stages, Ui};
 use crate::verify::{Verified, verify};
@@ -125,6 +125,7 @@ impl ImageArgs {
 
     /// The plan, and the runtime if one answers; the caller holds the lock.
     pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, Option<Runtime>)> {
+        let name = self.tag.as_deref().map(reference::parse).transpose()?;
         let build = BuildPlan::make(ui, paths, self.locked)?;
         let runtime = Runtime::find(ui);
         let base =
@@ -132,6 +133,6 @@ impl ImageArgs {
         if let Err(why) = &runtime {
             ui.status("Skipping", format!("the runtime: {why:#}"));
         }
-        Ok((ImagePlan::new(build, base, self.tag.as_deref())?, runtime.ok()))
+        Ok((ImagePlan::new(build, base, name)?, runtime.ok()))
     }
 }

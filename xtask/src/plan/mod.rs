@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::build::sources;
 use crate::files;
 use crate::paths::Paths;
+use crate::process::{self, Invocation};
 use crate::ui::{Ui, count};
 use base::Base;
 use host::HostSpec;
@@ -111,8 +112,8 @@ impl BuildPlan {
         }
         ui.status("Resolving", format!("dependencies of the host and {}", count(self.plugins.len(), "plugin")));
         let target = self.toolchain.target.clone();
-        let fetch = self.toolchain.run("cargo", ["fetch", "--target", &target]).folder(paths.sources());
-        fetch.read(ui).context("resolving dependencies failed")?;
+        let fetch = self.toolchain.run("cargo", ["fetch", "--quiet", "--target", &target]).folder(paths.sources());
+        ask_cargo(ui, paths, &fetch, "resolving the dependencies")?;
         let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
         let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
         if before == after {
@@ -181,8 +182,18 @@ impl BuildPlan {
 /// The workspace's own crates, as cargo reads them from the copy.
 fn members(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Metadata> {
     let command = toolchain.run("cargo", ["metadata", "--no-deps", "--format-version", "1"]).folder(paths.sources());
-    let text = command.read(ui).context("reading the workspace's manifests failed")?;
+    let text = ask_cargo(ui, paths, &command, "reading the workspace's manifests")?;
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
+}
+
+/// What cargo answers about the copy. Where it names a file of the copy, the error names the tree's.
+fn ask_cargo(ui: &Ui, paths: &Paths, command: &Invocation, doing: &str) -> Result<String> {
+    let output = command.output(ui)?;
+    if !output.status.success() {
+        let said = process::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
+        bail!("{doing} failed; mend the Cargo.toml that cargo names{said}");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Plugin {
@@ -193,11 +204,10 @@ impl Plugin {
 }
 
 impl ImagePlan {
-    pub fn new(build: BuildPlan, base: Base, tag: Option<&str>) -> Result<ImagePlan> {
-        let image = match tag {
-            Some(tag) => reference::parse(tag)?,
-            None => format!("{}:{}", build.host.name, build.host_version.replace('+', "-")),
-        };
+    /// `name` is a parsed reference.
+    pub fn new(build: BuildPlan, base: Base, name: Option<String>) -> Result<ImagePlan> {
+        let standard = || format!("{}:{}", build.host.name, build.host_version.replace('+', "-"));
+        let image = name.unwrap_or_else(standard);
         let mut layers = vec!["libraries".to_owned(), build.host.package.clone(), "configuration".to_owned()];
         layers.extend(build.plugins.iter().map(|plugin| build.file_name(plugin)));
         let command = build.command(&build.host.config);

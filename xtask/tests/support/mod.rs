@@ -130,7 +130,7 @@ impl Tree {
     }
 
     /// As a user who is not root.
-    pub fn as_user(mut self) -> Tree {
+    pub fn by_a_user(mut self) -> Tree {
         self.wrapper = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"].map(str::to_owned).to_vec();
         self
     }

@@ -1,0 +1,100 @@
+//! Images in a runtime: loaded, named, run, and taken as a base.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Tree, layers};
+
+/// Removes an image's name when the test ends.
+struct Named(&'static str);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = runtime(&["rmi", "--force", self.0]);
+    }
+}
+
+/// The runtime that `cargo xtask test` found.
+fn runtime(args: &[&str]) -> String {
+    let program =
+        std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME is not set; run the tests by `cargo xtask test`");
+    let output = Command::new(program).args(args).output().expect("the runtime starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    stdout.trim().to_owned()
+}
+
+#[test]
+fn an_image_is_loaded_under_its_name_and_runs() {
+    let name = Named("localhost/xtask-test/greeter:runs");
+    let tree = Tree::small("runs");
+    let image = tree.image(&["--tag", name.0]);
+    assert_eq!(image["verified"]["said"], "2 plugins loaded");
+    let said = runtime(&["run", "--rm", "--read-only", "--network", "none", name.0]);
+    assert_eq!(said, "tone = \"polite\"\ngoodbye\nhello");
+
+    let run = tree.xtask(&["image", "--tag", name.0]);
+    assert!(run.stderr.contains("   Unchanged localhost/xtask-test/greeter:runs in "), "{}", run.stderr);
+}
+
+#[test]
+fn an_image_that_does_not_start_gets_no_name() {
+    let name = Named("localhost/xtask-test/greeter:broken");
+    let tree = Tree::small("broken-in-runtime");
+    let before = tree.image(&["--tag", name.0]);
+    tree.replace("greeter/src/main.rs", "if dry_run {", "assert!(!dry_run, \"not today\");\n    if dry_run {");
+    let run = tree.xtask(&["image", "--tag", name.0]);
+    assert_eq!(run.code, Some(1));
+    assert!(
+        run.stderr.contains("error: the image does not start: ") && run.stderr.contains("not today"),
+        "{}",
+        run.stderr
+    );
+    let id = runtime(&["image", "inspect", "--format", "{{.Id}}", name.0]);
+    assert!(before["config_digest"].as_str().expect("a digest").ends_with(id.trim_start_matches("sha256:")));
+}
+
+#[test]
+fn an_image_of_the_runtime_is_a_base() {
+    let (base, name) = (Named("localhost/xtask-test/base:two-layers"), Named("localhost/xtask-test/greeter:based"));
+    let tree = Tree::small("based");
+    // A base with two layers of its own, of which one is another image's.
+    tree.image(&["--tag", base.0]);
+    let fresh = Tree::small("based-on");
+    for (key, value) in [("working-folder", "/opt/second"), ("state-folder", "/srv/second")] {
+        let old = value.replace("second", "greeter");
+        fresh.replace("Cargo.toml", &format!("{key} = \"{old}\""), &format!("{key} = \"{value}\""));
+    }
+    fresh.replace("Cargo.toml", "/opt/greeter/etc/settings.toml", "/opt/second/settings.toml");
+    let below = tree.image(&["--tag", base.0]);
+    let image = fresh.image(&["--base", base.0, "--tag", name.0]);
+    let count = layers(&below).len();
+    let digests = |image| layers(image).into_iter().map(|(_, digest)| digest).collect::<Vec<_>>();
+    assert_eq!(digests(&image)[..count], digests(&below), "the base's layers come first, byte for byte");
+    assert_eq!(runtime(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\nhello");
+
+    let refused = Tree::small("based-clash");
+    let run = refused.xtask(&["image", "--base", base.0]);
+    assert!(
+        run.stderr.ends_with(
+            "error: making the layer libraries: the base already has /opt/greeter/libgreeter_sdk.so, which the image brings; \
+             choose another base, or rename what the image brings\n"
+        ),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_base_that_the_runtime_does_not_have() {
+    let tree = Tree::small("no-base");
+    let run = tree.xtask(&["image", "--base", "localhost/xtask-test/nowhere:1"]);
+    assert_eq!(run.code, Some(1));
+    let runtime = std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME");
+    let error = format!(
+        "error: the base localhost/xtask-test/nowhere:1 is no image that {runtime} has; run `{runtime} pull \
+         localhost/xtask-test/nowhere:1`, or name another with --base (an image, a root file system ending in .tar, or scratch)\n"
+    );
+    assert!(run.stderr.ends_with(&error), "{}", run.stderr);
+}
