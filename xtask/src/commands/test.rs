@@ -17,7 +17,7 @@ use crate::process::Invocation;
 use crate::runtime::Runtime;
 use crate::ui::Ui;
 
-/// The tag of the image that the tests run; nobody's own image changes.
+/// The tag of the image that the tests run: in the runtime nobody's own image changes.
 const TAG: &str = "xtask-test";
 
 /// Where tests find what they test. They say so when one of these is not set.

@@ -107,6 +107,12 @@ impl Tree {
         );
     }
 
+    /// Copies a folder of the repository into `plugins/`.
+    pub fn drop_in(&self, folder: &str) {
+        let folder = repository().join(folder);
+        self.copy(&folder, &format!("plugins/{}", folder.file_name().expect("a name")));
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Tree {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
