@@ -73,7 +73,8 @@ fn prefers_dynamic(flags: &str) -> bool {
 
 fn rustc_version() -> Result<String, String> {
     let rustc = variable("RUSTC")?;
-    let output = Command::new(&rustc).arg("-vV").output().map_err(|error| format!("starting `{rustc} -vV`: {error}"))?;
+    let output =
+        Command::new(&rustc).arg("-vV").output().map_err(|error| format!("starting `{rustc} -vV`: {error}"))?;
     if !output.status.success() {
         return Err(format!("`{rustc} -vV` failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
     }

@@ -69,7 +69,7 @@ async fn send(
             Ok(Json(Sent { id, provider, receipt }))
         }
         Err(failure) => {
-            tracing::warn!(provider, id, milliseconds, ?failure, "not delivered");
+            tracing::warn!(provider, id, milliseconds, %failure, "not delivered");
             Err(Problem::from(failure).of(&provider, &id))
         }
     }

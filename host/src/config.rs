@@ -3,7 +3,8 @@
 //! A provider's table is split here: the keys that every provider has are read, the others are its plugin's.
 
 use crate::faults::Faults;
-use provost_sdk::config::{COMMON_KEYS, parse};
+use provost_sdk::config::COMMON_KEYS;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -89,7 +90,8 @@ impl Default for RawLog {
 #[provost_sdk::config]
 #[serde(default)]
 struct RawProvider {
-    plugin: Option<String>,
+    #[serde(rename = "plugin")]
+    _plugin: Option<String>,
     #[serde(with = "provost_sdk::duration")]
     timeout: Duration,
     concurrency: usize,
@@ -97,7 +99,7 @@ struct RawProvider {
 
 impl Default for RawProvider {
     fn default() -> Self {
-        Self { plugin: None, timeout: Duration::from_secs(10), concurrency: 16 }
+        Self { _plugin: None, timeout: Duration::from_secs(10), concurrency: 16 }
     }
 }
 
@@ -142,7 +144,7 @@ impl Config {
             body_limit: server.body_limit,
             shutdown_deadline: server.shutdown_deadline,
             log: filter,
-            providers: raw.providers.into_iter().filter_map(|(name, table)| reader.provider(name, table)).collect(),
+            providers: raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)).collect(),
         })
     }
 }
@@ -158,31 +160,29 @@ impl Reader<'_> {
         self.faults.add_key(self.path, key, message);
     }
 
-    fn section<T: serde::de::DeserializeOwned>(&mut self, section: &str, table: Table) -> Option<T> {
-        match parse(table, &[]) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                for fault in error.faults() {
-                    self.fault(&join(section, &fault.key), &fault.message);
-                }
-                None
-            }
+    /// What can be read of a section.
+    fn section<T: DeserializeOwned>(&mut self, section: &str, table: Table) -> Option<T> {
+        let (value, faults) = provost_sdk::config::read(table, &[]);
+        for fault in faults {
+            self.fault(&join(section, &fault.key), &fault.message);
         }
+        value
     }
 
-    fn provider(&mut self, name: String, mut table: Table) -> Option<ProviderConfig> {
+    fn provider(&mut self, name: String, mut table: Table) -> ProviderConfig {
         let key = format!("providers.{name}");
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
             self.fault(&key, "a provider's name has letters, digits, `-` and `_` only: rename it");
         }
-        let common = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
-        let raw: RawProvider = self.section(&key, common)?;
+        let common: Table = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
+        // Apart from the others: with the plugin known, its own keys can be checked too.
+        let plugin = common.get("plugin").and_then(|plugin| plugin.as_str()).unwrap_or(&name).to_owned();
+        let raw: RawProvider = self.section(&key, common).unwrap_or_default();
         if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
             self.fault(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
         }
-        let plugin = raw.plugin.unwrap_or_else(|| name.clone());
-        Some(ProviderConfig { name, plugin, timeout: raw.timeout, concurrency: raw.concurrency, table })
+        ProviderConfig { name, plugin, timeout: raw.timeout, concurrency: raw.concurrency, table }
     }
 }
 

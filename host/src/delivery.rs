@@ -4,6 +4,7 @@
 
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -32,6 +33,22 @@ pub enum Failure {
     Busy(usize),
     /// The host ends.
     Ending,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Provider(error) => error.fmt(f),
+            Self::TimedOut(timeout) => {
+                write!(f, "the provider did not answer within {timeout:?}: the message may or may not arrive")
+            }
+            Self::Panicked => {
+                f.write_str("the provider's plugin panicked: the message may or may not arrive, and the log says where")
+            }
+            Self::Busy(limit) => write!(f, "{limit} deliveries are under way, which is the provider's `concurrency`"),
+            Self::Ending => f.write_str("the host was told to end while the message was under way"),
+        }
+    }
 }
 
 impl Lane {

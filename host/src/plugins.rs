@@ -100,11 +100,7 @@ fn want() -> Result<Record, String> {
 }
 
 /// Reads and judges one file, and adds it to those found by then: path and version by name.
-fn examine<'a>(
-    path: &'a Path,
-    want: &Record,
-    found: &mut BTreeMap<String, (&'a Path, String)>,
-) -> Result<(), String> {
+fn examine<'a>(path: &'a Path, want: &Record, found: &mut BTreeMap<String, (&'a Path, String)>) -> Result<(), String> {
     let shown = path.display();
     let have = record(path)?;
     let differences = compare(&have, want);

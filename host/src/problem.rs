@@ -47,49 +47,27 @@ impl Problem {
         self.id = Some(id.to_owned());
         self
     }
-
-    fn retry_after(mut self, wait: Option<Duration>) -> Self {
-        self.retry_after = wait;
-        self
-    }
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Provider(DeliveryError::Temporary { reason, retry_after }) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporary-failure", "not delivered for now", reason)
-                    .retry_after(retry_after)
+        let (status, kind, title) = match &failure {
+            Failure::Provider(DeliveryError::Temporary { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporary-failure", "not delivered for now")
             }
-            Failure::Provider(error) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "refused for good", error.to_string())
-            }
-            Failure::TimedOut(timeout) => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "timeout",
-                "no answer in time",
-                format!("the provider did not answer within {timeout:?}: the message may or may not arrive"),
-            ),
-            Failure::Panicked => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "panic",
-                "the plugin failed",
-                "the provider's plugin panicked: the message may or may not arrive, and the log says where",
-            ),
-            Failure::Busy(limit) => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "busy",
-                "too many deliveries at a time",
-                format!("{limit} deliveries are under way, which is the provider's `concurrency`"),
-            )
-            .retry_after(Some(Duration::from_secs(1))),
-            Failure::Ending => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ending",
-                "the host ends",
-                "the host was told to end while the message was under way",
-            ),
-        }
+            Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused", "refused for good"),
+            Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time"),
+            Failure::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "panic", "the plugin failed"),
+            Failure::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy", "too many deliveries at a time"),
+            Failure::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending", "the host ends"),
+        };
+        let mut problem = Self::new(status, kind, title, failure.to_string());
+        problem.retry_after = match failure {
+            Failure::Provider(DeliveryError::Temporary { retry_after, .. }) => retry_after,
+            Failure::Busy(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        };
+        problem
     }
 }
 

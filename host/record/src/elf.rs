@@ -22,13 +22,10 @@ pub(crate) fn find(bytes: &[u8]) -> Result<Found<'_>, ReadError> {
     let sections = header.sections(endian, bytes).map_err(broken)?;
     let (_, note) = sections.section_by_name(endian, SECTION.as_bytes()).ok_or(ReadError::NoRecord)?;
     let note = note.data(endian, bytes).map_err(broken)?;
-    let anchor = sections
-        .symbols(endian, bytes, elf::SHT_DYNSYM)
-        .map_err(broken)
-        .and_then(|symbols| {
-            let undefined = symbols.iter().filter(|symbol| symbol.is_undefined(endian));
-            anchor(undefined.filter_map(|symbol| symbol.name(endian, symbols.strings()).ok()))
-        });
+    let anchor = sections.symbols(endian, bytes, elf::SHT_DYNSYM).map_err(broken).and_then(|symbols| {
+        let undefined = symbols.iter().filter(|symbol| symbol.is_undefined(endian));
+        anchor(undefined.filter_map(|symbol| symbol.name(endian, symbols.strings()).ok()))
+    });
     Ok(Found { note, anchor })
 }
 

@@ -17,7 +17,14 @@ pub const COMMON_KEYS: &[&str] = &["concurrency", "plugin", "timeout"];
 /// # Errors
 ///
 /// Every unknown key, and the first value of a wrong type or missing key.
-pub fn parse<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> Result<T, ConfigError> {
+pub fn parse<T: DeserializeOwned>(table: Table, others: &[&str]) -> Result<T, ConfigError> {
+    let (value, faults) = read(table, others);
+    ConfigError::all(faults)?;
+    value.ok_or_else(|| ConfigError::new("", "cannot be read"))
+}
+
+/// The same, for a caller that goes on to look for more faults: there can be a value in spite of unknown keys.
+pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T>, Vec<Fault>) {
     let mut faults = Vec::new();
     if let Some(fields) = fields::<T>() {
         // Taken out, so that a type which itself refuses unknown keys does not stop at the first of them.
@@ -30,28 +37,28 @@ pub fn parse<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> Result<T
     }
     let mut track = serde_path_to_error::Track::new();
     let mut nested = Vec::new();
-    let value = serde_ignored::deserialize(serde_path_to_error::Deserializer::new(table, &mut track), |path| {
-        nested.push(path.to_string());
-    });
+    let table = serde_path_to_error::Deserializer::new(table, &mut track);
+    let value = serde_ignored::deserialize(table, |path| nested.push(path.to_string()));
     faults.extend(nested.into_iter().map(|key| Fault { key, message: "unknown key, remove it".to_owned() }));
     match value {
-        Ok(value) => ConfigError::all(faults).map(|()| value),
+        Ok(value) => (Some(value), faults),
         Err(error) => {
             let path = track.path().to_string();
             let key = if path == "." { String::new() } else { path };
             faults.push(Fault { key, message: first_line(&error) });
-            Err(ConfigError::all(faults).expect_err("there is at least this fault"))
+            (None, faults)
         }
     }
 }
 
 /// The candidate that `name` was probably meant to be.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = name.chars().count().max(3) / 3;
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
@@ -145,10 +152,7 @@ mod tests {
 
     #[test]
     fn faults_name_the_key_and_come_together() {
-        check(
-            "url = \"x\"\nretries = 3",
-            "Config { url: \"x\", retries: 3, headers: Headers { accept: \"\" } }",
-        );
+        check("url = \"x\"\nretries = 3", "Config { url: \"x\", retries: 3, headers: Headers { accept: \"\" } }");
         check("", "missing field `url`");
         check(
             "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",

@@ -1,6 +1,6 @@
 //! What the host gives to a provider.
 
-use crate::{ConfigError, http};
+use crate::{ConfigError, http, tls};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,6 +27,8 @@ impl Context {
     ///
     /// The host makes it; a plugin's unit tests do too, with `Handle::current()`.
     pub fn new(provider: impl Into<String>, timeout: Duration, runtime: Handle) -> Self {
+        // For unit tests of plugins, where no host did it.
+        tls::install();
         let provider = provider.into();
         let span = tracing::info_span!("provider", name = provider);
         Self { shared: Arc::new(Shared { provider, timeout, span, runtime, http: OnceLock::new() }) }

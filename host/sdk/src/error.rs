@@ -64,6 +64,20 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// An error with its causes, as one line. A cause that its effect repeats already stands there once.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Why a message was not delivered. The reason is shown to the caller: it must hold no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

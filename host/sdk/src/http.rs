@@ -1,7 +1,7 @@
 //! HTTP for plugins: the client's settings, and what an answer means for a delivery.
 
 use crate::tls::TlsRoots;
-use crate::{ConfigError, DeliveryError};
+use crate::{ConfigError, DeliveryError, with_causes};
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use std::time::Duration;
 
@@ -31,10 +31,7 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
     }
     let reason = format!("the server answered {status}");
     let temporary = status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
-        );
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     if !temporary {
         return Err(DeliveryError::Permanent { reason });
     }
@@ -48,13 +45,7 @@ impl From<reqwest::Error> for DeliveryError {
     fn from(error: reqwest::Error) -> Self {
         let permanent = error.is_builder();
         // An address may hold a token, as those of chat services do.
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
+        let reason = with_causes(&error.without_url());
         if permanent { Self::permanent(reason) } else { Self::temporary(reason) }
     }
 }

@@ -61,7 +61,8 @@ impl Provider for Smtp {
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let from = config.from.parse::<Mailbox>().map_err(|error| {
-            let message = format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
+            let message =
+                format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
             ConfigError::new("from", message)
         });
         match (from, server::transport(config, context.timeout())) {

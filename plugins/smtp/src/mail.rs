@@ -18,9 +18,9 @@ pub(crate) fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Messa
         // The same for each try, so that a receiver can tell a repetition.
         .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())));
     for recipient in &message.to {
-        let mailbox: Mailbox = recipient.parse().map_err(|error| {
-            DeliveryError::permanent(format!("`{recipient}` in `to` is no mail address: {error}"))
-        })?;
+        let mailbox: Mailbox = recipient
+            .parse()
+            .map_err(|error| DeliveryError::permanent(format!("`{recipient}` in `to` is no mail address: {error}")))?;
         builder = builder.to(mailbox);
     }
     builder

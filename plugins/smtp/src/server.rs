@@ -7,15 +7,12 @@ use lettre::transport::smtp::response::Response;
 use lettre::transport::smtp::{Error, PoolConfig};
 use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use provost_sdk::tls::TlsRoots;
-use provost_sdk::{ConfigError, DeliveryError, Secret};
+use provost_sdk::{ConfigError, DeliveryError, Secret, with_causes};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The way to the server. Opens no connection.
-pub(crate) fn transport(
-    config: Config,
-    timeout: Duration,
-) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
+pub(crate) fn transport(config: Config, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
     if config.host.is_empty() {
         return Err(ConfigError::new("host", "empty: set it to the server's name"));
     }
@@ -80,12 +77,7 @@ fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
 
 /// What a failure means: a server's 5xx is for good, all else may work later.
 pub(crate) fn failure(error: &Error) -> DeliveryError {
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        reason = format!("{reason}: {error}");
-        cause = error.source();
-    }
+    let reason = with_causes(error);
     if error.is_permanent() { DeliveryError::permanent(reason) } else { DeliveryError::temporary(reason) }
 }
 

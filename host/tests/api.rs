@@ -1,0 +1,149 @@
+//! The HTTP API of the built host: what it refuses, how, and how it ends.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::receiver::Receiver;
+use support::{Host, client};
+
+const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
+
+/// Sends a body as it is, and compares status, kind of problem and detail.
+async fn check(host: &Host, body: &str, status: u16, kind: &str, detail: &str) {
+    let request = client().post(host.url("/v1/messages")).header("content-type", "application/json");
+    let response = request.body(body.to_owned()).send().await.expect("the host answers");
+    assert_eq!(response.status(), status, "for {body}");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let problem: Value = response.json().await.expect("a problem is JSON");
+    assert_eq!(problem["type"], format!("urn:provost:problem:{kind}"), "for {body}");
+    assert_eq!(problem["status"], status);
+    assert!(problem["title"].is_string());
+    assert_eq!(problem["detail"], detail, "for {body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_are_problems() {
+    let host = Host::start(&format!("body_limit = 200\n{FILE}"));
+    for (body, detail) in [
+        ("{", "Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1"),
+        (
+            r#"{"provider":"file"}"#,
+            "Failed to deserialize the JSON body into the target type: missing field `text` at line 1 column 19",
+        ),
+        (
+            r#"{"provider":"file","text":"a","txt":"b"}"#,
+            "Failed to deserialize the JSON body into the target type: txt: unknown field `txt`, expected one of \
+            `provider`, `id`, `to`, `subject`, `text`, `metadata` at line 1 column 35",
+        ),
+        (r#"{"provider":"file","text":"a","id":"a b"}"#, "`id` must have 1 to 64 letters, digits, `-` or `_`"),
+        (
+            r#"{"provider":"file","text":"a","subject":"a\nBcc: b@c"}"#,
+            "`subject` must be one line, without control characters",
+        ),
+    ] {
+        check(&host, body, 400, "invalid-message", detail).await;
+    }
+    check(
+        &host,
+        r#"{"provider":"fle","text":"a"}"#,
+        404,
+        "unknown-provider",
+        "there is no provider `fle`: did you mean `file`?",
+    )
+    .await;
+    let large = json!({ "provider": "file", "text": "a".repeat(200) }).to_string();
+    check(&host, &large, 413, "too-large", "the body has more bytes than `server.body_limit` allows").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_errors_are_problems_too() {
+    let host = Host::start(FILE);
+    let client = client();
+    for (request, status, kind) in [
+        (client.get(host.url("/nothing")), 404, "not-found"),
+        (client.get(host.url("/v1/messages")), 405, "method-not-allowed"),
+        (client.delete(host.url("/healthz")), 405, "method-not-allowed"),
+        (client.post(host.url("/v1/messages")).body("{}"), 415, "not-json"),
+    ] {
+        let response = request.send().await.expect("the host answers");
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers().contains_key("allow"), status == 405);
+        let problem: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!(problem["type"], format!("urn:provost:problem:{kind}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_providers() {
+    let host = Host::start(&format!("{FILE}timeout = \"1m 30s\"\nconcurrency = 2\n"));
+    let get = async |path: &str| -> Value {
+        client().get(host.url(path)).send().await.expect("the host answers").json().await.expect("the answer is JSON")
+    };
+    assert_eq!(get("/healthz").await, json!({ "status": "ok" }));
+    let version = env!("CARGO_PKG_VERSION");
+    let file = json!({
+        "name": "file", "plugin": "file", "version": version, "concurrency": 2, "timeout_seconds": 90.0,
+    });
+    assert_eq!(get("/v1/providers").await, json!({ "providers": [file] }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_does_not_answer_is_given_up_and_counted() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("{}timeout = \"300ms\"\nconcurrency = 1\n", receiver.provider("hook")));
+    let held = receiver.hold().await;
+    let message = json!({ "provider": "hook", "text": "a" });
+    let first = host.send(message.clone());
+    let second = async {
+        receiver.arrived().await;
+        host.send(message.clone()).await
+    };
+    let ((first, _), (second, _)) = tokio::join!(first, second);
+    // The plugin's own client gives up at the same moment as the host: either may be first.
+    assert!(first == 504 || first == 503, "{first}");
+    assert_eq!(second, 429);
+    drop(held);
+    assert_eq!(host.send(message).await.0, 200, "the place is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_after_the_requests_in_flight() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let held = receiver.hold().await;
+    let end = async {
+        receiver.arrived().await;
+        host.terminate();
+        // The answer is held back until the port is closed, so the host was told before.
+        while tokio::net::TcpStream::connect(host.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(held);
+    };
+    let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), end);
+    assert_eq!(status, 200, "{answer}");
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("ending after the requests in flight signal=\"SIGTERM\""), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_though_a_request_is_stuck() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("shutdown_deadline = \"100ms\"\n{}", receiver.provider("hook")));
+    let _held = receiver.hold().await;
+    let client = client();
+    let message = json!({ "provider": "hook", "text": "a" });
+    let stuck = client.post(host.url("/v1/messages")).json(&message).send();
+    let end = async {
+        receiver.arrived().await;
+        host.terminate();
+    };
+    let (answer, ()) = tokio::join!(stuck, end);
+    assert!(answer.is_err(), "the connection is closed without an answer");
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("requests in flight are given up"), "{log}");
+}

@@ -1,0 +1,147 @@
+//! Messages through the built host and the bundled plugins, to a real file, HTTP server and SMTP server.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::certificate::Certificate;
+use support::receiver::{OTHER_SECRET, Receiver, SECRET};
+use support::smtp::{PASSWORD, SmtpServer};
+use support::{Host, client, folder};
+
+fn message(provider: &str) -> Value {
+    json!({
+        "provider": provider,
+        "id": "message-1",
+        "to": ["Bob <bob@example.org>"],
+        "subject": "Grüße",
+        "text": "two\nlines",
+        "metadata": { "host": "web-1" },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gets_a_line() {
+    let folder = folder();
+    let path = folder.path().join("new/messages.jsonl");
+    let host = Host::start(&format!("[providers.log]\nplugin = \"file\"\npath = {path:?}\n"));
+    let (status, answer) = host.send(message("log")).await;
+    let receipt = json!({ "reference": format!("{} at byte 0", path.display()) });
+    assert_eq!((status, answer), (200, json!({ "id": "message-1", "provider": "log", "receipt": receipt })));
+    let line = "{\"id\":\"message-1\",\"to\":[\"Bob <bob@example.org>\"],\"subject\":\"Grüße\",\
+        \"text\":\"two\\nlines\",\"metadata\":{\"host\":\"web-1\"}}\n";
+    assert_eq!(std::fs::read_to_string(&path).expect("the file is there"), line);
+
+    let (status, answer) = host.send(json!({ "provider": "log", "text": "without an id" })).await;
+    assert_eq!(status, 200, "{answer}");
+    let id = answer["id"].as_str().expect("the host makes one");
+    let text = std::fs::read_to_string(&path).expect("the file is there");
+    assert!(text.starts_with(line) && text.lines().nth(1).is_some_and(|line| line.contains(id)), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_file_system_is_temporary() {
+    // Writing to /dev/full fails as a full disk does.
+    let host = Host::start("[providers.file]\npath = \"/dev/full\"\n");
+    let (status, answer) = host.send(message("file")).await;
+    assert_eq!(status, 503, "{answer}");
+    assert_eq!(answer["detail"], "appending to /dev/full: No space left on device (os error 28)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_signed() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook").replace(SECRET, &format!("{OTHER_SECRET} {SECRET}")));
+    let (status, answer) = host.send(message("hook")).await;
+    assert_eq!((status, &answer["receipt"]["reference"]), (200, &json!("204 No Content")));
+
+    let requests = receiver.requests();
+    let [request] = requests.as_slice() else { panic!("{} requests came", requests.len()) };
+    assert_eq!(request.headers["webhook-id"], "message-1");
+    for secret in [SECRET, OTHER_SECRET] {
+        let verifier = standardwebhooks::Webhook::new(secret).expect("a valid secret");
+        verifier.verify(&request.body, &request.headers).expect("the signature is valid");
+    }
+    let mut data = message("hook");
+    data.as_object_mut().expect("an object").remove("provider");
+    let body: Value = serde_json::from_slice(&request.body).expect("the body is JSON");
+    assert_eq!(body, json!({ "type": "message", "data": data }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhooks_answer_means() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let elsewhere = Receiver::start().await;
+    let location = format!("http://{}/", elsewhere.address);
+    for (answer, expected) in [(200, 200), (204, 200), (301, 422), (400, 422), (410, 422), (408, 503), (500, 503)] {
+        receiver.answer(answer, &[("location", &location)]);
+        assert_eq!(host.send(message("hook")).await.0, expected, "for {answer}");
+    }
+    assert_eq!(elsewhere.requests().len(), 0, "no redirect is followed");
+
+    receiver.answer(429, &[("retry-after", "7")]);
+    let response = client().post(host.url("/v1/messages")).json(&message("hook")).send().await.expect("an answer");
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "7");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_is_sent() {
+    let (folder, certificate) = (folder(), Certificate::new());
+    let server = SmtpServer::start(&certificate).await;
+    let bundle = certificate.write_bundle(folder.path());
+    let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
+        command.env("SSL_CERT_FILE", bundle);
+    });
+    let (status, answer) = host.send(message("mail")).await;
+    assert_eq!((status, &answer["receipt"]["reference"]), (200, &json!("250 queued as 1")));
+    let mails = server.mails();
+    let [mail] = mails.as_slice() else { panic!("{} mails came", mails.len()) };
+    assert_eq!((mail.from.as_str(), mail.to.as_slice()), ("provost@example.org", &["bob@example.org".to_owned()][..]));
+    for line in
+        ["From: Provost <provost@example.org>", "To: Bob <bob@example.org>", "Message-ID: <message-1@example.org>"]
+    {
+        assert!(mail.text.lines().any(|found| found == line), "{line} is not in {}", mail.text);
+    }
+    assert!(mail.text.ends_with("two\r\nlines\r\n"), "{}", mail.text);
+
+    for (recipient, expected) in [("full@example.org", 503), ("nobody@example.org", 422), ("no address", 422)] {
+        let mut refused = message("mail");
+        refused["to"] = json!([recipient]);
+        assert_eq!(host.send(refused).await.0, expected, "for {recipient}");
+    }
+    let mut nobody = message("mail");
+    nobody["to"] = json!([]);
+    assert_eq!(host.send(nobody).await.0, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_never_shown() {
+    let (folder, certificate) = (folder(), Certificate::new());
+    let server = SmtpServer::start(&certificate).await;
+    let bundle = certificate.write_bundle(folder.path());
+    let host = Host::start_with(&server.provider("mail", "hunter2"), |command| {
+        command.env("SSL_CERT_FILE", bundle).args(["--log", "trace"]);
+    });
+    let (status, answer) = host.send(message("mail")).await;
+    assert_eq!(status, 422, "{answer}");
+    assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    host.terminate();
+    let (_, log) = host.wait();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_is_not_trusted_gets_nothing() {
+    let (folder, certificate) = (folder(), Certificate::new());
+    let server = SmtpServer::start(&certificate).await;
+    let other = Certificate::new().write_bundle(folder.path());
+    let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
+        command.env("SSL_CERT_FILE", other);
+    });
+    let (status, answer) = host.send(message("mail")).await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("certificate")), "{answer}");
+    assert_eq!(server.mails().len(), 0);
+}

@@ -1,0 +1,245 @@
+//! What the built host says when something is wrong at its start: whole messages, and exit code 1.
+
+mod support;
+
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use support::{dist, folder, provost, write_config};
+
+const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
+
+/// Runs `--check` with a configuration; `@` stands for the test's own folder.
+fn check(config: &str, plugins: &[&str], expected: &str) {
+    let folder = folder();
+    check_in(folder.path(), config, plugins, expected);
+}
+
+fn check_in(folder: &Path, config: &str, plugins: &[&str], expected: &str) {
+    let shown = folder.to_str().expect("a temporary folder's name is text");
+    let config = write_config(folder, &config.replace('@', shown));
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check");
+    for plugin in plugins {
+        command.args(["--prov", &plugin.replace('@', shown)]);
+    }
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text").replace(shown, "@");
+    assert_eq!(stderr, expected);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{:?}", output.status.signal());
+}
+
+#[test]
+fn nothing_is_wrong() {
+    let folder = folder();
+    let state = folder.path().join("state/messages.jsonl");
+    let config = write_config(folder.path(), &format!("[providers.file]\npath = {state:?}\n"));
+    for (plugins, expected) in [
+        (&ALL[..], "3 plugins loaded, 3 ABI records match, 1 provider valid\n"),
+        (&ALL[..1], "1 plugin loaded, 1 ABI record matches, 1 provider valid\n"),
+    ] {
+        let mut command = provost();
+        command.arg("--config").arg(&config).arg("--check");
+        for plugin in plugins {
+            command.args(["--prov", plugin]);
+        }
+        let output = command.output().expect("the host starts");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), expected));
+    }
+    assert!(!state.exists() && !folder.path().join("state").exists(), "a check leaves nothing behind");
+}
+
+#[test]
+fn faults_of_a_configuration_come_together() {
+    check(
+        r#"
+lgo = 1
+[server]
+lisen = "127.0.0.1:0"
+listen = "localhost:8080"
+[log]
+filter = "info,smtp=loud"
+[providers.file]
+pathh = "x"
+timout = "3s"
+[providers.mail]
+plugin = "smpt"
+[providers.alerts]
+plugin = "webhook"
+url = "ftp://example.org"
+[providers.other]
+plugin = "smtp"
+host = "localhost"
+from = "nobody"
+user = "alice"
+[providers."a b"]
+plugin = "file"
+path = "@"
+timeout = "0s"
+[providers.slow]
+plugin = "file"
+path = "x"
+timeout = "soon"
+"#,
+        &ALL,
+        "\
+error: @/config.toml: lgo: unknown key, did you mean `log`?
+error: @/config.toml: server.lisen: unknown key, did you mean `listen`?
+error: @/config.toml: server.listen: `localhost:8080` is no address with a port such as \"0.0.0.0:8080\"
+error: @/config.toml: log.filter: `info,smtp=loud` is no filter such as \"info,smtp=debug\": error parsing level filter: \
+expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
+error: @/config.toml: providers.a b: a provider's name has letters, digits, `-` and `_` only: rename it
+error: @/config.toml: providers.a b.timeout: a duration must be more than zero
+error: @/config.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a b.path: @ is a folder: name a file in it
+error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http
+error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...`
+error: @/config.toml: providers.file.pathh: unknown key, did you mean `path`?
+error: @/config.toml: providers.file.timout: unknown key, did you mean `timeout`?
+error: @/config.toml: providers.file: missing field `path`
+error: @/config.toml: providers.mail: its plugin `smpt` is not given (given are file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+error: @/config.toml: providers.other.from: `nobody` is no mail address such as `Alerts <alerts@example.org>`: Invalid input
+error: @/config.toml: providers.other.user: without a password: set `password` or `password_file`
+",
+    );
+}
+
+#[test]
+fn a_value_of_a_wrong_type() {
+    check(
+        "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
+        &ALL,
+        "\
+error: @/config.toml: server.body_limit: invalid type: string \"big\", expected usize
+error: @/config.toml: providers.file.concurrency: must be 1 to 10000
+error: @/config.toml: providers.file.path: invalid type: integer `3`, expected path string
+",
+    );
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read() {
+    check(
+        "[providers.mail]\npassword = \"hunter2\" x\n",
+        &ALL,
+        "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
+    );
+    let folder = folder();
+    let mut command = provost();
+    command.arg("--config").arg(folder.path().join("none.toml")).arg("--check");
+    let output = command.output().expect("the host starts");
+    let expected = format!(
+        "error: reading the configuration {}/none.toml: No such file or directory (os error 2)\n",
+        folder.path().display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+}
+
+#[test]
+fn a_provider_without_its_plugin() {
+    check(
+        "[providers.alerts]\nplugin = \"pager\"\n[providers.smpt]\n",
+        &ALL,
+        "\
+error: @/config.toml: providers.alerts: its plugin `pager` is not given (given are file, smtp, webhook): \
+set `plugin`, or add `--prov pager.prov` to the command
+error: @/config.toml: providers.smpt: its plugin `smpt` is not given (given are file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+",
+    );
+    check(
+        "[providers.file]\n",
+        &[],
+        "error: @/config.toml: providers.file: its plugin `file` is not given (none is given): \
+        set `plugin`, or add `--prov file.prov` to the command\n",
+    );
+}
+
+#[test]
+fn files_that_are_no_plugins() {
+    let folder = folder();
+    std::fs::write(folder.path().join("text.prov"), "not a plugin").expect("a temporary file");
+    std::fs::copy(dist().join("file.prov"), folder.path().join("renamed.prov")).expect("a temporary file");
+    check_in(
+        folder.path(),
+        "",
+        &[
+            "none.prov",
+            "@",
+            "@/text.prov",
+            "libprovost_sdk.so",
+            "provost",
+            "@/renamed.prov",
+            "/dev/null",
+            "file.prov",
+            "./file.prov",
+        ],
+        "\
+error: reading the plugin none.prov: No such file or directory (os error 2)
+error: reading the plugin @: it is a folder: name a .prov file
+error: @/text.prov: it is not an ELF file
+error: libprovost_sdk.so: it carries no ABI record: it was not exported with `provost_sdk::export!`
+error: provost: it is the plugin `provost`: rename the file to provost.prov
+error: @/renamed.prov: it is the plugin `file`: rename the file to file.prov
+error: reading the plugin /dev/null: it is no file: name a .prov file
+error: ./file.prov: the plugin `file` is given twice, first as file.prov: remove one
+",
+    );
+}
+
+#[test]
+fn a_plugin_that_was_built_elsewhere() {
+    let folder = folder();
+    let mut bytes = std::fs::read(dist().join("file.prov")).expect("the plugin is there");
+    let record = provost_record::read(&bytes).expect("it has a record");
+    let digits = record.source.as_bytes();
+    let at = bytes.windows(64).position(|window| window == digits).expect("the record is text");
+    bytes[at..at + 64].fill(b'0');
+    std::fs::write(folder.path().join("file.prov"), bytes).expect("a temporary file");
+    check_in(
+        folder.path(),
+        "",
+        &["@/file.prov", "smtp.prov"],
+        &format!(
+            "\
+error: @/file.prov: it was not built with this host; host and plugins must be built together: `cargo xtask image`
+  field   have{space}  want
+  source  {zeros}  {source}
+",
+            space = " ".repeat(60),
+            zeros = "0".repeat(64),
+            source = record.source,
+        ),
+    );
+}
+
+#[test]
+fn the_port_is_in_use() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let config = write_config(folder.path(), &format!("[server]\nlisten = \"{address}\"\n"));
+    let output = provost().arg("--config").arg(&config).output().expect("the host starts");
+    let expected = format!(
+        "error: {}: server.listen: listening on {address}: Address already in use (os error 98): \
+        end the program that listens there, or choose another port\n",
+        config.display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+}
+
+#[test]
+fn the_host_carries_a_record_too() {
+    let read = |name: &str| {
+        let bytes = std::fs::read(dist().join(name)).expect("the file is there");
+        provost_record::read(&bytes).expect("it has a record")
+    };
+    let host = read("provost");
+    for name in ALL {
+        let plugin = read(name);
+        assert_eq!(provost_record::compare(&plugin, &host), []);
+        assert_eq!(format!("{}.prov", plugin.plugin), name);
+    }
+}

@@ -1,0 +1,147 @@
+//! What the tests share: the built program, the servers it talks to, certificates.
+//!
+//! Nothing here waits for a time to pass: a host is ready when it says where it listens.
+
+// Each test target uses a part of it.
+#![allow(dead_code)]
+
+pub mod certificate;
+pub mod receiver;
+pub mod smtp;
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use tempfile::TempDir;
+
+/// The folder with the built host, SDK and plugins.
+pub fn dist() -> PathBuf {
+    let Some(folder) = std::env::var_os("XTASK_DIST").map(PathBuf::from) else {
+        panic!("XTASK_DIST is not set: it names the folder of the built host and plugins; run `cargo xtask test`");
+    };
+    assert!(folder.join("provost").is_file(), "XTASK_DIST={} holds no host: run `cargo xtask test`", folder.display());
+    folder.canonicalize().expect("a folder that exists has a path")
+}
+
+/// The host, in its own folder and with nothing of this process's environment: cargo's LD_LIBRARY_PATH would make it
+/// load another SDK, and a proxy or a bundle of certificates would change what is tested.
+pub fn provost() -> Command {
+    let dist = dist();
+    let mut command = Command::new(dist.join("provost"));
+    command.current_dir(dist).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A folder of the test's own, removed at its end.
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Writes `config.toml` into `folder`.
+pub fn write_config(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("config.toml");
+    std::fs::write(&path, text).expect("a temporary file");
+    path
+}
+
+/// A running host, killed when it is dropped.
+pub struct Host {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Host {
+    /// Starts the host with all bundled plugins; `[server]` is there already.
+    pub fn start(providers: &str) -> Self {
+        Self::start_with(providers, |_| {})
+    }
+
+    /// The same, with a change to the command.
+    pub fn start_with(providers: &str, change: impl FnOnce(&mut Command)) -> Self {
+        let folder = folder();
+        let config = write_config(folder.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{providers}"));
+        let mut command = provost();
+        command.arg("--config").arg(config);
+        for plugin in ["file.prov", "smtp.prov", "webhook.prov"] {
+            command.args(["--prov", plugin]);
+        }
+        change(&mut command);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
+        let stderr = child.stderr.take().expect("it was asked for");
+        let (address, log) = listening(stderr);
+        Self { child, address, log: Some(log) }
+    }
+
+    /// The address of a path of the API.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends a message, and returns status and answer.
+    pub async fn send(&self, message: Value) -> (u16, Value) {
+        send(&self.url("/v1/messages"), message).await
+    }
+
+    /// Tells the host to end, as `docker stop` does.
+    pub fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill is everywhere");
+        assert!(status.success(), "the host is there to be told");
+    }
+
+    /// Waits for the host's end, and returns how it ended and what it logged.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().expect("the host ends");
+        let log = self.log.take().expect("only taken here").join().expect("the log is text");
+        (status, log)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A plain HTTP client.
+pub fn client() -> reqwest::Client {
+    // Features unify, so the client of the tests too is one that wants to be told.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a plain client")
+}
+
+/// Sends a message to an API's address.
+pub async fn send(url: &str, message: Value) -> (u16, Value) {
+    let response = client().post(url).json(&message).send().await.expect("the host answers");
+    (response.status().as_u16(), response.json().await.expect("the answer is JSON"))
+}
+
+/// Reads the log up to the line that says where the host listens; the rest is read in the background.
+fn listening(stderr: ChildStderr) -> (SocketAddr, JoinHandle<String>) {
+    let mut reader = BufReader::new(stderr);
+    let mut log = String::new();
+    loop {
+        let begin = log.len();
+        let read = reader.read_line(&mut log).expect("the log is text");
+        assert_ne!(read, 0, "the host ended before it listened:\n{log}");
+        if let Some(address) = address(&log[begin..]) {
+            let rest = thread::spawn(move || {
+                reader.read_to_string(&mut log).expect("the log is text");
+                log
+            });
+            return (address, rest);
+        }
+    }
+}
+
+/// The address in the line that says where the host listens.
+pub fn address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening address=")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
