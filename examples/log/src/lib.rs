@@ -1,0 +1,27 @@
+//! `log`: writes each message to the host's log. The smallest plugin there is; README.md shows it.
+
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tracing};
+
+#[provost_sdk::config]
+struct Config {
+    greeting: String,
+}
+
+struct Log {
+    config: Config,
+}
+
+impl Provider for Log {
+    type Config = Config;
+
+    fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
+        Ok(Self { config })
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        tracing::info!(greeting = self.config.greeting, subject = message.subject, "message");
+        Ok(Receipt::default())
+    }
+}
+
+provost_sdk::export!(Log);
