@@ -101,6 +101,9 @@ pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
 fn folders(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let plugins = root.join(FOLDER);
     let mut folders = Vec::new();
+    if !plugins.exists() {
+        return Ok(folders);
+    }
     let entries = plugins.read_dir_utf8().with_context(|| format!("reading the folder {plugins}"))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("reading the folder {plugins}"))?;

@@ -66,9 +66,10 @@ impl Toolchain {
 
     /// As OCI names the platform: `amd64`.
     pub fn architecture(&self) -> Result<&'static str> {
-        match self.target.split('-').next() {
-            Some("x86_64") => Ok("amd64"),
-            Some("aarch64") => Ok("arm64"),
+        let mut parts = self.target.split('-');
+        match (parts.next(), parts.any(|part| part == "linux")) {
+            (Some("x86_64"), true) => Ok("amd64"),
+            (Some("aarch64"), true) => Ok("arm64"),
             _ => bail!("{} is no target that images are made for; these are: x86_64 and aarch64 Linux", self.target),
         }
     }

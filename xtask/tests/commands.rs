@@ -1,0 +1,80 @@
+//! The commands beside `image`, on the small tree.
+
+mod support;
+
+use expect_test::expect;
+use serde_json::Value;
+use support::Tree;
+
+#[test]
+fn plan_prints_everything_that_is_decided() {
+    let tree = Tree::small("plan").without_runtime();
+    let run = tree.xtask(&["plan", "--base", "scratch"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+    expect![[r#"
+        image      greeter:1.2.3
+        platform   [PLATFORM]
+        engine     local
+        toolchain  rustc 1.95.0 (59807616e 2026-04-14)
+        base       scratch
+        plugins    goodbye 0.1.0 from plugins/goodbye
+                   hello 0.1.0 from plugins/hello
+        command    ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug
+        layers     libraries
+                   greeter
+                   configuration
+                   goodbye.plug
+                   hello.plug
+    "#]]
+    .assert_eq(&run.stdout.replace(platform, "[PLATFORM]"));
+    assert!(!tree.image_folder().join("cargo").exists(), "a plan compiles nothing");
+
+    let run = tree.xtask(&["plan", "--base", "scratch", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(plan["plugins"][1]["name"], "hello");
+    assert_eq!(plan["command"][0], "./greeter");
+}
+
+#[test]
+fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
+    let tree = Tree::small("run");
+    let run = tree.xtask(&["run"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "tone = \"casual\"\ngoodbye\nhello\n"), "{}", run.stderr);
+    let run = tree.xtask(&["run", "--", "--dry-run"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "2 plugins loaded\n"), "{}", run.stderr);
+}
+
+#[test]
+fn inspect_shows_the_record_of_a_plugin() {
+    let tree = Tree::small("inspect");
+    assert_eq!(tree.xtask(&["build"]).code, Some(0));
+    let run = tree.xtask(&["inspect", "target/image/dist/hello.plug", "--format", "json"]);
+    let record: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!((&record["plugin"], &record["version"]), (&"hello".into(), &"0.1.0".into()));
+    let run = tree.xtask(&["inspect", "target/image/dist/hello.plug"]);
+    assert!(run.stdout.lines().any(|line| line.split_whitespace().eq(["plugin", "hello"])), "{}", run.stdout);
+
+    let run = tree.xtask(&["inspect", "Cargo.toml"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    expect![[r#"
+        error: Cargo.toml: it is not an ELF file
+    "#]]
+    .assert_eq(&run.stderr);
+    let run = tree.xtask(&["inspect", "nowhere.plug"]);
+    expect![[r#"
+        error: reading nowhere.plug: No such file or directory (os error 2)
+    "#]]
+    .assert_eq(&run.stderr);
+}
+
+#[test]
+fn the_tree_is_found_from_any_folder_of_it() {
+    let tree = Tree::small("from-below");
+    let output = tree.command(&["build"]).current_dir(tree.root.join("plugins/hello")).output().expect("xtask starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = tree.command(&["build"]).current_dir("/").output().expect("xtask starts");
+    assert_eq!(output.status.code(), Some(1));
+    let error = "error: / is in no tree with a Cargo.toml and an xtask folder; change to the root of a checkout\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), error);
+}
