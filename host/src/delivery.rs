@@ -121,3 +121,6 @@ impl Drop for Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

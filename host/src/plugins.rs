@@ -107,6 +107,9 @@ fn examine<'a>(path: &'a Path, want: &Record, found: &mut BTreeMap<String, (&'a 
     if !differences.is_empty() {
         return Err(format!("{shown}: it was not built with this host; {REMEDY}\n{}", table(&differences)));
     }
+    if have.plugin == want.plugin {
+        return Err(format!("{shown}: it is the host itself: name a .{EXTENSION} file"));
+    }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name != format!("{}.{EXTENSION}", have.plugin) {
         return Err(format!("{shown}: it is the plugin `{0}`: rename the file to {0}.{EXTENSION}", have.plugin));

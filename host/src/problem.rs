@@ -10,41 +10,33 @@ use std::time::Duration;
 /// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
 #[derive(Debug, Serialize)]
 pub struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", serialize_with = "as_type")]
+    kind: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     status: StatusCode,
     detail: String,
     /// The provider, when the request named one that exists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<String>,
+    provider: Option<Box<str>>,
     /// The message's id, once it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    id: Option<Box<str>>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem of the kind `kind`, which is the last part of its type.
-    pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: format!("urn:provost:problem:{kind}"),
-            title,
-            status,
-            detail: detail.into(),
-            provider: None,
-            id: None,
-            retry_after: None,
-        }
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind, title, status, detail: detail.into(), provider: None, id: None, retry_after: None }
     }
 
     /// Says which delivery it was.
     #[must_use]
     pub fn of(mut self, provider: &str, id: &str) -> Self {
-        self.provider = Some(provider.to_owned());
-        self.id = Some(id.to_owned());
+        self.provider = Some(provider.into());
+        self.id = Some(id.into());
         self
     }
 }
@@ -83,6 +75,10 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+fn as_type<S: serde::Serializer>(kind: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:provost:problem:{kind}"))
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {

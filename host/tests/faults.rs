@@ -181,7 +181,7 @@ error: reading the plugin none.prov: No such file or directory (os error 2)
 error: reading the plugin @: it is a folder: name a .prov file
 error: @/text.prov: it is not an ELF file
 error: libprovost_sdk.so: it carries no ABI record: it was not exported with `provost_sdk::export!`
-error: provost: it is the plugin `provost`: rename the file to provost.prov
+error: provost: it is the host itself: name a .prov file
 error: @/renamed.prov: it is the plugin `file`: rename the file to file.prov
 error: reading the plugin /dev/null: it is no file: name a .prov file
 error: ./file.prov: the plugin `file` is given twice, first as file.prov: remove one

@@ -7,6 +7,8 @@
 mod compare;
 mod elf;
 mod error;
+#[cfg(test)]
+mod tests;
 
 pub use compare::{Difference, compare, table};
 pub use error::ReadError;

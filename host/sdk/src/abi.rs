@@ -48,7 +48,7 @@ pub const fn note_size(name: &str, version: &str) -> usize {
 
 /// Writes the record's JSON text as far as it fits, and returns how long it is.
 const fn write(output: &mut [u8], name: &str, version: &str) -> usize {
-    assert!(FORMAT == 1, "the text below says 1");
+    const { assert!(FORMAT == 1, "the text below says 1") };
     let fields = [
         ("{\"format\":1,\"plugin\":\"", name),
         ("\",\"version\":\"", version),

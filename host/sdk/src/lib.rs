@@ -3,31 +3,7 @@
 //! A plugin is a configuration, an implementation of [`Provider`], and one line that exports it:
 //!
 //! ```ignore
-//! use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tracing};
-//!
-//! #[provost_sdk::config]
-//! struct Config {
-//!     greeting: String,
-//! }
-//!
-//! struct Log {
-//!     config: Config,
-//! }
-//!
-//! impl Provider for Log {
-//!     type Config = Config;
-//!
-//!     fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
-//!         Ok(Self { config })
-//!     }
-//!
-//!     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
-//!         tracing::info!(greeting = self.config.greeting, subject = message.subject, "message");
-//!         Ok(Receipt::default())
-//!     }
-//! }
-//!
-//! provost_sdk::export!(Log);
+#![doc = include_str!("example.rs")]
 //! ```
 //!
 //! It is a `dylib`: host and plugins use one copy of it, and of std and of every crate in it. So a plugin's `async fn`
@@ -44,6 +20,8 @@ pub mod config;
 mod context;
 pub mod duration;
 mod error;
+#[cfg(test)]
+mod example;
 pub mod http;
 mod message;
 pub mod plugin;

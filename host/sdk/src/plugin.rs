@@ -69,3 +69,27 @@ macro_rules! export {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::Log;
+    use std::time::Duration;
+    use tokio::runtime::Handle;
+
+    /// The example of the documentation, as the host would use it.
+    #[tokio::test]
+    async fn the_example_delivers() {
+        let plugin = Plugin::of::<Log>();
+        let context = || Context::new("log", Duration::from_secs(1), Handle::current());
+        let table = |text: &str| text.parse().expect("the test's TOML is valid");
+        let provider = plugin.construct(table("greeting = \"hello\""), context()).expect("a valid table");
+        assert_eq!(provider.validate(), Ok(()));
+        assert_eq!(provider.deliver(&Message::default()).await, Ok(Receipt::default()));
+
+        let error = plugin.construct(table("greting = 1\ntimout = 2"), context()).err().expect("faults");
+        let expected = "greting: unknown key, did you mean `greeting`?; timout: unknown key, did you mean `timeout`?; \
+            missing field `greeting`";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -19,7 +19,7 @@ struct Config {
     port: Option<u16>,
     /// How the connection is protected.
     #[serde(default)]
-    tls: Tls,
+    tls: Protection,
     /// The name to log in with; without it nobody logs in.
     user: Option<String>,
     /// The password that goes with `user`.
@@ -41,7 +41,7 @@ fn default_pool() -> u32 {
 #[provost_sdk::config]
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Tls {
+enum Protection {
     /// It begins in the clear and is protected before anything else is said; a server that cannot is refused.
     #[default]
     Starttls,

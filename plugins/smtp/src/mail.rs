@@ -70,6 +70,6 @@ mod tests {
     #[test]
     fn recipients_are_needed_and_checked() {
         check(&[], Err("`to` names no recipient, and a mail needs one"));
-        check(&["nobody"], Err("`nobody` in `to` is no mail address: Missing domain or user"));
+        check(&["nobody"], Err("`nobody` in `to` is no mail address: Invalid input"));
     }
 }

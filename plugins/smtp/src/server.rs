@@ -1,6 +1,6 @@
 //! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
 
-use crate::{Config, Tls};
+use crate::{Config, Protection};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Mode, TlsParameters};
 use lettre::transport::smtp::response::Response;
@@ -16,16 +16,16 @@ pub(crate) fn transport(config: Config, timeout: Duration) -> Result<AsyncSmtpTr
     if config.host.is_empty() {
         return Err(ConfigError::new("host", "empty: set it to the server's name"));
     }
-    let clear = config.tls == Tls::None;
+    let clear = config.tls == Protection::None;
     let credentials = credentials(config.user, config.password, config.password_file)?;
     if clear && credentials.is_some() {
         let message = "`none` would send the password in the clear: use `starttls` or `tls`, or remove `user`";
         return Err(ConfigError::new("tls", message));
     }
     let (mode, port) = match config.tls {
-        Tls::Starttls => (Mode::Required(parameters(&config.host)?), 587),
-        Tls::Tls => (Mode::Wrapper(parameters(&config.host)?), 465),
-        Tls::None => (Mode::None, 25),
+        Protection::Starttls => (Mode::Required(parameters(&config.host)?), 587),
+        Protection::Tls => (Mode::Wrapper(parameters(&config.host)?), 465),
+        Protection::None => (Mode::None, 25),
     };
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
         .port(config.port.unwrap_or(port))

@@ -1,0 +1,102 @@
+//! The hop with providers that do what no bundled plugin does: panic, block, never answer.
+
+use super::*;
+use provost_sdk::{ConfigError, Provider};
+use std::future::pending;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use tokio::runtime::{Builder, Handle};
+
+/// Does what the message's text says.
+struct Obedient {
+    /// Blocks until the other end is dropped.
+    release: Mutex<Option<Receiver<()>>>,
+}
+
+impl Provider for Obedient {
+    type Config = ();
+
+    fn new((): (), _context: Context) -> Result<Self, ConfigError> {
+        Ok(Self { release: Mutex::new(None) })
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        match message.text.as_str() {
+            "panic" => panic!("as told"),
+            "pend" => pending().await,
+            "block" => {
+                let release = self.release.lock().expect("taken once").take().expect("blocks once");
+                let _ = release.recv();
+                Ok(Receipt::default())
+            }
+            "refuse" => Err(DeliveryError::permanent("as told")),
+            _ => Ok(Receipt::with_reference("delivered")),
+        }
+    }
+}
+
+/// A lane to an obedient provider with one place, and what ends its blocking.
+fn lane(timeout: Duration) -> (Lane, Sender<()>) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let (release, blocked) = channel();
+    let provider = Obedient { release: Mutex::new(Some(blocked)) };
+    let context = Context::new("obedient", timeout, runtime.handle().clone());
+    (Lane::new(Box::new(provider), context, runtime, 1), release)
+}
+
+fn message(text: &str) -> Message {
+    Message { text: text.to_owned(), ..Message::default() }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn answers_come_back() {
+    let (lane, _release) = lane(LONG);
+    assert_eq!(lane.deliver(message("a")).await, Ok(Receipt::with_reference("delivered")));
+    let refused = Failure::Provider(DeliveryError::permanent("as told"));
+    assert_eq!(lane.deliver(message("refuse")).await, Err(refused));
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_delivery() {
+    let (lane, _release) = lane(LONG);
+    assert_eq!(lane.deliver(message("panic")).await, Err(Failure::Panicked));
+    assert!(lane.deliver(message("a")).await.is_ok(), "and its place is free again");
+}
+
+#[tokio::test]
+async fn who_never_answers_is_given_up() {
+    let (lane, _release) = lane(SHORT);
+    assert_eq!(lane.deliver(message("pend")).await, Err(Failure::TimedOut(SHORT)));
+    lane.idle().await;
+    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Ending), "none begins after the wait");
+}
+
+#[tokio::test]
+async fn who_blocks_is_given_up_and_keeps_its_place() {
+    let (lane, release) = lane(SHORT);
+    assert_eq!(lane.deliver(message("block")).await, Err(Failure::TimedOut(SHORT)));
+    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Busy(1)));
+    drop(release);
+    let _free = lane.permits.acquire().await.expect("it is not closed");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_ends_nothing() {
+    let (lane, release) = lane(LONG);
+    let lane = Arc::new(lane);
+    let waiting = Handle::current().spawn({
+        let lane = Arc::clone(&lane);
+        async move { lane.deliver(message("block")).await }
+    });
+    while lane.permits.available_permits() == 1 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    assert!(waiting.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Busy(1)), "it is still under way");
+    drop(release);
+    lane.idle().await;
+}
