@@ -5,6 +5,7 @@
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -12,7 +13,8 @@ use tokio::sync::{Semaphore, TryAcquireError};
 
 /// The way into one provider.
 pub struct Lane {
-    provider: Arc<dyn AnyProvider>,
+    /// `None` only while it is dropped.
+    provider: Option<Arc<dyn AnyProvider>>,
     context: Context,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
@@ -55,7 +57,7 @@ impl Lane {
     /// The way into `provider`, whose deliveries run on `runtime`, `concurrency` at a time.
     pub fn new(provider: Box<dyn AnyProvider>, context: Context, runtime: Runtime, concurrency: usize) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency));
-        Self { provider: provider.into(), context, runtime: Some(runtime), permits, concurrency }
+        Self { provider: Some(provider.into()), context, runtime: Some(runtime), permits, concurrency }
     }
 
     /// How many deliveries may run at a time.
@@ -81,7 +83,7 @@ impl Lane {
             Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
             Err(TryAcquireError::Closed) => return Err(Failure::Ending),
         };
-        let provider = Arc::clone(&self.provider);
+        let provider = self.provider.clone().ok_or(Failure::Ending)?;
         // The permit goes along: a call that is stuck for ever still counts.
         let delivery = self.context.spawn(async move {
             let result = provider.deliver(&message).await;
@@ -115,8 +117,14 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.
-        if let Some(runtime) = self.runtime.take() {
+        let (provider, runtime) = (self.provider.take(), self.runtime.take());
+        if let Some(runtime) = runtime {
+            // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
+            let entered = runtime.enter();
+            // A panic here was logged, and nothing is left that it could harm.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(provider)));
+            drop(entered);
+            // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.
             runtime.shutdown_background();
         }
     }

@@ -33,13 +33,18 @@ fn check_in(folder: &Path, config: &str, plugins: &[&str], expected: &str) {
 fn nothing_is_wrong() {
     let folder = folder();
     let state = folder.path().join("state/messages.jsonl");
-    let config = write_config(folder.path(), &format!("[providers.file]\npath = {state:?}\n"));
-    for (plugins, expected) in [
-        (&ALL[..], "3 plugins loaded, 3 ABI records match, 1 provider valid\n"),
-        (&ALL[..1], "1 plugin loaded, 1 ABI record matches, 1 provider valid\n"),
+    let file = format!("[providers.file]\npath = {state:?}\n");
+    let webhook = "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\n\
+        secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+    let smtp = "[providers.smtp]\nhost = \"mail.example.org\"\nfrom = \"a@example.org\"\n";
+    for (config, plugins, expected) in [
+        ("", &[][..], "0 plugins loaded, 0 ABI records match, 0 providers valid\n"),
+        (&file, &ALL[..1], "1 plugin loaded, 1 ABI record matches, 1 provider valid\n"),
+        (&(file.clone() + webhook + smtp), &ALL, "3 plugins loaded, 3 ABI records match, 3 providers valid\n"),
     ] {
+        let config = write_config(folder.path(), config);
         let mut command = provost();
-        command.arg("--config").arg(&config).arg("--check");
+        command.arg("--config").arg(config).arg("--check");
         for plugin in plugins {
             command.args(["--prov", plugin]);
         }
@@ -48,6 +53,21 @@ fn nothing_is_wrong() {
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), expected));
     }
     assert!(!state.exists() && !folder.path().join("state").exists(), "a check leaves nothing behind");
+}
+
+#[test]
+fn a_bundle_that_is_named_and_not_there() {
+    let folder = folder();
+    let config = write_config(folder.path(), "[providers.smtp]\nhost = \"localhost\"\nfrom = \"a@example.org\"\n");
+    let mut command = provost();
+    command.arg("--config").arg(&config).args(["--check", "--prov", "smtp.prov"]).env("SSL_CERT_FILE", "/none.pem");
+    let output = command.output().expect("the host starts");
+    let expected = format!(
+        "error: {}: providers.smtp: SSL_CERT_FILE=/none.pem has no certificate (failed to read PEM \
+        from file: No such file or directory (os error 2) at '/none.pem'): correct or unset the variable\n",
+        config.display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Context {
     }
 
     /// The provider's HTTP client: TLS by rustls with the roots of [`TlsRoots`](crate::tls::TlsRoots), no redirects
-    /// followed, and the provider's timeout. Made at the first call; clones share its connections.
+    /// followed, no limit but that of the delivery. Made at the first call; clones share its connections.
     ///
     /// Each provider has its own, since a connection is driven by the runtime that opened it.
     ///
@@ -70,7 +70,7 @@ impl Context {
         if let Some(client) = self.shared.http.get() {
             return Ok(client.clone());
         }
-        let client = http::client(self.shared.timeout)?;
+        let client = http::client()?;
         Ok(self.shared.http.get_or_init(|| client).clone())
     }
 }

@@ -5,15 +5,15 @@ use crate::{ConfigError, DeliveryError, with_causes};
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use std::time::Duration;
 
-/// A client whose requests may take `timeout` in all.
-pub(crate) fn client(timeout: Duration) -> Result<Client, ConfigError> {
+/// A client without a limit of its own: the host's ends a delivery, and two at one moment would make chance decide
+/// what the caller is told.
+pub(crate) fn client() -> Result<Client, ConfigError> {
     let roots = TlsRoots::load()?;
     Client::builder()
         .tls_backend_preconfigured(roots.client_config()?)
         .user_agent(concat!("provost/", env!("CARGO_PKG_VERSION")))
         // A message goes where the operator said and nowhere else.
         .redirect(redirect::Policy::none())
-        .timeout(timeout)
         .build()
         .map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
 }

@@ -59,13 +59,13 @@ struct Smtp {
 impl Provider for Smtp {
     type Config = Config;
 
-    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+    fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
         let from = config.from.parse::<Mailbox>().map_err(|error| {
             let message =
                 format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
             ConfigError::new("from", message)
         });
-        match (from, server::transport(config, context.timeout())) {
+        match (from, server::transport(config)) {
             (Ok(from), Ok(transport)) => Ok(Self { from, transport }),
             (from, transport) => {
                 let faults = [from.err(), transport.err()].into_iter().flatten().flat_map(ConfigError::into_faults);

@@ -9,10 +9,9 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use provost_sdk::tls::TlsRoots;
 use provost_sdk::{ConfigError, DeliveryError, Secret, with_causes};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The way to the server. Opens no connection.
-pub(crate) fn transport(config: Config, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
+pub(crate) fn transport(config: Config) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
     if config.host.is_empty() {
         return Err(ConfigError::new("host", "empty: set it to the server's name"));
     }
@@ -30,8 +29,8 @@ pub(crate) fn transport(config: Config, timeout: Duration) -> Result<AsyncSmtpTr
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
         .port(config.port.unwrap_or(port))
         .tls(mode)
-        // For each command; the host's own limit ends the delivery as a whole.
-        .timeout(Some(timeout))
+        // The host's limit ends a delivery, and the connection with it.
+        .timeout(None)
         .pool_config(PoolConfig::new().max_size(config.pool));
     if let Some(credentials) = credentials {
         builder = builder.credentials(credentials);
