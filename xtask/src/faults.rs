@@ -15,11 +15,6 @@ impl Faults {
         self.0.push(fault.to_string());
     }
 
-    /// Keeps the value of `result`, or its error as a fault.
-    pub fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.push(format!("{error:#}"))).ok()
-    }
-
     /// An error that lists every fault, if there is one.
     pub fn report(self, input: &str) -> Result<()> {
         match self.0.as_slice() {

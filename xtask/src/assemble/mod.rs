@@ -54,7 +54,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, runtime: 
         layers.push((plan.base.to_string(), packed));
     }
     let base_layers = layers.len();
-    for (name, entries) in plan.layers.iter().zip(entries(ui, paths, plan, dist, &base.tree)?) {
+    for (name, entries) in plan.layers.iter().zip(entries(paths, plan, dist, &base.tree)?) {
         let tar = layer::tar(&entries, &base.tree).with_context(|| format!("making the layer {name}"))?;
         layers.push((name.clone(), store.layer(&tar)?));
     }
@@ -67,13 +67,13 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, runtime: 
 }
 
 /// What each of our layers holds, in the plan's order.
-fn entries(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Vec<Entry>>> {
+fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Vec<Entry>>> {
     let host = &plan.build.host;
     let file = |file: &crate::build::DistFile| -> Result<Entry> {
         Ok(Entry::file(&host.working_folder.join(&file.name), files::read(&file.path)?, true))
     };
     let of_part = |part: Part| dist.files.iter().filter(move |file| file.part == part);
-    let mut libraries = closure::find(ui, dist, base, &host.working_folder)?;
+    let mut libraries = closure::find(dist, base, &host.working_folder)?;
     for library in of_part(Part::Library) {
         libraries.push(file(library)?);
     }

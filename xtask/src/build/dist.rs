@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 use sha2::{Digest, Sha256};
 
+use crate::build::libraries::{Libraries, Linker};
 use crate::build::sync::{Source, sync};
 use crate::build::{Dist, DistFile, Part};
 use crate::elf::Elf;
@@ -42,7 +43,8 @@ pub fn collect(ui: &Ui, paths: &Paths, plan: &BuildPlan, artifacts: &[Artifact])
     for file in &mut files {
         file.path = folder.join(&file.name);
     }
-    Ok(Dist { files })
+    let libraries = Libraries::gather(&Linker { ui, program: "cc" }, &files)?;
+    Ok(Dist { files, libraries })
 }
 
 fn file_name(path: &Utf8Path) -> &str {

@@ -2,11 +2,13 @@
 
 mod cargo;
 mod dist;
+pub mod libraries;
 pub mod sources;
 mod sync;
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
+use libraries::Libraries;
 
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
@@ -16,6 +18,7 @@ use crate::ui::{Ui, count};
 pub struct Dist {
     /// Of the host, the SDK, std and every plugin, in this order, plugins as in the plan.
     pub files: Vec<DistFile>,
+    pub libraries: Libraries,
 }
 
 pub struct DistFile {

@@ -1,0 +1,126 @@
+//! The shared libraries that the built files need, transitively, where the linker that linked them finds them. Which of
+//! these an image has to bring is not decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use crate::build::DistFile;
+use crate::elf::Elf;
+use crate::files;
+use crate::process::Invocation;
+use crate::ui::Ui;
+
+pub struct Libraries {
+    /// The host's `PT_INTERP`.
+    pub interpreter: Library,
+    /// By the name in `DT_NEEDED`.
+    pub shared: BTreeMap<String, Library>,
+}
+
+/// One library.
+pub struct Library {
+    /// Where the machine that compiled has it; the interpreter's is the one that the host names.
+    pub place: Utf8PathBuf,
+    /// Where it can be read.
+    pub path: Utf8PathBuf,
+}
+
+/// What answers where libraries are: this machine's linker.
+pub struct Linker<'a> {
+    pub ui: &'a Ui,
+    pub program: &'a str,
+}
+
+impl Libraries {
+    /// Asks for what `built` needs, then for what that needs, until nothing is new.
+    pub fn gather(linker: &Linker, built: &[DistFile]) -> Result<Libraries> {
+        let own: BTreeSet<&str> = built.iter().map(|file| file.name.as_str()).collect();
+        let mut interpreter = None;
+        let mut needed_by = BTreeMap::new();
+        for file in built {
+            let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
+            interpreter = interpreter.or(elf.interpreter);
+            needed_by.extend(elf.needed.into_iter().map(|name| (name, file.name.clone())));
+        }
+        let interpreter = interpreter.context("the host names no interpreter: it was linked statically")?;
+        let interpreter = Library { place: interpreter.clone().into(), path: interpreter.into() };
+        let mut shared = BTreeMap::new();
+        loop {
+            needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
+            needed_by.retain(|name, _| !interpreter.is(name));
+            if needed_by.is_empty() {
+                return Ok(Libraries { interpreter, shared });
+            }
+            let found = linker.find(&needed_by)?;
+            for (name, library) in &found {
+                let elf =
+                    Elf::parse(&files::read(&library.path)?).with_context(|| format!("reading {}", library.path))?;
+                needed_by.extend(elf.needed.into_iter().map(|needed| (needed, name.clone())));
+            }
+            shared.extend(found);
+        }
+    }
+}
+
+impl Library {
+    /// Whether a name in `DT_NEEDED` means this interpreter: its own, and on musl the one of libc, which it is.
+    pub fn is(&self, needed: &str) -> bool {
+        let name = self.place.file_name().unwrap_or_default();
+        let musl = name.starts_with("ld-musl-");
+        needed == name || musl && (needed == "libc.so" || needed.starts_with("libc.musl-"))
+    }
+}
+
+impl Linker<'_> {
+    /// Where the libraries are, by name; `needed_by` says which file needs each. One question for all: `--trace` names every
+    /// file that the linker takes.
+    fn find(&self, needed_by: &BTreeMap<String, String>) -> Result<BTreeMap<String, Library>> {
+        let names = needed_by.keys().map(|name| format!("-l:{name}"));
+        let args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned);
+        let command = Invocation::new(self.program, args.into_iter().chain(names));
+        let output = command.output(self.ui).context("asking the linker for shared libraries")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut found = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with('/')) {
+            let place = normal(Utf8Path::new(line));
+            if let Some(name) = place.file_name().filter(|name| needed_by.contains_key(*name)) {
+                found.insert(name.to_owned(), Library { path: place.clone(), place: place.clone() });
+            }
+        }
+        let missing = needed_by.iter().filter(|(name, _)| !found.contains_key(*name));
+        let missing: Vec<String> = missing.map(|(name, by)| format!("{name} (needed by {by})")).collect();
+        if !missing.is_empty() {
+            let program = self.program;
+            bail!("the linker `{program}` does not find {}; install the packages that have them", missing.join(", "));
+        }
+        Ok(found)
+    }
+}
+
+/// Without `..`; symlinks are not looked at, as the linker's answer leads through none but its own folders'.
+fn normal(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normal = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::ParentDir => drop(normal.pop()),
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Library;
+
+    #[test]
+    fn on_musl_libc_is_the_interpreter() {
+        let interpreter = |place: &str| Library { place: place.into(), path: place.into() };
+        let musl = interpreter("/lib/ld-musl-x86_64.so.1");
+        assert!(musl.is("libc.so") && musl.is("libc.musl-x86_64.so.1") && !musl.is("libgcc_s.so.1"));
+        let glibc = interpreter("/lib64/ld-linux-x86-64.so.2");
+        assert!(glibc.is("ld-linux-x86-64.so.2") && !glibc.is("libc.so.6"));
+    }
+}
