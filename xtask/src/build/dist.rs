@@ -61,20 +61,30 @@ fn artifact(artifacts: &[Artifact], package: &PackageId, kind: TargetKind) -> Re
     file.cloned().with_context(|| format!("cargo built no {kind} of the package {package}"))
 }
 
-/// Every plugin carries an ABI record under its own name, and all records agree.
+/// Every plugin carries an ABI record under its own name, and says the same of its SDK as the host does.
 fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
+    let read = |file: &DistFile| -> Result<_> { Ok(provost_record::read(&files::read(&file.path)?)) };
+    let host = read(&files[0])?.with_context(|| format!("reading {}", files[0].path))?;
     let mut faults = Faults::default();
     let built = files.iter().filter(|file| file.part == Part::Plugin);
     for (plugin, file) in plan.plugins.iter().zip(built) {
-        match provost_record::read(&files::read(&file.path)?) {
-            Ok(record) if record.plugin == plugin.name => {}
-            Ok(record) => faults.push(format!(
-                "the plugin {} ({}) carries the ABI record of `{}`: export it in its own crate",
-                plugin.name, plugin.path, record.plugin
+        let (name, path) = (&plugin.name, &plugin.path);
+        match read(file)? {
+            Ok(record) if record.plugin != *name => faults.push(format!(
+                "the plugin {name} ({path}) carries the ABI record of `{}`: export it in its own crate",
+                record.plugin
             )),
+            Ok(record) => {
+                let differences = provost_record::compare(&record, &host);
+                if !differences.is_empty() {
+                    let table = provost_record::table(&differences);
+                    faults.push(format!(
+                        "the plugin {name} ({path}) was built against another SDK than the host:\n{table}"
+                    ));
+                }
+            }
             Err(error) => faults.push(format!(
-                "the plugin {} ({}): {error}; write the SDK's export macro once, at the top level of src/lib.rs",
-                plugin.name, plugin.path
+                "the plugin {name} ({path}): {error}; write the SDK's export macro once, at the top level of src/lib.rs"
             )),
         }
     }

@@ -136,8 +136,15 @@ impl Workspace<'_> {
     fn select(&self, runtime: &Result<Runtime>) -> Result<Selection> {
         let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
         let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
-        let args = ["test", "--workspace", "--locked", "--lib", "--bins"];
-        let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+        let mut args: Vec<String> = ["test", "--workspace", "--locked", "--bins"].map(str::to_owned).to_vec();
+        let kinds =
+            metadata.workspace_packages().into_iter().flat_map(|package| &package.targets).flat_map(|of| &of.kind);
+        let not_libraries =
+            [TargetKind::Bin, TargetKind::Test, TargetKind::CustomBuild, TargetKind::Example, TargetKind::Bench];
+        // Cargo refuses --lib where there is no library.
+        if !kinds.clone().all(|kind| not_libraries.contains(kind)) {
+            args.push("--lib".to_owned());
+        }
         let mut left_out = Vec::new();
         for package in metadata.workspace_packages() {
             let own: Option<PackageMetadata> = serde_json::from_value(package.metadata.clone())

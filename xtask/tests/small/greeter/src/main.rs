@@ -7,6 +7,8 @@ unsafe extern "C" {
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
+greeter_sdk::record!();
+
 const RTLD_NOW: c_int = 2;
 
 fn main() {
