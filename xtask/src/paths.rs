@@ -60,6 +60,11 @@ impl Paths {
         self.image.join("verified.json")
     }
 
+    /// What a container built last.
+    pub fn built(&self) -> Utf8PathBuf {
+        self.image.join("built.json")
+    }
+
     pub fn archive(&self, name: &str) -> Utf8PathBuf {
         self.image.join(format!("{name}.tar"))
     }

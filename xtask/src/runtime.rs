@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
 use serde::Deserialize;
 
 use crate::process::{Invocation, tail};
@@ -12,6 +13,9 @@ use crate::ui::Ui;
 
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a pull may take.
+const PULL: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Runtime {
@@ -51,12 +55,18 @@ impl Runtime {
     pub fn find(ui: &Ui) -> Result<Runtime> {
         let mut reasons = Vec::new();
         for program in ["docker", "podman"] {
-            match (Runtime { program }).answers(ui) {
-                Ok(()) => return Ok(Runtime { program }),
-                Err(why) => reasons.push(format!("{program}: {why:#}")),
+            match Runtime::named(ui, program) {
+                Ok(runtime) => return Ok(runtime),
+                Err(why) => reasons.push(format!("{why:#}")),
             }
         }
         bail!("no docker or podman answers ({})", reasons.join("; "))
+    }
+
+    /// The one with this name, if it answers.
+    pub fn named(ui: &Ui, program: &'static str) -> Result<Runtime> {
+        let runtime = Runtime { program };
+        runtime.answers(ui).map(|()| runtime).with_context(|| program.to_owned())
     }
 
     pub fn program(&self) -> &'static str {
@@ -84,7 +94,7 @@ impl Runtime {
         }
     }
 
-    fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
+    pub fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         Invocation::new(self.program, args)
     }
 
@@ -144,6 +154,42 @@ impl Runtime {
             bail!("the image does not start: `{command}` ended with {}{}", output.status, tail(&output));
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Pulls an image, its progress on a terminal.
+    pub fn pull(&self, ui: &Ui, reference: &str) -> Result<()> {
+        let command = self.command(["pull", reference]);
+        let mut expression = command.expression(ui).stdin_null().unchecked();
+        expression = match ui.terminal {
+            true => expression.stdout_to_stderr(),
+            false => expression.stdout_capture().stderr_capture(),
+        };
+        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
+        match running.wait_timeout(PULL).with_context(|| format!("waiting for `{command}`"))? {
+            Some(output) => command.succeeded(output),
+            None => {
+                running.kill().with_context(|| format!("stopping `{command}`"))?;
+                bail!("`{command}` did not end within {} minutes", PULL.as_secs() / 60)
+            }
+        }
+    }
+
+    /// Builds an image from a Dockerfile, in its folder.
+    pub fn build(&self, ui: &Ui, file: &Utf8Path, name: &str) -> Result<()> {
+        let folder = file.parent().context("a Dockerfile lies in a folder")?;
+        let command = self.command(["build", "--tag", name, "--file", file.as_str(), folder.as_str()]);
+        let output = command.expression(ui).stdin_null().stdout_to_stderr().unchecked().run();
+        let output = output.with_context(|| format!("starting `{command}`"))?;
+        if !output.status.success() {
+            bail!("building {file} failed: `{command}` ended with {}; what it said stands above", output.status);
+        }
+        Ok(())
+    }
+
+    /// Runs a shell script in a fresh container without network; returns what it wrote.
+    pub fn ask(&self, ui: &Ui, id: &str, channel: &str, script: &str) -> Result<String> {
+        let choice = format!("RUSTUP_TOOLCHAIN={channel}");
+        self.command(["run", "--rm", "--network", "none", "--env", &choice, "--entrypoint", "sh", id, "-c", script]).read(ui)
     }
 
     pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {

@@ -70,7 +70,7 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
         oci("revision", revision);
     }
     oci("base.name", &plan.base.to_label());
-    labels.insert("xtask.engine".to_owned(), plan.build.engine.to_owned());
+    labels.insert("xtask.engine".to_owned(), plan.build.engine.name().to_owned());
     labels
 }
 

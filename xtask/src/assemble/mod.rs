@@ -1,7 +1,7 @@
 //! Dist files and a base to an image: entries, layers, configuration, manifest. No daemon takes part in it.
 
 pub mod archive;
-mod base;
+pub mod base;
 mod closure;
 pub mod config;
 mod entry;
@@ -15,8 +15,8 @@ use crate::files;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
 use crate::process::Invocation;
-use crate::runtime::Runtime;
 use crate::ui::{Ui, size};
+use base::BaseFiles;
 use config::Origin;
 use entry::Entry;
 use layer::{Layer, Store};
@@ -44,9 +44,8 @@ impl Image {
     }
 }
 
-pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, runtime: Option<&Runtime>) -> Result<Image> {
+pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &BaseFiles) -> Result<Image> {
     let store = Store::new(paths.blobs());
-    let base = base::read(ui, paths, &plan.base, runtime)?;
     let mut layers = Vec::new();
     for layer in &base.layers {
         let found = store.find(&layer.diff_id);

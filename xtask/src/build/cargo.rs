@@ -1,10 +1,10 @@
 //! The one cargo invocation that compiles everything: which flags, which packages, which files came of it.
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Message};
 use serde::Deserialize;
 
+use crate::build::machine::{Folders, Machine};
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
@@ -27,24 +27,25 @@ struct TargetConfig {
     rustflags: Vec<String>,
 }
 
-/// Compiles; cargo's own messages go to stderr.
-pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Vec<Artifact>> {
-    let mut command = plan
-        .toolchain
-        .run("cargo", ["build", "--release", "--locked", "--message-format=json-render-diagnostics"])
-        .args(["--target-dir", paths.cargo_target().as_str()])
-        .args(["-p", &plan.host.package, "-p", &plan.host.sdk])
-        .folder(paths.sources())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(paths)?.join(SEPARATOR));
+/// What cargo built, by paths of the machine.
+pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) -> Result<Vec<Artifact>> {
+    let folders = machine.folders();
+    let mut args: Vec<String> =
+        ["build", "--release", "--locked", "--message-format=json-render-diagnostics"].map(str::to_owned).to_vec();
+    args.extend(["--target-dir".to_owned(), folders.target.to_string()]);
+    if plan.toolchain.target != plan.toolchain.host || plan.toolchain.is_musl() {
+        // Build scripts and proc macros keep the machine's own settings.
+        args.extend(["--target".to_owned(), plan.toolchain.target.clone()]);
+    }
     if !ui.terminal && !ui.verbose() {
-        command = command.arg("--quiet");
+        args.push("--quiet".to_owned());
     }
-    for plugin in &plan.plugins {
-        // With the version: a dependency may have the same name.
-        command = command.args(["-p".to_owned(), format!("{}@{}", plugin.name, plugin.version)]);
-    }
-    let output = command.expression(ui).stdout_capture().unchecked().run();
-    let output = output.with_context(|| format!("starting `{command}`"))?;
+    let packages = [plan.host.package.clone(), plan.host.sdk.clone()].into_iter();
+    // With the version: a dependency may have the same name.
+    let packages = packages.chain(plan.plugins.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.version)));
+    args.extend(packages.flat_map(|package| ["-p".to_owned(), package]));
+    let flags = flags(paths, plan, folders)?.join(SEPARATOR);
+    let output = machine.cargo(&args, &[("CARGO_ENCODED_RUSTFLAGS", flags)])?;
     if !output.status.success() {
         bail!("compiling the host and its plugins failed ({}); cargo's messages stand above", output.status);
     }
@@ -58,23 +59,27 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Vec<Artifact>> 
     Ok(artifacts)
 }
 
-/// The tree's flags, the paths of this machine mapped away, and the user's RUSTFLAGS, which would replace the tree's.
-fn flags(paths: &Paths) -> Result<Vec<String>> {
+/// The tree's flags, the machine's paths mapped away, and the user's RUSTFLAGS, which would replace the tree's.
+fn flags(paths: &Paths, plan: &BuildPlan, folders: &Folders) -> Result<Vec<String>> {
     let path = paths.root.join(FLAGS_FILE);
     let config: Config = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
     let Some(target) = config.target.get(FLAGS_KEY) else {
         bail!("{path} has no `[target.'{FLAGS_KEY}']` with the flags that host and plugins need");
     };
     let mut flags = target.rustflags.clone();
+    if plan.toolchain.is_musl() {
+        // Else nothing could be loaded: musl targets link libc statically unless told.
+        flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
+    }
     // The last mapping that fits is the one that rustc takes.
-    for (from, to) in [(cargo_home()?, "/cargo"), (paths.cargo_target(), "/target"), (paths.sources(), "/source")] {
+    for (from, to) in [(&folders.crates, "/cargo"), (&folders.target, "/target"), (&folders.sources, "/source")] {
         flags.push(format!("--remap-path-prefix={from}={to}"));
     }
     flags.extend(users_flags());
     Ok(flags)
 }
 
-fn users_flags() -> Vec<String> {
+pub fn users_flags() -> Vec<String> {
     let split = |text: String, separator: &str| -> Vec<String> {
         text.split(separator).map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
     };
@@ -82,12 +87,4 @@ fn users_flags() -> Vec<String> {
         Ok(flags) => split(flags, SEPARATOR),
         Err(_) => std::env::var("RUSTFLAGS").map(|flags| split(flags, " ")).unwrap_or_default(),
     }
-}
-
-fn cargo_home() -> Result<Utf8PathBuf> {
-    if let Ok(home) = std::env::var("CARGO_HOME") {
-        return Ok(home.into());
-    }
-    let home = std::env::var("HOME").context("finding cargo's home: neither CARGO_HOME nor HOME is set")?;
-    Ok(Utf8PathBuf::from(home).join(".cargo"))
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 use sha2::{Digest, Sha256};
 
+use crate::build::machine::{Machine, answer};
 use crate::build::libraries::{Libraries, Linker};
 use crate::build::sync::{Source, sync};
 use crate::build::{Dist, DistFile, Part};
@@ -15,25 +16,25 @@ use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
-use crate::process::Invocation;
-use crate::ui::Ui;
 
 /// Checks what cargo built and makes the dist folder hold it.
-pub fn collect(ui: &Ui, paths: &Paths, plan: &BuildPlan, artifacts: &[Artifact]) -> Result<Dist> {
-    let host = artifact(artifacts, &plan.host_id, TargetKind::Bin)?;
-    let sdk = artifact(artifacts, &plan.sdk_id, TargetKind::DyLib)?;
-    let mut files = vec![
-        DistFile { name: plan.host.package.clone(), path: host, part: Part::Host },
-        DistFile { name: file_name(&sdk).to_owned(), path: sdk, part: Part::Library },
-    ];
+pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
+    let of = |package: &PackageId, kind| artifact(paths, machine, artifacts, package, kind);
+    let mut names = vec![(plan.host.package.clone(), Part::Host)];
+    let mut there = vec![of(&plan.host_id, TargetKind::Bin)?, of(&plan.sdk_id, TargetKind::DyLib)?];
+    names.push((file_name(&there[1]).to_owned(), Part::Library));
     for plugin in &plan.plugins {
-        let path = artifact(artifacts, &plugin.id, TargetKind::CDyLib)?;
-        files.push(DistFile { name: plan.file_name(plugin), path, part: Part::Plugin });
+        names.push((plan.file_name(plugin), Part::Plugin));
+        there.push(of(&plugin.id, TargetKind::CDyLib)?);
     }
+    let here = machine.bring(&there)?;
+    let built = names.into_iter().zip(here).map(|((name, part), path)| DistFile { name, path, part });
+    let mut files: Vec<DistFile> = built.collect();
     check_records(plan, &files)?;
-    if let Some(std) = shared_std(ui, paths, plan, &files)? {
+    if let Some(std) = shared_std(paths, plan, machine, &files)? {
         files.insert(2, DistFile { name: file_name(&std).to_owned(), path: std, part: Part::Library });
     }
+    let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
     let folder = paths.dist();
     let wanted: BTreeMap<Utf8PathBuf, Source> = files
         .iter()
@@ -43,7 +44,6 @@ pub fn collect(ui: &Ui, paths: &Paths, plan: &BuildPlan, artifacts: &[Artifact])
     for file in &mut files {
         file.path = folder.join(&file.name);
     }
-    let libraries = Libraries::gather(&Linker { ui, program: "cc" }, &files)?;
     Ok(Dist { files, libraries })
 }
 
@@ -51,14 +51,22 @@ fn file_name(path: &Utf8Path) -> &str {
     path.file_name().unwrap_or_default()
 }
 
-/// The file that cargo made of a package's target.
-fn artifact(artifacts: &[Artifact], package: &PackageId, kind: TargetKind) -> Result<Utf8PathBuf> {
-    let wanted = |artifact: &&Artifact| artifact.package_id == *package && artifact.target.kind.contains(&kind);
+/// The file that cargo made of a package's target, on the machine.
+fn artifact(
+    paths: &Paths,
+    machine: &dyn Machine,
+    artifacts: &[Artifact],
+    package: &PackageId,
+    kind: TargetKind,
+) -> Result<Utf8PathBuf> {
+    // A package of the tree is named by its folder, which is another one on the machine.
+    let id = package.repr.replace(paths.sources().as_str(), machine.folders().sources.as_str());
+    let wanted = |artifact: &&Artifact| artifact.package_id.repr == id && artifact.target.kind.contains(&kind);
     let file = artifacts.iter().find(wanted).and_then(|artifact| {
         let library = artifact.filenames.iter().find(|path| path.extension() == Some("so"));
         artifact.executable.as_ref().or(library)
     });
-    file.cloned().with_context(|| format!("cargo built no {kind} of the package {package}"))
+    file.cloned().with_context(|| format!("cargo built no {kind} of the package {id}"))
 }
 
 /// Every plugin carries an ABI record under its own name, and says the same of its SDK as the host does.
@@ -92,36 +100,45 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
 }
 
 /// std as a shared library, stripped, if the toolchain has it as one and the built files need it.
-fn shared_std(ui: &Ui, paths: &Paths, plan: &BuildPlan, files: &[DistFile]) -> Result<Option<Utf8PathBuf>> {
+fn shared_std(
+    paths: &Paths,
+    plan: &BuildPlan,
+    machine: &dyn Machine,
+    files: &[DistFile],
+) -> Result<Option<Utf8PathBuf>> {
     let mut name = None;
     for file in files {
         let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
         name = name.or(elf.needed.into_iter().find(|needed| needed.starts_with("libstd-")));
     }
     let Some(name) = name else { return Ok(None) };
-    let libdir = plan.toolchain.run("rustc", ["--print", "target-libdir"]).read(ui)?;
-    let original = Utf8PathBuf::from(libdir).join(&name);
+    let target = ["--print", "target-libdir", "--target", &plan.toolchain.target].map(str::to_owned);
+    let original = Utf8PathBuf::from(answer(machine, "rustc", &target)?).join(&name);
+    let original = machine.bring(&[original])?.pop().context("std was not brought")?;
     let content = files::read(&original)?;
     let folder = paths.image.join("stripped").join(&files::hex(&Sha256::digest(&content))[..16]);
     let stripped = folder.join(&name);
     if !stripped.is_file() {
         files::create_folder(&folder)?;
-        strip(ui, plan, &original, &stripped)?;
+        let bytes = strip(plan, machine, &name)?;
+        files::write_atomically(&stripped, |out| Ok(out.write_all(&bytes)?))?;
     }
     Ok(Some(stripped))
 }
 
 /// With the toolchain's own objcopy, hence the same bytes on every machine.
-fn strip(ui: &Ui, plan: &BuildPlan, from: &Utf8Path, to: &Utf8Path) -> Result<()> {
-    let sysroot = Utf8PathBuf::from(plan.toolchain.run("rustc", ["--print", "sysroot"]).read(ui)?);
-    let objcopy = sysroot.join("lib/rustlib").join(&plan.toolchain.target).join("bin/rust-objcopy");
-    if !objcopy.is_file() {
-        bail!("the toolchain {} has no {objcopy}", plan.toolchain.channel);
+fn strip(plan: &BuildPlan, machine: &dyn Machine, name: &str) -> Result<Vec<u8>> {
+    let script = format!(
+        "set -e; root=$(rustc --print sysroot); libs=$root/lib/rustlib/{0}; own=$root/lib/rustlib/{1}; \
+         out=$(mktemp -d); LD_LIBRARY_PATH=$root/lib \"$own/bin/rust-objcopy\" --strip-unneeded \"$libs/lib/{name}\" \"$out/{name}\"; \
+         echo \"$out/{name}\"",
+        plan.toolchain.target, plan.toolchain.host
+    );
+    let path = Utf8PathBuf::from(answer(machine, "sh", &["-c".to_owned(), script])?);
+    let here = machine.bring(std::slice::from_ref(&path))?.pop().context("std was not brought")?;
+    let bytes = files::read(&here)?;
+    if here == path {
+        files::remove(path.parent().context("a temporary folder")?)?;
     }
-    let partial = format!("{to}.partial");
-    Invocation::new(objcopy.as_str(), ["--strip-unneeded", from.as_str(), &partial])
-        // It finds its LLVM as rustc does.
-        .env("LD_LIBRARY_PATH", sysroot.join("lib"))
-        .read(ui)?;
-    std::fs::rename(&partial, to).with_context(|| format!("renaming {partial} to {to}"))
+    Ok(bytes)
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
 
 use crate::build::DistFile;
+use crate::build::machine::Machine;
 use crate::elf::Elf;
 use crate::files;
-use crate::process::Invocation;
-use crate::ui::Ui;
 
+#[derive(Deserialize, Serialize)]
 pub struct Libraries {
     /// The host's `PT_INTERP`.
     pub interpreter: Library,
@@ -20,6 +21,7 @@ pub struct Libraries {
 }
 
 /// One library.
+#[derive(Deserialize, Serialize)]
 pub struct Library {
     /// Where the machine that compiled has it; the interpreter's is the one that the host names.
     pub place: Utf8PathBuf,
@@ -27,9 +29,9 @@ pub struct Library {
     pub path: Utf8PathBuf,
 }
 
-/// What answers where libraries are: this machine's linker.
+/// What answers where libraries are.
 pub struct Linker<'a> {
-    pub ui: &'a Ui,
+    pub machine: &'a dyn Machine,
     pub program: &'a str,
 }
 
@@ -45,7 +47,7 @@ impl Libraries {
             needed_by.extend(elf.needed.into_iter().map(|name| (name, file.name.clone())));
         }
         let interpreter = interpreter.context("the host names no interpreter: it was linked statically")?;
-        let interpreter = Library { place: interpreter.clone().into(), path: interpreter.into() };
+        let interpreter = linker.interpreter(interpreter.into())?;
         let mut shared = BTreeMap::new();
         loop {
             needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
@@ -77,25 +79,32 @@ impl Linker<'_> {
     /// Where the libraries are, by name; `needed_by` says which file needs each. One question for all: `--trace` names every
     /// file that the linker takes.
     fn find(&self, needed_by: &BTreeMap<String, String>) -> Result<BTreeMap<String, Library>> {
-        let names = needed_by.keys().map(|name| format!("-l:{name}"));
-        let args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned);
-        let command = Invocation::new(self.program, args.into_iter().chain(names));
-        let output = command.output(self.ui).context("asking the linker for shared libraries")?;
+        let mut args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned).to_vec();
+        args.extend(needed_by.keys().map(|name| format!("-l:{name}")));
+        let output = self.machine.ask(self.program, &args).context("asking the linker for shared libraries")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut found = BTreeMap::new();
-        for line in text.lines().filter(|line| line.starts_with('/')) {
-            let place = normal(Utf8Path::new(line));
-            if let Some(name) = place.file_name().filter(|name| needed_by.contains_key(*name)) {
-                found.insert(name.to_owned(), Library { path: place.clone(), place: place.clone() });
-            }
-        }
-        let missing = needed_by.iter().filter(|(name, _)| !found.contains_key(*name));
+        let places: BTreeMap<String, Utf8PathBuf> = text
+            .lines()
+            .filter(|line| line.starts_with('/'))
+            .map(|line| normal(Utf8Path::new(line)))
+            .filter_map(|place| Some((place.file_name()?.to_owned(), place)))
+            .filter(|(name, _)| needed_by.contains_key(name))
+            .collect();
+        let missing = needed_by.iter().filter(|(name, _)| !places.contains_key(*name));
         let missing: Vec<String> = missing.map(|(name, by)| format!("{name} (needed by {by})")).collect();
         if !missing.is_empty() {
             let program = self.program;
             bail!("the linker `{program}` does not find {}; install the packages that have them", missing.join(", "));
         }
-        Ok(found)
+        let here = self.machine.bring(&places.values().cloned().collect::<Vec<_>>())?;
+        let found = places.into_iter().zip(here);
+        Ok(found.map(|((name, place), path)| (name, Library { place, path })).collect())
+    }
+
+    /// The host names it by its place on the system it runs on; a compiler for another libc keeps it elsewhere.
+    fn interpreter(&self, place: Utf8PathBuf) -> Result<Library> {
+        let path = self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
+        Ok(Library { place, path })
     }
 }
 

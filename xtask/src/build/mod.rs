@@ -1,26 +1,36 @@
 //! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist folder.
 
 mod cargo;
+pub mod container;
 mod dist;
 pub mod libraries;
+mod machine;
+mod memory;
 pub mod sources;
 mod sync;
+mod vendor;
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
+use container::Container;
 use libraries::Libraries;
+use machine::{Local, Machine};
+use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
+use crate::plan::engine::Engine;
 use crate::ui::{Ui, count};
 
 /// The built files.
+#[derive(Deserialize, Serialize)]
 pub struct Dist {
     /// Of the host, the SDK, std and every plugin, in this order, plugins as in the plan.
     pub files: Vec<DistFile>,
     pub libraries: Libraries,
 }
 
+#[derive(Deserialize, Serialize)]
 pub struct DistFile {
     /// Beside the host, in the image too.
     pub name: String,
@@ -28,7 +38,7 @@ pub struct DistFile {
     pub part: Part,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Part {
     Host,
     /// The SDK, and std where the toolchain has it as a shared library.
@@ -40,7 +50,28 @@ pub enum Part {
 pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Dist> {
     let plugins = count(plan.plugins.len(), "plugin");
     let channel = &plan.toolchain.channel;
-    ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
-    let artifacts = cargo::build(ui, paths, plan)?;
-    dist::collect(ui, paths, plan, &artifacts)
+    match &plan.engine {
+        Engine::Local => {
+            ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
+            compile(ui, paths, plan, &Local::new(ui, paths, &plan.toolchain)?)
+        }
+        Engine::Container(builder) => {
+            let key = memory::key(paths, plan, builder)?;
+            if let Some(dist) = memory::recall(paths, &key) {
+                ui.status("Fresh", format!("host, SDK and {plugins}: nothing that is compiled has changed"));
+                return Ok(dist);
+            }
+            let (reference, runtime) = (&builder.reference, &builder.runtime);
+            ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({runtime}, no network)"));
+            let container = Container::start(ui, paths, builder, &plan.toolchain)?;
+            let dist = compile(ui, paths, plan, &container)?;
+            memory::keep(paths, &key, &dist)?;
+            Ok(dist)
+        }
+    }
+}
+
+fn compile(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) -> Result<Dist> {
+    let artifacts = cargo::build(ui, paths, plan, machine)?;
+    dist::collect(paths, plan, machine, &artifacts)
 }

@@ -6,7 +6,9 @@ use clap::Args;
 use crate::build;
 use crate::lock;
 use crate::paths::Paths;
-use crate::plan::BuildPlan;
+use crate::plan::engine::Engine;
+use crate::plan::toolchain::Toolchain;
+use crate::plan::{BuildPlan, Tree};
 use crate::ui::Ui;
 
 #[derive(Args)]
@@ -27,7 +29,9 @@ impl BuildArgs {
 
     /// The caller holds the lock.
     pub fn build(&self, ui: &Ui, paths: &Paths) -> Result<BuildPlan> {
-        let plan = BuildPlan::make(ui, paths, self.locked)?;
+        let tree = Tree::read(paths)?;
+        let toolchain = Toolchain::find(ui, &paths.root, None)?;
+        let plan = BuildPlan::make(ui, paths, &tree, self.locked, Engine::Local, toolchain)?;
         ui.status("Planning", plan.summary()?);
         plan.update_lock(ui, paths)?;
         build::build(ui, paths, &plan)?;

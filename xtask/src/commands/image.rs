@@ -8,21 +8,34 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::assemble::assemble;
+use crate::assemble::base::BaseFiles;
 use crate::assemble::layer::Layer;
 use crate::build;
 use crate::commands::Format;
 use crate::deliver::deliver;
 use crate::lock;
 use crate::paths::Paths;
-use crate::plan::base::Base;
-use crate::plan::{BuildPlan, ImagePlan, reference};
+use crate::plan::engine::{EngineChoice, Wanted};
+use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
 use crate::runtime::Runtime;
 use crate::ui::{Stages, Ui};
 use crate::verify::{Verified, verify};
 
 #[derive(Args)]
 pub struct ImageArgs {
-    /// What the image stands on: `scratch`, a root file system ending in .tar or .tar.gz, or an image that docker or
+    /// What compiles
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineChoice,
+
+    /// The image that compiles [default: the one of docker/builder.Dockerfile]
+    #[arg(long, value_name = "IMAGE")]
+    pub builder_image: Option<String>,
+
+    /// The release of Rust that is wanted [default: the one of rust-toolchain.toml]
+    #[arg(long, value_name = "RELEASE")]
+    pub toolchain: Option<String>,
+
+    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: `scratch`, a root file system ending in .tar or .tar.gz, or an image that docker or
     /// podman has
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
@@ -92,17 +105,12 @@ impl ImageArgs {
     /// The whole pipeline; the caller holds the lock.
     pub fn make(&self, ui: &Ui, paths: &Paths) -> Result<Made> {
         let mut stages = Stages::new(ui);
-        let (plan, runtime) = stages.run("plan", || self.plan(ui, paths))?;
+        let (plan, base, runtime) = stages.run("plan", || self.plan(ui, paths))?;
         let runtime = runtime.as_ref();
         ui.status("Planning", plan.build.summary()?);
-        if self.base.is_none() {
-            ui.warning(
-                "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
-            );
-        }
         plan.build.update_lock(ui, paths)?;
         let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
-        let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, runtime))?;
+        let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, &base))?;
         let verified = stages.run("verify", || match self.no_verify {
             true => Ok(None),
             false => verify(ui, paths, &plan, &image, runtime),
@@ -123,16 +131,19 @@ impl ImageArgs {
         })
     }
 
-    /// The plan, and the runtime if one answers; the caller holds the lock.
-    pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, Option<Runtime>)> {
+    /// The plan, what the base holds, and the runtime if one answers; the caller holds the lock.
+    pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, BaseFiles, Option<Runtime>)> {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
-        let build = BuildPlan::make(ui, paths, self.locked)?;
-        let runtime = Runtime::find(ui);
-        let base =
-            Base::find(ui, self.base.as_deref().unwrap_or("scratch"), &runtime, build.toolchain.architecture()?)?;
-        if let Err(why) = &runtime {
-            ui.status("Skipping", format!("the runtime: {why:#}"));
-        }
-        Ok((ImagePlan::new(build, base, name)?, runtime.ok()))
+        let tree = Tree::read(paths)?;
+        let wanted = Wanted {
+            engine: self.engine,
+            base: self.base.clone(),
+            builder_image: self.builder_image.clone(),
+            toolchain: self.toolchain.clone(),
+            strict: std::env::var("CI").is_ok_and(|value| value == "true"),
+        };
+        let settled = wanted.settle(ui, paths)?;
+        let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
+        Ok((ImagePlan::new(build, settled.base, name)?, settled.files, settled.runtime))
     }
 }

@@ -19,7 +19,7 @@ impl PlanArgs {
     /// Prints the plan; the tree stays as it is, Cargo.lock too.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let _lock = lock::take(ui, paths)?;
-        let (plan, _) = self.image.plan(ui, paths)?;
+        let (plan, _, _) = self.image.plan(ui, paths)?;
         match self.image.format {
             Format::Human => print!("{plan}"),
             Format::Json => println!("{}", serde_json::to_string_pretty(&plan)?),

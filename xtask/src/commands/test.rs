@@ -12,6 +12,7 @@ use crate::commands::image::ImageArgs;
 use crate::lock;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
+use crate::plan::engine::EngineChoice;
 use crate::plan::toolchain::Toolchain;
 use crate::process::Invocation;
 use crate::runtime::Runtime;
@@ -57,7 +58,7 @@ struct Selection {
 
 impl TestArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let toolchain = Toolchain::find(ui, &paths.root)?;
+        let toolchain = Toolchain::find(ui, &paths.root, None)?;
         let root = Workspace { ui, toolchain: &toolchain, paths, folder: "" };
         let own = Workspace { ui, toolchain: &toolchain, paths, folder: "xtask" };
         for workspace in [&root, &own] {
@@ -94,7 +95,10 @@ fn image(ui: &Ui, paths: &Paths) -> Result<ImagePlan> {
     let _lock = lock::take(ui, paths)?;
     let name = crate::plan::host::read(&paths.root)?.workspace.image().name.clone();
     let args = ImageArgs {
+        engine: EngineChoice::Local,
         base: Some("scratch".to_owned()),
+        builder_image: None,
+        toolchain: None,
         tag: Some(format!("{name}:{TAG}")),
         output: None,
         format: Format::Human,

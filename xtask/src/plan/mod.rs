@@ -3,6 +3,9 @@
 //! folder.
 
 pub mod base;
+pub mod builder;
+pub mod dockerfile;
+pub mod engine;
 pub mod host;
 pub mod lock;
 pub mod plugins;
@@ -22,8 +25,10 @@ use crate::paths::Paths;
 use crate::process::{self, Invocation};
 use crate::ui::{Ui, count};
 use base::Base;
-use host::HostSpec;
+use engine::Engine;
+use host::{HostSpec, Workspace};
 use lock::{Change, Lock};
+use plugins::Discovered;
 use toolchain::Toolchain;
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
@@ -37,7 +42,7 @@ pub struct BuildPlan {
     #[serde(skip)]
     pub sdk_id: PackageId,
     pub plugins: Vec<Plugin>,
-    pub engine: &'static str,
+    pub engine: Engine,
     pub toolchain: Toolchain,
     /// What resolving changes in `Cargo.lock`.
     pub lock_changes: Vec<Change>,
@@ -73,14 +78,33 @@ pub struct ImagePlan {
     pub layers: Vec<String>,
 }
 
+/// What the tree says, read and free of faults, before anything is asked or started.
+pub struct Tree {
+    pub workspace: Workspace,
+    pub discovered: Discovered,
+}
+
+impl Tree {
+    pub fn read(paths: &Paths) -> Result<Tree> {
+        let workspace = host::read(&paths.root)?.workspace;
+        let discovered = plugins::discover(paths, &workspace)?;
+        Ok(Tree { workspace, discovered })
+    }
+}
+
 impl BuildPlan {
-    pub fn make(ui: &Ui, paths: &Paths, locked: bool) -> Result<BuildPlan> {
-        let manifest = host::read(&paths.root)?;
-        let host = manifest.workspace.image().clone();
-        let discovered = plugins::discover(paths, &manifest.workspace)?;
-        let toolchain = Toolchain::find(ui, &paths.root)?;
-        sources::sync(paths, &manifest.workspace, &discovered)?;
-        let metadata = members(ui, paths, &toolchain)?;
+    pub fn make(
+        ui: &Ui,
+        paths: &Paths,
+        tree: &Tree,
+        locked: bool,
+        engine: Engine,
+        toolchain: Toolchain,
+    ) -> Result<BuildPlan> {
+        let Tree { workspace, discovered } = tree;
+        let host = workspace.image().clone();
+        sources::sync(paths, workspace, discovered)?;
+        let metadata = members(ui, paths)?;
         let package = |name: &str| {
             let members = metadata.workspace_packages();
             let found = members.into_iter().find(|package| package.name == name);
@@ -94,7 +118,7 @@ impl BuildPlan {
             sdk_id: package(&host.sdk)?.id,
             plugins: plugins.collect::<Result<_>>()?,
             host,
-            engine: "local",
+            engine,
             toolchain,
             lock_changes: Vec::new(),
             lock: None,
@@ -112,7 +136,7 @@ impl BuildPlan {
         }
         ui.status("Resolving", format!("dependencies of the host and {}", count(self.plugins.len(), "plugin")));
         let target = self.toolchain.target.clone();
-        let fetch = self.toolchain.run("cargo", ["fetch", "--quiet", "--target", &target]).folder(paths.sources());
+        let fetch = Invocation::new("cargo", ["fetch", "--quiet", "--target", &target]).folder(paths.sources());
         ask_cargo(ui, paths, &fetch, "resolving the dependencies")?;
         let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
         let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
@@ -180,8 +204,8 @@ impl BuildPlan {
 }
 
 /// The workspace's own crates, as cargo reads them from the copy.
-fn members(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Metadata> {
-    let command = toolchain.run("cargo", ["metadata", "--no-deps", "--format-version", "1"]).folder(paths.sources());
+fn members(ui: &Ui, paths: &Paths) -> Result<Metadata> {
+    let command = Invocation::new("cargo", ["metadata", "--no-deps", "--format-version", "1"]).folder(paths.sources());
     let text = ask_cargo(ui, paths, &command, "reading the workspace's manifests")?;
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
 }
@@ -220,7 +244,7 @@ impl fmt::Display for ImagePlan {
         let rustc = self.build.toolchain.verbose_version.lines().next().unwrap_or_default();
         writeln!(out, "image      {}", self.image)?;
         writeln!(out, "platform   {}", self.platform)?;
-        writeln!(out, "engine     {}", self.build.engine)?;
+        writeln!(out, "engine     {}", self.build.engine.name())?;
         writeln!(out, "toolchain  {rustc}")?;
         writeln!(out, "base       {}", self.base)?;
         list(

@@ -13,12 +13,17 @@ pub const FILE: &str = "rust-toolchain.toml";
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Toolchain {
-    /// What `rust-toolchain.toml` says: `1.95.0`.
+    /// The release that is wanted: `1.95.0`.
     pub channel: String,
     /// The whole answer of `rustc -vV`.
     pub verbose_version: String,
-    /// The target that is built for: the compiler's own.
+    /// What the compiler itself runs on.
+    pub host: String,
+    /// The target that is built for.
     pub target: String,
+    /// The program that links for the target.
+    #[serde(skip)]
+    pub linker: String,
 }
 
 #[derive(Deserialize)]
@@ -31,12 +36,17 @@ struct Pin {
     channel: String,
 }
 
+/// What `rust-toolchain.toml` pins.
+pub fn pinned(root: &Utf8Path) -> Result<String> {
+    let path = root.join(FILE);
+    let file: File = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
+    Ok(file.toolchain.channel)
+}
+
 impl Toolchain {
-    /// Asks this machine's compiler, which must be the one that the tree pins.
-    pub fn find(ui: &Ui, root: &Utf8Path) -> Result<Toolchain> {
-        let path = root.join(FILE);
-        let file: File = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
-        let channel = file.toolchain.channel;
+    /// Asks this machine's compiler, which must be the one that the tree pins, or the release that is named instead.
+    pub fn find(ui: &Ui, root: &Utf8Path, named: Option<&str>) -> Result<Toolchain> {
+        let channel = named.map_or_else(|| pinned(root), |channel| Ok(channel.to_owned()))?;
         let rustc = invocation(&channel, "rustc", ["-vV"]);
         let Ok(output) = rustc.output(ui) else {
             bail!("no `rustc` is on PATH; install Rust {channel} (see https://rustup.rs)");
@@ -45,14 +55,15 @@ impl Toolchain {
         let line = |key: &str| verbose_version.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         match (output.status.success(), line("release:"), line("host:")) {
             (true, Some(release), Some(target)) if release == channel => {
-                Ok(Toolchain { target: target.to_owned(), channel, verbose_version })
+                let (host, target) = (target.to_owned(), target.to_owned());
+                Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned() })
             }
             (true, Some(release), _) => bail!(
-                "{FILE} pins Rust {channel}, the `rustc` on PATH is {release}; install Rust {channel}, or rustup, which \
+                "wanted is Rust {channel} ({FILE}), the `rustc` on PATH is {release}; install Rust {channel}, or rustup, which \
                  chooses it by itself"
             ),
             _ => bail!(
-                "the toolchain that {FILE} pins, {channel}, is not installed; run `rustup toolchain install {channel} \
+                "the toolchain {channel} that {FILE} pins is not installed; run `rustup toolchain install {channel} \
                  --profile minimal`{}",
                 crate::process::tail(&output)
             ),
@@ -64,14 +75,22 @@ impl Toolchain {
         invocation(&self.channel, program, args)
     }
 
-    /// As OCI names the platform: `amd64`.
     pub fn architecture(&self) -> Result<&'static str> {
-        let mut parts = self.target.split('-');
-        match (parts.next(), parts.any(|part| part == "linux")) {
-            (Some("x86_64"), true) => Ok("amd64"),
-            (Some("aarch64"), true) => Ok("arm64"),
-            _ => bail!("{} is no target that images are made for; these are: x86_64 and aarch64 Linux", self.target),
-        }
+        architecture(&self.target)
+    }
+
+    pub fn is_musl(&self) -> bool {
+        self.target.ends_with("-musl")
+    }
+}
+
+/// As OCI names the platform: `amd64`.
+pub fn architecture(target: &str) -> Result<&'static str> {
+    let mut parts = target.split('-');
+    match (parts.next(), parts.any(|part| part == "linux")) {
+        (Some("x86_64"), true) => Ok("amd64"),
+        (Some("aarch64"), true) => Ok("arm64"),
+        _ => bail!("{target} is no target that images are made for; these are: x86_64 and aarch64 Linux"),
     }
 }
 

@@ -1,0 +1,85 @@
+//! The machine that compiles, as the rest of the build sees it: where its folders are, how to run a program on it, how
+//! to get a file off it. This machine is one; a builder's container is the other.
+
+use std::process::Output;
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+
+use crate::paths::Paths;
+use crate::plan::toolchain::Toolchain;
+use crate::process::Invocation;
+use crate::ui::Ui;
+
+/// Where things are on the machine.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    pub sources: Utf8PathBuf,
+    /// Cargo's target folder.
+    pub target: Utf8PathBuf,
+    /// Where the crates' sources lie.
+    pub crates: Utf8PathBuf,
+}
+
+pub trait Machine {
+    fn folders(&self) -> &Folders;
+
+    /// Runs cargo in the sources with these variables; its messages go to stderr, the output is stdout alone.
+    fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output>;
+
+    /// Runs a program and returns what it wrote, whatever its status is.
+    fn ask(&self, program: &str, args: &[String]) -> Result<Output>;
+
+    /// Makes files of the machine readable here; in the same order.
+    fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>>;
+}
+
+/// This machine, with the pinned toolchain.
+pub struct Local<'a> {
+    ui: &'a Ui,
+    toolchain: &'a Toolchain,
+    folders: Folders,
+}
+
+impl<'a> Local<'a> {
+    pub fn new(ui: &'a Ui, paths: &Paths, toolchain: &'a Toolchain) -> Result<Local<'a>> {
+        let folders = Folders { sources: paths.sources(), target: paths.cargo_target(), crates: cargo_home()? };
+        Ok(Local { ui, toolchain, folders })
+    }
+}
+
+impl Machine for Local<'_> {
+    fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
+        let command = self.toolchain.run("cargo", args).folder(&self.folders.sources);
+        let command = environment.iter().fold(command, |command, (name, value)| command.env(name, value));
+        let output = command.expression(self.ui).stdin_null().stdout_capture().unchecked().run();
+        output.with_context(|| format!("starting `{command}`"))
+    }
+
+    fn ask(&self, program: &str, args: &[String]) -> Result<Output> {
+        self.toolchain.run(program, args).output(self.ui)
+    }
+
+    fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
+        Ok(paths.to_vec())
+    }
+}
+
+/// What a program answered on the machine, or an error with its last lines.
+pub fn answer(machine: &dyn Machine, program: &str, args: &[String]) -> Result<String> {
+    let output = machine.ask(program, args)?;
+    Invocation::new(program, args).succeeded(&output)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn cargo_home() -> Result<Utf8PathBuf> {
+    if let Ok(home) = std::env::var("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    let home = std::env::var("HOME").context("finding cargo's home: neither CARGO_HOME nor HOME is set")?;
+    Ok(Utf8PathBuf::from(home).join(".cargo"))
+}

@@ -1,0 +1,58 @@
+//! What a container built last, so that nothing at all runs when no input changed.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use crate::build::{Dist, cargo};
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::BuildPlan;
+use crate::plan::builder::Builder;
+
+#[derive(Deserialize, Serialize)]
+struct Memory {
+    key: String,
+    /// Of every file of the dist and of its libraries.
+    digests: Vec<String>,
+    dist: Dist,
+}
+
+/// A digest over everything that goes into the build: the sources, the lock, the builder, compiler, target and flags.
+pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String> {
+    let mut hash = Sha256::new();
+    let (toolchain, flags) = (&plan.toolchain, cargo::users_flags());
+    hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
+    let sources = paths.sources();
+    for entry in WalkDir::new(&sources).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let path = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {sources} is not UTF-8"))?;
+        if entry.file_type().is_file() {
+            let content = files::read(path)?;
+            hash.update(format!("{} {}\n", path.strip_prefix(&sources)?, content.len()));
+            hash.update(content);
+        }
+    }
+    Ok(files::hex(&hash.finalize()))
+}
+
+/// What was built under this key, if all of it is still there as it was.
+pub fn recall(paths: &Paths, key: &str) -> Option<Dist> {
+    let memory: Memory = serde_json::from_slice(&fs::read(paths.built()).ok()?).ok()?;
+    (memory.key == key && digests(&memory.dist).ok()? == memory.digests).then_some(memory.dist)
+}
+
+pub fn keep(paths: &Paths, key: &str, dist: &Dist) -> Result<()> {
+    let text = serde_json::to_vec(&serde_json::json!({ "key": key, "digests": digests(dist)?, "dist": dist }))?;
+    files::write_atomically(&paths.built(), |out| Ok(out.write_all(&text)?))
+}
+
+fn digests(dist: &Dist) -> Result<Vec<String>> {
+    let built = dist.files.iter().map(|file| &file.path);
+    let libraries = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
+    built.chain(libraries.map(|library| &library.path)).map(|path| Ok(files::digest(&files::read(path)?))).collect()
+}

@@ -1,0 +1,146 @@
+//! The image that compiles: which one it is, and what it says of its compiler.
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::dockerfile;
+use crate::runtime::{ImageInfo, Runtime};
+use crate::ui::Ui;
+
+pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
+pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
+
+/// Answers what is asked of a builder, a line each; works in every shell.
+const QUESTIONS: &str = r#"
+command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "missing cargo"; exit; }
+rustc -vV || exit 1
+for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
+  ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
+done
+cat "${CARGO_HOME:-$HOME/.cargo}/config.toml" 2>/dev/null || true
+"#;
+
+/// An image that compiles.
+#[derive(Clone, Debug, Serialize)]
+pub struct Builder {
+    #[serde(skip)]
+    pub runtime: Runtime,
+    pub reference: String,
+    pub id: String,
+    #[serde(skip)]
+    pub facts: Facts,
+}
+
+/// What a builder says of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Facts {
+    /// The whole answer of `rustc -vV`.
+    pub rustc: String,
+    /// Targets that it has std for.
+    pub targets: Vec<String>,
+    /// Cargo's configuration in it.
+    pub config: String,
+}
+
+impl Builder {
+    /// The image with this name, or the one that a Dockerfile describes. Asks it once, then remembers by its id.
+    pub fn find(ui: &Ui, paths: &Paths, runtime: &Runtime, named: Option<&str>, channel: &str) -> Result<Builder> {
+        let (reference, info) = obtain(ui, paths, runtime, named, BUILDER_FILE)?;
+        let memory = paths.image.join("builders").join(format!("{}-{channel}.json", info.id.replace(':', "-")));
+        let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let facts = match remembered {
+            Some(facts) => facts,
+            None => {
+                let facts = Facts::ask(ui, runtime, &reference, &info.id, channel)?;
+                let bytes = serde_json::to_vec(&facts)?;
+                files::write_atomically(&memory, |out| Ok(out.write_all(&bytes)?))?;
+                facts
+            }
+        };
+        Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts })
+    }
+}
+
+/// The image that is named, or that the Dockerfile describes: as it is when that only names one, else built from it.
+pub fn obtain(
+    ui: &Ui,
+    paths: &Paths,
+    runtime: &Runtime,
+    named: Option<&str>,
+    file: &str,
+) -> Result<(String, ImageInfo)> {
+    let path = paths.root.join(file);
+    let (reference, built) = match named {
+        Some(reference) => (reference.to_owned(), false),
+        None => {
+            let dockerfile = dockerfile::read(&path)?;
+            match dockerfile.plain {
+                true => (dockerfile.from, false),
+                false => (built_name(&path)?, true),
+            }
+        }
+    };
+    if let Some(info) = runtime.inspect(ui, &reference)? {
+        return Ok((reference, info));
+    }
+    if built {
+        ui.status("Building", format!("{file} ({runtime})"));
+        runtime.build(ui, &path, &reference)?;
+    } else {
+        ui.status("Pulling", format!("{reference} ({runtime})"));
+        runtime.pull(ui, &reference)?;
+    }
+    let info = runtime.inspect(ui, &reference)?;
+    let info = info.with_context(|| format!("{runtime} has no image {reference} although it said so"))?;
+    Ok((reference, info))
+}
+
+/// A name by content: everything in the Dockerfile's folder can get into the image.
+fn built_name(path: &Utf8Path) -> Result<String> {
+    let folder = path.parent().context("a Dockerfile lies in a folder")?;
+    let mut content = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+        let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;
+        if entry.file_type().is_file() {
+            content.extend_from_slice(inside.strip_prefix(folder)?.as_str().as_bytes());
+            content.extend_from_slice(files::digest(&files::read(inside)?).as_bytes());
+        }
+    }
+    let stem = path.file_stem().unwrap_or_default();
+    Ok(format!("localhost/xtask/{stem}:{}", &files::digest(&content)["sha256:".len()..][..16]))
+}
+
+impl Facts {
+    fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str) -> Result<Facts> {
+        let answer = runtime.ask(ui, id, channel, QUESTIONS).with_context(|| format!("asking the builder {reference}"))?;
+        if answer.starts_with("missing cargo") {
+            bail!("the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image");
+        }
+        let (mut rustc, mut targets, mut config) = (Vec::new(), Vec::new(), Vec::new());
+        for line in answer.lines() {
+            match line.strip_prefix("target: ") {
+                Some(target) => targets.push(target.to_owned()),
+                // What comes after `rustc -vV`, which ends with LLVM's version.
+                None if rustc.iter().any(|line: &&str| line.starts_with("LLVM")) => config.push(line),
+                None => rustc.push(line),
+            }
+        }
+        Ok(Facts { rustc: rustc.join("\n"), targets, config: config.join("\n") })
+    }
+
+    /// The value of a line of `rustc -vV`.
+    pub fn line(&self, key: &str) -> Option<&str> {
+        self.rustc.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+    }
+
+    /// What cargo in the builder links a target with.
+    pub fn linker(&self, target: &str) -> String {
+        let config: toml::Table = toml::from_str(&self.config).unwrap_or_default();
+        let linker = config.get("target").and_then(|all| all.get(target)?.get("linker")?.as_str());
+        linker.unwrap_or("cc").to_owned()
+    }
+}
