@@ -30,6 +30,12 @@ impl Paths {
         Paths { root: root.to_owned(), image: target.join("image") }
     }
 
+    /// The same tree with a target folder for tests: nobody's own image changes.
+    pub fn for_tests(&self) -> Paths {
+        let target = self.image.parent().unwrap_or(&self.root);
+        Paths { root: self.root.clone(), image: target.join("test/image") }
+    }
+
     /// The synced copy of the sources: what is compiled.
     pub fn sources(&self) -> Utf8PathBuf {
         self.image.join("src")

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::process::CommandExt;
 use std::process::Output;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
@@ -28,11 +29,6 @@ impl Invocation {
     pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
         let args = args.into_iter().map(Into::into).collect();
         Invocation { program: program.to_owned(), args, folder: None, environment: BTreeMap::new() }
-    }
-
-    pub fn arg(mut self, arg: impl Into<String>) -> Invocation {
-        self.args.push(arg.into());
-        self
     }
 
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Invocation {
@@ -62,6 +58,17 @@ impl Invocation {
             command = command.env_remove(name);
         }
         command.envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
+    }
+
+    /// As [`output`](Self::output); `None` if it did not end in time, and then it is ended.
+    pub fn output_within(&self, ui: &Ui, limit: Duration) -> Result<Option<Output>> {
+        let expression = self.expression(ui).stdin_null().stdout_capture().stderr_capture().unchecked();
+        let running = expression.start().with_context(|| format!("starting `{self}`"))?;
+        let ended = running.wait_timeout(limit).with_context(|| format!("waiting for `{self}`"))?.cloned();
+        if ended.is_none() {
+            running.kill().with_context(|| format!("stopping `{self}`"))?;
+        }
+        Ok(ended)
     }
 
     /// What it wrote to stdout, trimmed; an error with its last lines when it failed.

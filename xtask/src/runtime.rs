@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::process::{Invocation, tail};
 use crate::ui::Ui;
+use crate::verify::CHECK;
 
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -76,21 +77,17 @@ impl Runtime {
     fn answers(&self, ui: &Ui) -> Result<()> {
         let format = if self.program == "docker" { "{{.Server.Version}}" } else { "{{.Version}}" };
         let command = Invocation::new(self.program, ["version", "--format", format]);
-        let running = command.expression(ui).stdin_null().stdout_capture().stderr_capture().unchecked().start();
-        let running = match running {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("not installed"),
-            other => other.with_context(|| format!("starting `{command}`"))?,
+        let answer = match command.output_within(ui, ANSWER) {
+            Err(error) if not_found(&error) => bail!("not installed"),
+            other => other?,
         };
-        match running.wait_timeout(ANSWER).with_context(|| format!("waiting for `{command}`"))? {
+        match answer {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();
                 bail!("{}", text.trim().lines().last().unwrap_or("no answer").trim())
             }
-            None => {
-                running.kill().with_context(|| format!("stopping `{command}`"))?;
-                bail!("no answer within {} s", ANSWER.as_secs())
-            }
+            None => bail!("no answer within {} s", ANSWER.as_secs()),
         }
     }
 
@@ -148,12 +145,18 @@ impl Runtime {
     /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
     /// what it printed.
     pub fn check(&self, ui: &Ui, id: &str, args: &[String]) -> Result<String> {
-        let command = self.command(["run", "--rm", "--network", "none", "--read-only", id]).args(args);
-        let output = command.output(ui)?;
-        if !output.status.success() {
-            bail!("the image does not start: `{command}` ended with {}{}", output.status, tail(&output));
+        let name = format!("xtask-verify-{}", std::process::id());
+        let command = self.command(["run", "--rm", "--name", &name, "--network", "none", "--read-only", id]).args(args);
+        let Some(output) = command.output_within(ui, CHECK)? else {
+            self.command(["rm", "--force", "--volumes", &name]).read(ui)?;
+            bail!("the image does not start: `{command}` did not end within {} s", CHECK.as_secs());
+        };
+        match output.status.code() {
+            Some(0) => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+            // Docker's and podman's own: the container was not started at all.
+            Some(125) => bail!("{self} cannot start containers: `{command}` failed{}", tail(&output)),
+            _ => bail!("the image does not start: `{command}` ended with {}{}", output.status, tail(&output)),
         }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// Pulls an image, its progress on a terminal.
@@ -189,17 +192,23 @@ impl Runtime {
     /// Runs a shell script in a fresh container without network; returns what it wrote.
     pub fn ask(&self, ui: &Ui, id: &str, channel: &str, script: &str) -> Result<String> {
         let choice = format!("RUSTUP_TOOLCHAIN={channel}");
-        self.command(["run", "--rm", "--network", "none", "--env", &choice, "--entrypoint", "sh", id, "-c", script]).read(ui)
+        self.command(["run", "--rm", "--network", "none", "--env", &choice, "--entrypoint", "sh", id, "-c", script])
+            .read(ui)
     }
 
     pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {
         self.command(["tag", id, name]).read(ui).map(drop)
     }
 
-    /// Removes an image that has no name.
+    /// Removes an image by its id, or its name.
     pub fn remove(&self, ui: &Ui, id: &str) -> Result<()> {
         self.command(["rmi", id]).read(ui).map(drop)
     }
+}
+
+fn not_found(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 impl fmt::Display for Runtime {

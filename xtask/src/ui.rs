@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
+
+use anyhow::{Context, Result};
 
 /// How this run speaks.
 pub struct Ui {
@@ -47,6 +49,14 @@ impl Ui {
 
     fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Prints a result, the only thing that goes to stdout. Nobody reading it is no error.
+pub fn result(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
+        _ => Ok(()),
     }
 }
 

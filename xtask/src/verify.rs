@@ -2,12 +2,14 @@
 //! system.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
+use crate::assemble::tree::Tree;
 use crate::assemble::{Image, archive};
 use crate::files;
 use crate::paths::Paths;
@@ -15,6 +17,9 @@ use crate::plan::ImagePlan;
 use crate::process::{Invocation, tail};
 use crate::runtime::Runtime;
 use crate::ui::Ui;
+
+/// How long an image may take to load everything.
+pub const CHECK: Duration = Duration::from_secs(60);
 
 /// What is known of an image after this stage.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -68,7 +73,8 @@ fn in_runtime(ui: &Ui, runtime: &Runtime, image: &Image, command: &[String]) -> 
     };
     let checked = runtime.check(ui, &id, command);
     if checked.is_err() && known.is_none() {
-        runtime.remove(ui, &id)?;
+        // That it cannot be removed is not what went wrong.
+        let _ = runtime.remove(ui, &id);
     }
     checked
 }
@@ -94,15 +100,8 @@ fn unpacked(
 ) -> Result<Option<(String, String)>> {
     let folder = paths.image.join("rootfs");
     files::remove(&folder)?;
-    files::create_folder(&folder)?;
-    for (name, layer) in &image.layers {
-        unpack(&image.store.blob(&layer.digest), &folder).with_context(|| format!("unpacking the layer {name}"))?;
-    }
     let host = &plan.build.host;
-    // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
-    files::create_folder(&folder.join("proc/self"))?;
-    std::os::unix::fs::symlink(host.working_folder.join(&host.package), folder.join("proc/self/exe"))
-        .with_context(|| format!("writing into {folder}"))?;
+    unpack(image, &folder, &host.working_folder.join(&host.package))?;
     let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
     let mut unshare = Invocation::new("unshare", [format!("--root={folder}"), format!("--wd={}", host.working_folder)]);
     let by = if root {
@@ -113,11 +112,15 @@ fn unpacked(
         "user namespace"
     };
     let unshare = unshare.args(["--"]).args(command);
-    let Ok(output) = unshare.output(ui) else {
-        ui.warning(
-            "the image is not verified: neither docker nor podman answers, and util-linux's `unshare` is not here",
-        );
-        return Ok(None);
+    let output = match unshare.output_within(ui, CHECK) {
+        Ok(Some(output)) => output,
+        Ok(None) => bail!("the image does not start: `{unshare}` did not end within {} s", CHECK.as_secs()),
+        Err(_) => {
+            ui.warning(
+                "the image is not verified: no docker or podman answers, and util-linux's `unshare` is not here",
+            );
+            return Ok(None);
+        }
     };
     files::remove(&folder)?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -134,29 +137,21 @@ fn unpacked(
     bail!("the image does not start: `{unshare}` ended with {}{}", output.status, tail(&output));
 }
 
-/// Lays a layer over what is in `folder`; devices are left out.
-/// Source: OCI image specification, layer.md, "Whiteouts".
-fn unpack(blob: &Utf8Path, folder: &Utf8Path) -> Result<()> {
-    let mut archive =
-        tar::Archive::new(GzDecoder::new(fs::File::open(blob).with_context(|| format!("reading {blob}"))?));
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = Utf8PathBuf::from(String::from_utf8_lossy(&entry.path_bytes()).into_owned());
-        if let Some(hidden) = path.file_name().and_then(|name| name.strip_prefix(".wh.")) {
-            let parent = folder.join(path.parent().unwrap_or(Utf8Path::new("")));
-            if hidden == ".wh..opq" {
-                files::remove(&parent)?;
-                files::create_folder(&parent)?;
-            } else {
-                files::remove(&parent.join(hidden))?;
-            }
-            continue;
-        }
-        let kind = entry.header().entry_type();
-        if kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link() {
-            entry.set_preserve_permissions(true);
-            entry.unpack_in(folder)?;
-        }
+/// The image's root file system; `program` is what it starts.
+fn unpack(image: &Image, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
+    let layers = Utf8PathBuf::from(format!("{folder}.layers"));
+    let mut tree = Tree::default();
+    for (index, (name, layer)) in image.layers.iter().enumerate() {
+        let (blob, tar) = (image.store.blob(&layer.digest), layers.join(format!("{index}.tar")));
+        let file = fs::File::open(&blob).with_context(|| format!("reading {blob}"))?;
+        files::write_atomically(&tar, |out| Ok(std::io::copy(&mut GzDecoder::new(file), out).map(drop)?))?;
+        tree.add_layer(&tar).with_context(|| format!("unpacking the layer {name}"))?;
     }
-    Ok(())
+    tree.write_to(folder)?;
+    files::remove(&layers)?;
+    // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
+    let process = folder.join(tree.resolve(Utf8Path::new("proc/self"))?);
+    files::remove(&process)?;
+    files::create_folder(&process)?;
+    std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))
 }

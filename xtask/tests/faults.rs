@@ -70,16 +70,16 @@ fn every_fault_of_every_manifest_at_once() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: 8 faults in plugins/
-          - plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
-          - plugins/goodbye/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
-          - plugins/goodbye/Cargo.toml has no `[package]`: add one, with a `name`
-          - plugins/goodbye/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
-          - plugins/goodbye/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
-          - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` leaves the tree: move that crate into the tree, or depend on it by version or git
-          - two plugins have the name `hello`: plugins/copy and plugins/hello: rename the package in one of the two Cargo.toml
-          - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the host or its SDK: rename the package
-    "#]],
+            error: 8 faults in plugins/
+              - plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
+              - plugins/goodbye/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
+              - plugins/goodbye/Cargo.toml has no `[package]`: add one, with a `name`
+              - plugins/goodbye/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
+              - plugins/goodbye/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
+              - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - two plugins have the name `hello`: plugins/copy and plugins/hello: rename the package in one of the two Cargo.toml
+              - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the host or its SDK: rename the package
+        "#]],
     );
 }
 
@@ -117,12 +117,12 @@ fn a_plugin_without_the_export_macro() {
         &tree,
         &["image"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-            Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
-        warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
-           Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
-        error: the plugin hello (plugins/hello): it carries no ABI record: it was not exported with `provost_sdk::export!`; write the SDK's export macro once, at the top level of src/lib.rs
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+                Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
+               Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
+            error: the plugin hello (plugins/hello): it carries no ABI record: it was not exported with `provost_sdk::export!`; write the SDK's export macro once, at the top level of src/lib.rs
+        "#]],
     );
 }
 
@@ -146,30 +146,33 @@ fn two_plugins_of_one_name() {
     tree.replace("plugins/other/Cargo.toml", "name = \"other\"", "name = \"hello\"");
     tree.add_plugin("hello", "good-night");
     tree.add_plugin("hello", "good_night");
+    tree.replace("plugins/goodbye/Cargo.toml", "[lib]", "[lib]\nname = \"hello\"");
     check(
         &tree,
         &["plan"],
         expect![[r#"
-        error: 2 faults in plugins/
-          - two plugins have the name `hello`: plugins/hello and plugins/other: rename the package in one of the two Cargo.toml
-          - the plugins `good-night` and `good_night` make libraries of one name (plugins/good-night and plugins/good_night): rename one of the packages
-    "#]],
+            error: 3 faults in plugins/
+              - two plugins have the name `hello`: plugins/hello and plugins/other: rename the package in one of the two Cargo.toml
+              - the plugins `good-night` (plugins/good-night) and `good_night` (plugins/good_night) make libraries of one name, `good_night`: rename the packages, or their `[lib]`
+              - the plugins `goodbye` (plugins/goodbye) and `hello` (plugins/hello) make libraries of one name, `hello`: rename the packages, or their `[lib]`
+        "#]],
     );
 }
 
 #[test]
 fn a_path_dependency_that_leaves_the_tree() {
     let tree = Tree::small("leaves");
-    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nmine = { path = \"../../../mine\" }");
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nmine = { path = \"../../libs/mine\" }");
+    tree.write("libs/mine/Cargo.toml", "[dependencies]\nfar = { path = \"../../../far\" }\n");
     tree.replace("plugins/goodbye/Cargo.toml", "[lib]", "[build-dependencies]\nyours = { path = \"/yours\" }\n\n[lib]");
     check(
         &tree,
         &["plan"],
         expect![[r#"
-        error: 2 faults in plugins/
-          - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` leaves the tree: move that crate into the tree, or depend on it by version or git
-          - plugins/hello/Cargo.toml: the path dependency `mine = { path = "../../../mine" }` leaves the tree: move that crate into the tree, or depend on it by version or git
-    "#]],
+            error: 2 faults in plugins/
+              - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - libs/mine/Cargo.toml: the path dependency `far = { path = "../../../far" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+        "#]],
     );
 }
 
@@ -181,8 +184,9 @@ fn a_symlink_out_of_the_tree() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: plugins/hello/src/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            error: plugins/hello/src/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
+        "#]],
     );
 }
 
@@ -194,31 +198,33 @@ fn an_unknown_dependency() {
         &tree,
         &["plan"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-        error: resolving the dependencies failed; mend the Cargo.toml that cargo names:
-        error: no matching package named `no-such-crate-as-this` found
-        location searched: crates.io index
-        required by package `hello v0.1.0 ([ROOT]/plugins/hello)`
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+            error: resolving the dependencies failed; mend the Cargo.toml that cargo names:
+            error: no matching package named `no-such-crate-as-this` found
+            location searched: crates.io index
+            required by package `hello v0.1.0 ([ROOT]/plugins/hello)`
+        "#]],
     );
     tree.replace("plugins/hello/Cargo.toml", "no-such-crate-as-this = \"1\"", "nowhere.workspace = true");
     check(
         &tree,
         &["plan"],
         expect![[r#"
-        error: reading the workspace's manifests failed; mend the Cargo.toml that cargo names:
-        error: failed to load manifest for workspace member `[ROOT]/plugins/hello`
-        referenced via `plugins/*` by workspace at `[ROOT]/Cargo.toml`
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            error: reading the workspace's manifests failed; mend the Cargo.toml that cargo names:
+            error: failed to load manifest for workspace member `[ROOT]/plugins/hello`
+            referenced via `plugins/*` by workspace at `[ROOT]/Cargo.toml`
 
-        Caused by:
-          failed to parse manifest at `[ROOT]/plugins/hello/Cargo.toml`
+            Caused by:
+              failed to parse manifest at `[ROOT]/plugins/hello/Cargo.toml`
 
-        Caused by:
-          error inheriting `nowhere` from workspace root manifest's `workspace.dependencies.nowhere`
+            Caused by:
+              error inheriting `nowhere` from workspace root manifest's `workspace.dependencies.nowhere`
 
-        Caused by:
-          `dependency.nowhere` was not found in `workspace.dependencies`
-    "#]],
+            Caused by:
+              `dependency.nowhere` was not found in `workspace.dependencies`
+        "#]],
     );
 }
 
@@ -230,19 +236,21 @@ fn a_lock_that_needs_an_update() {
         &tree,
         &["image", "--locked"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-        error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
-          - itoa 1.0.11 added, wanted by hello
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+            error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
+              - itoa 1.0.11 added, wanted by hello
+        "#]],
     );
     check(
         &tree,
         &["plan", "--locked"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-        error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
-          - itoa 1.0.11 added, wanted by hello
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+            error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
+              - itoa 1.0.11 added, wanted by hello
+        "#]],
     );
 
     let run = tree.xtask(&["build"]);
@@ -273,10 +281,11 @@ fn a_pinned_toolchain_that_is_missing() {
         &tree,
         &["image"],
         expect![[r#"
-        error: the toolchain that rust-toolchain.toml pins, 1.31.0, is not installed; run `rustup toolchain install 1.31.0 --profile minimal`:
-        error: toolchain '1.31.0-x86_64-unknown-linux-gnu' is not installed
-        help: run `rustup toolchain install` to install it
-    "#]],
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            error: the toolchain 1.31.0 that rust-toolchain.toml pins is not installed; run `rustup toolchain install 1.31.0 --profile minimal`:
+            error: toolchain '1.31.0-x86_64-unknown-linux-gnu' is not installed
+            help: run `rustup toolchain install` to install it
+        "#]],
     );
 }
 
@@ -309,27 +318,27 @@ fn a_compile_error() {
         &tree,
         &["image"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-            Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
-        warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
-           Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
-        error[E0308]: mismatched types
-         --> plugins/hello/src/lib.rs:2:5
-          |
-        1 | fn greet() -> String {
-          |               ------ expected `String` because of return type
-        2 |     1
-          |     ^ expected `String`, found integer
-          |
-        help: try using a conversion method
-          |
-        2 |     1.to_string()
-          |      ++++++++++++
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+                Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
+               Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
+            error[E0308]: mismatched types
+             --> plugins/hello/src/lib.rs:2:5
+              |
+            1 | fn greet() -> String {
+              |               ------ expected `String` because of return type
+            2 |     1
+              |     ^ expected `String`, found integer
+              |
+            help: try using a conversion method
+              |
+            2 |     1.to_string()
+              |      ++++++++++++
 
-        For more information about this error, try `rustc --explain E0308`.
-        error: could not compile `hello` (lib) due to 1 previous error
-        error: compiling the host and its plugins failed (exit status: 101); cargo's messages stand above
-    "#]],
+            For more information about this error, try `rustc --explain E0308`.
+            error: could not compile `hello` (lib) due to 1 previous error
+            error: compiling the host and its plugins failed (exit status: 101); cargo's messages stand above
+        "#]],
     );
 }
 
@@ -347,9 +356,8 @@ fn names_and_bases_that_cannot_be() {
         &tree,
         &["image", "--base", "nowhere.tar"],
         expect![[r#"
-           Resolving dependencies of the host and 2 plugins
-        error: finding the base nowhere.tar: No such file or directory (os error 2)
-    "#]],
+            error: finding the base nowhere.tar: No such file or directory (os error 2)
+        "#]],
     );
 }
 
@@ -382,6 +390,57 @@ fn what_the_root_manifest_says_of_the_host() {
         error: reading [ROOT]/Cargo.toml: 2 faults in [workspace.metadata.image]
           - `working-folder = "opt/../greeter"` must be an absolute path in the image, without `..`
           - `default-config = "greeter/defaults.toml"` is not a file in the tree
+    "#]],
+    );
+}
+
+#[test]
+fn a_new_plugin_that_does_not_build_leaves_the_lock_alone() {
+    let tree = Tree::small("new-broken");
+    tree.add_plugin("hello", "broken");
+    tree.write("plugins/broken/src/lib.rs", "//! Exports nothing.\n\npub use greeter_sdk::Greeting;\n");
+    check(
+        &tree,
+        &["image"],
+        expect![[r#"
+        warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+           Resolving dependencies of the host and 3 plugins
+            Planning greeter 1.2.3 for linux/amd64: 3 plugins (broken, goodbye, hello), rustc 1.95.0
+             Locking broken 0.1.0 added
+           Compiling host, SDK and 3 plugins with this machine's Rust 1.95.0 (local)
+        error: the plugin broken (plugins/broken): it carries no ABI record: it was not exported with `provost_sdk::export!`; write the SDK's export macro once, at the top level of src/lib.rs
+    "#]],
+    );
+}
+
+#[test]
+fn a_base_that_is_no_root_file_system() {
+    let tree = Tree::small("base-archive");
+    let mut tar = tar::Builder::new(Vec::new());
+    tree.write("empty.tar", "");
+    check(
+        &tree,
+        &["image", "--base", "empty.tar"],
+        expect![[r#"
+        error: the base [ROOT]/empty.tar is empty; name a tar that holds a root file system
+    "#]],
+    );
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    tar.append_data(&mut header, "manifest.json", b"[]".as_slice()).expect("an entry");
+    std::fs::write(tree.root.join("saved.tar"), tar.into_inner().expect("a tar")).expect("a file");
+    check(
+        &tree,
+        &["image", "--base", "saved.tar"],
+        expect![[r#"
+        error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it, and name the image
+    "#]],
+    );
+    check(
+        &tree,
+        &["image", "--output", "plugins"],
+        expect![[r#"
+        error: --output plugins is a folder; name a file for the archive
     "#]],
     );
 }

@@ -269,7 +269,8 @@ fn machines(library: &str) -> camino::Utf8PathBuf {
 fn a_usr_merged_base_starts_and_keeps_its_libc() {
     let tree = Tree::small("usr-merged").without_runtime();
     usr_merged(&tree, &machines("libc.so.6"));
-    let image = tree.image(&["--base", "base.tar"]);
+    assert!(std::process::Command::new("gzip").arg(tree.root.join("base.tar")).status().expect("gzip").success());
+    let image = tree.image(&["--base", "base.tar.gz"]);
     assert_eq!(image["verified"]["said"], "2 plugins loaded");
     let archive = archive(&tree);
     let manifest = json(blob(&archive, &json(&archive["index.json"])["manifests"][0]));

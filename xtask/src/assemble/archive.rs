@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::assemble::Image;
 use crate::assemble::config::{self, MANIFEST};
 use crate::files;
+use crate::plan::reference;
 
 /// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
 pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
@@ -58,7 +59,7 @@ fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
         // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
         descriptor["annotations"] = json!({
             "org.opencontainers.image.ref.name": name,
-            "io.containerd.image.name": format!("docker.io/library/{name}"),
+            "io.containerd.image.name": reference::qualified(name),
         });
     }
     config::bytes(&json!({

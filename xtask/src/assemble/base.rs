@@ -16,6 +16,10 @@ use crate::plan::base::Base;
 use crate::runtime::{ImageInfo, Runtime};
 use crate::ui::Ui;
 
+/// What compressed content begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// A base's layers from the bottom up, and what containers see of them.
 #[derive(Default)]
 pub struct BaseFiles {
@@ -52,6 +56,14 @@ pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> R
     for layer in &layers {
         tree.add_layer(&layer.path)?;
     }
+    if let Base::Tar(path) = base {
+        if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
+            bail!("the base {path} is an archive of an image, not a root file system; load it, and name the image");
+        }
+        if tree.is_empty() {
+            bail!("the base {path} is empty; name a tar that holds a root file system");
+        }
+    }
     Ok(BaseFiles { layers, tree, env })
 }
 
@@ -60,18 +72,22 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     let reading = || format!("reading the base {path}");
     let mut file = File::open(path).with_context(reading)?;
     let mut start = [0; 2];
-    let gzipped = file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
+    let gzipped = file.read_exact(&mut start).is_ok() && start == GZIP;
     file.seek(SeekFrom::Start(0)).with_context(reading)?;
     if !gzipped {
         let diff_id = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
         return Ok(BaseLayer { path: path.to_owned(), diff_id });
     }
-    let target = paths.bases().join("unpacked.tar");
-    let mut diff_id = String::new();
-    files::write_atomically(&target, |out| {
-        diff_id = copy(&mut MultiGzDecoder::new(file), out).with_context(reading)?;
-        Ok(())
-    })?;
+    let digest = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
+    file.seek(SeekFrom::Start(0)).with_context(reading)?;
+    let target = paths.bases().join(format!("{}.unpacked.tar", digest.replace(':', "-")));
+    if !target.is_file() {
+        files::write_atomically(&target, |out| {
+            copy(&mut MultiGzDecoder::new(file), out).map(drop).with_context(reading)
+        })?;
+    }
+    let mut plain = File::open(&target).with_context(|| format!("reading {target}"))?;
+    let diff_id = copy(&mut plain, &mut std::io::sink()).with_context(|| format!("reading {target}"))?;
     Ok(BaseLayer { path: target, diff_id })
 }
 
@@ -88,6 +104,19 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
             }
         }
     }
+}
+
+/// A layer as docker's own store gives it out, or as the containerd store does.
+fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    if bytes.starts_with(&ZSTD) {
+        bail!("the layer is compressed by zstd, which is not supported; name the base as a root file system in a tar");
+    }
+    if !bytes.starts_with(&GZIP) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
@@ -122,6 +151,7 @@ fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
     }
     for (name, layer) in names.iter().zip(layers) {
         let bytes = tree.read(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
+        let bytes = uncompressed(bytes).with_context(|| format!("reading {name} in {archive}"))?;
         let digest = files::digest(&bytes);
         if digest != layer.diff_id {
             bail!("{name} in {archive} has the digest {digest}, the runtime named {}", layer.diff_id);

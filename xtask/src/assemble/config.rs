@@ -70,7 +70,7 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
         oci("revision", revision);
     }
     oci("base.name", &plan.base.to_label());
-    labels.insert("xtask.engine".to_owned(), plan.build.engine.name().to_owned());
+    labels.insert("xtask.engine".to_owned(), plan.build.engine.label().to_owned());
     labels
 }
 
@@ -90,6 +90,9 @@ pub fn manifest(config: &[u8], config_digest: &str, layers: &[(String, Layer)]) 
 pub fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
+
+/// The end of the year 9999: RFC 3339 has four digits for a year.
+pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Seconds since 1970 as RFC 3339 in UTC.
 /// Source: "days from civil" turned round, <https://howardhinnant.github.io/date_algorithms.html>.

@@ -6,9 +6,9 @@ mod closure;
 pub mod config;
 mod entry;
 pub mod layer;
-mod tree;
+pub mod tree;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::build::{Dist, Part};
 use crate::files;
@@ -50,7 +50,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     for layer in &base.layers {
         let found = store.find(&layer.diff_id);
         let packed = found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?;
-        layers.push((plan.base.to_string(), packed));
+        layers.push((plan.base.to_label(), packed));
     }
     let base_layers = layers.len();
     for (name, entries) in plan.layers.iter().zip(entries(paths, plan, dist, &base.tree)?) {
@@ -102,7 +102,9 @@ fn report(ui: &Ui, plan: &ImagePlan, layers: &[(String, Layer)]) {
 /// SOURCE_DATE_EPOCH or the commit's date; the commit.
 fn origin(ui: &Ui, paths: &Paths) -> Result<Origin> {
     let git = |args: &[&str]| -> Option<String> {
-        let command = Invocation::new("git", args.iter().copied()).folder(&paths.root);
+        // Git refuses a tree that another user owns, as in a container of CI; whose it is does not matter here.
+        let trusted = ["-c".to_owned(), format!("safe.directory={}", paths.root)];
+        let command = Invocation::new("git", trusted).args(args.iter().copied()).folder(&paths.root);
         let output = command.output(ui).ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
@@ -118,5 +120,8 @@ fn origin(ui: &Ui, paths: &Paths) -> Result<Origin> {
         Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?,
         Err(_) => commit.and_then(|(_, date)| date.parse().ok()).unwrap_or(0),
     };
+    if seconds > config::LAST_SECOND {
+        bail!("SOURCE_DATE_EPOCH is {seconds}: seconds since 1970, in a year of four digits");
+    }
     Ok(Origin { created: config::rfc3339(seconds), revision })
 }

@@ -1,11 +1,14 @@
 //! The base's files, as a container would see them: its layers laid over each other.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use crate::files;
 
 /// Following more links than this is a loop; Linux's own limit.
 const MOST_LINKS: usize = 40;
@@ -23,6 +26,7 @@ enum Node {
         layer: Utf8PathBuf,
         offset: u64,
         size: u64,
+        executable: bool,
     },
     Link(Utf8PathBuf),
     /// A device, a fifo.
@@ -54,7 +58,9 @@ impl Tree {
                     added.get(&target).or_else(|| self.nodes.get(&target)).cloned().unwrap_or(Node::Other)
                 }
                 kind if kind.is_file() => {
-                    Node::File { layer: layer.to_owned(), offset: entry.raw_file_position(), size: entry.size() }
+                    let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
+                    let (offset, size) = (entry.raw_file_position(), entry.size());
+                    Node::File { layer: layer.to_owned(), offset, size, executable }
                 }
                 _ => Node::Other,
             };
@@ -113,11 +119,46 @@ impl Tree {
         self.nodes.contains_key(path)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Writes everything below `folder`, which is empty; devices are left out. Each path is where the tree's own symlinks
+    /// lead, and symlinks are made last: no layer can reach outside of `folder`.
+    pub fn write_to(&self, folder: &Utf8Path) -> Result<()> {
+        let place = |path: &Utf8Path| -> Result<Utf8PathBuf> {
+            let parent = self.resolve(path.parent().unwrap_or(Utf8Path::new("")))?;
+            files::create_folder(&folder.join(&parent))?;
+            Ok(folder.join(parent).join(path.file_name().unwrap_or_default()))
+        };
+        for (path, node) in &self.nodes {
+            match node {
+                Node::Folder => files::create_folder(&place(path)?)?,
+                Node::File { executable, .. } => {
+                    let target = place(path)?;
+                    let content = self.read(path)?.unwrap_or_default();
+                    fs::write(&target, content).with_context(|| format!("writing {target}"))?;
+                    let mode = if *executable { 0o755 } else { 0o644 };
+                    fs::set_permissions(&target, PermissionsExt::from_mode(mode))
+                        .with_context(|| format!("writing {target}"))?;
+                }
+                Node::Link(_) | Node::Other => {}
+            }
+        }
+        for (path, node) in &self.nodes {
+            if let Node::Link(target) = node {
+                let place = place(path)?;
+                symlink(target, &place).with_context(|| format!("making the symlink {place}"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A file's content, links followed; `None` if there is no such file.
     pub fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>> {
         use std::io::{Seek, SeekFrom};
         let real = self.resolve(path)?;
-        let Some(Node::File { layer, offset, size }) = self.nodes.get(&real) else { return Ok(None) };
+        let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(&real) else { return Ok(None) };
         let reading = || format!("reading /{real} in {layer}");
         let mut file = File::open(layer).with_context(reading)?;
         file.seek(SeekFrom::Start(*offset)).with_context(reading)?;
@@ -156,6 +197,7 @@ mod tests {
 
     use super::Tree;
     use crate::test_folder::TestFolder;
+    use std::fs;
 
     /// `path/` is a folder, `path -> target` a link, anything else a file that holds its own path.
     fn layer(test: &TestFolder, name: &str, entries: &[&str]) -> camino::Utf8PathBuf {
@@ -204,7 +246,50 @@ mod tests {
         assert_eq!(read("/lib/libc.so.6"), Some("./usr/lib/libc.so.6".len()));
         assert_eq!((read("etc/gone"), read("opt/old"), read("opt/new")), (None, None, Some(7)));
         assert!(tree.has_folder("etc".into()) && tree.has_folder("opt".into()) && !tree.has_folder("lib".into()));
+        let root = test.path().join("root");
+        tree.write_to(&root).expect("a root file system");
+        assert_eq!(fs::read_link(root.join("lib")).expect("a link").to_str(), Some("usr/lib"));
+        assert!(root.join("opt/new").is_file() && !root.join("opt/old").exists());
         let error = tree.resolve("loop/file".into()).expect_err("a loop");
         assert_eq!(error.to_string(), "the base's symlinks at /loop go round in a circle");
+    }
+
+    #[test]
+    fn no_layer_reaches_outside() {
+        let test = TestFolder::new("tree-outside");
+        let out = test.path().join("out");
+        for kept in ["absolute", "link", "parent"] {
+            test.write(&format!("out/{kept}"), "kept");
+        }
+        let evil = [
+            format!("{out}/.wh.absolute"),
+            format!("way -> {out}"),
+            "way/.wh.link".to_owned(),
+            "way/new".to_owned(),
+            "../../out/.wh.parent".to_owned(),
+            "/.wh..wh..opq".to_owned(),
+        ];
+        let mut tree = Tree::default();
+        // The tar crate refuses to write such paths, so the headers are filled by hand.
+        let mut tar = tar::Builder::new(Vec::new());
+        for entry in &evil {
+            let (path, target) = entry.split_once(" -> ").unwrap_or((entry, ""));
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            let kind = if target.is_empty() { tar::EntryType::Regular } else { tar::EntryType::Symlink };
+            header.set_entry_type(kind);
+            let fields = header.as_gnu_mut().expect("a GNU header");
+            fields.name[..path.len()].copy_from_slice(path.as_bytes());
+            fields.linkname[..target.len()].copy_from_slice(target.as_bytes());
+            header.set_cksum();
+            tar.append(&header, std::io::empty()).expect("an entry");
+        }
+        test.write("evil.tar", tar.into_inner().expect("a tar"));
+        tree.add_layer(&test.path().join("evil.tar")).expect("a layer");
+        tree.write_to(&test.path().join("root/of/it")).expect("a root file system");
+        let entries = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let mut left: Vec<_> = entries.collect();
+        left.sort();
+        assert_eq!(left, ["absolute", "link", "parent"]);
     }
 }

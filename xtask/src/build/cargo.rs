@@ -40,10 +40,9 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
     if !ui.terminal && !ui.verbose() {
         args.push("--quiet".to_owned());
     }
-    let packages = [plan.host.package.clone(), plan.host.sdk.clone()].into_iter();
-    // With the version: a dependency may have the same name.
-    let packages = packages.chain(plan.plugins.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.version)));
-    args.extend(packages.flat_map(|package| ["-p".to_owned(), package]));
+    // By their ids: a dependency may have the same name and version.
+    let packages = [&plan.host_id, &plan.sdk_id].into_iter().chain(plan.plugins.iter().map(|plugin| &plugin.id));
+    args.extend(packages.flat_map(|id| ["-p".to_owned(), folders.package(paths, id)]));
     let flags = flags(paths, plan, folders)?.join(SEPARATOR);
     let output = machine.cargo(&args, &[("CARGO_ENCODED_RUSTFLAGS", flags)])?;
     if !output.status.success() {

@@ -67,7 +67,8 @@ impl<'a> Container<'a> {
             let name = volume.split(':').next().unwrap_or_default();
             volume_exists(ui, &builder.runtime, name, &label)?;
         }
-        let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none", "--label", &label]);
+        let create =
+            builder.runtime.command(["create", "--interactive", "--rm", "--network", "none", "--label", &label]);
         let create = create.args(["--volume", &work, "--volume", &crates, "--entrypoint", "sh", &builder.id]);
         let create = create.args(["-c", "echo ready; exec cat"]);
         let id = create.read(ui).context("making the builder's container")?;
@@ -177,7 +178,10 @@ impl Machine for Container<'_> {
         let config = ["--config".to_owned(), format!("{INCOMING}/{VENDOR_CONFIG}"), "--offline".to_owned()];
         let mut environment = environment.to_vec();
         if self.ui.terminal {
-            environment.extend([("CARGO_TERM_PROGRESS_WHEN", "always".to_owned()), ("CARGO_TERM_PROGRESS_WIDTH", "80".to_owned())]);
+            environment.extend([
+                ("CARGO_TERM_PROGRESS_WHEN", "always".to_owned()),
+                ("CARGO_TERM_PROGRESS_WIDTH", "80".to_owned()),
+            ]);
             environment.push(("CARGO_TERM_COLOR", "always".to_owned()));
         }
         let (command, rest) = args.split_first().context("cargo needs a command")?;
@@ -192,7 +196,8 @@ impl Machine for Container<'_> {
     }
 
     fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
-        let list: Vec<String> = paths.iter().map(|path| format!("'{}'", path.as_str().replace('\'', r"'\''"))).collect();
+        let list: Vec<String> =
+            paths.iter().map(|path| format!("'{}'", path.as_str().replace('\'', r"'\''"))).collect();
         // Under their own paths, links followed, in one folder that goes out as one stream.
         self.shell(&format!(
             "set -e; rm -rf {ROOT}/out; for file in {}; do mkdir -p \"{ROOT}/out${{file%/*}}\"; cp -L \"$file\" \"{ROOT}/out$file\"; done",

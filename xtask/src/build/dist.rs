@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 use sha2::{Digest, Sha256};
 
-use crate::build::machine::{Machine, answer};
 use crate::build::libraries::{Libraries, Linker};
+use crate::build::machine::{Machine, answer};
 use crate::build::sync::{Source, sync};
 use crate::build::{Dist, DistFile, Part};
 use crate::elf::Elf;
@@ -59,8 +59,7 @@ fn artifact(
     package: &PackageId,
     kind: TargetKind,
 ) -> Result<Utf8PathBuf> {
-    // A package of the tree is named by its folder, which is another one on the machine.
-    let id = package.repr.replace(paths.sources().as_str(), machine.folders().sources.as_str());
+    let id = machine.folders().package(paths, package);
     let wanted = |artifact: &&Artifact| artifact.package_id.repr == id && artifact.target.kind.contains(&kind);
     let file = artifacts.iter().find(wanted).and_then(|artifact| {
         let library = artifact.filenames.iter().find(|path| path.extension() == Some("so"));

@@ -103,7 +103,8 @@ impl Linker<'_> {
 
     /// The host names it by its place on the system it runs on; a compiler for another libc keeps it elsewhere.
     fn interpreter(&self, place: Utf8PathBuf) -> Result<Library> {
-        let path = self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
+        let path =
+            self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
         Ok(Library { place, path })
     }
 }

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
+use cargo_metadata::PackageId;
 
 use crate::paths::Paths;
 use crate::plan::toolchain::Toolchain;
@@ -19,6 +20,13 @@ pub struct Folders {
     pub target: Utf8PathBuf,
     /// Where the crates' sources lie.
     pub crates: Utf8PathBuf,
+}
+
+impl Folders {
+    /// A package of the tree is named by its folder, which is another one on the machine.
+    pub fn package(&self, paths: &Paths, id: &PackageId) -> String {
+        id.repr.replace(paths.sources().as_str(), self.sources.as_str())
+    }
 }
 
 pub trait Machine {

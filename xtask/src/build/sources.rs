@@ -15,24 +15,27 @@ use crate::paths::Paths;
 use crate::plan::host::Workspace;
 use crate::plan::plugins::Discovered;
 
-/// What cargo reads at the root.
-const ROOT_FILES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml"];
+/// What cargo reads of the hidden files at the root.
+const CONFIG: &str = ".cargo/config.toml";
 
 /// Makes the copy what the tree is.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<()> {
     sync::sync(&list(paths, workspace, plugins)?, &paths.sources())
 }
 
-/// Everything that cargo may read: the root's own files, and the top folders that hold the workspace's members or what
-/// these depend on by path. Hidden files and target folders are left out.
+/// Everything that cargo may read: the root's own files, and the top folders that hold the workspace's members, what these
+/// depend on by path, and patches. Hidden files and target folders are left out.
 fn list(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<BTreeMap<Utf8PathBuf, Source>> {
     let mut files = BTreeMap::new();
-    for name in ROOT_FILES {
-        let path = paths.root.join(name);
-        if path.is_file() {
-            files.insert(Utf8PathBuf::from(name), Source::file(path)?);
+    let entries = paths.root.read_dir_utf8().with_context(|| format!("reading the folder {}", paths.root))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading the folder {}", paths.root))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && !entry.file_name().starts_with('.') {
+            files.insert(entry.file_name().into(), Source::file(entry.into_path())?);
         }
     }
+    files.insert(CONFIG.into(), Source::file(paths.root.join(CONFIG))?);
     let mut faults = Faults::default();
     for folder in top_folders(workspace, plugins) {
         walk(&paths.root, &folder, &mut files, &mut faults)?;
@@ -43,7 +46,9 @@ fn list(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<BT
 
 fn top_folders(workspace: &Workspace, plugins: &Discovered) -> BTreeSet<String> {
     let members = workspace.members.iter().map(Utf8Path::new);
-    let shared = workspace.dependencies.values().filter_map(|dependency| dependency.get("path")?.as_str());
+    let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
+    let shared = workspace.dependencies.values().chain(patches);
+    let shared = shared.filter_map(|dependency| dependency.get("path")?.as_str());
     members
         .chain(shared.map(Utf8Path::new))
         .chain(plugins.path_dependencies.iter().map(Utf8PathBuf::as_path))

@@ -9,7 +9,7 @@ use crate::paths::Paths;
 use crate::plan::engine::Engine;
 use crate::plan::toolchain::Toolchain;
 use crate::plan::{BuildPlan, Tree};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct BuildArgs {
@@ -23,8 +23,7 @@ impl BuildArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let _lock = lock::take(ui, paths)?;
         self.build(ui, paths)?;
-        println!("{}", paths.dist());
-        Ok(())
+        ui::result(paths.dist().as_str())
     }
 
     /// The caller holds the lock.
@@ -33,8 +32,9 @@ impl BuildArgs {
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
         let plan = BuildPlan::make(ui, paths, &tree, self.locked, Engine::Local, toolchain)?;
         ui.status("Planning", plan.summary()?);
-        plan.update_lock(ui, paths)?;
+        plan.announce_lock(ui, paths);
         build::build(ui, paths, &plan)?;
+        plan.update_lock(paths)?;
         Ok(plan)
     }
 }

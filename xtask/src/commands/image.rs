@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 use clap::Args;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::paths::Paths;
 use crate::plan::engine::{EngineChoice, Wanted};
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
 use crate::runtime::Runtime;
-use crate::ui::{Stages, Ui};
+use crate::ui::{self, Stages, Ui};
 use crate::verify::{Verified, verify};
 
 #[derive(Args)]
@@ -96,10 +96,9 @@ impl ImageArgs {
         let _lock = lock::take(ui, paths)?;
         let made = self.make(ui, paths)?;
         match self.format {
-            Format::Human => println!("{}", made.manifest_digest),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&made)?),
+            Format::Human => ui::result(&made.manifest_digest),
+            Format::Json => ui::result(&serde_json::to_string_pretty(&made)?),
         }
-        Ok(())
     }
 
     /// The whole pipeline; the caller holds the lock.
@@ -108,8 +107,9 @@ impl ImageArgs {
         let (plan, base, runtime) = stages.run("plan", || self.plan(ui, paths))?;
         let runtime = runtime.as_ref();
         ui.status("Planning", plan.build.summary()?);
-        plan.build.update_lock(ui, paths)?;
+        plan.build.announce_lock(ui, paths);
         let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
+        plan.build.update_lock(paths)?;
         let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, &base))?;
         let verified = stages.run("verify", || match self.no_verify {
             true => Ok(None),
@@ -134,6 +134,9 @@ impl ImageArgs {
     /// The plan, what the base holds, and the runtime if one answers; the caller holds the lock.
     pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, BaseFiles, Option<Runtime>)> {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
+        if let Some(output) = self.output.as_ref().filter(|output| output.is_dir() || output.file_name().is_none()) {
+            bail!("--output {output} is a folder; name a file for the archive");
+        }
         let tree = Tree::read(paths)?;
         let wanted = Wanted {
             engine: self.engine,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::commands::Format;
 use crate::files;
+use crate::ui;
 
 #[derive(Args)]
 pub struct InspectArgs {
@@ -21,17 +22,16 @@ impl InspectArgs {
     pub fn run(&self) -> Result<()> {
         let record =
             provost_record::read(&files::read(&self.file)?).map_err(|error| anyhow!("{}: {error}", self.file))?;
-        match self.format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(&record)?),
-            Format::Human => {
-                let serde_json::Value::Object(fields) = serde_json::to_value(&record)? else { return Ok(()) };
-                for (field, value) in fields {
+        let json = serde_json::to_value(&record)?;
+        match (self.format, &json) {
+            (Format::Human, serde_json::Value::Object(fields)) => {
+                let rows = fields.iter().map(|(field, value)| {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    let indented = text.trim_end().replace('\n', "\n         ");
-                    println!("{field:<8} {indented}");
-                }
+                    format!("{field:<8} {}", text.trim_end().replace('\n', "\n         "))
+                });
+                ui::result(&rows.collect::<Vec<_>>().join("\n"))
             }
+            _ => ui::result(&serde_json::to_string_pretty(&json)?),
         }
-        Ok(())
     }
 }

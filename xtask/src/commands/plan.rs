@@ -7,7 +7,7 @@ use crate::commands::Format;
 use crate::commands::image::ImageArgs;
 use crate::lock;
 use crate::paths::Paths;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct PlanArgs {
@@ -21,9 +21,8 @@ impl PlanArgs {
         let _lock = lock::take(ui, paths)?;
         let (plan, _, _) = self.image.plan(ui, paths)?;
         match self.image.format {
-            Format::Human => print!("{plan}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
+            Format::Human => ui::result(plan.to_string().trim_end()),
+            Format::Json => ui::result(&serde_json::to_string_pretty(&plan)?),
         }
-        Ok(())
     }
 }

@@ -48,6 +48,8 @@ enum Need {
     Runtime,
     /// A program on PATH.
     Program(String),
+    /// Images that docker or podman has.
+    Images(Vec<String>),
 }
 
 /// One workspace's tests, and those that cannot run here with the reason.
@@ -69,8 +71,9 @@ impl TestArgs {
             workspace.cargo("Linting", &strict, &[])?;
         }
         let runtime = Runtime::find(ui);
-        let plan = image(ui, paths)?;
-        let mut environment = vec![(DIST, paths.dist().to_string()), (IMAGE, plan.image)];
+        let tested = paths.for_tests();
+        let plan = image(ui, &tested)?;
+        let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
         environment.extend(runtime.as_ref().ok().map(|runtime| (RUNTIME, runtime.program().to_owned())));
         let mut left_out = Vec::new();
         for workspace in [&root, &own] {
@@ -78,6 +81,9 @@ impl TestArgs {
             let args: Vec<&str> = selection.args.iter().map(String::as_str).collect();
             workspace.cargo("Testing", &args, &environment)?;
             left_out.extend(selection.left_out);
+        }
+        if let Ok(runtime) = &runtime {
+            runtime.remove(ui, &plan.image)?;
         }
         for test in &left_out {
             ui.status("Not run", test);
@@ -93,7 +99,7 @@ impl TestArgs {
 /// Builds the image that the tests start.
 fn image(ui: &Ui, paths: &Paths) -> Result<ImagePlan> {
     let _lock = lock::take(ui, paths)?;
-    let name = crate::plan::host::read(&paths.root)?.workspace.image().name.clone();
+    let name = crate::plan::host::read(&paths.root)?.image().name.clone();
     let args = ImageArgs {
         engine: EngineChoice::Local,
         base: Some("scratch".to_owned()),
@@ -118,7 +124,12 @@ struct Workspace<'a> {
 
 impl Workspace<'_> {
     fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
-        self.toolchain.run("cargo", args).folder(self.paths.root.join(self.folder))
+        let command = self.toolchain.run("cargo", args).folder(self.paths.root.join(self.folder));
+        // It moves the target folder of whoever works on the tree; what starts programs leaves it out.
+        match std::env::var("CARGO_TARGET_DIR") {
+            Ok(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
+            Err(_) => command,
+        }
     }
 
     /// Runs cargo with its output where it is.
@@ -156,7 +167,7 @@ impl Workspace<'_> {
             let mut needs = own.map(|own| own.test_needs).unwrap_or_default();
             let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
             for test in tests {
-                match needs.remove(&test.name).and_then(|need| need.missing(runtime)) {
+                match needs.remove(&test.name).and_then(|need| need.missing(self.ui, runtime)) {
                     Some(reason) => left_out.push(format!("{}: {reason}", self.paths.relative(&test.src_path))),
                     None => args.extend(["--test".to_owned(), test.name.clone()]),
                 }
@@ -174,9 +185,18 @@ impl Workspace<'_> {
 
 impl Need {
     /// Why it is not there.
-    fn missing(&self, runtime: &Result<Runtime>) -> Option<String> {
+    fn missing(&self, ui: &Ui, runtime: &Result<Runtime>) -> Option<String> {
         match self {
             Need::Runtime => runtime.as_ref().err().map(|why| format!("{why:#}")),
+            Need::Images(images) => match runtime {
+                Err(why) => Some(format!("{why:#}")),
+                Ok(runtime) => {
+                    let there = |image: &str| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
+                    let absent: Vec<&str> = images.iter().map(String::as_str).filter(|image| !there(image)).collect();
+                    (!absent.is_empty())
+                        .then(|| format!("{runtime} has no {}; .ci/images makes them", absent.join(", ")))
+                }
+            },
             Need::Program(program) => {
                 let folders = std::env::var_os("PATH").unwrap_or_default();
                 let found = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());

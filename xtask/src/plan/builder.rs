@@ -116,9 +116,12 @@ fn built_name(path: &Utf8Path) -> Result<String> {
 
 impl Facts {
     fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str) -> Result<Facts> {
-        let answer = runtime.ask(ui, id, channel, QUESTIONS).with_context(|| format!("asking the builder {reference}"))?;
+        let answer =
+            runtime.ask(ui, id, channel, QUESTIONS).with_context(|| format!("asking the builder {reference}"))?;
         if answer.starts_with("missing cargo") {
-            bail!("the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image");
+            bail!(
+                "the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image"
+            );
         }
         let (mut rustc, mut targets, mut config) = (Vec::new(), Vec::new(), Vec::new());
         for line in answer.lines() {

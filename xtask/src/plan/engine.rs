@@ -53,6 +53,14 @@ pub struct Settled {
 }
 
 impl Engine {
+    /// For the image: docker and podman give the same bytes.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Engine::Local => "local",
+            Engine::Container(_) => "container",
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Engine::Local => "local",
@@ -66,7 +74,14 @@ impl Wanted {
         match self.engine {
             EngineChoice::Docker => self.in_container(ui, paths, Runtime::named(ui, "docker")?),
             EngineChoice::Podman => self.in_container(ui, paths, Runtime::named(ui, "podman")?),
-            EngineChoice::Local => self.locally(ui, paths),
+            EngineChoice::Local => {
+                if self.base.is_none() {
+                    ui.warning(
+                        "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
+                    );
+                }
+                self.locally(ui, paths)
+            }
             EngineChoice::Auto => self.automatically(ui, paths),
         }
     }
@@ -147,5 +162,11 @@ fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles
     let musl = format!("{processor}-unknown-linux-musl");
     let base_is_musl = base.tree.read(format!("/lib/ld-musl-{processor}.so.1").as_str().into())?.is_some();
     let target = if base_is_musl && builder.facts.targets.contains(&musl) { musl } else { host.clone() };
-    Ok(Toolchain { linker: builder.facts.linker(&target), verbose_version: builder.facts.rustc.clone(), channel, host, target })
+    Ok(Toolchain {
+        linker: builder.facts.linker(&target),
+        verbose_version: builder.facts.rustc.clone(),
+        channel,
+        host,
+        target,
+    })
 }

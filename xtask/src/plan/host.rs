@@ -9,8 +9,10 @@ use crate::files;
 
 /// The root manifest, as far as xtask reads it itself.
 #[derive(Deserialize)]
-pub struct RootManifest {
-    pub workspace: Workspace,
+struct RootManifest {
+    workspace: Workspace,
+    #[serde(default)]
+    patch: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -19,6 +21,9 @@ pub struct Workspace {
     pub members: Vec<String>,
     #[serde(default)]
     pub dependencies: toml::Table,
+    /// `[patch]`, by source.
+    #[serde(skip)]
+    pub patches: toml::Table,
     metadata: Metadata,
 }
 
@@ -80,12 +85,12 @@ impl TryFrom<String> for User {
 }
 
 /// Reads and validates the root manifest.
-pub fn read(root: &Utf8Path) -> Result<RootManifest> {
+pub fn read(root: &Utf8Path) -> Result<Workspace> {
     let path = root.join("Cargo.toml");
     let text = files::read_text(&path)?;
     let manifest: RootManifest = toml::from_str(&text).with_context(|| format!("reading {path}"))?;
     manifest.workspace.image().validate(root)?;
-    Ok(manifest)
+    Ok(Workspace { patches: manifest.patch, ..manifest.workspace })
 }
 
 impl Workspace {

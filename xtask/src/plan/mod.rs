@@ -86,7 +86,7 @@ pub struct Tree {
 
 impl Tree {
     pub fn read(paths: &Paths) -> Result<Tree> {
-        let workspace = host::read(&paths.root)?.workspace;
+        let workspace = host::read(&paths.root)?;
         let discovered = plugins::discover(paths, &workspace)?;
         Ok(Tree { workspace, discovered })
     }
@@ -158,18 +158,21 @@ impl BuildPlan {
         Ok(())
     }
 
-    /// Makes the tree's `Cargo.lock` what the plan resolved, and says what changes.
-    pub fn update_lock(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let Some(lock) = &self.lock else { return Ok(()) };
-        let path = paths.root.join("Cargo.lock");
-        if path.exists() {
-            for change in &self.lock_changes {
-                ui.status("Locking", change);
-            }
-        } else {
+    /// Says what changes in `Cargo.lock`.
+    pub fn announce_lock(&self, ui: &Ui, paths: &Paths) {
+        if self.lock.is_some() && !paths.root.join("Cargo.lock").exists() {
             ui.status("Creating", format!("Cargo.lock with {}", count(self.lock_changes.len(), "package")));
+            return;
         }
-        files::write_atomically(&path, |out| Ok(out.write_all(lock.as_bytes())?))
+        for change in &self.lock_changes {
+            ui.status("Locking", change);
+        }
+    }
+
+    /// Makes the tree's `Cargo.lock` what was resolved, once it is known that it builds.
+    pub fn update_lock(&self, paths: &Paths) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        files::write_atomically(&paths.root.join("Cargo.lock"), |out| Ok(out.write_all(lock.as_bytes())?))
     }
 
     /// A plugin's file: `smtp.prov`.

@@ -2,7 +2,6 @@
 //! told at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -12,6 +11,9 @@ use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::host::{HostSpec, Workspace};
+
+/// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
+const LONGEST_NAME: usize = 64;
 
 /// The folder whose folders are plugins.
 pub const FOLDER: &str = "plugins";
@@ -46,6 +48,7 @@ struct Package {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Lib {
+    name: Option<String>,
     #[serde(default, alias = "crate_type")]
     crate_type: Vec<String>,
 }
@@ -65,6 +68,7 @@ struct DependencyTables {
 pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
     let mut faults = Faults::default();
     let mut found = Discovered::default();
+    let mut libraries: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for folder in folders(&paths.root)? {
         let manifest = match read(&paths.root, &folder) {
             Ok(manifest) => manifest,
@@ -74,15 +78,8 @@ pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
             }
         };
         check(&manifest, &folder, workspace, &mut faults);
-        for (dependency, path) in path_dependencies(&manifest) {
-            match contained(&paths.root, &folder, &path) {
-                Some(inside) => drop(found.path_dependencies.insert(inside)),
-                None => faults.push(format!(
-                    "{folder}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: \
-                     move that crate into the tree, or depend on it by version or git"
-                )),
-            }
-        }
+        follow_paths(&paths.root, &folder, &manifest.tables(), &mut found.path_dependencies, &mut faults);
+        let library = manifest.library();
         let Some(package) = manifest.package else { continue };
         if let Some(first) = found.packages.get(&package.name) {
             faults.push(format!(
@@ -91,9 +88,17 @@ pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
             ));
             continue;
         }
+        if let Some(library) = library {
+            libraries.entry(library).or_default().push(format!("`{}` ({folder})", package.name));
+        }
         found.packages.insert(package.name, folder);
     }
-    libraries_differ(&found.packages, &mut faults);
+    for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
+        faults.push(format!(
+            "the plugins {} make libraries of one name, `{library}`: rename the packages, or their `[lib]`",
+            plugins.join(" and ")
+        ));
+    }
     faults.report("plugins/")?;
     Ok(found)
 }
@@ -140,6 +145,10 @@ fn check(manifest: &Manifest, folder: &Utf8Path, workspace: &Workspace, faults: 
             "{folder}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
             package.name
         )),
+        Some(package) if package.name.len() > LONGEST_NAME => faults.push(format!(
+            "{folder}/Cargo.toml: the name `{}` is longer than {LONGEST_NAME} letters: rename the package",
+            package.name
+        )),
         Some(_) => {}
     }
     let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
@@ -165,48 +174,75 @@ fn package_of<'a>(key: &'a str, value: &'a toml::Value, workspace: &'a Workspace
     named(value).or_else(|| inherited.and_then(named)).unwrap_or(key)
 }
 
+impl Manifest {
+    fn tables(&self) -> Vec<&DependencyTables> {
+        std::iter::once(&self.tables).chain(self.target.values()).collect()
+    }
+
+    /// Cargo names a library after its package, with `_` for `-`, unless it has a name of its own.
+    fn library(&self) -> Option<String> {
+        let own = self.lib.as_ref().and_then(|lib| lib.name.clone());
+        own.or_else(|| self.package.as_ref().map(|package| package.name.replace('-', "_")))
+    }
+}
+
+/// A crate that is depended on by path.
+#[derive(Deserialize)]
+struct Shared {
+    #[serde(flatten)]
+    tables: DependencyTables,
+    #[serde(default)]
+    target: BTreeMap<String, DependencyTables>,
+}
+
+/// Adds every folder that is depended on by path, and those that these depend on. What leaves the tree is a fault: it
+/// would be compiled from outside of the synced copy.
+fn follow_paths(
+    root: &Utf8Path,
+    folder: &Utf8Path,
+    tables: &[&DependencyTables],
+    found: &mut BTreeSet<Utf8PathBuf>,
+    faults: &mut Faults,
+) {
+    for (dependency, path) in path_dependencies(tables) {
+        let Some(inside) = contained(folder, &path) else {
+            faults.push(format!(
+                "{folder}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: move that \
+                 crate into the tree and name it by a relative path, or depend on it by version or git"
+            ));
+            continue;
+        };
+        if !found.insert(inside.clone()) {
+            continue;
+        }
+        // A manifest that cannot be read is cargo's to explain: it is no plugin's.
+        let text = files::read_text(&root.join(&inside).join("Cargo.toml"));
+        if let Some(shared) = text.ok().and_then(|text| toml::from_str::<Shared>(&text).ok()) {
+            let tables: Vec<_> = std::iter::once(&shared.tables).chain(shared.target.values()).collect();
+            follow_paths(root, &inside, &tables, found, faults);
+        }
+    }
+}
+
 /// Every dependency that is given by a path, with its name.
-fn path_dependencies(manifest: &Manifest) -> Vec<(String, Utf8PathBuf)> {
-    let tables = std::iter::once(&manifest.tables).chain(manifest.target.values());
-    let tables = tables.flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
+fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)> {
+    let tables = tables.iter().flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
     tables
         .flatten()
         .filter_map(|(name, value)| Some((name.clone(), Utf8PathBuf::from(value.get("path")?.as_str()?))))
         .collect()
 }
 
-/// Where `path`, written in `folder`'s manifest, leads, relative to the root; `None` outside of it.
-fn contained(root: &Utf8Path, folder: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
+/// Where `path`, written in `folder`'s manifest, leads, relative to the root; `None` if it leaves it or is absolute.
+fn contained(folder: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     let mut inside = folder.to_owned();
     for part in path.components() {
         match part {
             Utf8Component::Normal(name) => inside.push(name),
             Utf8Component::CurDir => {}
-            Utf8Component::ParentDir => {
-                if !inside.pop() {
-                    return None;
-                }
-            }
-            Utf8Component::RootDir | Utf8Component::Prefix(_) => {
-                return fs::canonicalize(path)
-                    .ok()
-                    .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
-                    .and_then(|path| path.strip_prefix(root).ok().map(Utf8Path::to_owned));
-            }
+            Utf8Component::ParentDir if inside.pop() => {}
+            _ => return None,
         }
     }
     Some(inside)
-}
-
-/// Cargo names a library after its package with `_` for `-`: two such files would overwrite each other.
-fn libraries_differ(packages: &BTreeMap<String, Utf8PathBuf>, faults: &mut Faults) {
-    let mut libraries: BTreeMap<String, &String> = BTreeMap::new();
-    for name in packages.keys() {
-        if let Some(first) = libraries.insert(name.replace('-', "_"), name) {
-            faults.push(format!(
-                "the plugins `{first}` and `{name}` make libraries of one name ({} and {}): rename one of the packages",
-                packages[first], packages[name]
-            ));
-        }
-    }
 }

@@ -10,13 +10,12 @@ pub fn parse(text: &str) -> Result<String> {
         _ => (text, "latest"),
     };
     let lower = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    // Words of letters and digits, between them one of `.`, `_`, `__` or any number of dashes.
     let component = |part: &str| {
-        part.starts_with(lower) && part.ends_with(lower) && part.chars().all(|c| lower(c) || "-_.".contains(c))
+        let allowed = |gap: &str| [".", "_", "__"].contains(&gap) || gap.bytes().all(|byte| byte == b'-');
+        part.starts_with(lower) && part.ends_with(lower) && part.split(lower).all(allowed)
     };
-    let (domain, path) = match name.split_once('/') {
-        Some((domain, path)) if domain.contains(['.', ':']) || domain == "localhost" => (Some(domain), path),
-        _ => (None, name),
-    };
+    let (domain, path) = split(name);
     let host = |domain: &str| domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
     if text.contains('@') || !domain.is_none_or(host) || !path.split('/').all(component) {
         bail!("`{text}` is no name for an image: write NAME:TAG, the name in lower case");
@@ -28,17 +27,38 @@ pub fn parse(text: &str) -> Result<String> {
     Ok(format!("{name}:{tag}"))
 }
 
+/// The registry's domain, if one is named, and the rest.
+fn split(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((domain, path)) if domain.contains(['.', ':']) || domain == "localhost" => (Some(domain), path),
+        _ => (None, name),
+    }
+}
+
+/// A parsed reference with the domain and the folder that docker puts before one that has none.
+pub fn qualified(reference: &str) -> String {
+    match split(reference) {
+        (Some(_), _) => reference.to_owned(),
+        (None, path) if path.contains('/') => format!("docker.io/{path}"),
+        (None, path) => format!("docker.io/library/{path}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, qualified};
 
     #[test]
     fn references_have_tags() {
         let accepted = |text: &str| parse(text).expect("a reference");
         assert_eq!(accepted("provost"), "provost:latest");
         assert_eq!(accepted("localhost:5000/a/b:1.0"), "localhost:5000/a/b:1.0");
+        assert_eq!(accepted("a--b__c.d"), "a--b__c.d:latest");
+        assert_eq!(qualified("a:1"), "docker.io/library/a:1");
+        assert_eq!(qualified("a/b:1"), "docker.io/a/b:1");
+        assert_eq!(qualified("ghcr.io/a/b:1"), "ghcr.io/a/b:1");
         assert_eq!(accepted("localhost:5000/a"), "localhost:5000/a:latest");
-        for refused in ["Provost:1", "a:", "", "a b", "a@sha256:00", "a:-x", "a//b", "-a"] {
+        for refused in ["Provost:1", "a:", "", "a b", "a@sha256:00", "a:-x", "a//b", "-a", "a..b:1", "a-_b"] {
             assert!(parse(refused).is_err(), "{refused}");
         }
     }

@@ -150,7 +150,11 @@ impl Tree {
         let words = [self.wrapper.clone(), vec![env!("CARGO_BIN_EXE_xtask").to_owned()]].concat();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(args).current_dir(&self.root);
-        for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "SOURCE_DATE_EPOCH", "RUST_BACKTRACE"]
+        if matches!(args.first(), Some(&"image" | &"plan")) && !args.contains(&"--engine") {
+            command.args(["--engine", "local"]);
+        }
+        for name in
+            ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "SOURCE_DATE_EPOCH", "RUST_BACKTRACE", "CI"]
         {
             command.env_remove(name);
         }
