@@ -8,31 +8,60 @@ use std::path::Path;
 ///
 /// The file is opened each time, so that one which was moved away (by log rotation) is made anew.
 pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
-    let (mut file, made) = open(path)?;
+    let mut file = open(path)?;
+    // Until the file is closed: a line that failed half-way is taken back, and must be the last one then, whatever
+    // other provider or process appends to the same file.
+    file.lock()?;
     let end = end_of_lines(&mut file)?;
+    if end == 0 {
+        // The file's name is in its folder, and is on the disk only when the folder is. Before the first line, so that
+        // it is tried again when it fails.
+        sync(parent(path))?;
+    }
     if let Err(error) = file.write_all(line).and_then(|()| file.sync_data()) {
         // Part of the line may be there, as on a full disk. No receipt was given for it, so it is not missed.
         let _ = file.set_len(end);
         return Err(error);
     }
-    if made {
-        sync_folder(path)?;
-    }
     Ok(end)
 }
 
-fn open(path: &Path) -> io::Result<(File, bool)> {
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true);
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            Ok((options.create(true).open(path)?, true))
+            make_folder(parent(path))?;
+            options.create(true).open(path)
         }
-        result => Ok((result?, false)),
+        result => result,
     }
+}
+
+/// Makes a folder and its parents, each one on the disk before anything is put into it.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    make_folder(parent(folder))?;
+    match fs::create_dir(folder) {
+        // Somebody else was faster, and may not have come to the next step.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        result => result?,
+    }
+    sync(parent(folder)).inspect_err(|_| {
+        // Were it left there, the next try would take it for one that is on the disk.
+        let _ = fs::remove_dir(folder);
+    })
+}
+
+/// The folder that `path` is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// The end of the file, once its last line is whole.
@@ -53,16 +82,13 @@ fn end_of_lines(file: &mut File) -> io::Result<u64> {
     Ok(end + 1)
 }
 
-/// A new file's name is in its folder, and is on the disk only when the folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::PathBuf;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
 
     /// A folder of the test's own, removed when it ends.
     struct Folder(PathBuf);
@@ -97,6 +123,26 @@ mod tests {
         fs::write(&path, "{1}\n{\"id\":\"to").expect("a torn file");
         assert_eq!(append(&path, b"{3}\n").expect("appended"), 14);
         assert_eq!(fs::read_to_string(&path).expect("the file"), "{1}\n{\"id\":\"to\n{3}\n");
+    }
+
+    /// Another provider or process, whose line fails half-way, must not take ours back with it.
+    #[test]
+    fn one_at_a_time_appends() {
+        let folder = Folder::new("lock");
+        let path = folder.0.join("messages.jsonl");
+        append(&path, b"{1}\n").expect("appended");
+        let mut other = OpenOptions::new().append(true).open(&path).expect("the file");
+        other.lock().expect("nobody else has it");
+        let (sender, appended) = channel();
+        thread::spawn({
+            let path = path.clone();
+            move || sender.send(append(&path, b"{2}\n"))
+        });
+        assert!(matches!(appended.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout)));
+        other.write_all(b"{\"half").and_then(|()| other.set_len(4)).expect("taken back");
+        drop(other);
+        assert_eq!(appended.recv().expect("an answer").expect("appended"), 4);
+        assert_eq!(fs::read(&path).expect("the file"), b"{1}\n{2}\n");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod append;
 
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -17,8 +17,6 @@ struct Config {
 
 struct File {
     path: Arc<PathBuf>,
-    /// Held while a line is written: an append that failed half-way is taken back, and must be the last one then.
-    turn: Arc<Mutex<()>>,
 }
 
 impl Provider for File {
@@ -28,7 +26,7 @@ impl Provider for File {
         if config.path.file_name().is_none() {
             return Err(ConfigError::new("path", format!("`{}` names no file", config.path.display())));
         }
-        Ok(Self { path: Arc::new(config.path), turn: Arc::default() })
+        Ok(Self { path: Arc::new(config.path) })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -49,12 +47,8 @@ impl Provider for File {
         let mut line = serde_json::to_vec(message)
             .map_err(|error| DeliveryError::permanent(format!("writing the message as JSON: {error}")))?;
         line.push(b'\n');
-        let (path, turn) = (Arc::clone(&self.path), Arc::clone(&self.turn));
-        let written = tokio::task::spawn_blocking(move || {
-            // Nothing is broken by a panic in another turn: each one opens the file anew.
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            append::append(&path, &line)
-        });
+        let path = Arc::clone(&self.path);
+        let written = tokio::task::spawn_blocking(move || append::append(&path, &line));
         let offset = written
             .await
             .map_err(|error| DeliveryError::temporary(format!("the write was given up: {error}")))?
