@@ -39,6 +39,24 @@ async fn a_file_gets_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_hangs_keeps_its_places() {
+    let folder = folder();
+    let path = folder.path().join("messages.jsonl");
+    // A writer waits for the lock as it would for a disk that hangs.
+    let lock = std::fs::File::create(&path).expect("a temporary file");
+    lock.lock().expect("nobody else has it");
+    let host = Host::start(&format!("[providers.file]\npath = {path:?}\ntimeout = \"100ms\"\nconcurrency = 1\n"));
+    assert_eq!(host.send(message("file")).await.0, 504);
+    for _ in 0..3 {
+        assert_eq!(host.send(message("file")).await.0, 429, "the first is still under way");
+    }
+    drop(lock);
+    while host.send(message("file")).await.0 == 429 {}
+    let text = std::fs::read_to_string(&path).expect("the file is there");
+    assert_eq!(text.lines().count(), 2, "one that was given up, and one that was not: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_file_system_is_temporary() {
     // Writing to /dev/full fails as a full disk does.
     let host = Host::start("[providers.file]\npath = \"/dev/full\"\n");
