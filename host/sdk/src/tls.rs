@@ -3,13 +3,14 @@
 use crate::ConfigError;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto};
+use rustls_native_certs::CertificateResult;
 use std::env;
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
 /// The certificates that a server's is checked against.
 pub enum TlsRoots {
-    /// The bundle of the system where the process runs.
+    /// The bundle of the system where the process runs: at least one certificate, and all can be read by rustls.
     System(Vec<CertificateDer<'static>>),
     /// Mozilla's, compiled in, for a system that has none.
     Mozilla,
@@ -27,14 +28,21 @@ impl TlsRoots {
     }
 
     fn read() -> Result<Self, ConfigError> {
-        let found = rustls_native_certs::load_native_certs();
-        if !found.certs.is_empty() {
-            return Ok(Self::System(found.certs));
-        }
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find_map(|name| Some((name, env::var_os(name)?)));
+        Self::choose(rustls_native_certs::load_native_certs(), named)
+    }
+
+    /// The certificates of `found`, a bundle that the variable `named` may have named.
+    fn choose(found: CertificateResult, named: Option<(&str, OsString)>) -> Result<Self, ConfigError> {
+        let CertificateResult { mut certs, errors, .. } = found;
+        // A system's bundle may hold a certificate that rustls cannot read; the others still count. Left out here, and
+        // not where they are used: a plugin's own TLS library may stop at the first.
+        let mut store = RootCertStore::empty();
+        certs.retain(|certificate| store.add(certificate.clone()).is_ok());
         match named {
+            _ if !certs.is_empty() => Ok(Self::System(certs)),
             None => Ok(Self::Mozilla),
-            Some((name, value)) => Err(empty_bundle(name, value, &found.errors)),
+            Some((name, value)) => Err(empty_bundle(name, value, &errors)),
         }
     }
 
@@ -42,7 +50,7 @@ impl TlsRoots {
     pub fn store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         match self {
-            // A system's bundle may hold a certificate that rustls cannot read; the others still count.
+            // All of them can be read, as the others were left out.
             Self::System(certificates) => {
                 store.add_parsable_certificates(certificates.iter().cloned());
             }
@@ -75,4 +83,56 @@ fn empty_bundle(name: &str, value: OsString, errors: &[rustls_native_certs::Erro
 pub fn install() {
     // An error says that one is installed already, and nobody but the host's first line can have done that.
     let _ = crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate of its own, made by `openssl req -x509`.
+    const GOOD: &str = "-----BEGIN CERTIFICATE-----
+MIIBbzCCARWgAwIBAgIUbMrCTmbhwk/dfevyIc7V5fn1ONYwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBdDAgFw0yNjExMjIxNzU0MzZaGA8yMTI2MTAyOTE3NTQzNlow
+DDEKMAgGA1UEAwwBdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABH3w2sLN6HrE
+uoyNHKvIj06pDDfw3z6L+cnoU6dLYhhxcORTjlXAcr3g0XDpLmmd5tr7u1034Vd4
+OIKWPmq+42mjUzBRMB0GA1UdDgQWBBSip2MtX95G++92ecZ8Igo+H6DPMzAfBgNV
+HSMEGDAWgBSip2MtX95G++92ecZ8Igo+H6DPMzAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0gAMEUCIQD5tJGVc5/3oMC/xqvNyFoYR10BX4bTLQ4TExlMoj0l
+8gIgIE5lWGk9YLxSjbBX5uG6XzkKW6LA7E3/FFg+AwDyK0c=
+-----END CERTIFICATE-----
+";
+
+    /// Base64, but not of a certificate.
+    const JUNK: &str = "-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n";
+
+    /// How many certificates of a bundle count, `None` for Mozilla's.
+    fn check(bundle: &str, named: bool, expected: Result<Option<usize>, &str>) {
+        let path = env::temp_dir().join(format!("provost-roots-{}.pem", std::process::id()));
+        std::fs::write(&path, bundle).expect("a temporary file");
+        let found = rustls_native_certs::load_certs_from_paths(Some(&path), None);
+        std::fs::remove_file(&path).expect("it was just written");
+        let roots = TlsRoots::choose(found, named.then(|| ("SSL_CERT_FILE", "bundle.pem".into())));
+        let counted = roots.map(|roots| match &roots {
+            TlsRoots::System(certificates) => {
+                assert_eq!(roots.store().len(), certificates.len());
+                Some(certificates.len())
+            }
+            TlsRoots::Mozilla => {
+                assert_eq!(roots.store().len(), webpki_roots::TLS_SERVER_ROOTS.len());
+                None
+            }
+        });
+        assert_eq!(counted.map_err(|error| error.to_string()), expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn what_counts_of_a_bundle() {
+        check(GOOD, true, Ok(Some(1)));
+        check(&format!("{JUNK}{GOOD}{JUNK}"), false, Ok(Some(1)));
+        check("", false, Ok(None));
+        check(JUNK, false, Ok(None));
+        let refused = "SSL_CERT_FILE=bundle.pem has no certificate: correct or unset the variable";
+        check("", true, Err(refused));
+        check(JUNK, true, Err(refused));
+    }
 }
