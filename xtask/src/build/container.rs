@@ -169,6 +169,13 @@ impl<'a> Container<'a> {
     }
 }
 
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        // Gone when this returns. If this process is ended before, the container ends with its stdin.
+        let _ = self.runtime.command(["rm", "--force", &self.id]).output(self.ui);
+    }
+}
+
 impl Machine for Container<'_> {
     fn folders(&self) -> &Folders {
         &self.folders

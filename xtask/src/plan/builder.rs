@@ -16,7 +16,8 @@ pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
 /// Answers what is asked of a builder, a line each; works in every shell.
 const QUESTIONS: &str = r#"
 command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "missing cargo"; exit; }
-rustc -vV || exit 1
+export RUSTUP_AUTO_INSTALL=0
+rustc -vV 2>/dev/null || { unset RUSTUP_TOOLCHAIN; rustc -vV; } || exit 1
 for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
   ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
 done
