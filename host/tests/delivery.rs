@@ -151,6 +151,19 @@ async fn a_wrong_password_is_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_cannot_forge_a_line_of_the_log() {
+    let host = Host::start("[providers.mail]\nplugin = \"smtp\"\nhost = \"localhost\"\nfrom = \"a@example.org\"\n");
+    let mut forged = message("mail");
+    forged["to"] = json!(["nobody\r\nINFO delivered provider=\"mail\"\n\u{1b}[2K"]);
+    assert_eq!(host.send(forged).await.0, 422);
+    host.terminate();
+    let (_, log) = host.wait();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("nobody")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("nobody\\r\\nINFO delivered")), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mail_server_that_is_not_trusted_gets_nothing() {
     let (folder, certificate) = (folder(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
