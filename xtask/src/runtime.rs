@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde::Deserialize;
 
+use crate::plan::reference;
 use crate::process::{Invocation, tail};
 use crate::ui::Ui;
 use crate::verify::CHECK;
@@ -161,7 +162,8 @@ impl Runtime {
 
     /// Pulls an image, its progress on a terminal.
     pub fn pull(&self, ui: &Ui, reference: &str) -> Result<()> {
-        let command = self.command(["pull", reference]);
+        // Podman asks nobody for a name without a registry.
+        let command = self.command(["pull", &reference::qualified(reference)]);
         let mut expression = command.expression(ui).stdin_null().unchecked();
         expression = match ui.terminal {
             true => expression.stdout_to_stderr(),
@@ -169,7 +171,11 @@ impl Runtime {
         };
         let running = expression.start().with_context(|| format!("starting `{command}`"))?;
         match running.wait_timeout(PULL).with_context(|| format!("waiting for `{command}`"))? {
-            Some(output) => command.succeeded(output),
+            Some(output) if output.status.success() => Ok(()),
+            Some(output) => {
+                let said = tail(output);
+                bail!("{self} cannot pull {reference}: {}", said.lines().last().unwrap_or("it said nothing why"))
+            }
             None => {
                 running.kill().with_context(|| format!("stopping `{command}`"))?;
                 bail!("`{command}` did not end within {} minutes", PULL.as_secs() / 60)

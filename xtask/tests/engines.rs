@@ -120,7 +120,7 @@ fn what_is_missing_is_named() {
         let run = tree.xtask(&[&["plan", "--engine", &program()], args].concat());
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
         let error = &run.stderr[run.stderr.find("error: ").expect("an error")..];
-        expected.assert_eq(&error.replace(&format!("error: {}: ", program()), "error: [RUNTIME]: "));
+        expected.assert_eq(&error.replace(&format!("error: {} as", program()), "error: [RUNTIME] as"));
     };
     check(
         &["--builder-image", GNU, "--base", ALPINE, "--toolchain", "1.31.0"],
@@ -131,7 +131,7 @@ fn what_is_missing_is_named() {
     check(
         &["--builder-image", ALPINE, "--base", ALPINE],
         expect![[r#"
-            error: [RUNTIME]: the builder of docker/builder.Dockerfile: the builder alpine:3.23 has no cargo and rustc on its PATH; name an image that has, in docker/builder.Dockerfile or with --builder-image
+            error: [RUNTIME] as the engine: the builder alpine:3.23 has no cargo and rustc on its PATH; name an image that has, in docker/builder.Dockerfile or with --builder-image
         "#]],
     );
 }

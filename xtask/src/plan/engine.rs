@@ -127,13 +127,13 @@ impl Wanted {
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
         let builder = Builder::find(ui, paths, &runtime, self.builder_image.as_deref(), &channel)
-            .with_context(|| format!("{runtime}: the builder of {BUILDER_FILE}"))?;
+            .with_context(|| format!("{runtime} as the engine"))?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = match &self.base {
             Some(text) => Base::find(ui, text, &Ok(runtime.clone()), architecture(&host)?)?,
             None => {
-                let (reference, info) = obtain(ui, paths, &runtime, None, BASE_FILE)
-                    .with_context(|| format!("{runtime}: the base of {BASE_FILE}"))?;
+                let (reference, info) =
+                    obtain(ui, paths, &runtime, None, BASE_FILE).with_context(|| format!("{runtime} as the engine"))?;
                 Base::Image { reference, id: info.id.clone(), info }
             }
         };
