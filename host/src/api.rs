@@ -1,9 +1,10 @@
 //! The HTTP API: routes, what they take, what they answer. Knows providers by name only.
 
+use crate::config::Config;
 use crate::problem::Problem;
 use crate::providers::Providers;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -12,19 +13,26 @@ use provost_sdk::{Message, Receipt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The API in front of `providers`, which takes bodies of at most `body_limit` bytes.
-pub fn router(providers: Arc<Providers>, body_limit: usize) -> Router {
+/// What the API needs to answer.
+#[derive(Clone)]
+struct Api {
+    providers: Arc<Providers>,
+    request_timeout: Duration,
+}
+
+/// The API in front of `providers`, with the limits of `config`.
+pub fn router(config: &Config, providers: Arc<Providers>) -> Router {
     Router::new()
         .route("/v1/messages", post(send))
         .route("/v1/providers", get(list))
         .route("/healthz", get(health))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(body_limit))
-        .with_state(providers)
+        .layer(DefaultBodyLimit::max(config.body_limit))
+        .with_state(Api { providers, request_timeout: config.request_timeout })
 }
 
 /// The body of `POST /v1/messages`.
@@ -50,13 +58,11 @@ struct Sent {
     receipt: Receipt,
 }
 
-async fn send(
-    State(providers): State<Arc<Providers>>,
-    body: Result<Json<Send>, JsonRejection>,
-) -> Result<Json<Sent>, Problem> {
-    let Json(body) = body.map_err(rejected)?;
-    let Some(running) = providers.get(&body.provider) else {
-        return Err(unknown_provider(&body.provider, &providers));
+async fn send(State(api): State<Api>, request: Request) -> Result<Json<Sent>, Problem> {
+    let body = tokio::time::timeout(api.request_timeout, Json::from_request(request, &api)).await;
+    let Json(body): Json<Send> = body.map_err(|_| half_sent())?.map_err(rejected)?;
+    let Some(running) = api.providers.get(&body.provider) else {
+        return Err(unknown_provider(&body.provider, &api.providers));
     };
     let (provider, message) = (body.provider.clone(), message(body)?);
     let id = message.id.clone();
@@ -91,6 +97,15 @@ fn message(body: Send) -> Result<Message, Problem> {
 
 fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid-message", "not a message", detail)
+}
+
+fn half_sent() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "half-sent",
+        "the body did not come in time",
+        "the body was not all there within `server.request_timeout`",
+    )
 }
 
 fn rejected(rejection: JsonRejection) -> Problem {
@@ -136,8 +151,8 @@ struct Listed {
     timeout_seconds: f64,
 }
 
-async fn list(State(providers): State<Arc<Providers>>) -> Json<List> {
-    let listed = providers.iter().map(|(name, running)| Listed {
+async fn list(State(api): State<Api>) -> Json<List> {
+    let listed = api.providers.iter().map(|(name, running)| Listed {
         name: name.to_owned(),
         plugin: running.plugin.clone(),
         version: running.version.clone(),

@@ -22,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The most bytes that a request's body may have.
     pub body_limit: usize,
+    /// How long a caller may take to send a request's headers, and then its body.
+    pub request_timeout: Duration,
     /// How long requests in flight may take when the host is told to end.
     pub shutdown_deadline: Duration,
     /// What is logged.
@@ -61,6 +63,8 @@ struct RawServer {
     listen: String,
     body_limit: usize,
     #[serde(with = "provost_sdk::duration")]
+    request_timeout: Duration,
+    #[serde(with = "provost_sdk::duration")]
     shutdown_deadline: Duration,
 }
 
@@ -69,6 +73,7 @@ impl Default for RawServer {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
             body_limit: 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
             // `docker stop` kills after 10 s.
             shutdown_deadline: Duration::from_secs(8),
         }
@@ -142,6 +147,7 @@ impl Config {
             path: path.to_owned(),
             listen,
             body_limit: server.body_limit,
+            request_timeout: server.request_timeout,
             shutdown_deadline: server.shutdown_deadline,
             log: filter,
             providers: raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)).collect(),

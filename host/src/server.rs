@@ -4,9 +4,17 @@ use crate::api;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::providers::Providers;
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,15 +47,14 @@ async fn run(config: &Config, providers: Arc<Providers>) -> Result<(), Faults> {
     let graceful = async move {
         let signal = ended.await;
         tracing::info!(signal, "ending after the requests in flight");
-        // Nobody waits any more when the server has failed already.
+        // An error says that nobody waits any more.
         let _ = told.send(());
     };
-    let router = api::router(Arc::clone(&providers), config.body_limit);
+    let router = api::router(config, Arc::clone(&providers));
     let serving = async {
-        let result = axum::serve(listener, router).with_graceful_shutdown(graceful).await;
+        answer(listener, router, config.request_timeout, graceful).await;
         // A caller who went away does not end its delivery.
         providers.idle().await;
-        result
     };
     let deadline = async {
         match begun.await {
@@ -56,12 +63,31 @@ async fn run(config: &Config, providers: Arc<Providers>) -> Result<(), Faults> {
         }
     };
     tokio::select! {
-        result = serving => result.map_err(|error| Faults::one(format!("serving on {address}: {error}"))),
-        () = deadline => {
-            tracing::warn!(deadline = ?config.shutdown_deadline, "requests in flight are given up");
-            Ok(())
-        }
+        () = serving => {}
+        () = deadline => tracing::warn!(deadline = ?config.shutdown_deadline, "requests in flight are given up"),
     }
+    Ok(())
+}
+
+/// Answers requests until `end`, and then those in flight.
+///
+/// `axum::serve` would do the same, but wait for ever for a request's headers.
+async fn answer(mut listener: TcpListener, router: Router, timeout: Duration, end: impl Future<Output = ()>) {
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(timeout);
+    let connections = GracefulShutdown::new();
+    let mut end = pin!(end);
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
+            () = &mut end => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        // How a connection ends is the caller's affair.
+        tokio::spawn(connections.watch(protocol.serve_connection(TokioIo::new(stream), service)));
+    }
+    drop(listener);
+    connections.shutdown().await;
 }
 
 /// Resolves to the name of the signal that tells the process to end.

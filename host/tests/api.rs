@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use support::receiver::Receiver;
 use support::{Host, client};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
 
@@ -54,6 +55,23 @@ async fn bad_messages_are_problems() {
     .await;
     let large = json!({ "provider": "file", "text": "a".repeat(200) }).to_string();
     check(&host, &large, 413, "too-large", "the body has more bytes than `server.body_limit` allows").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_is_given_up() {
+    let host = Host::start(&format!("request_timeout = \"100ms\"\n{FILE}"));
+    let headers = "POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let body = format!("{headers}content-length: 100\r\n\r\n{{\"provider\":");
+    let answer = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n";
+    for (half, expected) in [("", ""), (headers, ""), (&body, answer)] {
+        let mut connection = tokio::net::TcpStream::connect(host.address).await.expect("the host listens");
+        connection.write_all(half.as_bytes()).await.expect("the host reads");
+        let mut answer = String::new();
+        let end = tokio::time::timeout(Duration::from_secs(10), connection.read_to_string(&mut answer)).await;
+        end.expect("the host closes the connection").expect("an orderly end");
+        assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{answer}");
+        assert_eq!(answer.contains("urn:provost:problem:half-sent"), !expected.is_empty(), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
