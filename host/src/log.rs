@@ -1,15 +1,16 @@
 //! The log: on stderr, one line for each event. stdout is for results.
 
-use std::io::{self, IsTerminal, Stderr, Write};
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 /// Starts logging what `filter` lets through, and sends panics there too.
 pub fn start(filter: &Targets) {
+    let colours = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .compact()
-        .with_writer(|| Lines(io::stderr()))
-        .with_ansi(io::stderr().is_terminal());
+        .with_writer(move || Lines { to: io::stderr(), colours })
+        .with_ansi(colours);
     tracing_subscriber::registry().with(lines).with(filter.clone()).init();
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload_as_str().unwrap_or("a panic without a text");
@@ -19,45 +20,53 @@ pub fn start(filter: &Targets) {
 }
 
 /// Keeps each event on one line: what a caller sent may be part of it, and must not look like an event of its own.
-struct Lines<W = Stderr>(W);
+struct Lines<W> {
+    to: W,
+    /// Whether the subscriber colours what it writes.
+    colours: bool,
+}
 
 impl<W: Write> Write for Lines<W> {
     /// Takes a whole event, which is what the subscriber hands over at a time.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let line = event.strip_suffix(b"\n").unwrap_or(event);
-        let mut escaped = Vec::with_capacity(line.len() + 1);
-        for &byte in line {
-            // Escape itself begins a colour; the subscriber has replaced those of values.
-            if byte.is_ascii_control() && byte != b'\x1b' && byte != b'\t' {
-                escaped.extend(byte.escape_ascii());
-            } else {
-                escaped.push(byte);
-            }
+        let text = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
+        let mut line = String::with_capacity(text.len() + 1);
+        for (at, character) in text.char_indices() {
+            let kept = !character.is_control() || character == '\t' || (self.colours && is_colour(&text[at..]));
+            if kept { line.push(character) } else { line.extend(character.escape_default()) }
         }
-        escaped.push(b'\n');
-        self.0.write_all(&escaped)?;
+        line.push('\n');
+        self.to.write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
+}
+
+/// Whether `text` begins with a sequence that changes its colour, and not one that moves the cursor or erases.
+fn is_colour(text: &str) -> bool {
+    let numbers =
+        text.strip_prefix("\u{1b}[").map(|text| text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+    numbers.is_some_and(|rest| rest.starts_with('m'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(event: &str, expected: &str) {
-        let mut lines = Lines(Vec::new());
+    fn check(event: &str, colours: bool, expected: &str) {
+        let mut lines = Lines { to: Vec::new(), colours };
         lines.write_all(event.as_bytes()).expect("memory takes all");
-        assert_eq!(String::from_utf8(lines.0).expect("still text"), expected);
+        assert_eq!(String::from_utf8(lines.to).expect("still text"), expected);
     }
 
     #[test]
     fn an_event_is_one_line() {
-        check("INFO delivered\n", "INFO delivered\n");
-        check("WARN `a\r\nINFO forged\u{0}` Gr\u{fc}\u{df}e\n", "WARN `a\\r\\nINFO forged\\x00` Gr\u{fc}\u{df}e\n");
-        check("\u{1b}[32mINFO\u{1b}[0m\ttext\n\n", "\u{1b}[32mINFO\u{1b}[0m\ttext\\n\n");
+        check("INFO Grüße\t\n", false, "INFO Grüße\t\n");
+        check("WARN `a\r\nINFO forged\0\u{85}`\n\n", false, "WARN `a\\r\\nINFO forged\\u{0}\\u{85}`\\n\n");
+        check("\u{1b}[1;32mINFO\u{1b}[2K\n", false, "\\u{1b}[1;32mINFO\\u{1b}[2K\n");
+        check("\u{1b}[1;32mINFO\u{1b}[2K\n", true, "\u{1b}[1;32mINFO\\u{1b}[2K\n");
     }
 }
