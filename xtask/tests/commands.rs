@@ -78,3 +78,26 @@ fn the_tree_is_found_from_any_folder_of_it() {
     let error = "error: / is in no tree with a Cargo.toml and an xtask folder; change to the root of a checkout\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), error);
 }
+
+#[test]
+fn verbose_shows_commands_that_can_be_pasted_and_how_long_stages_take() {
+    let tree = Tree::small("verbose").without_runtime();
+    let run = tree.xtask(&["image", "-v"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let commands: Vec<&str> = run.stderr.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let build = commands.iter().find(|command| command.contains(" cargo build ")).expect("the build");
+    let pasted = std::process::Command::new("bash")
+        .args(["-c", &build.replace("[ROOT]", tree.root.as_str())])
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .expect("bash");
+    let stderr = String::from_utf8_lossy(&pasted.stderr);
+    assert!(
+        pasted.status.success() && !stderr.contains("Compiling"),
+        "the same command finds all of it built: {stderr}"
+    );
+    let last = run.stderr.lines().last().expect("a last line");
+    let stages = last.trim_start().strip_prefix("Finished ").expect("the stages");
+    let names: Vec<&str> = stages.split(", ").filter_map(|stage| stage.split(' ').next()).collect();
+    assert_eq!(names, ["plan", "build", "assemble", "verify", "deliver"]);
+}
