@@ -126,6 +126,32 @@ error: @/config.toml: providers.other.user: without a password: set `password` o
     );
 }
 
+/// The configuration of a new image is also the list of what can be configured.
+#[test]
+fn the_default_configuration_shows_every_key() {
+    let shown = include_str!("../config/default.toml");
+    let folder = folder();
+    let mut config = "zzzzzz = 1\n[server]\nzzzzzz = 1\n[log]\nzzzzzz = 1\n".to_owned();
+    for plugin in ["file", "smtp", "webhook"] {
+        config += &format!("[providers.{plugin}]\nzzzzzz = 1\n");
+    }
+    let config = write_config(folder.path(), &config);
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
+    assert_eq!(known.len(), 6, "{stderr}");
+    for key in known.iter().flat_map(|keys| keys.split(", ")) {
+        let shows = |line: &str| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']', '.']))
+        };
+        let instead = format!("# or {key} = ");
+        assert!(shown.lines().any(|line| shows(line) || line.contains(&instead)), "{key} is missing");
+    }
+}
+
 #[test]
 fn a_value_of_a_wrong_type() {
     check(
