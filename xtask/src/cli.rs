@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::build::BuildArgs;
+use crate::commands::clean::CleanArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::plan::PlanArgs;
@@ -35,4 +36,6 @@ pub enum Command {
     Test(TestArgs),
     /// Show a built plugin's ABI record
     Inspect(InspectArgs),
+    /// Remove what was built
+    Clean(CleanArgs),
 }

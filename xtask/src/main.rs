@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(&ui, &paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
+        Command::Clean(args) => args.run(&ui, &paths),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

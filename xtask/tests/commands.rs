@@ -69,6 +69,15 @@ fn inspect_shows_the_record_of_a_plugin() {
 }
 
 #[test]
+fn clean_removes_what_was_built() {
+    let tree = Tree::small("clean").without_runtime();
+    assert_eq!(tree.xtask(&["build"]).code, Some(0));
+    let run = tree.xtask(&["clean", "--volumes"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "     Removed target/image\n"));
+    assert!(!tree.image_folder().exists());
+}
+
+#[test]
 fn the_tree_is_found_from_any_folder_of_it() {
     let tree = Tree::small("from-below");
     let output = tree.command(&["build"]).current_dir(tree.root.join("plugins/hello")).output().expect("xtask starts");

@@ -39,6 +39,7 @@ impl<'a> Leftovers<'a> {
 impl Drop for Leftovers<'_> {
     fn drop(&mut self) {
         let _ = Command::new(program()).args(["rmi", "--force", self.image]).output();
+        // What `clean --volumes` left, in a test that failed.
         for volume in runtime(&["volume", "ls", "--quiet", "--filter", &self.label]).lines() {
             let _ = Command::new(program()).args(["volume", "rm", volume]).output();
         }
@@ -86,6 +87,7 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let image = check(&tree, name, &musl);
     assert!(image["plan"]["toolchain"]["target"].as_str().expect("a target").ends_with("-linux-musl"));
 
+    assert_eq!(runtime(&["volume", "ls", "--quiet", "--filter", &label(&tree)]).lines().count(), 3);
     let again = tree.xtask(&[&["image", "--engine", &program(), "--tag", name], musl.as_slice()].concat());
     assert!(again.stderr.contains("       Fresh host, SDK and 2 plugins: "), "{}", again.stderr);
 
@@ -94,6 +96,10 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let changed = edited["layers"].as_array().expect("layers").iter().filter(|layer| layer["new"] == true);
     assert_eq!(changed.map(|layer| &layer["name"]).collect::<Vec<_>>(), ["hello.plug"]);
     assert_eq!(runtime(&["run", "--rm", name]), "tone = \"polite\"\ngoodbye\ngood day");
+
+    let run = tree.xtask(&["clean", "--volumes"]);
+    assert!(run.stderr.contains(&format!("     Removed 3 volumes from {}\n", program())), "{}", run.stderr);
+    assert_eq!(runtime(&["volume", "ls", "--quiet", "--filter", &label(&tree)]), "");
 }
 
 #[test]

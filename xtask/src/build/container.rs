@@ -29,7 +29,7 @@ const VENDOR: &str = "/xtask/vendor";
 pub const VENDOR_CONFIG: &str = "vendor.toml";
 
 /// On the container and both volumes; the value names the checkout.
-pub const LABEL: &str = "xtask.checkout";
+const LABEL: &str = "xtask.checkout";
 
 /// Makes the sources in the volume what came in, by content: a changed file gets the container's own time.
 const SYNC: &str = r#"set -e
@@ -260,8 +260,22 @@ fn volume_exists(ui: &Ui, runtime: &Runtime, name: &str, label: &str) -> Result<
     runtime.command(["volume", "create", "--label", label, name]).read(ui).map(drop)
 }
 
+/// Removes the volumes of this checkout, and what containers of it may be left; says how many volumes.
+pub fn remove_volumes(ui: &Ui, runtime: &Runtime, paths: &Paths) -> Result<usize> {
+    let label = format!("label={LABEL}={}", checkout(paths));
+    let containers = runtime.command(["ps", "--all", "--quiet", "--filter", &label]).read(ui)?;
+    for id in containers.lines() {
+        runtime.command(["rm", "--force", id]).read(ui)?;
+    }
+    let volumes = runtime.command(["volume", "ls", "--quiet", "--filter", &label]).read(ui)?;
+    for name in volumes.lines() {
+        runtime.command(["volume", "rm", name]).read(ui)?;
+    }
+    Ok(volumes.lines().count())
+}
+
 /// Names this checkout among all that use the same daemon.
-pub fn checkout(paths: &Paths) -> String {
+fn checkout(paths: &Paths) -> String {
     files::digest(paths.image.as_str().as_bytes())["sha256:".len()..][..12].to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! One command, one file: typed arguments and a short `run`.
 
 pub mod build;
+pub mod clean;
 pub mod image;
 pub mod inspect;
 pub mod plan;

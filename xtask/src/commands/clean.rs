@@ -1,0 +1,36 @@
+//! `cargo xtask clean`: what the build system left on this machine and in docker and podman.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build::container;
+use crate::files;
+use crate::lock;
+use crate::paths::Paths;
+use crate::runtime::Runtime;
+use crate::ui::{Ui, count};
+
+#[derive(Args)]
+pub struct CleanArgs {
+    /// Remove this checkout's volumes from docker and podman too: the next build in a container is a cold one
+    #[arg(long)]
+    volumes: bool,
+}
+
+impl CleanArgs {
+    /// Removes `target/image`; the image itself stays where it was loaded.
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let lock = lock::take(ui, paths)?;
+        if self.volumes {
+            let runtimes = ["docker", "podman"].into_iter().filter_map(|program| Runtime::named(ui, program).ok());
+            for runtime in runtimes {
+                let removed = container::remove_volumes(ui, &runtime, paths)?;
+                ui.status("Removed", format!("{} from {runtime}", count(removed, "volume")));
+            }
+        }
+        files::remove(&paths.image)?;
+        ui.status("Removed", paths.relative(&paths.image));
+        drop(lock);
+        Ok(())
+    }
+}
