@@ -46,8 +46,8 @@ struct PackageMetadata {
 enum Need {
     /// Docker or podman.
     Runtime,
-    /// A program on PATH.
-    Program(String),
+    /// Programs on PATH.
+    Programs(Vec<String>),
     /// Images that docker or podman has.
     Images(Vec<String>),
 }
@@ -197,10 +197,12 @@ impl Need {
                         .then(|| format!("{runtime} has no {}; .ci/images makes them", absent.join(", ")))
                 }
             },
-            Need::Program(program) => {
+            Need::Programs(programs) => {
                 let folders = std::env::var_os("PATH").unwrap_or_default();
-                let found = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
-                (!found).then(|| format!("no `{program}` is on PATH"))
+                let there =
+                    |program: &str| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+                let absent: Vec<&str> = programs.iter().map(String::as_str).filter(|program| !there(program)).collect();
+                (!absent.is_empty()).then(|| format!("not on PATH: {}", absent.join(", ")))
             }
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use expect_test::Expect;
 use serde_json::Value;
 use walkdir::WalkDir;
 
@@ -179,6 +180,17 @@ impl Tree {
     pub fn image_folder(&self) -> Utf8PathBuf {
         self.target.clone().unwrap_or_else(|| self.root.join("target")).join("image")
     }
+}
+
+/// Runs xtask, which fails with exactly this, writes nothing to stdout and leaves no image. `UPDATE_EXPECT=1` and
+/// `CARGO_WORKSPACE_DIR=$PWD/xtask` in the environment write down what it is now.
+pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
+    let lock = tree.read("Cargo.lock");
+    let run = tree.xtask(args);
+    expected.assert_eq(&run.stderr);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!(tree.read("Cargo.lock"), lock, "Cargo.lock is as it was");
+    assert!(!tree.root.join("target/image/greeter.tar").exists() && !tree.root.join("target/image/dist").exists());
 }
 
 impl Drop for Tree {

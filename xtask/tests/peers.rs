@@ -1,0 +1,65 @@
+//! The archive, read by every tool that reads images: under its name, with the digests that were printed.
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use support::Tree;
+
+const NAME: &str = "ghcr.io/xtask-test/greeter:peers";
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("starting {program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+fn image(tree: &Tree) -> (Value, String) {
+    let image = tree.image(&["--base", "scratch", "--tag", NAME]);
+    (image, tree.image_folder().join("greeter.tar").into_string())
+}
+
+#[test]
+fn docker_loads_it() {
+    let tree = Tree::small("peers-docker").without_runtime();
+    let (image, archive) = image(&tree);
+    assert_eq!(run("docker", &["load", "--input", &archive]), format!("Loaded image: {NAME}"));
+    let id = run("docker", &["image", "inspect", "--format", "{{.Id}}", NAME]);
+    let said = run("docker", &["run", "--rm", "--read-only", NAME]);
+    run("docker", &["rmi", NAME]);
+    // The configuration's digest, or the manifest's with a containerd image store.
+    assert!([&image["config_digest"], &image["manifest_digest"]].contains(&&Value::from(id)));
+    assert_eq!(said, "tone = \"polite\"\ngoodbye\nhello");
+}
+
+#[test]
+fn podman_loads_it() {
+    let tree = Tree::small("peers-podman").without_runtime();
+    let (image, archive) = image(&tree);
+    // A store of its own, so that nobody's images are touched.
+    let store = tree.root.join("store");
+    // Podman refuses a path of more than 50 characters here.
+    let state = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
+    let state = state.to_str().expect("a UTF-8 path");
+    let own = ["--root", store.as_str(), "--runroot", state, "--storage-driver", "vfs"];
+    let loaded = run("podman", &[own.as_slice(), &["load", "--input", &archive]].concat());
+    let id = run("podman", &[own.as_slice(), &["image", "inspect", "--format", "{{.Id}}", NAME]].concat());
+    let _ = std::fs::remove_dir_all(state);
+    assert_eq!(loaded, format!("Loaded image: {NAME}"));
+    assert_eq!(image["config_digest"], format!("sha256:{id}"));
+}
+
+#[test]
+fn skopeo_copies_it_with_its_digest() {
+    let tree = Tree::small("peers-skopeo").without_runtime();
+    let (image, archive) = image(&tree);
+    let source = format!("oci-archive:{archive}");
+    let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &source])).expect("JSON");
+    assert_eq!(inspected["Digest"], image["manifest_digest"]);
+    let copy = format!("dir:{}", tree.root.join("copy"));
+    run("skopeo", &["copy", "--quiet", "--preserve-digests", &source, &copy]);
+    let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &copy])).expect("JSON");
+    assert_eq!(inspected["Digest"], image["manifest_digest"]);
+}

@@ -1,0 +1,180 @@
+//! What can be wrong with a plugin's folder and manifest: one clear error each, whole, and all of them at once.
+
+mod support;
+
+use expect_test::expect;
+use support::{Tree, check};
+
+#[test]
+fn a_folder_without_a_manifest() {
+    let tree = Tree::small("no-manifest");
+    tree.write("plugins/empty/notes.txt", "");
+    tree.write("plugins/README.md", "a file is no plugin");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+        error: plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
+    "#]],
+    );
+}
+
+#[test]
+fn a_hidden_folder_is_skipped() {
+    let tree = Tree::small("hidden");
+    tree.write("plugins/.cache/notes.txt", "");
+    tree.write("plugins/README.md", "a file is no plugin");
+    let run = tree.xtask(&["build"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout, "[ROOT]/target/image/dist\n");
+}
+
+#[test]
+fn a_broken_manifest() {
+    let tree = Tree::small("broken-toml");
+    tree.write("plugins/hello/Cargo.toml", "[package]\nname = \"hello\nversion = \"1.0.0\"\n");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+            error: plugins/hello/Cargo.toml is not a manifest: TOML parse error at line 2, column 14
+              |
+            2 | name = "hello
+              |              ^
+            invalid basic string, expected `"`
+        "#]],
+    );
+}
+
+#[test]
+fn every_fault_of_every_manifest_at_once() {
+    let tree = Tree::small("many-faults");
+    tree.write("plugins/empty/notes.txt", "");
+    tree.write("plugins/goodbye/Cargo.toml", "[workspace]\n[dependencies]\nother = { path = \"../../../other\" }\n");
+    tree.add_plugin("hello", "copy");
+    tree.replace("plugins/copy/Cargo.toml", "name = \"copy\"", "name = \"hello\"");
+    tree.add_plugin("hello", "sdk");
+    tree.replace("plugins/sdk/Cargo.toml", "name = \"sdk\"", "name = \"greeter-sdk\"");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+            error: 8 faults in plugins/
+              - plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
+              - plugins/goodbye/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
+              - plugins/goodbye/Cargo.toml has no `[package]`: add one, with a `name`
+              - plugins/goodbye/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
+              - plugins/goodbye/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
+              - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - two plugins have the name `hello`: plugins/copy and plugins/hello: rename the package in one of the two Cargo.toml
+              - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the host or its SDK: rename the package
+        "#]],
+    );
+}
+
+#[test]
+fn a_plugin_that_is_no_cdylib() {
+    let tree = Tree::small("no-cdylib");
+    tree.replace("plugins/hello/Cargo.toml", "crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+        error: plugins/hello/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
+    "#]],
+    );
+}
+
+#[test]
+fn a_plugin_without_the_sdk() {
+    let tree = Tree::small("no-sdk");
+    tree.replace("plugins/hello/Cargo.toml", "greeter-sdk.workspace = true", "");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+        error: plugins/hello/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
+    "#]],
+    );
+}
+
+#[test]
+fn a_plugin_without_the_export_macro() {
+    let tree = Tree::small("no-export");
+    tree.write("plugins/hello/src/lib.rs", "//! Exports nothing.\n\npub use greeter_sdk::Greeting;\n");
+    check(
+        &tree,
+        &["image"],
+        expect![[r#"
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+               Resolving dependencies of the host and 2 plugins
+                Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
+               Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
+            error: the plugin hello (plugins/hello): it carries no ABI record: it was not exported with `provost_sdk::export!`; write the SDK's export macro once, at the top level of src/lib.rs
+        "#]],
+    );
+}
+
+#[test]
+fn a_workspace_of_its_own() {
+    let tree = Tree::small("own-workspace");
+    tree.replace("plugins/hello/Cargo.toml", "[lib]", "[workspace]\n\n[lib]");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+        error: plugins/hello/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
+    "#]],
+    );
+}
+
+#[test]
+fn two_plugins_of_one_name() {
+    let tree = Tree::small("one-name");
+    tree.add_plugin("hello", "other");
+    tree.replace("plugins/other/Cargo.toml", "name = \"other\"", "name = \"hello\"");
+    tree.add_plugin("hello", "good-night");
+    tree.add_plugin("hello", "good_night");
+    tree.replace("plugins/goodbye/Cargo.toml", "[lib]", "[lib]\nname = \"hello\"");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+            error: 3 faults in plugins/
+              - two plugins have the name `hello`: plugins/hello and plugins/other: rename the package in one of the two Cargo.toml
+              - the plugins `good-night` (plugins/good-night) and `good_night` (plugins/good_night) make libraries of one name, `good_night`: rename the packages, or their `[lib]`
+              - the plugins `goodbye` (plugins/goodbye) and `hello` (plugins/hello) make libraries of one name, `hello`: rename the packages, or their `[lib]`
+        "#]],
+    );
+}
+
+#[test]
+fn a_path_dependency_that_leaves_the_tree() {
+    let tree = Tree::small("leaves");
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nmine = { path = \"../../libs/mine\" }");
+    tree.write("libs/mine/Cargo.toml", "[dependencies]\nfar = { path = \"../../../far\" }\n");
+    tree.replace("plugins/goodbye/Cargo.toml", "[lib]", "[build-dependencies]\nyours = { path = \"/yours\" }\n\n[lib]");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+            error: 2 faults in plugins/
+              - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - libs/mine/Cargo.toml: the path dependency `far = { path = "../../../far" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+        "#]],
+    );
+}
+
+#[test]
+fn a_symlink_out_of_the_tree() {
+    let tree = Tree::small("symlink");
+    std::os::unix::fs::symlink("/etc/hostname", tree.root.join("plugins/hello/src/name.txt")).expect("a symlink");
+    check(
+        &tree,
+        &["plan"],
+        expect![[r#"
+            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            error: plugins/hello/src/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
+        "#]],
+    );
+}
