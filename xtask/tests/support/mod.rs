@@ -187,7 +187,9 @@ impl Tree {
 pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
     let lock = tree.read("Cargo.lock");
     let run = tree.xtask(args);
-    expected.assert_eq(&run.stderr);
+    // Whether this machine has docker or podman is no part of a fault.
+    let lines = run.stderr.split_inclusive('\n').filter(|line| !line.starts_with("    Skipping the runtime: "));
+    expected.assert_eq(&lines.collect::<String>());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert_eq!(tree.read("Cargo.lock"), lock, "Cargo.lock is as it was");
     assert!(!tree.root.join("target/image/greeter.tar").exists() && !tree.root.join("target/image/dist").exists());
