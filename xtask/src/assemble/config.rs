@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::assemble::layer::Layer;
@@ -20,22 +19,10 @@ pub struct Origin {
     pub revision: Option<String>,
 }
 
-#[derive(Serialize)]
-struct History {
-    created: String,
-    created_by: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-}
-
 /// Source: OCI image specification, config.md.
 pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(String, Layer)]) -> Vec<u8> {
     let host = &plan.build.host;
-    let history = |(name, _): &(String, Layer)| History {
-        created: origin.created.clone(),
-        created_by: format!("cargo xtask image: {name}"),
-        comment: None,
-    };
+    let history = |(name, _): &(String, Layer)| json!({ "created": origin.created, "created_by": format!("cargo xtask image: {name}") });
     let diff_ids: Vec<&str> = layers.iter().map(|(_, layer)| layer.diff_id.as_str()).collect();
     let mut config = json!({
         "User": format!("{}:{}", host.user.uid, host.user.gid),

@@ -31,16 +31,22 @@ pub const VENDOR_CONFIG: &str = "vendor.toml";
 /// On the container and both volumes; the value names the checkout.
 const LABEL: &str = "xtask.checkout";
 
-/// Makes the sources in the volume what came in, by content: a changed file gets the container's own time.
-const SYNC: &str = r#"set -e
-mkdir -p /xtask/work/src; cd /xtask/in/src
+/// Makes the sources in the volume what came in, by content: a changed file gets the container's own time. Inside, the
+/// environment chooses the toolchain: what rust-toolchain.toml asks for beside it may not be there.
+fn sync_script() -> String {
+    format!(
+        r#"set -e
+rm -f {INCOMING}/src/rust-toolchain.toml
+mkdir -p {WORK}/src; cd {INCOMING}/src
 find . -type f | while read -r file; do
-  cmp -s "$file" "/xtask/work/src/$file" && continue
-  mkdir -p "/xtask/work/src/${file%/*}"; cp "$file" "/xtask/work/src/$file"
+  cmp -s "$file" "{WORK}/src/$file" && continue
+  mkdir -p "{WORK}/src/${{file%/*}}"; cp "$file" "{WORK}/src/$file"
 done
-cd /xtask/work/src
-find . -type f | while read -r file; do [ -f "/xtask/in/src/$file" ] || rm "$file"; done
-"#;
+cd {WORK}/src
+find . -type f | while read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$file"; done
+"#
+    )
+}
 
 pub struct Container<'a> {
     ui: &'a Ui,
@@ -146,8 +152,7 @@ impl<'a> Container<'a> {
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), VENDOR);
             append_file(tar, &format!("xtask/in/{VENDOR_CONFIG}"), config.as_bytes())
         })?;
-        // Inside, the environment chooses the toolchain: what the file asks for beside it may not be there.
-        self.shell(&format!("rm -f {INCOMING}/src/rust-toolchain.toml\n{SYNC}")).map(drop)
+        self.shell(&sync_script()).map(drop)
     }
 
     /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.

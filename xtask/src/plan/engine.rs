@@ -130,7 +130,7 @@ impl Wanted {
             .with_context(|| format!("{runtime} as the engine"))?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = match &self.base {
-            Some(text) => Base::find(ui, text, &Ok(runtime.clone()), architecture(&host)?)?,
+            Some(text) => Base::find(ui, text, &Ok(runtime.clone()), toolchain::architecture(&host)?)?,
             None => {
                 let (reference, info) =
                     obtain(ui, paths, &runtime, None, BASE_FILE).with_context(|| format!("{runtime} as the engine"))?;
@@ -141,10 +141,6 @@ impl Wanted {
         let toolchain = in_builder(&builder, channel, host, &files)?;
         Ok(Settled { engine: Engine::Container(builder), toolchain, base, files, runtime: Some(runtime) })
     }
-}
-
-fn architecture(target: &str) -> Result<&'static str> {
-    toolchain::architecture(target)
 }
 
 /// The builder's compiler is the wanted one, and its target follows the base's libc where the builder has std for it.
