@@ -15,7 +15,7 @@ use crate::commands::Format;
 use crate::deliver::deliver;
 use crate::lock;
 use crate::paths::Paths;
-use crate::plan::engine::{EngineChoice, Wanted};
+use crate::plan::engine::Wanted;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
 use crate::runtime::Runtime;
 use crate::ui::{self, Stages, Ui};
@@ -23,22 +23,8 @@ use crate::verify::{Verified, verify};
 
 #[derive(Args)]
 pub struct ImageArgs {
-    /// What compiles
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: EngineChoice,
-
-    /// The image that compiles [default: the one of docker/builder.Dockerfile]
-    #[arg(long, value_name = "IMAGE")]
-    pub builder_image: Option<String>,
-
-    /// The release of Rust that is wanted [default: the one of rust-toolchain.toml]
-    #[arg(long, value_name = "RELEASE")]
-    pub toolchain: Option<String>,
-
-    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: `scratch`, a root file system ending in .tar or .tar.gz, or an image that docker or
-    /// podman has
-    #[arg(long, value_name = "BASE")]
-    pub base: Option<String>,
+    #[command(flatten)]
+    pub wanted: Wanted,
 
     /// The image's name [default: the host's name and version]
     #[arg(long, value_name = "NAME:TAG")]
@@ -59,6 +45,10 @@ pub struct ImageArgs {
     /// Do not start the finished image to see that it loads every plugin
     #[arg(long)]
     pub no_verify: bool,
+
+    /// Whether the plugins that only tests have are in it.
+    #[arg(skip)]
+    pub test_plugins: bool,
 }
 
 /// A finished, delivered image; what `--format json` prints.
@@ -137,15 +127,9 @@ impl ImageArgs {
         if let Some(output) = self.output.as_ref().filter(|output| output.is_dir() || output.file_name().is_none()) {
             bail!("--output {output} is a folder; name a file for the archive");
         }
-        let tree = Tree::read(paths)?;
-        let wanted = Wanted {
-            engine: self.engine,
-            base: self.base.clone(),
-            builder_image: self.builder_image.clone(),
-            toolchain: self.toolchain.clone(),
-            strict: std::env::var("CI").is_ok_and(|value| value == "true"),
-        };
-        let settled = wanted.settle(ui, paths)?;
+        let tree = if self.test_plugins { Tree::read_for_tests(paths)? } else { Tree::read(paths)? };
+        let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+        let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
         Ok((ImagePlan::new(build, settled.base, name)?, settled.files, settled.runtime))
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check there is, in one command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
@@ -9,10 +9,11 @@ use serde::Deserialize;
 
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
+use crate::faults::Faults;
 use crate::lock;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
-use crate::plan::engine::EngineChoice;
+use crate::plan::engine::{EngineChoice, Wanted};
 use crate::plan::toolchain::Toolchain;
 use crate::process::Invocation;
 use crate::runtime::Runtime;
@@ -31,6 +32,14 @@ pub struct TestArgs {
     /// Fail if anything could not be run: no docker or podman, a missing program
     #[arg(long)]
     require_containers: bool,
+
+    /// Only this test target, of host or xtask, and nothing else; may be repeated
+    #[arg(long, value_name = "TARGET")]
+    only: Vec<String>,
+
+    /// How the image that the tests start is made [default: --engine local --base scratch]
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
 /// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
@@ -55,6 +64,8 @@ enum Need {
 /// One workspace's tests, and those that cannot run here with the reason.
 struct Selection {
     args: Vec<String>,
+    /// All test targets that there are.
+    targets: Vec<String>,
     left_out: Vec<String>,
 }
 
@@ -63,55 +74,75 @@ impl TestArgs {
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
         let root = Workspace { ui, toolchain: &toolchain, paths, folder: "" };
         let own = Workspace { ui, toolchain: &toolchain, paths, folder: "xtask" };
-        for workspace in [&root, &own] {
-            workspace.cargo("Formatting", &["fmt", "--all", "--check"], &[])?;
+        if self.only.is_empty() {
+            for workspace in [&root, &own] {
+                workspace.cargo("Formatting", &["fmt", "--all", "--check"], &[])?;
+            }
+            for workspace in [&root, &own] {
+                let strict = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
+                workspace.cargo("Linting", &strict, &[])?;
+            }
         }
-        for workspace in [&root, &own] {
-            let strict = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
-            workspace.cargo("Linting", &strict, &[])?;
-        }
-        let runtime = Runtime::find(ui);
         let tested = paths.for_tests();
-        let plan = image(ui, &tested)?;
+        let (plan, runtime) = self.image(ui, &tested)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
         environment.extend(runtime.as_ref().ok().map(|runtime| (RUNTIME, runtime.program().to_owned())));
-        let mut left_out = Vec::new();
-        for workspace in [&root, &own] {
-            let selection = workspace.select(&runtime)?;
+        let selections = [root.select(&runtime, &self.only)?, own.select(&runtime, &self.only)?];
+        self.check_names(&selections)?;
+        for (workspace, selection) in [&root, &own].into_iter().zip(&selections) {
             let args: Vec<&str> = selection.args.iter().map(String::as_str).collect();
-            workspace.cargo("Testing", &args, &environment)?;
-            left_out.extend(selection.left_out);
+            if !args.is_empty() {
+                workspace.cargo("Testing", &args, &environment)?;
+            }
         }
         if let Ok(runtime) = &runtime {
             runtime.remove(ui, &plan.image)?;
         }
+        let left_out: Vec<&String> = selections.iter().flat_map(|selection| &selection.left_out).collect();
         for test in &left_out {
             ui.status("Not run", test);
         }
-        if self.require_containers && !left_out.is_empty() {
-            bail!("--require-containers: some tests could not be run; they are named above");
+        match left_out.is_empty() {
+            false if self.require_containers => {
+                bail!("--require-containers: some tests could not be run; they are named above")
+            }
+            false if !self.only.is_empty() => bail!("--only: a test that was named could not be run; see above"),
+            _ => ui.status("Passed", "every test that could be run here"),
         }
-        ui.status("Passed", "every test that could be run here");
         Ok(())
     }
-}
 
-/// Builds the image that the tests start.
-fn image(ui: &Ui, paths: &Paths) -> Result<ImagePlan> {
-    let _lock = lock::take(ui, paths)?;
-    let name = crate::plan::host::read(&paths.root)?.image().name.clone();
-    let args = ImageArgs {
-        engine: EngineChoice::Local,
-        base: Some("scratch".to_owned()),
-        builder_image: None,
-        toolchain: None,
-        tag: Some(format!("{name}:{TAG}")),
-        output: None,
-        format: Format::Human,
-        locked: true,
-        no_verify: false,
-    };
-    Ok(args.make(ui, paths)?.plan)
+    /// Builds the image that the tests start; the runtime is the one that has it.
+    fn image(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, Result<Runtime>)> {
+        let _lock = lock::take(ui, paths)?;
+        let name = crate::plan::host::read(&paths.root)?.image().name.clone();
+        let mut wanted = self.wanted.clone();
+        if *wanted.engine.get_or_insert(EngineChoice::Local) == EngineChoice::Local {
+            wanted.base.get_or_insert("scratch".to_owned());
+        }
+        let args = ImageArgs {
+            wanted,
+            tag: Some(format!("{name}:{TAG}")),
+            output: None,
+            format: Format::Human,
+            locked: true,
+            no_verify: false,
+            test_plugins: true,
+        };
+        let made = args.make(ui, paths)?;
+        let runtime = made.runtime.map_or_else(|| Runtime::find(ui), |program| Runtime::named(ui, program));
+        Ok((made.plan, runtime))
+    }
+
+    fn check_names(&self, selections: &[Selection]) -> Result<()> {
+        let known: BTreeSet<&String> = selections.iter().flat_map(|selection| &selection.targets).collect();
+        let mut faults = Faults::default();
+        for name in self.only.iter().filter(|name| !known.contains(name)) {
+            let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
+            faults.push(format!("--only {name} is no test target; these are: {}", known.join(", ")));
+        }
+        faults.report("the command line")
+    }
 }
 
 struct Workspace<'a> {
@@ -147,27 +178,36 @@ impl Workspace<'_> {
         Ok(())
     }
 
-    /// All tests of the workspace but those that need what is not here.
-    fn select(&self, runtime: &Result<Runtime>) -> Result<Selection> {
+    /// All tests of the workspace, or the named ones, but those that need what is not here.
+    fn select(&self, runtime: &Result<Runtime>, only: &[String]) -> Result<Selection> {
         let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
         let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
-        let mut args: Vec<String> = ["test", "--workspace", "--locked", "--bins"].map(str::to_owned).to_vec();
+        let mut args: Vec<String> = ["test", "--workspace", "--locked"].map(str::to_owned).to_vec();
         let kinds =
             metadata.workspace_packages().into_iter().flat_map(|package| &package.targets).flat_map(|of| &of.kind);
         let not_libraries =
             [TargetKind::Bin, TargetKind::Test, TargetKind::CustomBuild, TargetKind::Example, TargetKind::Bench];
-        // Cargo refuses --lib where there is no library.
-        if !kinds.clone().all(|kind| not_libraries.contains(kind)) {
-            args.push("--lib".to_owned());
+        if only.is_empty() {
+            args.push("--bins".to_owned());
+            // Cargo refuses --lib where there is no library.
+            if !kinds.clone().all(|kind| not_libraries.contains(kind)) {
+                args.push("--lib".to_owned());
+            }
         }
-        let mut left_out = Vec::new();
+        let unasked = args.len();
+        let (mut targets, mut left_out) = (Vec::new(), Vec::new());
         for package in metadata.workspace_packages() {
             let own: Option<PackageMetadata> = serde_json::from_value(package.metadata.clone())
                 .with_context(|| format!("reading [package.metadata] in {}", package.manifest_path))?;
             let mut needs = own.map(|own| own.test_needs).unwrap_or_default();
             let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
             for test in tests {
-                match needs.remove(&test.name).and_then(|need| need.missing(self.ui, runtime)) {
+                targets.push(test.name.clone());
+                let need = needs.remove(&test.name);
+                if !only.is_empty() && !only.contains(&test.name) {
+                    continue;
+                }
+                match need.and_then(|need| need.missing(self.ui, runtime)) {
                     Some(reason) => left_out.push(format!("{}: {reason}", self.paths.relative(&test.src_path))),
                     None => args.extend(["--test".to_owned(), test.name.clone()]),
                 }
@@ -179,7 +219,10 @@ impl Workspace<'_> {
                 );
             }
         }
-        Ok(Selection { args, left_out })
+        if !only.is_empty() && args.len() == unasked {
+            args.clear();
+        }
+        Ok(Selection { args, targets, left_out })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What compiles, for which base: all of it is settled before anything does.
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::assemble::base::BaseFiles;
@@ -13,10 +13,9 @@ use crate::runtime::Runtime;
 use crate::ui::Ui;
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum EngineChoice {
     /// docker, then podman, if it has builder and base or can pull them; else local on scratch
-    #[default]
     Auto,
     Docker,
     Podman,
@@ -25,14 +24,24 @@ pub enum EngineChoice {
 }
 
 /// What the command line says of compiler and base.
-#[derive(Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Wanted {
-    pub engine: EngineChoice,
-    pub base: Option<String>,
+    /// What compiles [default: auto]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
+
+    /// The image that compiles [default: the one of docker/builder.Dockerfile]
+    #[arg(long, value_name = "IMAGE")]
     pub builder_image: Option<String>,
+
+    /// The release of Rust that is wanted [default: the one of rust-toolchain.toml]
+    #[arg(long, value_name = "RELEASE")]
     pub toolchain: Option<String>,
-    /// Whether a part that is missing is an error, and never a reason to fall back.
-    pub strict: bool,
+
+    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: `scratch`, a root file system ending in .tar or
+    /// .tar.gz, or an image that docker or podman has
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -70,8 +79,9 @@ impl Engine {
 }
 
 impl Wanted {
-    pub fn settle(&self, ui: &Ui, paths: &Paths) -> Result<Settled> {
-        match self.engine {
+    /// `strict`: a part that is missing is an error, and never a reason to fall back.
+    pub fn settle(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
+        match self.engine.unwrap_or(EngineChoice::Auto) {
             EngineChoice::Docker => self.in_container(ui, paths, Runtime::named(ui, "docker")?),
             EngineChoice::Podman => self.in_container(ui, paths, Runtime::named(ui, "podman")?),
             EngineChoice::Local => {
@@ -82,11 +92,11 @@ impl Wanted {
                 }
                 self.locally(ui, paths)
             }
-            EngineChoice::Auto => self.automatically(ui, paths),
+            EngineChoice::Auto => self.automatically(ui, paths, strict),
         }
     }
 
-    fn automatically(&self, ui: &Ui, paths: &Paths) -> Result<Settled> {
+    fn automatically(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
         let mut reasons = Vec::new();
         for program in ["docker", "podman"] {
             let settled = Runtime::named(ui, program).and_then(|runtime| self.in_container(ui, paths, runtime));
@@ -96,7 +106,7 @@ impl Wanted {
             }
         }
         let reasons = reasons.join("\n  - ");
-        if self.strict {
+        if strict {
             bail!(
                 "nothing here can compile in a container, and CI=true forbids to fall back to this machine's toolchain; \
                  name it with --engine local\n  - {reasons}"

@@ -61,6 +61,9 @@ pub struct HostSpec {
     pub state_folder: Utf8PathBuf,
     pub user: User,
     pub port: u16,
+    /// Folders in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
+    #[serde(default)]
+    pub test_plugins: Vec<Utf8PathBuf>,
 }
 
 /// `uid:gid`, numbers since an image need not have `/etc/passwd`.

@@ -87,7 +87,14 @@ pub struct Tree {
 impl Tree {
     pub fn read(paths: &Paths) -> Result<Tree> {
         let workspace = host::read(&paths.root)?;
-        let discovered = plugins::discover(paths, &workspace)?;
+        let discovered = plugins::discover(paths, &workspace, &[])?;
+        Ok(Tree { workspace, discovered })
+    }
+
+    /// With the plugins that only tests have.
+    pub fn read_for_tests(paths: &Paths) -> Result<Tree> {
+        let workspace = host::read(&paths.root)?;
+        let discovered = plugins::discover(paths, &workspace, &workspace.image().test_plugins)?;
         Ok(Tree { workspace, discovered })
     }
 }

@@ -64,12 +64,12 @@ struct DependencyTables {
     build_dependencies: toml::Table,
 }
 
-/// Looks at every folder of `plugins/`, in order; hidden ones and plain files are skipped.
-pub fn discover(paths: &Paths, workspace: &Workspace) -> Result<Discovered> {
+/// Looks at every folder of `plugins/`, in order, then at `more`; hidden ones and plain files are skipped.
+pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> Result<Discovered> {
     let mut faults = Faults::default();
     let mut found = Discovered::default();
     let mut libraries: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for folder in folders(&paths.root)? {
+    for folder in folders(&paths.root)?.into_iter().chain(more.iter().cloned()) {
         let manifest = match read(&paths.root, &folder) {
             Ok(manifest) => manifest,
             Err(error) => {
