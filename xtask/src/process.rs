@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Output;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::ui::Ui;
 
 /// How many of a failed program's last lines stand in the error.
 const LAST_LINES: usize = 30;
+
+/// How much of the messages' end is kept, in bytes.
+const MESSAGES: usize = 1 << 18;
 
 /// A program, its arguments, where it runs and what it finds in its environment.
 #[derive(Clone, Debug)]
@@ -71,6 +75,28 @@ impl Invocation {
         Ok(ended)
     }
 
+    /// Runs it without input to its end, its messages shown as they come; the output has stdout and the messages' end.
+    pub fn shown(&self, ui: &Ui) -> Result<Output> {
+        let (mut messages, writer) = std::io::pipe().context("making a pipe")?;
+        let expression = self.expression(ui).stdin_null().stdout_capture().stderr_file(writer).unchecked();
+        let running = expression.start().with_context(|| format!("starting `{self}`"))?;
+        drop(expression);
+        let mut end = Vec::new();
+        let mut buffer = [0; 1 << 13];
+        loop {
+            let count = messages.read(&mut buffer).with_context(|| format!("reading what `{self}` wrote"))?;
+            if count == 0 {
+                break;
+            }
+            // That nobody reads them is no error.
+            let _ = std::io::stderr().write_all(&buffer[..count]);
+            end.extend_from_slice(&buffer[..count]);
+            end.drain(..end.len().saturating_sub(MESSAGES));
+        }
+        let output = running.into_output().with_context(|| format!("waiting for `{self}`"))?;
+        Ok(Output { stderr: end, ..output })
+    }
+
     /// What it wrote to stdout, trimmed; an error with its last lines when it failed.
     pub fn read(&self, ui: &Ui) -> Result<String> {
         let output = self.output(ui)?;
@@ -124,6 +150,12 @@ pub fn tail(output: &Output) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
     if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
+}
+
+/// Whether a program could not be started because it is not there.
+pub fn not_found(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Variables that the cargo and the rustup that started xtask left behind, or that would make the result depend on who

@@ -9,15 +9,12 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use crate::plan::reference;
-use crate::process::{Invocation, tail};
+use crate::process::{Invocation, not_found, tail};
 use crate::ui::Ui;
 use crate::verify::CHECK;
 
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
-
-/// How long a pull may take.
-const PULL: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Runtime {
@@ -161,7 +158,7 @@ impl Runtime {
     }
 
     /// Pulls an image, its progress on a terminal.
-    pub fn pull(&self, ui: &Ui, reference: &str) -> Result<()> {
+    pub fn pull(&self, ui: &Ui, reference: &str, limit: Duration) -> Result<()> {
         // Podman asks nobody for a name without a registry.
         let command = self.command(["pull", &reference::qualified(reference)]);
         let mut expression = command.expression(ui).stdin_null().unchecked();
@@ -170,7 +167,7 @@ impl Runtime {
             false => expression.stdout_capture().stderr_capture(),
         };
         let running = expression.start().with_context(|| format!("starting `{command}`"))?;
-        match running.wait_timeout(PULL).with_context(|| format!("waiting for `{command}`"))? {
+        match running.wait_timeout(limit).with_context(|| format!("waiting for `{command}`"))? {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let said = tail(output);
@@ -178,7 +175,10 @@ impl Runtime {
             }
             None => {
                 running.kill().with_context(|| format!("stopping `{command}`"))?;
-                bail!("`{command}` did not end within {} minutes", PULL.as_secs() / 60)
+                bail!(
+                    "{self} cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    limit.as_secs()
+                )
             }
         }
     }
@@ -210,11 +210,6 @@ impl Runtime {
     pub fn remove(&self, ui: &Ui, id: &str) -> Result<()> {
         self.command(["rmi", id]).read(ui).map(drop)
     }
-}
-
-fn not_found(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 impl fmt::Display for Runtime {

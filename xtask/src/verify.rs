@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::assemble::tree::Tree;
@@ -144,7 +144,7 @@ fn unpack(image: &Image, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
     for (index, (name, layer)) in image.layers.iter().enumerate() {
         let (blob, tar) = (image.store.blob(&layer.digest), layers.join(format!("{index}.tar")));
         let file = fs::File::open(&blob).with_context(|| format!("reading {blob}"))?;
-        files::write_atomically(&tar, |out| Ok(std::io::copy(&mut GzDecoder::new(file), out).map(drop)?))?;
+        files::write_atomically(&tar, |out| Ok(std::io::copy(&mut MultiGzDecoder::new(file), out).map(drop)?))?;
         tree.add_layer(&tar).with_context(|| format!("unpacking the layer {name}"))?;
     }
     tree.write_to(folder)?;

@@ -1,4 +1,4 @@
-//! The base's layers, uncompressed, as files: out of the runtime, or the tar that was named.
+//! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -32,6 +32,8 @@ pub struct BaseLayer {
     /// An uncompressed tar.
     pub path: Utf8PathBuf,
     pub diff_id: String,
+    /// Digest and place of the gzipped layer, if the base came with one: it is kept.
+    pub blob: Option<(String, Utf8PathBuf)>,
 }
 
 /// One image in a `docker save` archive.
@@ -46,6 +48,7 @@ pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> R
     let (layers, env) = match (base, runtime) {
         (Base::Scratch, _) => (Vec::new(), Vec::new()),
         (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
+        (Base::Layout { layout, .. }, _) => (layout.layers(&paths.bases())?, layout.env.clone()),
         (Base::Image { info, .. }, Some(runtime)) => {
             let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
             (from_runtime(ui, paths, info, runtime)?, env)
@@ -58,7 +61,9 @@ pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> R
     }
     if let Base::Tar(path) = base {
         if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
-            bail!("the base {path} is an archive of an image, not a root file system; load it, and name the image");
+            bail!(
+                "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout"
+            );
         }
         if tree.is_empty() {
             bail!("the base {path} is empty; name a tar that holds a root file system");
@@ -76,7 +81,7 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     file.seek(SeekFrom::Start(0)).with_context(reading)?;
     if !gzipped {
         let diff_id = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
-        return Ok(BaseLayer { path: path.to_owned(), diff_id });
+        return Ok(BaseLayer { path: path.to_owned(), diff_id, blob: None });
     }
     let digest = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
     file.seek(SeekFrom::Start(0)).with_context(reading)?;
@@ -88,7 +93,7 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     }
     let mut plain = File::open(&target).with_context(|| format!("reading {target}"))?;
     let diff_id = copy(&mut plain, &mut std::io::sink()).with_context(|| format!("reading {target}"))?;
-    Ok(BaseLayer { path: target, diff_id })
+    Ok(BaseLayer { path: target, diff_id, blob: None })
 }
 
 /// Copies, and returns the digest of what went through.
@@ -107,7 +112,7 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
 }
 
 /// A layer as docker's own store gives it out, or as the containerd store does.
-fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
+pub(super) fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
     if bytes.starts_with(&ZSTD) {
         bail!("the layer is compressed by zstd, which is not supported; name the base as a root file system in a tar");
     }
@@ -123,6 +128,7 @@ fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> 
     let layer = |diff_id: &String| BaseLayer {
         path: paths.bases().join(format!("{}.tar", diff_id.replace(':', "-"))),
         diff_id: diff_id.clone(),
+        blob: None,
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
     if layers.iter().any(|layer| !layer.path.is_file()) {

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
+use crate::assemble::base::BaseLayer;
 use crate::assemble::entry::{Content, Entry, ROOT};
 use crate::assemble::tree::Tree;
 use crate::files;
@@ -123,6 +124,20 @@ impl Store {
         let index = serde_json::to_vec(&layer)?;
         files::write_atomically(&self.index(diff_id), |out| Ok(out.write_all(&index)?))?;
         Ok(layer)
+    }
+
+    /// A gzipped layer of a base as it is.
+    pub fn adopt(&self, layer: &BaseLayer, digest: &str, from: &Utf8Path) -> Result<Layer> {
+        let length = |path: &Utf8Path| -> Result<u64> {
+            Ok(std::fs::metadata(path).with_context(|| format!("reading {path}"))?.len())
+        };
+        let (size, unpacked, own) = (length(from)?, length(&layer.path)?, self.blob(digest));
+        let new = !length(&own).is_ok_and(|there| there == size);
+        if new {
+            let bytes = files::read(from)?;
+            files::write_atomically(&own, |out| Ok(out.write_all(&bytes)?))?;
+        }
+        Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked, new })
     }
 
     pub fn blob(&self, digest: &str) -> Utf8PathBuf {

@@ -6,6 +6,7 @@ mod closure;
 pub mod config;
 mod entry;
 pub mod layer;
+pub mod layout;
 pub mod tree;
 
 use anyhow::{Context, Result, bail};
@@ -48,8 +49,13 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     let store = Store::new(paths.blobs());
     let mut layers = Vec::new();
     for layer in &base.layers {
-        let found = store.find(&layer.diff_id);
-        let packed = found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?;
+        let packed = match &layer.blob {
+            Some((digest, blob)) => store.adopt(layer, digest, blob)?,
+            None => {
+                let found = store.find(&layer.diff_id);
+                found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?
+            }
+        };
         layers.push((plan.base.to_label(), packed));
     }
     let base_layers = layers.len();

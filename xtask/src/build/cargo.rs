@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Artifact, Message};
 use serde::Deserialize;
 
+use crate::build::failure;
 use crate::build::machine::{Folders, Machine};
 use crate::files;
 use crate::paths::Paths;
@@ -40,13 +41,26 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
     if !ui.terminal && !ui.verbose() {
         args.push("--quiet".to_owned());
     }
+    if let Ok(jobs) = std::env::var("CARGO_BUILD_JOBS") {
+        args.extend(["--jobs".to_owned(), jobs]);
+    }
     // By their ids: a dependency may have the same name and version.
     let packages = [&plan.host_id, &plan.sdk_id].into_iter().chain(plan.plugins.iter().map(|plugin| &plugin.id));
     args.extend(packages.flat_map(|id| ["-p".to_owned(), folders.package(paths, id)]));
     let flags = flags(paths, plan, folders)?.join(SEPARATOR);
-    let output = machine.cargo(&args, &[("CARGO_ENCODED_RUSTFLAGS", flags)])?;
+    let mut environment = vec![("CARGO_ENCODED_RUSTFLAGS", flags)];
+    if ui.terminal {
+        // Its messages come through a pipe, so it sees no terminal.
+        let shown = [
+            ("CARGO_TERM_COLOR", "always"),
+            ("CARGO_TERM_PROGRESS_WHEN", "always"),
+            ("CARGO_TERM_PROGRESS_WIDTH", "80"),
+        ];
+        environment.extend(shown.map(|(name, value)| (name, value.to_owned())));
+    }
+    let output = machine.cargo(&args, &environment)?;
     if !output.status.success() {
-        bail!("compiling the host and its plugins failed ({}); cargo's messages stand above", output.status);
+        return Err(failure::explain(plan, machine, &output));
     }
     let messages = Message::parse_stream(output.stdout.as_slice());
     let mut artifacts = Vec::new();

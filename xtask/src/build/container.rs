@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
-use crate::build::machine::{Folders, Machine};
+use crate::build::machine::{Folders, Machine, Mishap};
 use crate::build::vendor;
 use crate::files;
 use crate::paths::Paths;
@@ -188,19 +188,17 @@ impl Machine for Container<'_> {
 
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
         let config = ["--config".to_owned(), format!("{INCOMING}/{VENDOR_CONFIG}"), "--offline".to_owned()];
-        let mut environment = environment.to_vec();
-        if self.ui.terminal {
-            environment.extend([
-                ("CARGO_TERM_PROGRESS_WHEN", "always".to_owned()),
-                ("CARGO_TERM_PROGRESS_WIDTH", "80".to_owned()),
-            ]);
-            environment.push(("CARGO_TERM_COLOR", "always".to_owned()));
-        }
         let (command, rest) = args.split_first().context("cargo needs a command")?;
         let args = [std::slice::from_ref(command), &config, rest].concat();
-        let command = self.exec("cargo", &args, &environment, Some(self.folders.sources.as_str()));
-        let output = command.expression(self.ui).stdin_null().stdout_capture().unchecked().run();
-        output.with_context(|| format!("starting `{command}`"))
+        self.exec("cargo", &args, environment, Some(self.folders.sources.as_str())).shown(self.ui)
+    }
+
+    fn mishap(&self) -> Option<Mishap> {
+        // Of cgroup 2 and of cgroup 1. `oom_kill` counts what the kernel killed in this container for lack of memory.
+        let files = "/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control";
+        let Ok(counts) = self.shell(&format!("cat {files} 2>/dev/null; true")) else { return Some(Mishap::Gone) };
+        let killed = counts.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0");
+        killed.then_some(Mishap::OutOfMemory)
     }
 
     fn ask(&self, program: &str, args: &[String]) -> Result<Output> {

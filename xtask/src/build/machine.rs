@@ -29,11 +29,25 @@ impl Folders {
     }
 }
 
+/// What can happen to a machine beside a failing program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mishap {
+    /// The kernel killed a process for lack of memory.
+    OutOfMemory,
+    /// It runs no more.
+    Gone,
+}
+
 pub trait Machine {
     fn folders(&self) -> &Folders;
 
-    /// Runs cargo in the sources with these variables; its messages go to stderr, the output is stdout alone.
+    /// Runs cargo in the sources with these variables; its messages are shown as they come, the output has their end.
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output>;
+
+    /// What happened to the machine while cargo ran, if it failed.
+    fn mishap(&self) -> Option<Mishap> {
+        None
+    }
 
     /// Runs a program and returns what it wrote, whatever its status is.
     fn ask(&self, program: &str, args: &[String]) -> Result<Output>;
@@ -64,8 +78,7 @@ impl Machine for Local<'_> {
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
         let command = self.toolchain.run("cargo", args).folder(&self.folders.sources);
         let command = environment.iter().fold(command, |command, (name, value)| command.env(name, value));
-        let output = command.expression(self.ui).stdin_null().stdout_capture().unchecked().run();
-        output.with_context(|| format!("starting `{command}`"))
+        command.shown(self.ui)
     }
 
     fn ask(&self, program: &str, args: &[String]) -> Result<Output> {

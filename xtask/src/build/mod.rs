@@ -3,6 +3,7 @@
 mod cargo;
 pub mod container;
 mod dist;
+mod failure;
 pub mod libraries;
 mod machine;
 mod memory;

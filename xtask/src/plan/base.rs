@@ -1,11 +1,18 @@
 //! What the image stands on: as it was asked for, and as it was found.
 
 use std::fmt;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::assemble::layout::Layout;
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::builder;
+use crate::plan::reference::qualified;
+use crate::process::{Invocation, not_found, tail};
 use crate::runtime::{ImageInfo, Runtime};
 use crate::ui::Ui;
 
@@ -16,6 +23,15 @@ pub enum Base {
     Scratch,
     /// A root file system in a tar, plain or gzipped.
     Tar(Utf8PathBuf),
+    /// An image in an OCI layout.
+    Layout {
+        reference: String,
+        /// Without a path of this machine.
+        #[serde(skip)]
+        label: String,
+        #[serde(skip)]
+        layout: Layout,
+    },
     /// An image that the runtime has.
     Image {
         reference: String,
@@ -26,8 +42,16 @@ pub enum Base {
 }
 
 impl Base {
-    /// `scratch`, a path that ends in `.tar`, `.tar.gz` or `.tgz`, or a reference to an image that the runtime has.
-    pub fn find(ui: &Ui, text: &str, runtime: &Result<Runtime>, architecture: &str) -> Result<Base> {
+    /// `scratch`; a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
+    /// a reference to an image, which is pulled unless the runtime has it, by skopeo where there is no runtime.
+    pub fn find(
+        ui: &Ui,
+        paths: &Paths,
+        text: &str,
+        runtime: Result<&Runtime, &Error>,
+        architecture: &str,
+        limit: Duration,
+    ) -> Result<Base> {
         if text == "scratch" {
             return Ok(Base::Scratch);
         }
@@ -35,21 +59,82 @@ impl Base {
             let path = Utf8Path::new(text).canonicalize_utf8();
             return Ok(Base::Tar(path.with_context(|| format!("finding the base {text}"))?));
         }
+        let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
+        if let Some(layout) = layout {
+            let (folder, name) = layout.split_once(':').map_or((layout, None), |(folder, name)| (folder, Some(name)));
+            let layout = Layout::read(Utf8Path::new(folder), name, architecture)
+                .with_context(|| format!("reading the base {text}"))?;
+            let label = layout.folder.file_name().unwrap_or_default().to_owned();
+            return Ok(Base::Layout { reference: text.to_owned(), label, layout });
+        }
         let runtime = match runtime {
             Ok(runtime) => runtime,
-            Err(why) => bail!("the base {text} is an image, which only a runtime can give out: {why:#}"),
+            Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
         };
-        let Some(info) = runtime.inspect(ui, text)? else {
-            bail!(
-                "the base {text} is no image that {runtime} has; run `{runtime} pull {text}`, or name another with --base \
-                 (an image, a root file system ending in .tar, or scratch)"
-            );
-        };
+        let (reference, info) = builder::named(ui, runtime, text, limit).with_context(|| {
+            format!(
+                "the base {text} (an image, an OCI layout, a root file system ending in .tar or .tar.gz, or scratch)"
+            )
+        })?;
         if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
             bail!("the base {text} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
         }
-        Ok(Base::Image { reference: text.to_owned(), id: info.id.clone(), info })
+        Ok(Base::image((reference, info)))
     }
+
+    pub fn image((reference, info): (String, ImageInfo)) -> Base {
+        Base::Image { reference, id: info.id.clone(), info }
+    }
+
+    /// The base as the image's labels name it: no path of this machine.
+    pub fn to_label(&self) -> String {
+        match self {
+            Base::Tar(path) => path.file_name().unwrap_or_default().to_owned(),
+            Base::Layout { label, .. } => label.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Copies an image of a registry into a layout. What a digest names is copied once.
+fn by_skopeo(
+    ui: &Ui,
+    paths: &Paths,
+    reference: &str,
+    why: &Error,
+    architecture: &str,
+    limit: Duration,
+) -> Result<Base> {
+    const NAME: &str = "base";
+    let key = files::digest(format!("{reference} {architecture}").as_bytes());
+    let folder = paths.bases().join(&key["sha256:".len()..][..16]);
+    let found = || Layout::read(&folder, Some(NAME), architecture);
+    let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
+        Some(layout) => layout,
+        None => {
+            files::create_folder(&paths.bases())?;
+            let platform = ["--override-os", "linux", "--override-arch", architecture];
+            let (from, to) = (format!("docker://{}", qualified(reference)), format!("oci:{folder}:{NAME}"));
+            let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet", &from, &to]);
+            ui.status("Pulling", format!("{reference} (skopeo)"));
+            match copy.output_within(ui, limit) {
+                Err(error) if not_found(&error) => bail!(
+                    "the base {reference} is an image, which docker, podman or skopeo can give out: {why:#}; skopeo: not installed"
+                ),
+                Err(error) => return Err(error),
+                Ok(None) => bail!(
+                    "skopeo cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    limit.as_secs()
+                ),
+                Ok(Some(output)) if !output.status.success() => {
+                    let said = tail(&output);
+                    bail!("skopeo cannot pull {reference}: {}", said.lines().last().unwrap_or("it said nothing why"))
+                }
+                Ok(Some(_)) => found()?,
+            }
+        }
+    };
+    Ok(Base::Layout { reference: reference.to_owned(), label: reference.to_owned(), layout })
 }
 
 impl fmt::Display for Base {
@@ -57,17 +142,7 @@ impl fmt::Display for Base {
         match self {
             Base::Scratch => write!(out, "scratch"),
             Base::Tar(path) => write!(out, "{path}"),
-            Base::Image { reference, .. } => write!(out, "{reference}"),
-        }
-    }
-}
-
-impl Base {
-    /// The base as the image's labels name it: no path of this machine.
-    pub fn to_label(&self) -> String {
-        match self {
-            Base::Tar(path) => path.file_name().unwrap_or_default().to_owned(),
-            other => other.to_string(),
+            Base::Layout { reference, .. } | Base::Image { reference, .. } => write!(out, "{reference}"),
         }
     }
 }

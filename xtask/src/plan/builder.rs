@@ -1,5 +1,7 @@
 //! The image that compiles: which one it is, and what it says of its compiler.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,14 @@ rustc -vV 2>/dev/null || { unset RUSTUP_TOOLCHAIN; rustc -vV; } || exit 1
 for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
   ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
 done
-cat "${CARGO_HOME:-$HOME/.cargo}/config.toml" 2>/dev/null || true
+config=${CARGO_HOME:-$HOME/.cargo}/config.toml
+for linker in cc $(sed -n 's/^ *linker *= *"\(.*\)".*/\1/p' "$config" 2>/dev/null); do
+  command -v "$linker" >/dev/null && echo "linker: $linker"
+done
+for libc in /lib/ld-musl-*.so.1; do
+  [ -e "$libc" ] && "$libc" 2>&1 | sed -n 's/^Version /musl: /p'
+done
+cat "$config" 2>/dev/null || true
 "#;
 
 /// An image that compiles.
@@ -42,14 +51,24 @@ pub struct Facts {
     pub rustc: String,
     /// Targets that it has std for.
     pub targets: Vec<String>,
+    /// Programs that link, and are there.
+    pub linkers: Vec<String>,
+    /// The version of the musl that it has.
+    pub musl: Option<String>,
     /// Cargo's configuration in it.
     pub config: String,
 }
 
 impl Builder {
-    /// The image with this name, or the one that a Dockerfile describes. Asks it once, then remembers by its id.
-    pub fn find(ui: &Ui, paths: &Paths, runtime: &Runtime, named: Option<&str>, channel: &str) -> Result<Builder> {
-        let (reference, info) = obtain(ui, paths, runtime, named, BUILDER_FILE)?;
+    /// Asks an image what it has, once, then remembers by its id.
+    pub fn ask(
+        ui: &Ui,
+        paths: &Paths,
+        runtime: &Runtime,
+        image: (String, ImageInfo),
+        channel: &str,
+    ) -> Result<Builder> {
+        let (reference, info) = image;
         let memory = paths.image.join("builders").join(format!("{}-{channel}.json", info.id.replace(':', "-")));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
@@ -65,35 +84,39 @@ impl Builder {
     }
 }
 
-/// The image that is named, or that the Dockerfile describes: as it is when that only names one, else built from it.
-pub fn obtain(
+/// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
+pub fn described(
     ui: &Ui,
     paths: &Paths,
     runtime: &Runtime,
-    named: Option<&str>,
     file: &str,
+    limit: Duration,
 ) -> Result<(String, ImageInfo)> {
     let path = paths.root.join(file);
-    let (reference, built) = match named {
-        Some(reference) => (reference.to_owned(), false),
-        None => {
-            let dockerfile = dockerfile::read(&path)?;
-            match dockerfile.plain {
-                true => (dockerfile.from, false),
-                false => (built_name(&path)?, true),
-            }
-        }
-    };
-    if let Some(info) = runtime.inspect(ui, &reference)? {
-        return Ok((reference, info));
+    let dockerfile = dockerfile::read(&path)?;
+    if dockerfile.plain {
+        return named(ui, runtime, &dockerfile.from, limit);
     }
-    if built {
-        ui.status("Building", format!("{file} ({runtime})"));
-        runtime.build(ui, &path, &reference)?;
-    } else {
-        ui.status("Pulling", format!("{reference} ({runtime})"));
-        runtime.pull(ui, &reference)?;
+    let name = built_name(&path)?;
+    if let Some(info) = runtime.inspect(ui, &name)? {
+        return Ok((name, info));
     }
+    ui.status("Building", format!("{file} ({runtime})"));
+    runtime.build(ui, &path, &name)?;
+    there(ui, runtime, name)
+}
+
+/// The image with this name, pulled unless the runtime has it.
+pub fn named(ui: &Ui, runtime: &Runtime, reference: &str, limit: Duration) -> Result<(String, ImageInfo)> {
+    if let Some(info) = runtime.inspect(ui, reference)? {
+        return Ok((reference.to_owned(), info));
+    }
+    ui.status("Pulling", format!("{reference} ({runtime})"));
+    runtime.pull(ui, reference, limit)?;
+    there(ui, runtime, reference.to_owned())
+}
+
+fn there(ui: &Ui, runtime: &Runtime, reference: String) -> Result<(String, ImageInfo)> {
     let info = runtime.inspect(ui, &reference)?;
     let info = info.with_context(|| format!("{runtime} has no image {reference} although it said so"))?;
     Ok((reference, info))
@@ -124,16 +147,19 @@ impl Facts {
                 "the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image"
             );
         }
-        let (mut rustc, mut targets, mut config) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rustc, mut config) = (Vec::new(), Vec::new());
+        let (mut targets, mut linkers, mut musl) = (Vec::new(), Vec::new(), None);
         for line in answer.lines() {
-            match line.strip_prefix("target: ") {
-                Some(target) => targets.push(target.to_owned()),
+            match line.split_once(": ") {
+                Some(("target", target)) => targets.push(target.to_owned()),
+                Some(("linker", program)) => linkers.push(program.to_owned()),
+                Some(("musl", version)) => musl = Some(version.to_owned()),
                 // What comes after `rustc -vV`, which ends with LLVM's version.
-                None if rustc.iter().any(|line: &&str| line.starts_with("LLVM")) => config.push(line),
-                None => rustc.push(line),
+                _ if rustc.iter().any(|line: &&str| line.starts_with("LLVM")) => config.push(line),
+                _ => rustc.push(line),
             }
         }
-        Ok(Facts { rustc: rustc.join("\n"), targets, config: config.join("\n") })
+        Ok(Facts { rustc: rustc.join("\n"), targets, linkers, musl, config: config.join("\n") })
     }
 
     /// The value of a line of `rustc -vV`.

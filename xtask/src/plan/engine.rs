@@ -1,5 +1,7 @@
 //! What compiles, for which base: all of it is settled before anything does.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -7,9 +9,10 @@ use serde::Serialize;
 use crate::assemble::base::BaseFiles;
 use crate::paths::Paths;
 use crate::plan::base::Base;
-use crate::plan::builder::{BASE_FILE, BUILDER_FILE, Builder, obtain};
+use crate::plan::builder::{self, BASE_FILE, BUILDER_FILE, Builder};
+use crate::plan::pins;
 use crate::plan::toolchain::{self, Toolchain};
-use crate::runtime::Runtime;
+use crate::runtime::{ImageInfo, Runtime};
 use crate::ui::Ui;
 
 /// What was asked for.
@@ -24,7 +27,7 @@ pub enum EngineChoice {
 }
 
 /// What the command line says of compiler and base.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Wanted {
     /// What compiles [default: auto]
     #[arg(long, value_enum)]
@@ -42,6 +45,10 @@ pub struct Wanted {
     /// .tar.gz, or an image that docker or podman has
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
+
+    /// How long docker or podman may take to pull an image
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub pull_timeout: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -82,8 +89,8 @@ impl Wanted {
     /// `strict`: a part that is missing is an error, and never a reason to fall back.
     pub fn settle(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
         match self.engine.unwrap_or(EngineChoice::Auto) {
-            EngineChoice::Docker => self.in_container(ui, paths, Runtime::named(ui, "docker")?),
-            EngineChoice::Podman => self.in_container(ui, paths, Runtime::named(ui, "podman")?),
+            EngineChoice::Docker => self.by(ui, paths, "docker"),
+            EngineChoice::Podman => self.by(ui, paths, "podman"),
             EngineChoice::Local => {
                 if self.base.is_none() {
                     ui.warning(
@@ -96,12 +103,32 @@ impl Wanted {
         }
     }
 
+    fn by(&self, ui: &Ui, paths: &Paths, program: &'static str) -> Result<Settled> {
+        let runtime = Runtime::named(ui, program).with_context(|| format!("{program} as the engine"))?;
+        self.check_pins(paths)?;
+        let images = self.images(ui, paths, &runtime)?;
+        self.in_container(ui, paths, runtime, images)
+    }
+
+    /// The builder's pin and the toolchain's, unless one is overridden.
+    fn check_pins(&self, paths: &Paths) -> Result<()> {
+        match (&self.builder_image, &self.toolchain) {
+            (None, None) => pins::check_rust(paths),
+            _ => Ok(()),
+        }
+    }
+
     fn automatically(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
+        self.check_pins(paths)?;
         let mut reasons = Vec::new();
         for program in ["docker", "podman"] {
-            let settled = Runtime::named(ui, program).and_then(|runtime| self.in_container(ui, paths, runtime));
-            match settled {
-                Ok(settled) => return Ok(settled),
+            let found = Runtime::named(ui, program).and_then(|runtime| {
+                let images = self.images(ui, paths, &runtime)?;
+                Ok((runtime, images))
+            });
+            match found {
+                // From here on what is wrong is an error, and no reason to take something else.
+                Ok((runtime, images)) => return self.in_container(ui, paths, runtime, images),
                 Err(error) => reasons.push(format!("{error:#}")),
             }
         }
@@ -123,7 +150,8 @@ impl Wanted {
         let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
         let runtime = Runtime::find(ui);
         let architecture = toolchain.architecture()?;
-        let base = Base::find(ui, self.base.as_deref().unwrap_or("scratch"), &runtime, architecture)?;
+        let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), Duration::from_secs(self.pull_timeout));
+        let base = Base::find(ui, paths, text, runtime.as_ref(), architecture, limit)?;
         if let Err(why) = &runtime {
             ui.status("Skipping", format!("the runtime: {why:#}"));
         }
@@ -132,47 +160,67 @@ impl Wanted {
         Ok(Settled { engine: Engine::Local, toolchain, base, files, runtime })
     }
 
-    /// Compiles in the builder; the errors say what of it is missing.
-    fn in_container(&self, ui: &Ui, paths: &Paths, runtime: Runtime) -> Result<Settled> {
+    /// The builder and what there is of a base in the runtime, or why they cannot be had.
+    fn images(&self, ui: &Ui, paths: &Paths, runtime: &Runtime) -> Result<Images> {
+        let limit = Duration::from_secs(self.pull_timeout);
+        let found = || -> Result<Images> {
+            let builder = match &self.builder_image {
+                Some(reference) => builder::named(ui, runtime, reference, limit)?,
+                None => builder::described(ui, paths, runtime, BUILDER_FILE, limit)?,
+            };
+            let base = match &self.base {
+                Some(text) => Base::find(ui, paths, text, Ok(runtime), &builder.1.architecture, limit)?,
+                None => Base::image(builder::described(ui, paths, runtime, BASE_FILE, limit)?),
+            };
+            Ok(Images { builder, base })
+        };
+        found().with_context(|| format!("{runtime} as the engine"))
+    }
+
+    /// Compiles in the builder; the errors say what of it is wrong.
+    fn in_container(&self, ui: &Ui, paths: &Paths, runtime: Runtime, images: Images) -> Result<Settled> {
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
-        let builder = Builder::find(ui, paths, &runtime, self.builder_image.as_deref(), &channel)
+        let builder = Builder::ask(ui, paths, &runtime, images.builder, &channel)
             .with_context(|| format!("{runtime} as the engine"))?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
-        let base = match &self.base {
-            Some(text) => Base::find(ui, text, &Ok(runtime.clone()), toolchain::architecture(&host)?)?,
-            None => {
-                let (reference, info) =
-                    obtain(ui, paths, &runtime, None, BASE_FILE).with_context(|| format!("{runtime} as the engine"))?;
-                Base::Image { reference, id: info.id.clone(), info }
-            }
-        };
+        let base = images.base;
         let files = crate::assemble::base::read(ui, paths, &base, Some(&runtime))?;
+        if self.builder_image.is_none() && self.base.is_none() {
+            pins::check_musl(&builder, &files)?;
+        }
         let toolchain = in_builder(&builder, channel, host, &files)?;
         Ok(Settled { engine: Engine::Container(builder), toolchain, base, files, runtime: Some(runtime) })
     }
 }
 
+/// What a container engine needs, as the runtime has it.
+struct Images {
+    builder: (String, ImageInfo),
+    base: Base,
+}
+
 /// The builder's compiler is the wanted one, and its target follows the base's libc where the builder has std for it.
 fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles) -> Result<Toolchain> {
-    let release = builder.facts.line("release").unwrap_or_default();
+    let (reference, facts) = (&builder.reference, &builder.facts);
+    let release = facts.line("release").unwrap_or_default();
     if release != channel {
         return Err(anyhow!(
-            "the builder {} has Rust {release}, wanted is {channel}; change one of {BUILDER_FILE} and {}, or name \
+            "the builder {reference} has Rust {release}, wanted is {channel}; change one of {BUILDER_FILE} and {}, or name \
              --builder-image or --toolchain",
-            builder.reference,
             toolchain::FILE
         ));
     }
     let processor = host.split('-').next().unwrap_or_default();
     let musl = format!("{processor}-unknown-linux-musl");
-    let base_is_musl = base.tree.read(format!("/lib/ld-musl-{processor}.so.1").as_str().into())?.is_some();
-    let target = if base_is_musl && builder.facts.targets.contains(&musl) { musl } else { host.clone() };
-    Ok(Toolchain {
-        linker: builder.facts.linker(&target),
-        verbose_version: builder.facts.rustc.clone(),
-        channel,
-        host,
-        target,
-    })
+    let base_is_musl = base.tree.read(&pins::musl_interpreter(processor))?.is_some();
+    let target = if base_is_musl && facts.targets.contains(&musl) { musl } else { host.clone() };
+    let linker = facts.linker(&target);
+    if !facts.linkers.contains(&linker) {
+        return Err(anyhow!(
+            "the builder {reference} has no linker for {target}: there is no `{linker}` on its PATH; install one (the package \
+             gcc, as a rule) in {BUILDER_FILE}, or name another image with --builder-image"
+        ));
+    }
+    Ok(Toolchain { linker, verbose_version: facts.rustc.clone(), channel, host, target })
 }

@@ -8,6 +8,7 @@ pub mod dockerfile;
 pub mod engine;
 pub mod host;
 pub mod lock;
+pub mod pins;
 pub mod plugins;
 pub mod reference;
 pub mod toolchain;

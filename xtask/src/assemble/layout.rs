@@ -1,0 +1,184 @@
+//! A base in an OCI layout: a folder that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
+//! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::assemble::base::BaseLayer;
+use crate::files;
+use crate::runtime::ImageSettings;
+
+/// The annotation that names a manifest in a layout.
+const NAME: &str = "org.opencontainers.image.ref.name";
+
+/// How deep indexes may lie in each other.
+const MOST_INDEXES: usize = 4;
+
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub folder: Utf8PathBuf,
+    pub env: Vec<String>,
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    digest: String,
+    #[serde(default)]
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    os: String,
+    architecture: String,
+    #[serde(default)]
+    config: ImageSettings,
+    rootfs: DiffIds,
+}
+
+#[derive(Deserialize)]
+struct DiffIds {
+    diff_ids: Vec<String>,
+}
+
+impl Layout {
+    pub fn is(folder: &Utf8Path) -> bool {
+        folder.join("oci-layout").is_file()
+    }
+
+    /// The image of a layout for linux and this architecture: the one with this name, or the only one.
+    pub fn read(folder: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
+        if !Layout::is(folder) {
+            bail!("{folder} is no OCI layout: it has no file `oci-layout`");
+        }
+        let folder = folder.canonicalize_utf8().with_context(|| format!("finding {folder}"))?;
+        let path = folder.join("index.json");
+        let index: Index = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
+        let named = |descriptor: &&Descriptor| {
+            name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
+        };
+        let mut candidates: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
+        for _ in 0..MOST_INDEXES {
+            let [only] = candidates.as_slice() else { break };
+            if !only.media_type.ends_with("index.v1+json") && !only.media_type.ends_with("manifest.list.v2+json") {
+                break;
+            }
+            let nested: Index = blob(&folder, &only.digest)?;
+            let fits = |descriptor: &Descriptor| {
+                let platform = descriptor.platform.as_ref();
+                platform.is_none_or(|is| is.os == "linux" && is.architecture == architecture)
+            };
+            candidates = nested.manifests.into_iter().filter(fits).collect();
+        }
+        let [chosen] = candidates.as_slice() else {
+            let names = index.manifests.iter().filter_map(|of| of.annotations.get(NAME));
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            bail!(
+                "the OCI layout {folder} holds {} images that fit, wanted is one; name it with oci:{folder}:NAME (it has: {})",
+                candidates.len(),
+                if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
+            );
+        };
+        Layout::of(&folder, &chosen.digest, architecture)
+    }
+
+    fn of(folder: &Utf8Path, digest: &str, architecture: &str) -> Result<Layout> {
+        let manifest: Manifest = blob(folder, digest)?;
+        let config: Config = blob(folder, &manifest.config.digest)?;
+        if (config.os.as_str(), config.architecture.as_str()) != ("linux", architecture) {
+            bail!(
+                "the image in {folder} is {}/{}, what is built is linux/{architecture}",
+                config.os,
+                config.architecture
+            );
+        }
+        let diff_ids = config.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            bail!(
+                "the image in {folder} has {} layers, its configuration names {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            );
+        }
+        Ok(Layout {
+            folder: folder.to_owned(),
+            env: config.config.env.unwrap_or_default(),
+            layers: manifest.layers,
+            diff_ids,
+        })
+    }
+
+    /// Its layers, unpacked into `folder` unless they are there.
+    pub fn layers(&self, folder: &Utf8Path) -> Result<Vec<BaseLayer>> {
+        let layers = self.layers.iter().zip(&self.diff_ids);
+        layers.map(|(descriptor, diff_id)| self.layer(folder, descriptor, diff_id)).collect()
+    }
+
+    fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
+        let blob = blob_path(&self.folder, &descriptor.digest)?;
+        let path = folder.join(format!("{}.tar", diff_id.replace(':', "-")));
+        if !path.is_file() {
+            let plain = super::base::uncompressed(read_blob(&self.folder, &descriptor.digest)?)
+                .with_context(|| format!("reading the base's layer {blob}"))?;
+            let digest = files::digest(&plain);
+            if digest != diff_id {
+                bail!("the base's layer {blob} holds {digest}, its configuration names {diff_id}");
+            }
+            files::write_atomically(&path, |out| Ok(out.write_all(&plain)?))?;
+        }
+        let gzipped = descriptor.media_type.ends_with("gzip");
+        let blob = gzipped.then(|| (descriptor.digest.clone(), blob));
+        Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
+    }
+}
+
+fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &str) -> Result<T> {
+    serde_json::from_slice(&read_blob(folder, digest)?).with_context(|| format!("reading {digest} in {folder}"))
+}
+
+fn read_blob(folder: &Utf8Path, digest: &str) -> Result<Vec<u8>> {
+    let path = blob_path(folder, digest)?;
+    let bytes = files::read(&path)?;
+    let is = files::digest(&bytes);
+    if is != digest {
+        bail!("{path} is damaged: its digest is {is}");
+    }
+    Ok(bytes)
+}
+
+/// Digests are file names here, and somebody else wrote them.
+fn blob_path(folder: &Utf8Path, digest: &str) -> Result<Utf8PathBuf> {
+    match digest.strip_prefix("sha256:") {
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(folder.join("blobs/sha256").join(hex))
+        }
+        _ => bail!("{folder} names the digest `{digest}`; sha256 alone is supported"),
+    }
+}

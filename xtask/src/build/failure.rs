@@ -1,0 +1,115 @@
+//! What a failed cargo run comes to, in the words of the tree: which plugin, and what of the machine was lacking. Cargo's
+//! own messages were shown as they came.
+
+use std::process::Output;
+
+use anyhow::{Error, anyhow};
+
+use crate::build::machine::{Machine, Mishap};
+use crate::plan::BuildPlan;
+use crate::plan::engine::Engine;
+
+/// How programs say that they tried to reach something.
+const NETWORK: [&str; 5] = [
+    "Network is unreachable",
+    "Temporary failure in name resolution",
+    "failed to lookup address information",
+    "Could not resolve host",
+    "Try again",
+];
+
+/// The error for cargo's output, of which stderr has the end.
+pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
+    let said = plain(&String::from_utf8_lossy(&output.stderr));
+    let failed = match failed(plan, &said).as_slice() {
+        [] => "the host and its plugins".to_owned(),
+        parts => parts.join(", "),
+    };
+    let causes: String = causes(plan, machine, &said).iter().map(|cause| format!("\n  - {cause}")).collect();
+    anyhow!("compiling {failed} failed ({}); cargo's messages stand above{causes}", output.status)
+}
+
+/// Without colours, and without what a progress line wrote over itself.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            '\x1b' => drop(rest.find(char::is_ascii_alphabetic)),
+            '\r' => plain.push('\n'),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// The packages that cargo names as failed, each as what it is here.
+fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
+    let starts = ["error: could not compile `", "error: failed to run custom build command for `"];
+    let name = |line: &str| -> Option<String> {
+        let rest = starts.iter().find_map(|start| line.strip_prefix(start))?;
+        rest.split(['`', ' ']).next().map(str::to_owned)
+    };
+    let mut names: Vec<String> = said.lines().filter_map(name).collect();
+    names.sort();
+    names.dedup();
+    let part = |name: &String| match plan.plugins.iter().find(|plugin| plugin.name == *name) {
+        Some(plugin) => format!("the plugin {name} ({})", plugin.path),
+        None if *name == plan.host.package => format!("the host {name}"),
+        None if *name == plan.host.sdk => format!("the SDK {name}"),
+        None => format!("the crate {name}"),
+    };
+    names.iter().map(part).collect()
+}
+
+fn causes(plan: &BuildPlan, machine: &dyn Machine, said: &str) -> Vec<String> {
+    let has = |words: &str| said.contains(words);
+    let builder = match &plan.engine {
+        Engine::Local => None,
+        Engine::Container(builder) => Some(&builder.runtime),
+    };
+    let mut causes = Vec::new();
+    if has("No space left on device") {
+        causes.push(match builder {
+            None => "this machine's disk is full: free some space, or set CARGO_TARGET_DIR to a folder on another".to_owned(),
+            Some(runtime) => format!(
+                "the builder's disk is full: `{runtime} system df` shows what fills it, `cargo xtask clean --volumes` removes \
+                 what this checkout keeps there"
+            ),
+        });
+    }
+    let mishap = machine.mishap();
+    if mishap == Some(Mishap::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
+        let place = builder.map_or("this machine".to_owned(), |runtime| format!("{runtime}'s containers"));
+        causes.push(format!(
+            "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
+             CARGO_BUILD_JOBS=1"
+        ));
+    }
+    if mishap == Some(Mishap::Gone) {
+        causes.push(
+            "the builder's container was ended from outside, by a person or for lack of memory (OOM); run the command again"
+                .to_owned(),
+        );
+    }
+    if builder.is_some() && NETWORK.iter().any(|words| has(words)) {
+        causes.push(
+            "something tried the network, which the compile step does not have, so that what is built depends on the tree \
+             alone: put what a build script would fetch into its crate"
+                .to_owned(),
+        );
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn colours_and_progress_are_no_part_of_a_message() {
+        let text =
+            "\x1b[1m\x1b[32m   Building\x1b[0m [=> ] 1/2\r\x1b[K\x1b[1m\x1b[31merror\x1b[0m\x1b[1m:\x1b[0m could not";
+        assert_eq!(plain(text), "   Building [=> ] 1/2\nerror: could not");
+    }
+}
