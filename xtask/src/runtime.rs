@@ -16,6 +16,9 @@ use crate::verify::CHECK;
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How to mend that an image cannot be had.
+pub const ANOTHER_IMAGE: &str = "check its name and that its registry is reached, or name another image with --builder-image or --base";
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Runtime {
     program: &'static str,
@@ -171,7 +174,8 @@ impl Runtime {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let said = tail(output);
-                bail!("{self} cannot pull {reference}: {}", said.lines().last().unwrap_or("it said nothing why"))
+                let why = said.lines().last().unwrap_or("it said nothing why");
+                bail!("{self} cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
             }
             None => {
                 running.kill().with_context(|| format!("stopping `{command}`"))?;

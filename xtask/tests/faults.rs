@@ -152,7 +152,7 @@ fn a_compile_error() {
 
             For more information about this error, try `rustc --explain E0308`.
             error: could not compile `hello` (lib) due to 1 previous error
-            error: compiling the host and its plugins failed (exit status: 101); cargo's messages stand above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
         "#]],
     );
 }
@@ -248,8 +248,8 @@ fn a_base_that_is_no_root_file_system() {
         &tree,
         &["image", "--base", "saved.tar"],
         expect![[r#"
-        error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it, and name the image
-    "#]],
+            error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout
+        "#]],
     );
     check(
         &tree,

@@ -13,7 +13,7 @@ use crate::paths::Paths;
 use crate::plan::builder;
 use crate::plan::reference::qualified;
 use crate::process::{Invocation, not_found, tail};
-use crate::runtime::{ImageInfo, Runtime};
+use crate::runtime::{ANOTHER_IMAGE, ImageInfo, Runtime};
 use crate::ui::Ui;
 
 #[derive(Clone, Debug, Serialize)]
@@ -71,11 +71,7 @@ impl Base {
             Ok(runtime) => runtime,
             Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
         };
-        let (reference, info) = builder::named(ui, runtime, text, limit).with_context(|| {
-            format!(
-                "the base {text} (an image, an OCI layout, a root file system ending in .tar or .tar.gz, or scratch)"
-            )
-        })?;
+        let (reference, info) = builder::named(ui, runtime, text, limit)?;
         if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
             bail!("the base {text} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
         }
@@ -128,7 +124,8 @@ fn by_skopeo(
                 ),
                 Ok(Some(output)) if !output.status.success() => {
                     let said = tail(&output);
-                    bail!("skopeo cannot pull {reference}: {}", said.lines().last().unwrap_or("it said nothing why"))
+                    let why = said.lines().last().unwrap_or("it said nothing why");
+                    bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
                 }
                 Ok(Some(_)) => found()?,
             }
