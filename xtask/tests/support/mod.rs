@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod runtime;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};

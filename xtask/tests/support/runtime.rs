@@ -1,0 +1,107 @@
+//! Docker or podman as the tests use it, and what a tree leaves in it.
+
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use super::Tree;
+
+pub const GNU: &str = "localhost/standin/rust-gnu:1.95.0";
+pub const MUSL: &str = "localhost/standin/rust-musl:latest";
+pub const ALPINE: &str = "alpine:3.23";
+
+/// What an image of the small tree says when it starts.
+pub const GREETINGS: &str = "tone = \"polite\"\ngoodbye\nhello";
+
+/// A client, and the daemon that it talks to.
+#[derive(Clone)]
+pub struct Runtime {
+    pub program: String,
+    /// The daemon's address, if it is not the client's own choice.
+    host: Option<String>,
+}
+
+impl Runtime {
+    /// The one that `cargo xtask test` found.
+    pub fn found() -> Runtime {
+        let program =
+            std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME is not set; run the tests by `cargo xtask test`");
+        Runtime { program, host: None }
+    }
+
+    pub fn docker() -> Runtime {
+        Runtime { program: "docker".to_owned(), host: None }
+    }
+
+    pub fn docker_at(host: &str) -> Runtime {
+        Runtime { host: Some(host.to_owned()), ..Runtime::docker() }
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.host.iter().flat_map(|host| ["--host", host])).args(args);
+        command
+    }
+
+    /// What it wrote to stdout, trimmed.
+    pub fn read(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().expect("the runtime starts");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// Starts an image with its own command; what it said.
+    pub fn run(&self, image: &str) -> String {
+        self.read(&["run", "--rm", "--read-only", "--network", "none", image])
+    }
+
+    pub fn containers(&self, tree: &Tree) -> Vec<String> {
+        self.list(&["ps", "--all"], &filter(tree))
+    }
+
+    pub fn volumes(&self, tree: &Tree) -> Vec<String> {
+        self.list(&["volume", "ls"], &filter(tree))
+    }
+
+    fn list(&self, command: &[&str], filter: &str) -> Vec<String> {
+        let ids = self.read(&[command, &["--quiet", "--filter", filter]].concat());
+        ids.lines().map(str::to_owned).collect()
+    }
+
+    pub fn no_container_is_left(&self, tree: &Tree) {
+        assert!(self.containers(tree).is_empty(), "a container is left");
+        assert!(!self.volumes(tree).is_empty(), "it is the label that is used");
+    }
+}
+
+/// What containers and volumes of a tree are known by.
+pub fn filter(tree: &Tree) -> String {
+    let digest = Sha256::digest(tree.image_folder().as_str());
+    let checkout: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("label=xtask.checkout={checkout}")
+}
+
+/// What a test leaves in the runtime: removed when it ends, even where it failed.
+pub struct Leftovers<'a> {
+    runtime: Runtime,
+    image: &'a str,
+    filter: String,
+}
+
+impl<'a> Leftovers<'a> {
+    pub fn of(runtime: &Runtime, tree: &Tree, image: &'a str) -> Leftovers<'a> {
+        Leftovers { runtime: runtime.clone(), image, filter: filter(tree) }
+    }
+}
+
+impl Drop for Leftovers<'_> {
+    fn drop(&mut self) {
+        for container in self.runtime.list(&["ps", "--all"], &self.filter) {
+            let _ = self.runtime.command(&["rm", "--force", &container]).output();
+        }
+        for volume in self.runtime.list(&["volume", "ls"], &self.filter) {
+            let _ = self.runtime.command(&["volume", "rm", &volume]).output();
+        }
+        let _ = self.runtime.command(&["rmi", "--force", self.image]).output();
+    }
+}
