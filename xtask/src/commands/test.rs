@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check there is, in one command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
@@ -50,15 +51,25 @@ struct PackageMetadata {
     test_needs: BTreeMap<String, Need>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum Need {
-    /// Docker or podman.
-    Runtime,
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Need {
+    runtime: Option<NeededRuntime>,
+    /// Images that the runtime has.
+    images: Vec<String>,
     /// Programs on PATH.
-    Programs(Vec<String>),
-    /// Images that docker or podman has.
-    Images(Vec<String>),
+    programs: Vec<String>,
+    /// To be run by root.
+    root: bool,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum NeededRuntime {
+    /// The one that has the image that the tests start.
+    Any,
+    /// Whatever that one is.
+    Docker,
 }
 
 /// One workspace's tests, and those that cannot run here with the reason.
@@ -227,26 +238,29 @@ impl Workspace<'_> {
 }
 
 impl Need {
-    /// Why it is not there.
+    /// What is not here, or why.
     fn missing(&self, ui: &Ui, runtime: &Result<Runtime>) -> Option<String> {
-        match self {
-            Need::Runtime => runtime.as_ref().err().map(|why| format!("{why:#}")),
-            Need::Images(images) => match runtime {
-                Err(why) => Some(format!("{why:#}")),
-                Ok(runtime) => {
-                    let there = |image: &str| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
-                    let absent: Vec<&str> = images.iter().map(String::as_str).filter(|image| !there(image)).collect();
-                    (!absent.is_empty())
-                        .then(|| format!("{runtime} has no {}; .ci/images makes them", absent.join(", ")))
-                }
-            },
-            Need::Programs(programs) => {
-                let folders = std::env::var_os("PATH").unwrap_or_default();
-                let there =
-                    |program: &str| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
-                let absent: Vec<&str> = programs.iter().map(String::as_str).filter(|program| !there(program)).collect();
-                (!absent.is_empty()).then(|| format!("not on PATH: {}", absent.join(", ")))
+        let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        if self.root && !by_root() {
+            return Some("only root can run it".to_owned());
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let there = |program: &String| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+        if let Some(programs) = absent(&self.programs, there) {
+            return Some(format!("not on PATH: {programs}"));
+        }
+        let docker = (self.runtime == Some(NeededRuntime::Docker)).then(|| Runtime::named(ui, "docker"));
+        match docker.as_ref().unwrap_or(runtime) {
+            Err(why) => self.runtime.map(|_| format!("{why:#}")),
+            Ok(runtime) => {
+                let there = |image: &String| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
+                absent(&self.images, there).map(|images| format!("{runtime} has no {images}; .ci/images makes them"))
             }
         }
     }
+}
+
+fn absent(names: &[String], there: impl Fn(&String) -> bool) -> Option<String> {
+    let absent: Vec<&str> = names.iter().filter(|name| !there(name)).map(String::as_str).collect();
+    (!absent.is_empty()).then(|| absent.join(", "))
 }
