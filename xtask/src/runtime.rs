@@ -16,8 +16,12 @@ use crate::verify::CHECK;
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How to mend that no daemon answers.
+const START: &str = "start its daemon, or point DOCKER_HOST at one that runs";
+
 /// How to mend that an image cannot be had.
-pub const ANOTHER_IMAGE: &str = "check its name and that its registry is reached, or name another image with --builder-image or --base";
+pub const ANOTHER_IMAGE: &str =
+    "check its name and that its registry is reached, or name another image with --builder-image or --base";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Runtime {
@@ -86,9 +90,14 @@ impl Runtime {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();
-                bail!("{}", text.trim().lines().last().unwrap_or("no answer").trim())
+                let why = text.trim().lines().last().unwrap_or("it failed without a word").trim();
+                let remedy = match why.to_lowercase().contains("permission denied") {
+                    true => "let this user reach it, as a rule by the group docker",
+                    false => START,
+                };
+                bail!("{why}; {remedy}")
             }
-            None => bail!("no answer within {} s", ANSWER.as_secs()),
+            None => bail!("no answer within {} s; {START}", ANSWER.as_secs()),
         }
     }
 

@@ -85,16 +85,3 @@ fn an_image_of_the_runtime_is_a_base() {
         run.stderr
     );
 }
-
-#[test]
-fn a_base_that_the_runtime_does_not_have() {
-    let tree = Tree::small("no-base");
-    let run = tree.xtask(&["image", "--base", "localhost/xtask-test/nowhere:1"]);
-    assert_eq!(run.code, Some(1));
-    let runtime = std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME");
-    let error = format!(
-        "error: the base localhost/xtask-test/nowhere:1 is no image that {runtime} has; run `{runtime} pull \
-         localhost/xtask-test/nowhere:1`, or name another with --base (an image, a root file system ending in .tar, or scratch)\n"
-    );
-    assert!(run.stderr.ends_with(&error), "{}", run.stderr);
-}

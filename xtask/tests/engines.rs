@@ -2,7 +2,6 @@
 
 mod support;
 
-use expect_test::expect;
 use serde_json::Value;
 use support::Tree;
 use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, MUSL, Runtime};
@@ -48,48 +47,6 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let run = tree.xtask(&["clean", "--volumes"]);
     assert!(run.stderr.contains(&format!("     Removed 3 volumes from {}\n", runtime.program)), "{}", run.stderr);
     assert!(runtime.volumes(&tree).is_empty());
-}
-
-#[test]
-fn a_build_that_tries_the_network_fails() {
-    let runtime = Runtime::found();
-    let tree = Tree::small("engines-network");
-    let _leftovers = Leftovers::of(&runtime, &tree, "localhost/xtask-test/greeter:network");
-    tree.write(
-        "plugins/hello/build.rs",
-        "fn main() {\n    std::net::TcpStream::connect(\"192.0.2.1:80\").expect(\"the network\");\n}\n",
-    );
-    let run = tree.xtask(&["image", "--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE]);
-    assert_eq!(run.code, Some(1), "{}", run.stderr);
-    assert!(run.stderr.contains("Network is unreachable"), "{}", run.stderr);
-    assert!(run.stderr.ends_with(
-        "error: compiling the host and its plugins failed (exit status: 101); cargo's messages stand above\n"
-    ));
-    runtime.no_container_is_left(&tree);
-}
-
-#[test]
-fn what_is_missing_is_named() {
-    let runtime = Runtime::found();
-    let tree = Tree::small("engines-missing");
-    let check = |args: &[&str], expected: expect_test::Expect| {
-        let run = tree.xtask(&[&["plan", "--engine", &runtime.program], args].concat());
-        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-        let error = &run.stderr[run.stderr.find("error: ").expect("an error")..];
-        expected.assert_eq(&error.replace(&format!("error: {} as", runtime.program), "error: [RUNTIME] as"));
-    };
-    check(
-        &["--builder-image", GNU, "--base", ALPINE, "--toolchain", "1.31.0"],
-        expect![[r#"
-            error: the builder localhost/standin/rust-gnu:1.95.0 has Rust 1.95.0, wanted is 1.31.0; change one of docker/builder.Dockerfile and rust-toolchain.toml, or name --builder-image or --toolchain
-        "#]],
-    );
-    check(
-        &["--builder-image", ALPINE, "--base", ALPINE],
-        expect![[r#"
-            error: [RUNTIME] as the engine: the builder alpine:3.23 has no cargo and rustc on its PATH; name an image that has, in docker/builder.Dockerfile or with --builder-image
-        "#]],
-    );
 }
 
 #[test]

@@ -69,7 +69,8 @@ fn causes(plan: &BuildPlan, machine: &dyn Machine, said: &str) -> Vec<String> {
         Engine::Container(builder) => Some(&builder.runtime),
     };
     let mut causes = Vec::new();
-    if has("No space left on device") {
+    let mishaps = machine.mishaps();
+    if has("No space left on device") || mishaps.contains(&Mishap::FullDisk) {
         causes.push(match builder {
             None => "this machine's disk is full: free some space, or set CARGO_TARGET_DIR to a folder on another".to_owned(),
             Some(runtime) => format!(
@@ -78,15 +79,14 @@ fn causes(plan: &BuildPlan, machine: &dyn Machine, said: &str) -> Vec<String> {
             ),
         });
     }
-    let mishap = machine.mishap();
-    if mishap == Some(Mishap::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
+    if mishaps.contains(&Mishap::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
         let place = builder.map_or("this machine".to_owned(), |runtime| format!("{runtime}'s containers"));
         causes.push(format!(
             "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
              CARGO_BUILD_JOBS=1"
         ));
     }
-    if mishap == Some(Mishap::Gone) {
+    if mishaps.contains(&Mishap::Gone) {
         causes.push(
             "the builder's container was ended from outside, by a person or for lack of memory (OOM); run the command again"
                 .to_owned(),

@@ -34,6 +34,8 @@ impl Folders {
 pub enum Mishap {
     /// The kernel killed a process for lack of memory.
     OutOfMemory,
+    /// There is no room for another file.
+    FullDisk,
     /// It runs no more.
     Gone,
 }
@@ -45,8 +47,8 @@ pub trait Machine {
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output>;
 
     /// What happened to the machine while cargo ran, if it failed.
-    fn mishap(&self) -> Option<Mishap> {
-        None
+    fn mishaps(&self) -> Vec<Mishap> {
+        Vec::new()
     }
 
     /// Runs a program and returns what it wrote, whatever its status is.

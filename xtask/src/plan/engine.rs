@@ -104,8 +104,8 @@ impl Wanted {
     }
 
     fn by(&self, ui: &Ui, paths: &Paths, program: &'static str) -> Result<Settled> {
-        let runtime = Runtime::named(ui, program).with_context(|| format!("{program} as the engine"))?;
         self.check_pins(paths)?;
+        let runtime = Runtime::named(ui, program)?;
         let images = self.images(ui, paths, &runtime)?;
         self.in_container(ui, paths, runtime, images)
     }
@@ -174,15 +174,14 @@ impl Wanted {
             };
             Ok(Images { builder, base })
         };
-        found().with_context(|| format!("{runtime} as the engine"))
+        found()
     }
 
     /// Compiles in the builder; the errors say what of it is wrong.
     fn in_container(&self, ui: &Ui, paths: &Paths, runtime: Runtime, images: Images) -> Result<Settled> {
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
-        let builder = Builder::ask(ui, paths, &runtime, images.builder, &channel)
-            .with_context(|| format!("{runtime} as the engine"))?;
+        let builder = Builder::ask(ui, paths, &runtime, images.builder, &channel)?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = images.base;
         let files = crate::assemble::base::read(ui, paths, &base, Some(&runtime))?;

@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn the_version_of_musl_is_the_only_string_of_three_numbers() {
-        assert_eq!(musl_version(b"\x7fELF\0127.0.0.1\01.2.5\0x.y.z\0").as_deref(), Some("1.2.5"));
-        assert_eq!(musl_version(b"1.2.5\01.2.6\0"), None);
-        assert_eq!(musl_version(b"1.2\0"), None);
+        assert_eq!(musl_version(b"\x7fELF\x00127.0.0.1\x001.2.5\x00x.y.z\x00").as_deref(), Some("1.2.5"));
+        assert_eq!(musl_version(b"1.2.5\x001.2.6\x00"), None);
+        assert_eq!(musl_version(b"1.2\x00"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod registry;
 pub mod runtime;
 
 use std::fs;
@@ -195,6 +196,15 @@ pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert_eq!(tree.read("Cargo.lock"), lock, "Cargo.lock is as it was");
     assert!(!tree.root.join("target/image/greeter.tar").exists() && !tree.root.join("target/image/dist").exists());
+}
+
+/// `image` with these arguments fails and leaves no image; what it wrote from the first error on.
+pub fn errors(tree: &Tree, args: &[&str]) -> String {
+    let run = tree.xtask(&[&["image"], args].concat());
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+    assert!(!tree.image_folder().join("greeter.tar").exists(), "no image is left");
+    let begin = run.stderr.lines().take_while(|line| !line.starts_with("error")).map(|line| line.len() + 1).sum();
+    run.stderr[begin..].to_owned()
 }
 
 impl Drop for Tree {

@@ -4,12 +4,13 @@
 //! The container's one process ends when its stdin does, which this process holds: however this one ends, the container
 //! is gone.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod send;
+
+use std::io::{BufRead, BufReader, Read};
 use std::process::Output;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
-use walkdir::WalkDir;
+use camino::Utf8PathBuf;
 
 use crate::build::machine::{Folders, Machine, Mishap};
 use crate::build::vendor;
@@ -30,23 +31,6 @@ pub const VENDOR_CONFIG: &str = "vendor.toml";
 
 /// On the container and both volumes; the value names the checkout.
 const LABEL: &str = "xtask.checkout";
-
-/// Makes the sources in the volume what came in, by content: a changed file gets the container's own time. Inside, the
-/// environment chooses the toolchain: what rust-toolchain.toml asks for beside it may not be there.
-fn sync_script() -> String {
-    format!(
-        r#"set -e
-rm -f {INCOMING}/src/rust-toolchain.toml
-mkdir -p {WORK}/src; cd {INCOMING}/src
-find . -type f | while read -r file; do
-  cmp -s "$file" "{WORK}/src/$file" && continue
-  mkdir -p "{WORK}/src/${{file%/*}}"; cp "$file" "{WORK}/src/$file"
-done
-cd {WORK}/src
-find . -type f | while read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$file"; done
-"#
-    )
-}
 
 pub struct Container<'a> {
     ui: &'a Ui,
@@ -114,64 +98,6 @@ impl<'a> Container<'a> {
     fn shell(&self, script: &str) -> Result<String> {
         self.exec("sh", &["-c".to_owned(), script.to_owned()], &[], None).read(self.ui)
     }
-
-    /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
-    fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
-        let there = self.shell(&format!("cd {VENDOR} && sha256sum */.cargo-checksum.json 2>/dev/null || true"))?;
-        let there: Vec<&str> = there.lines().collect();
-        let mut missing = Vec::new();
-        let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("reading the folder {vendored}"))?;
-            let checksum = entry.path().join(".cargo-checksum.json");
-            if !checksum.is_file() {
-                continue;
-            }
-            let digest = files::digest(&files::read(&checksum)?);
-            let line = format!("{}  {}/.cargo-checksum.json", &digest["sha256:".len()..], entry.file_name());
-            if !there.contains(&line.as_str()) {
-                missing.push(entry.file_name().to_owned());
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        missing.sort();
-        self.ui.status("Sending", format!("{} to the builder", crate::ui::count(missing.len(), "crate")));
-        self.send(|tar| {
-            for name in &missing {
-                append_folder(tar, &vendored.join(name), &format!("xtask/vendor/{name}"))?;
-            }
-            Ok(())
-        })
-    }
-
-    fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
-        self.send(|tar| {
-            append_folder(tar, &paths.sources(), "xtask/in/src")?;
-            let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), VENDOR);
-            append_file(tar, &format!("xtask/in/{VENDOR_CONFIG}"), config.as_bytes())
-        })?;
-        self.shell(&sync_script()).map(drop)
-    }
-
-    /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.
-    fn send(&self, fill: impl FnOnce(&mut tar::Builder<&mut dyn Write>) -> Result<()>) -> Result<()> {
-        let command = self.runtime.command(["cp", "-", &format!("{}:/", self.id)]);
-        let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
-        let expression = command.expression(self.ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
-        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
-        drop(expression);
-        let written = (|| {
-            let out: &mut dyn Write = &mut writer;
-            let mut tar = tar::Builder::new(out);
-            fill(&mut tar)?;
-            tar.finish().context("ending the tar")
-        })();
-        drop(writer);
-        command.succeeded(running.wait().with_context(|| format!("waiting for `{command}`"))?)?;
-        written
-    }
 }
 
 impl Drop for Container<'_> {
@@ -193,12 +119,20 @@ impl Machine for Container<'_> {
         self.exec("cargo", &args, environment, Some(self.folders.sources.as_str())).shown(self.ui)
     }
 
-    fn mishap(&self) -> Option<Mishap> {
-        // Of cgroup 2 and of cgroup 1. `oom_kill` counts what the kernel killed in this container for lack of memory.
-        let files = "/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control";
-        let Ok(counts) = self.shell(&format!("cat {files} 2>/dev/null; true")) else { return Some(Mishap::Gone) };
-        let killed = counts.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0");
-        killed.then_some(Mishap::OutOfMemory)
+    fn mishaps(&self) -> Vec<Mishap> {
+        // Of cgroup 2 and of cgroup 1; `oom_kill` counts what the kernel killed in this container for lack of memory. Of
+        // `df` the fourth word is the room in KB; a compiler removes some of what it failed to write.
+        let script = format!(
+            "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null; \
+             set -- $(df -Pk {WORK} | tail -n 1); [ \"$4\" -ge 1024 ] || echo full"
+        );
+        let Ok(answer) = self.shell(&script) else { return vec![Mishap::Gone] };
+        let killed = |line: &str| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0");
+        let mishap = |line: &str| match line {
+            "full" => Some(Mishap::FullDisk),
+            line => killed(line).then_some(Mishap::OutOfMemory),
+        };
+        answer.lines().filter_map(mishap).collect()
     }
 
     fn ask(&self, program: &str, args: &[String]) -> Result<Output> {
@@ -280,23 +214,4 @@ pub fn remove_volumes(ui: &Ui, runtime: &Runtime, paths: &Paths) -> Result<usize
 /// Names this checkout among all that use the same daemon.
 fn checkout(paths: &Paths) -> String {
     files::digest(paths.image.as_str().as_bytes())["sha256:".len()..][..12].to_owned()
-}
-
-fn append_folder(tar: &mut tar::Builder<&mut dyn Write>, folder: &Utf8Path, name: &str) -> Result<()> {
-    for entry in WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
-        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        if entry.file_type().is_file() {
-            let inside = path.strip_prefix(folder)?;
-            append_file(tar, &format!("{name}/{inside}"), &files::read(path)?)?;
-        }
-    }
-    Ok(())
-}
-
-fn append_file(tar: &mut tar::Builder<&mut dyn Write>, path: &str, content: &[u8]) -> Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o755);
-    header.set_size(content.len() as u64);
-    tar.append_data(&mut header, path, content).with_context(|| format!("sending {path}"))
 }

@@ -1,0 +1,54 @@
+//! A registry on this machine, Debian's docker-registry, and servers that are none.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use super::Tree;
+
+/// Ends with the test.
+pub struct Registry {
+    server: Child,
+    /// `127.0.0.1:PORT`: docker asks a loopback address without TLS.
+    pub address: String,
+}
+
+impl Registry {
+    /// Keeps what it has in the tree's folder.
+    pub fn start(tree: &Tree) -> Registry {
+        let folder = tree.root.join("registry");
+        fs::create_dir_all(&folder).expect("a folder");
+        let config = format!(
+            "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {folder} }} }}\nhttp: {{ addr: 127.0.0.1:0 }}\n"
+        );
+        tree.write("registry/config.yml", &config);
+        let mut server = Command::new("docker-registry")
+            .args(["serve", folder.join("config.yml").as_str()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("docker-registry starts");
+        let mut log = BufReader::new(server.stderr.take().expect("its log")).lines().map_while(Result::ok);
+        let line = log.find(|line| line.contains("listening on ")).expect("a line that says where it listens");
+        let rest = line.split("listening on ").nth(1).expect("an address");
+        let address = rest.split(['"', ' ', ',']).next().expect("an address").to_owned();
+        // Read to its end, so that it never waits for a reader.
+        std::thread::spawn(move || log.for_each(drop));
+        Registry { server, address }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Takes connections and never answers.
+pub fn silent_server() -> (TcpListener, String) {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = server.local_addr().expect("an address").to_string();
+    (server, address)
+}
