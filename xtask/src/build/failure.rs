@@ -20,12 +20,19 @@ const NETWORK: [&str; 5] = [
 
 /// The error for cargo's output, of which stderr has the end.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
+    let mishaps = machine.mishaps();
+    if mishaps.contains(&Mishap::Gone) {
+        return anyhow!(
+            "the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the \
+             command again"
+        );
+    }
     let said = plain(&String::from_utf8_lossy(&output.stderr));
     let failed = match failed(plan, &said).as_slice() {
         [] => "the host and its plugins".to_owned(),
         parts => parts.join(", "),
     };
-    let causes: String = causes(plan, machine, &said).iter().map(|cause| format!("\n  - {cause}")).collect();
+    let causes: String = causes(plan, &mishaps, &said).iter().map(|cause| format!("\n  - {cause}")).collect();
     anyhow!("compiling {failed} failed ({}); cargo's messages stand above{causes}", output.status)
 }
 
@@ -62,14 +69,13 @@ fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
     names.iter().map(part).collect()
 }
 
-fn causes(plan: &BuildPlan, machine: &dyn Machine, said: &str) -> Vec<String> {
+fn causes(plan: &BuildPlan, mishaps: &[Mishap], said: &str) -> Vec<String> {
     let has = |words: &str| said.contains(words);
     let builder = match &plan.engine {
         Engine::Local => None,
         Engine::Container(builder) => Some(&builder.runtime),
     };
     let mut causes = Vec::new();
-    let mishaps = machine.mishaps();
     if has("No space left on device") || mishaps.contains(&Mishap::FullDisk) {
         causes.push(match builder {
             None => "this machine's disk is full: free some space, or set CARGO_TARGET_DIR to a folder on another".to_owned(),
@@ -85,12 +91,6 @@ fn causes(plan: &BuildPlan, machine: &dyn Machine, said: &str) -> Vec<String> {
             "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
              CARGO_BUILD_JOBS=1"
         ));
-    }
-    if mishaps.contains(&Mishap::Gone) {
-        causes.push(
-            "the builder's container was ended from outside, by a person or for lack of memory (OOM); run the command again"
-                .to_owned(),
-        );
     }
     if builder.is_some() && NETWORK.iter().any(|words| has(words)) {
         causes.push(
