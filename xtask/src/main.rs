@@ -12,6 +12,7 @@ mod lock;
 mod paths;
 mod plan;
 mod process;
+mod push;
 mod runtime;
 #[cfg(test)]
 mod test_folder;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
+use anyhow::{Context, Result, anyhow, bail};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use crate::files;
 use crate::plan::reference;
 use crate::process::{Invocation, not_found, tail};
 use crate::ui::Ui;
@@ -194,6 +195,22 @@ impl Runtime {
                 )
             }
         }
+    }
+
+    /// Pushes an image; the manifest's digest that the registry has then.
+    pub fn push(&self, ui: &Ui, reference: &str) -> Result<String> {
+        // Docker says it in its last line, podman writes it where it is told.
+        if self.program == "docker" {
+            let said = self.command(["push", reference]).read(ui)?;
+            let digest = said.lines().rev().find_map(|line| line.split_once("digest: ")?.1.split(' ').next());
+            return digest.map(str::to_owned).with_context(|| format!("docker named no digest: {said}"));
+        }
+        let file = std::env::temp_dir().join(format!("xtask-push-{}", std::process::id()));
+        let file = Utf8PathBuf::from_path_buf(file).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+        let pushed = self.command(["push", "--digestfile", file.as_str(), reference]).read(ui);
+        let digest = pushed.and_then(|_| files::read_text(&file));
+        files::remove(&file)?;
+        digest
     }
 
     /// Builds an image from a Dockerfile, in its folder.

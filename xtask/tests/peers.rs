@@ -2,19 +2,10 @@
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::Value;
-use support::Tree;
+use support::{Tree, run};
 
 const NAME: &str = "ghcr.io/xtask-test/greeter:peers";
-
-fn run(program: &str, args: &[&str]) -> String {
-    let output =
-        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("starting {program}: {error}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-}
 
 fn image(tree: &Tree) -> (Value, String) {
     let image = tree.image(&["--base", "scratch", "--tag", NAME]);

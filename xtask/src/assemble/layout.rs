@@ -168,7 +168,7 @@ fn read_blob(folder: &Utf8Path, digest: &str) -> Result<Vec<u8>> {
     let bytes = files::read(&path)?;
     let is = files::digest(&bytes);
     if is != digest {
-        bail!("{path} is damaged: its digest is {is}");
+        bail!("{path} is damaged: its digest is {is}; write the layout anew");
     }
     Ok(bytes)
 }

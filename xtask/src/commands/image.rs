@@ -17,6 +17,7 @@ use crate::lock;
 use crate::paths::Paths;
 use crate::plan::engine::Wanted;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
+use crate::push::{Push, Pushed};
 use crate::runtime::Runtime;
 use crate::ui::{self, Stages, Ui};
 use crate::verify::{Verified, verify};
@@ -33,6 +34,10 @@ pub struct ImageArgs {
     /// Write the archive to this file too
     #[arg(long, value_name = "FILE")]
     pub output: Option<Utf8PathBuf>,
+
+    /// Push the image to a registry under this name; then nothing falls back to this machine's toolchain
+    #[arg(long, value_name = "NAME:TAG")]
+    pub push: Option<String>,
 
     /// What goes to stdout: the manifest's digest, or JSON
     #[arg(long, value_enum, default_value_t)]
@@ -60,6 +65,7 @@ pub struct Made {
     /// Into which it was loaded.
     pub runtime: Option<&'static str>,
     pub verified: Option<Verified>,
+    pub pushed: Option<Pushed>,
     /// With sizes in bytes, the base's first.
     pub layers: Vec<NamedLayer>,
     /// Of each stage.
@@ -96,6 +102,7 @@ impl ImageArgs {
         let mut stages = Stages::new(ui);
         let (plan, base, runtime) = stages.run("plan", || self.plan(ui, paths))?;
         let runtime = runtime.as_ref();
+        let push = self.push.as_deref().map(|name| Push::prepare(ui, name, runtime)).transpose()?;
         ui.status("Planning", plan.build.summary()?);
         plan.build.announce_lock(ui, paths);
         let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
@@ -109,12 +116,16 @@ impl ImageArgs {
             ui.status("Not verified", "whether the image starts is not known");
         }
         stages.run("deliver", || deliver(ui, paths, &plan, &image, self.output.as_deref(), runtime))?;
+        let archive = paths.archive(&plan.build.host.name);
+        let push = || push.map(|push| push.run(ui, &archive, &plan.image, &image.manifest_digest)).transpose();
+        let pushed = stages.run("push", push)?;
         Ok(Made {
             manifest_digest: image.manifest_digest,
             config_digest: image.config_digest,
-            archive: paths.archive(&plan.build.host.name),
+            archive,
             runtime: runtime.map(Runtime::program),
             verified,
+            pushed,
             layers: image.layers.into_iter().map(NamedLayer::new).collect(),
             milliseconds: stages.finish(),
             plan,
@@ -128,7 +139,7 @@ impl ImageArgs {
             bail!("--output {output} is a folder; name a file for the archive");
         }
         let tree = if self.test_plugins { Tree::read_for_tests(paths)? } else { Tree::read(paths)? };
-        let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+        let strict = self.push.is_some() || std::env::var("CI").is_ok_and(|value| value == "true");
         let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
         Ok((ImagePlan::new(build, settled.base, name)?, settled.files, settled.runtime))

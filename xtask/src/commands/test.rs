@@ -135,6 +135,7 @@ impl TestArgs {
             wanted,
             tag: Some(format!("{name}:{TAG}")),
             output: None,
+            push: None,
             format: Format::Human,
             locked: true,
             no_verify: false,

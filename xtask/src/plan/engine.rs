@@ -129,14 +129,14 @@ impl Wanted {
             match found {
                 // From here on what is wrong is an error, and no reason to take something else.
                 Ok((runtime, images)) => return self.in_container(ui, paths, runtime, images),
-                Err(error) => reasons.push(format!("{error:#}")),
+                Err(error) => reasons.push(format!("{error:#}").replace('\n', "\n    ")),
             }
         }
         let reasons = reasons.join("\n  - ");
         if strict {
             bail!(
-                "nothing here can compile in a container, and CI=true forbids to fall back to this machine's toolchain; \
-                 name it with --engine local\n  - {reasons}"
+                "nothing here can compile in a container, and with CI=true or --push nothing falls back to this machine's \
+                 toolchain; name it with --engine local\n  - {reasons}"
             );
         }
         ui.warning(format!(

@@ -122,14 +122,19 @@ impl Tree {
         self
     }
 
-    /// As on a machine that has neither docker nor podman: PATH holds everything else.
+    /// As on a machine that has neither docker nor podman.
     pub fn without_runtime(self) -> Tree {
+        self.without(&["docker", "podman"])
+    }
+
+    /// PATH holds everything but these programs.
+    pub fn without(self, programs: &[&str]) -> Tree {
         let folder = self.root.join("xtask/path");
         fs::create_dir_all(&folder).expect("a folder");
         for from in std::env::split_paths(&std::env::var_os("PATH").expect("PATH")) {
             for entry in fs::read_dir(from).into_iter().flatten().flatten() {
                 let name = entry.file_name();
-                if name != "docker" && name != "podman" {
+                if !programs.iter().any(|program| name == *program) {
                     // The first folder of PATH that has it wins.
                     let _ = symlink(entry.path(), folder.as_std_path().join(name));
                 }
@@ -179,6 +184,13 @@ impl Tree {
         serde_json::from_str(&run.stdout).expect("JSON")
     }
 
+    /// A label of the image in the archive.
+    pub fn label(&self, name: &str) -> String {
+        let archive = format!("oci-archive:{}", self.image_folder().join("greeter.tar"));
+        let config: Value = serde_json::from_str(&run("skopeo", &["inspect", "--config", &archive])).expect("JSON");
+        config["config"]["Labels"][name].as_str().expect("a label").to_owned()
+    }
+
     /// The folder that the build system works in.
     pub fn image_folder(&self) -> Utf8PathBuf {
         self.target.clone().unwrap_or_else(|| self.root.join("target")).join("image")
@@ -196,6 +208,14 @@ pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert_eq!(tree.read("Cargo.lock"), lock, "Cargo.lock is as it was");
     assert!(!tree.root.join("target/image/greeter.tar").exists() && !tree.root.join("target/image/dist").exists());
+}
+
+/// What a program that succeeds wrote to stdout, trimmed.
+pub fn run(program: &str, args: &[&str]) -> String {
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("starting {program}: {error}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
 
 /// `image` with these arguments fails and leaves no image; what it wrote from the first error on.

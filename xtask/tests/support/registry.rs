@@ -39,6 +39,19 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The tree's skopeo asks it without TLS: that stands in a home of the tree's own, Rust's folders stay where they are.
+    pub fn trusted_by(&self, tree: Tree) -> Tree {
+        let config = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", self.address);
+        tree.write("home/.config/containers/registries.conf", &config);
+        let home = std::env::var("HOME").expect("HOME");
+        let rust = |name: &str, folder: &str| std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"));
+        let own = tree.root.join("home").into_string();
+        let tree = tree.env("RUSTUP_HOME", &rust("RUSTUP_HOME", ".rustup"));
+        tree.env("CARGO_HOME", &rust("CARGO_HOME", ".cargo")).env("HOME", &own)
+    }
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.server.kill();
