@@ -1,0 +1,154 @@
+//! The built host with a plugin that misbehaves in each way it knows: what its callers are told, and that nobody else
+//! notices.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::{Host, folder, provost, write_config};
+use tempfile::TempDir;
+
+/// A host with misbehaving providers and one, `file`, that behaves.
+struct Unruly {
+    host: Host,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Unruly {
+    fn start(providers: &str) -> Self {
+        let folder = folder();
+        let file = folder.path().join("messages.jsonl");
+        // Part of `[server]`, which the host's configuration begins with.
+        let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
+        let host = Host::start_with(&config, |command| {
+            command.args(["--prov", "unruly.prov"]);
+        });
+        Self { host, file, _folder: folder }
+    }
+
+    async fn send(&self, provider: &str) -> (u16, Value) {
+        self.host.send(json!({ "provider": provider, "id": "message-1", "text": "a" })).await
+    }
+
+    /// Delivers through the other provider, lets the host end as it should, and returns its log.
+    async fn end(self) -> String {
+        let (status, answer) = self.send("file").await;
+        assert_eq!(status, 200, "{answer}");
+        let text = std::fs::read_to_string(&self.file).expect("the message is there");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        self.host.terminate();
+        let (status, log) = self.host.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
+    }
+}
+
+/// A provider of the behaviour's name, with one place.
+fn provider(behaviour: &str) -> String {
+    format!("[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 1\n")
+}
+
+/// The same, soon given up.
+fn impatient(behaviour: &str) -> String {
+    provider(behaviour) + "timeout = \"100ms\"\n"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_one_delivery() {
+    let behaviours = [
+        ("panic-before-await", "as configured: before an await"),
+        ("panic-after-await", "as configured: after an await"),
+        ("panic-in-drop", "as configured: while it was dropped"),
+    ];
+    let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
+    for (behaviour, _) in behaviours {
+        let problem = json!({
+            "type": "urn:provost:problem:panic",
+            "title": "the plugin failed",
+            "status": 500,
+            "detail": "the provider's plugin panicked: the message may or may not arrive, and the log says where",
+            "provider": behaviour,
+            "id": "message-1",
+        });
+        // Again, since the first must leave its place.
+        for _ in 0..2 {
+            assert_eq!(unruly.send(behaviour).await, (500, problem.clone()));
+        }
+    }
+    let log = unruly.end().await;
+    for (behaviour, text) in behaviours {
+        let lines = log.lines().filter(|line| line.contains(&format!("panic: {text} ")));
+        let own = lines.filter(|line| line.ends_with(&format!("name=\"{behaviour}\"")));
+        assert_eq!(own.count(), 2, "{behaviour} in {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_beside_a_delivery_is_logged() {
+    let behaviours =
+        [("panic-in-task", "as configured: in a task"), ("panic-at-end", "as configured: while it was dropped")];
+    let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
+    for (behaviour, _) in behaviours {
+        assert_eq!(unruly.send(behaviour).await.0, 200);
+    }
+    let log = unruly.end().await;
+    for (_, text) in behaviours {
+        assert!(log.contains(&format!("panic: {text} ")), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_answers_is_given_up() {
+    let behaviours = ["never-answer", "panic-when-given-up"];
+    let unruly = Unruly::start(&behaviours.map(impatient).concat());
+    for behaviour in behaviours {
+        let (status, answer) = unruly.send(behaviour).await;
+        assert_eq!((status, &answer["type"]), (504, &json!("urn:provost:problem:timeout")), "{answer}");
+        // Its place is free a moment after that answer.
+        let again = loop {
+            match unruly.send(behaviour).await.0 {
+                429 => {}
+                status => break status,
+            }
+        };
+        assert_eq!(again, 504);
+    }
+    let log = unruly.end().await;
+    assert!(log.contains("panic: as configured: while it was dropped "), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_blocks_its_thread_harms_itself_alone() {
+    let unruly = Unruly::start(&impatient("block-thread"));
+    for expected in [504, 429, 429] {
+        assert_eq!(unruly.send("block-thread").await.0, expected);
+    }
+    let log = unruly.end().await;
+    assert!(log.contains("requests in flight are given up"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_made_is_a_fault() {
+    let refused = ".behaviour: as configured";
+    let panicked = ": the plugin `unruly` panicked while the provider was made; see the log";
+    for (behaviour, expected, log) in [
+        ("fail-in-constructor", refused, ""),
+        ("panic-in-constructor", panicked, "panic: as configured: in the constructor "),
+        ("panic-in-validation", panicked, "panic: as configured: in the validation "),
+    ] {
+        let folder = folder();
+        let config = write_config(folder.path(), &provider(behaviour));
+        let mut command = provost();
+        command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(&config);
+        let run = tokio::process::Command::from(command).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(60), run).await;
+        let output = output.expect("the host ends").expect("the host starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let faults: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(faults, [format!("error: {}: providers.{behaviour}{expected}", config.display())], "{stderr}");
+        assert!(stderr.contains(log), "{stderr}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}

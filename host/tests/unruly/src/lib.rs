@@ -1,0 +1,132 @@
+//! `unruly`: misbehaves as its configuration says. For the tests of the host, and in no image but theirs.
+
+use provost_sdk::tokio::sync::oneshot;
+use provost_sdk::tokio::task::yield_now;
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt};
+use std::future::pending;
+use std::panic::panic_any;
+use std::sync::mpsc;
+use std::thread;
+
+/// The provider's configuration.
+#[provost_sdk::config]
+struct Config {
+    /// What it does.
+    behaviour: Behaviour,
+}
+
+/// What a provider does, while it is made or in each delivery. A delivery that comes to its end is a success.
+#[provost_sdk::config]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Behaviour {
+    /// Is not made.
+    FailInConstructor,
+    /// Is not made, and has blocked a thread of its runtime by then.
+    FailAfterBlocking,
+    /// Panics while it is made.
+    PanicInConstructor,
+    /// Panics while it is checked.
+    PanicInValidation,
+    /// Panics while it is dropped.
+    PanicAtEnd,
+    /// Panics when its future is first polled.
+    PanicBeforeAwait,
+    /// Panics when its future is polled again.
+    PanicAfterAwait,
+    /// Panics, and what it panics with panics when it is dropped.
+    PanicWithUnrulyPayload,
+    /// Panics at its very end, while what its future holds is dropped.
+    PanicInDrop,
+    /// Never answers, and panics when the host therefore drops its future.
+    PanicWhenGivenUp,
+    /// Panics in a task that nobody waits for.
+    PanicInTask,
+    /// Never answers.
+    NeverAnswer,
+    /// Blocks its thread for good.
+    BlockThread,
+}
+
+struct Unruly {
+    behaviour: Behaviour,
+    context: Context,
+    _at_end: Option<PanicsWhenDropped>,
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("as configured: while it was dropped");
+    }
+}
+
+impl Provider for Unruly {
+    type Config = Config;
+
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+        let behaviour = config.behaviour;
+        match behaviour {
+            Behaviour::FailInConstructor => return Err(ConfigError::new("behaviour", "as configured")),
+            Behaviour::FailAfterBlocking => {
+                let (begun, blocks) = mpsc::channel();
+                context.spawn(async move {
+                    let _ = begun.send(());
+                    block()
+                });
+                let _ = blocks.recv();
+                return Err(ConfigError::new("behaviour", "as configured"));
+            }
+            Behaviour::PanicInConstructor => panic!("as configured: in the constructor"),
+            _ => {}
+        }
+        let at_end = (behaviour == Behaviour::PanicAtEnd).then(|| PanicsWhenDropped);
+        Ok(Self { behaviour, context, _at_end: at_end })
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        assert!(self.behaviour != Behaviour::PanicInValidation, "as configured: in the validation");
+        Ok(())
+    }
+
+    async fn deliver(&self, _message: &Message) -> Result<Receipt, DeliveryError> {
+        match self.behaviour {
+            Behaviour::PanicBeforeAwait => panic!("as configured: before an await"),
+            Behaviour::PanicAfterAwait => {
+                yield_now().await;
+                panic!("as configured: after an await");
+            }
+            Behaviour::PanicWithUnrulyPayload => panic_any(PanicsWhenDropped),
+            Behaviour::PanicInDrop => {
+                let _held = PanicsWhenDropped;
+                yield_now().await;
+            }
+            Behaviour::PanicWhenGivenUp => {
+                let _held = PanicsWhenDropped;
+                pending().await
+            }
+            Behaviour::PanicInTask => {
+                let (held, dropped) = oneshot::channel::<()>();
+                self.context.spawn(async move {
+                    let _held = held;
+                    panic!("as configured: in a task");
+                });
+                // An error: the panic has dropped the sender, and is in the log.
+                let _ = dropped.await;
+            }
+            Behaviour::NeverAnswer => pending().await,
+            Behaviour::BlockThread => block(),
+            _ => {}
+        }
+        Ok(Receipt::default())
+    }
+}
+
+fn block() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+provost_sdk::export!(Unruly);
