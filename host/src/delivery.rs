@@ -2,14 +2,15 @@
 //!
 //! On the other side a stuck call would stop the clock that is to end it.
 
+use crate::panics;
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::task::JoinError;
 
 /// The way into one provider.
 pub struct Lane {
@@ -95,8 +96,7 @@ impl Lane {
             let abort = delivery.abort_handle();
             match tokio::time::timeout(timeout, delivery).await {
                 Ok(Ok(result)) => result.map_err(Failure::Provider),
-                Ok(Err(error)) if error.is_panic() => Err(Failure::Panicked),
-                Ok(Err(_)) => Err(Failure::Ending),
+                Ok(Err(error)) => Err(unfinished(error)),
                 Err(_) => {
                     abort.abort();
                     Err(Failure::TimedOut(timeout))
@@ -115,6 +115,17 @@ impl Lane {
     }
 }
 
+/// Why a delivery did not come to its end.
+fn unfinished(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(payload) => {
+            panics::discard(payload);
+            Failure::Panicked
+        }
+        Err(_) => Failure::Ending,
+    }
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
         let (provider, runtime) = (self.provider.take(), self.runtime.take());
@@ -122,7 +133,7 @@ impl Drop for Lane {
             // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
             let entered = runtime.enter();
             // A panic here was logged, and nothing is left that it could harm.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(provider)));
+            let _ = panics::catch(|| drop(provider));
             drop(entered);
             // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.
             runtime.shutdown_background();

@@ -10,6 +10,7 @@ mod delivery;
 mod faults;
 mod loader;
 mod log;
+mod panics;
 mod plugins;
 mod problem;
 mod providers;

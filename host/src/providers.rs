@@ -3,12 +3,12 @@
 use crate::config::{Config, ProviderConfig, join};
 use crate::delivery::Lane;
 use crate::faults::Faults;
+use crate::panics;
 use crate::plugins::{Loaded, Plugins};
 use provost_sdk::config::suggest;
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{ConfigError, Context};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -123,12 +123,12 @@ fn construct(
 ) -> Result<Box<dyn AnyProvider>, ConfigError> {
     let _entered = runtime.enter();
     let _span = context.span().clone().entered();
-    let made = catch_unwind(AssertUnwindSafe(|| {
+    let made = panics::catch(|| {
         let any = loaded.plugin.construct(provider.table.clone(), context)?;
         any.validate()?;
         Ok(any)
-    }));
-    made.unwrap_or_else(|_| {
+    });
+    made.unwrap_or_else(|| {
         let message = format!("the plugin `{}` panicked while the provider was made; see the log", provider.plugin);
         Err(ConfigError::new("", message))
     })

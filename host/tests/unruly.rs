@@ -60,6 +60,7 @@ async fn a_panic_ends_one_delivery() {
     let behaviours = [
         ("panic-before-await", "as configured: before an await"),
         ("panic-after-await", "as configured: after an await"),
+        ("panic-with-unruly-payload", "a panic without a text"),
         ("panic-in-drop", "as configured: while it was dropped"),
     ];
     let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
