@@ -99,6 +99,8 @@ fn start(path: &Path, provider: &ProviderConfig, loaded: &Loaded, faults: &mut F
             for fault in error.faults() {
                 faults.add_key(path, &join(&key, &fault.key), &fault.message);
             }
+            // Dropping it would wait for what the provider has begun, perhaps for ever.
+            runtime.shutdown_background();
             None
         }
     }

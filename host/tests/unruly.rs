@@ -136,6 +136,7 @@ async fn a_provider_that_cannot_be_made_is_a_fault() {
     let panicked = ": the plugin `unruly` panicked while the provider was made; see the log";
     for (behaviour, expected, log) in [
         ("fail-in-constructor", refused, ""),
+        ("fail-after-blocking", refused, ""),
         ("panic-in-constructor", panicked, "panic: as configured: in the constructor "),
         ("panic-in-validation", panicked, "panic: as configured: in the validation "),
     ] {
