@@ -1,88 +1,39 @@
-//! The finished image, started with its own command: a message through each bundled plugin, then an orderly end.
-//!
-//! `XTASK_IMAGE` names the image and `XTASK_RUNTIME` the program that runs it, docker or podman.
+//! The finished image, started with its own command: messages through each plugin, then an orderly end.
 
 mod support;
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use support::certificate::Certificate;
+use support::container::Container;
 use support::receiver::{Receiver, SECRET};
 use support::smtp::{PASSWORD, SmtpServer};
-use support::{address, folder, send, write_config};
+use support::{folder, send, write_config};
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
+/// Where the image's configuration lies.
+const CONFIG: &str = "/etc/provost/config.toml";
+
+/// A bundle that the host is told of.
+const OWN_BUNDLE: &str = "/etc/provost/bundle.pem";
+
+/// The bundle that it finds by itself.
+const BASES_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn write_providers(folder: &Path, providers: &str) -> PathBuf {
+    let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
+    write_config(folder, &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}{providers}"))
 }
 
-/// Runs the runtime and returns what it printed.
-fn runtime(arguments: &[&str]) -> String {
-    let program = variable("XTASK_RUNTIME");
-    let output = Command::new(&program).args(arguments).output().expect("the runtime starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {}: {}\n{stderr}", arguments.join(" "), output.status);
-    String::from_utf8(output.stdout).expect("a runtime prints text").trim().to_owned()
+/// Sends one message through a provider.
+async fn send_to(url: &str, provider: &str) -> (u16, Value) {
+    let id = format!("to-{provider}");
+    send(url, json!({ "provider": provider, "id": id, "to": ["bob@example.org"], "text": "hello" })).await
 }
 
-/// A container, removed with its volumes when it is dropped.
-struct Container {
-    id: String,
-}
-
-impl Container {
-    /// Starts the image with these files in place of its configuration and of the system's certificates.
-    fn start(config: &Path, bundle: &Path) -> Self {
-        let mount = |from: &Path, to: &str| format!("type=bind,source={},target={to},readonly", from.display());
-        let id = runtime(&[
-            "create",
-            "--read-only",
-            "--network",
-            "host",
-            "--mount",
-            &mount(config, "/etc/provost/config.toml"),
-            "--mount",
-            &mount(bundle, "/etc/provost/bundle.pem"),
-            "--env",
-            "SSL_CERT_FILE=/etc/provost/bundle.pem",
-            &variable("XTASK_IMAGE"),
-        ]);
-        let container = Self { id };
-        runtime(&["start", &container.id]);
-        container
-    }
-
-    /// Follows the log up to the line that says where the host listens.
-    fn listening(&self) -> SocketAddr {
-        let mut logs = Command::new(variable("XTASK_RUNTIME"))
-            .args(["logs", "--follow", &self.id])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the runtime starts");
-        let stderr = logs.stderr.take().expect("it was asked for");
-        let mut log = String::new();
-        let found = BufReader::new(stderr).lines().map_while(Result::ok).find_map(|line| {
-            log += &(line.clone() + "\n");
-            address(&line)
-        });
-        // Following would only end with the container.
-        let _ = logs.kill();
-        let _ = logs.wait();
-        found.unwrap_or_else(|| panic!("the host ended before it listened:\n{log}"))
-    }
-
-    fn inspect(&self, format: &str) -> String {
-        runtime(&["inspect", "--format", format, &self.id])
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        // After a failed test too; nothing more can be done when this fails.
-        let _ = Command::new(variable("XTASK_RUNTIME")).args(["rm", "--volumes", "--force", &self.id]).output();
+async fn delivers(url: &str, providers: &[&str]) {
+    for provider in providers {
+        let (status, answer) = send_to(url, provider).await;
+        assert_eq!(status, 200, "{answer}");
     }
 }
 
@@ -91,31 +42,16 @@ async fn the_image_delivers_and_ends() {
     let (folder, certificate) = (folder(), Certificate::new());
     let receiver = Receiver::start().await;
     let server = SmtpServer::start(&certificate).await;
-    let config = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n{}{}",
-        receiver.provider("webhook"),
-        server.provider("smtp", PASSWORD),
-    );
-    let container = Container::start(
-        &readable(folder.path(), &write_config(folder.path(), &config)),
-        &readable(folder.path(), &certificate.write_bundle(folder.path())),
-    );
-    let url = format!("http://{}/v1/messages", container.listening());
+    let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD);
+    let config = write_providers(folder.path(), &providers);
+    let bundle = certificate.write_bundle(folder.path());
+    let container =
+        Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
+    let url = format!("http://{}/v1/messages", container.start());
 
-    for provider in ["file", "smtp", "webhook"] {
-        let message = json!({
-            "provider": provider, "id": format!("to-{provider}"), "to": ["bob@example.org"], "text": "hello",
-        });
-        let (status, answer) = send(&url, message).await;
-        assert_eq!(status, 200, "{answer}");
-    }
-    let kept = folder.path().join("kept.jsonl");
-    runtime(&[
-        "cp",
-        &format!("{}:/var/lib/provost/messages.jsonl", container.id),
-        kept.to_str().expect("a temporary file's name is text"),
-    ]);
-    let kept: Value = serde_json::from_slice(&std::fs::read(kept).expect("it was copied")).expect("one line of JSON");
+    delivers(&url, &["file", "smtp", "webhook"]).await;
+    let kept = container.read("/var/lib/provost/messages.jsonl", folder.path());
+    let kept: Value = serde_json::from_str(&kept).expect("one line of JSON");
     assert_eq!(kept["id"], "to-file");
     let requests = receiver.requests();
     let [request] = requests.as_slice() else { panic!("{} requests came", requests.len()) };
@@ -132,16 +68,60 @@ async fn the_image_delivers_and_ends() {
     let status = status.expect("the host runs");
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a process has a user");
     assert!(users.split_whitespace().all(|id| id != "0"), "the host runs as root: {users}");
-
-    runtime(&["stop", &container.id]);
-    assert_eq!(container.inspect("{{.State.ExitCode}}"), "0");
+    container.stop();
 }
 
-/// Lets the image's user read a file of the test's own.
-fn readable(folder: &Path, file: &Path) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    for (path, mode) in [(folder, 0o755), (file, 0o644)] {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a file of the test's own");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_trusts_its_bases_bundle() {
+    let (folder, certificate) = (folder(), Certificate::new());
+    let receiver = Receiver::start_tls(&certificate).await;
+    let stranger = Receiver::start_tls(&Certificate::new()).await;
+    let server = SmtpServer::start(&certificate).await;
+    let providers = [receiver.provider("webhook"), stranger.provider("stranger"), server.provider("smtp", PASSWORD)];
+    let config = write_providers(folder.path(), &providers.concat());
+    let bundle = folder.path().join("ca-certificates.crt");
+    std::fs::write(&bundle, bases_bundle(folder.path()) + &certificate.pem()).expect("a temporary file");
+    let container = Container::create(&[(&config, CONFIG), (&bundle, BASES_BUNDLE)], &[]);
+    let url = format!("http://{}/v1/messages", container.start());
+
+    delivers(&url, &["smtp", "webhook"]).await;
+    assert_eq!((receiver.requests().len(), server.mails().len()), (1, 1));
+    let (status, answer) = send_to(&url, "stranger").await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("certificate")), "{answer}");
+    container.stop();
+}
+
+/// What the image itself trusts; only `scratch` brings nothing.
+fn bases_bundle(folder: &Path) -> String {
+    let image = Container::create(&[], &[]);
+    if image.inspect("{{index .Config.Labels \"org.opencontainers.image.base.name\"}}") == "scratch" {
+        return String::new();
     }
-    file.to_owned()
+    let bundle = image.read(BASES_BUNDLE, folder);
+    assert!(bundle.contains("-----BEGIN CERTIFICATE-----"), "no certificate in the base's {BASES_BUNDLE}");
+    bundle
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_the_image_ends_one_delivery() {
+    let (folder, certificate) = (folder(), Certificate::new());
+    let receiver = Receiver::start().await;
+    let server = SmtpServer::start(&certificate).await;
+    let behaviours = ["panic-before-await", "panic-after-await", "panic-with-unruly-payload"];
+    let unruly = behaviours.map(|name| format!("[providers.{name}]\nplugin = \"unruly\"\nbehaviour = \"{name}\"\n"));
+    let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD) + &unruly.concat();
+    let config = write_providers(folder.path(), &providers);
+    let bundle = certificate.write_bundle(folder.path());
+    let container =
+        Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
+    let url = format!("http://{}/v1/messages", container.start());
+
+    for behaviour in behaviours {
+        let (status, answer) = send_to(&url, behaviour).await;
+        assert_eq!((status, &answer["type"]), (500, &json!("urn:provost:problem:panic")), "{answer}");
+        assert_eq!(answer["provider"], behaviour);
+        delivers(&url, &["file", "smtp", "webhook"]).await;
+    }
+    container.stop();
 }

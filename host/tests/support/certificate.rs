@@ -21,7 +21,12 @@ impl Certificate {
 
     /// Writes the bundle that trusts this certificate and nothing else.
     pub fn write_bundle(&self, folder: &Path) -> PathBuf {
-        write(folder, "bundle.pem", self.key.cert.pem())
+        write(folder, "bundle.pem", self.pem())
+    }
+
+    /// The certificate as a part of a bundle.
+    pub fn pem(&self) -> String {
+        self.key.cert.pem()
     }
 
     /// Writes the private key.

@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod certificate;
+pub mod container;
 pub mod receiver;
 pub mod smtp;
 

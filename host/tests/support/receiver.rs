@@ -1,14 +1,19 @@
 //! An HTTP server that receives webhooks: keeps what came, answers what it is told.
 
+use super::certificate::Certificate;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A secret in the form that Standard Webhooks gives it.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -29,6 +34,7 @@ pub struct Request {
 pub struct Receiver {
     /// Where it listens.
     pub address: SocketAddr,
+    origin: String,
     shared: Arc<Shared>,
 }
 
@@ -43,8 +49,18 @@ struct Shared {
 impl Receiver {
     /// Starts a server that answers 204.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let (listener, address) = bind().await;
+        Self::serve(listener, address, format!("http://{address}"))
+    }
+
+    /// Starts one that is reached over TLS and has this certificate.
+    pub async fn start_tls(certificate: &Certificate) -> Self {
+        let (listener, address) = bind().await;
+        let listener = TlsListener { listener, acceptor: certificate.acceptor() };
+        Self::serve(listener, address, format!("https://localhost:{}", address.port()))
+    }
+
+    fn serve(listener: impl Listener<Addr = SocketAddr>, address: SocketAddr, origin: String) -> Self {
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
             answer: Mutex::new((StatusCode::NO_CONTENT, HeaderMap::new())),
@@ -53,15 +69,12 @@ impl Receiver {
         });
         let router = Router::new().fallback(receive).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        Self { address, shared }
+        Self { address, origin, shared }
     }
 
     /// The configuration of a provider that posts here.
     pub fn provider(&self, name: &str) -> String {
-        format!(
-            "[providers.{name}]\nplugin = \"webhook\"\nurl = \"http://{}/hook\"\nsecret = \"{SECRET}\"\n",
-            self.address
-        )
+        format!("[providers.{name}]\nplugin = \"webhook\"\nurl = \"{}/hook\"\nsecret = \"{SECRET}\"\n", self.origin)
     }
 
     /// Answers so from now on.
@@ -86,6 +99,36 @@ impl Receiver {
     /// Waits for a request, one that came already and was not waited for included.
     pub async fn arrived(&self) {
         self.shared.arrived.notified().await;
+    }
+}
+
+async fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, remote) = Listener::accept(&mut self.listener).await;
+            // A client that does not trust us is no fault of the server.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, remote);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 }
 
