@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use crate::build::container::VENDOR_CONFIG;
 use crate::files;
 use crate::paths::Paths;
-use crate::process::Invocation;
+use crate::plan::toolchain;
 use crate::ui::Ui;
 
 /// Vendors unless this lock already was. With the crates lies the configuration that makes cargo take them.
@@ -19,7 +19,8 @@ pub fn vendor(ui: &Ui, paths: &Paths) -> Result<Utf8PathBuf> {
     }
     ui.status("Vendoring", "the crates in Cargo.lock");
     let args = ["vendor", "--locked", "--versioned-dirs", "--respect-source-config", folder.as_str()];
-    let answer = Invocation::new("cargo", args).folder(paths.sources()).read(ui).context("vendoring crates failed")?;
+    let answer =
+        toolchain::cargo(&paths.root, args)?.folder(paths.sources()).read(ui).context("vendoring crates failed")?;
     files::create_folder(&folder)?;
     files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
     files::write_atomically(&stamp, |out| Ok(out.write_all(lock.as_bytes())?))?;

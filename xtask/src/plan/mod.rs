@@ -144,7 +144,7 @@ impl BuildPlan {
         }
         ui.status("Resolving", format!("dependencies of the host and {}", count(self.plugins.len(), "plugin")));
         let target = self.toolchain.target.clone();
-        let fetch = Invocation::new("cargo", ["fetch", "--quiet", "--target", &target]).folder(paths.sources());
+        let fetch = toolchain::cargo(&paths.root, ["fetch", "--quiet", "--target", &target])?.folder(paths.sources());
         ask_cargo(ui, paths, &fetch, "resolving the dependencies")?;
         let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
         let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
@@ -216,7 +216,8 @@ impl BuildPlan {
 
 /// The workspace's own crates, as cargo reads them from the copy.
 fn members(ui: &Ui, paths: &Paths) -> Result<Metadata> {
-    let command = Invocation::new("cargo", ["metadata", "--no-deps", "--format-version", "1"]).folder(paths.sources());
+    let command =
+        toolchain::cargo(&paths.root, ["metadata", "--no-deps", "--format-version", "1"])?.folder(paths.sources());
     let text = ask_cargo(ui, paths, &command, "reading the workspace's manifests")?;
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
 }

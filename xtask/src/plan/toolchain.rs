@@ -94,6 +94,12 @@ pub fn architecture(target: &str) -> Result<&'static str> {
     }
 }
 
+/// This machine's cargo of the pinned release, for what reads manifests and fetches crates, whatever compiles. It is
+/// chosen by the environment: left to the file, rustup would go online for the components that it asks for beside.
+pub fn cargo<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>) -> Result<Invocation> {
+    Ok(invocation(&pinned(root)?, "cargo", args))
+}
+
 /// rustup's proxies choose by this variable; without rustup it changes nothing.
 fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
     Invocation::new(program, args).env("RUSTUP_TOOLCHAIN", channel)
