@@ -1,0 +1,99 @@
+//! xtask in a container that has nothing but the daemon's socket, as a user who is not root: as in many a CI job.
+
+mod support;
+
+use std::process::Stdio;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use support::Tree;
+use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, Runtime};
+
+const NAME: &str = "localhost/xtask-test/greeter:in-container";
+
+/// By root, who only gives the tree away: then xtask as somebody whom the socket's group lets in, and what it left.
+const SCRIPT: &str = r#"set -e
+chown -R 1000:1000 "$TREE"
+libraries=$(rustc --print target-libdir)
+cd "$TREE"
+setpriv --reuid 1000 --regid 1000 --groups "$(stat -c %g "$SOCKET")" \
+  env HOME=/tmp LD_LIBRARY_PATH="$libraries" DOCKER_HOST="unix://$SOCKET" xtask image "$@"
+find target -name greeter.tar
+find "$TREE" ! -user 1000
+"#;
+
+/// The client's own daemon, which has a socket on this machine.
+fn socket() -> String {
+    let address = Runtime::docker().read(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+    let socket = address.strip_prefix("unix://");
+    socket.unwrap_or_else(|| panic!("the docker daemon at {address} has no socket on this machine")).to_owned()
+}
+
+fn on_path(program: &str) -> Utf8PathBuf {
+    let folders = std::env::var_os("PATH").expect("PATH");
+    let file = std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|file| file.is_file());
+    Utf8PathBuf::from_path_buf(file.expect("the program")).expect("a UTF-8 path")
+}
+
+/// A container with the tree at its own path, xtask and docker; removed when it is dropped.
+struct Job {
+    id: String,
+}
+
+impl Job {
+    fn create(tree: &Tree, args: &[&str]) -> Job {
+        let socket = socket();
+        let (volume, folder) = (format!("{socket}:{socket}"), format!("TREE={}", tree.root));
+        let create = ["create", "--network", "none", "--volume", &volume, "--env", &folder];
+        let command = ["--env", &format!("SOCKET={socket}"), "--entrypoint", "sh", GNU, "-c", SCRIPT, "sh"];
+        let job = Job { id: Runtime::docker().read(&[create.as_slice(), &command, args].concat()) };
+        job.fill(tree);
+        job
+    }
+
+    /// As one tar stream, in which all folders stand.
+    fn fill(&self, tree: &Tree) {
+        let mut copy = Runtime::docker().command(&["cp", "-", &format!("{}:/", self.id)]);
+        let mut copy = copy.stdin(Stdio::piped()).spawn().expect("docker starts");
+        let mut tar = tar::Builder::new(copy.stdin.take().expect("its stdin"));
+        // Docker does not know GNU's sparse files.
+        tar.sparse(false);
+        let inside = |path: &Utf8Path| path.strip_prefix("/").expect("an absolute path").to_owned();
+        tar.append_dir_all(inside(&tree.root), &tree.root).expect("the tree");
+        for (name, file) in [("xtask", env!("CARGO_BIN_EXE_xtask")), ("docker", on_path("docker").as_str())] {
+            tar.append_path_with_name(file, format!("usr/local/bin/{name}")).expect("a program");
+        }
+        drop(tar.into_inner().expect("the end of the tar"));
+        assert!(copy.wait().expect("docker ends").success());
+    }
+
+    fn run(&self) -> String {
+        let output = Runtime::docker().command(&["start", "--attach", &self.id]).output().expect("docker starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = Runtime::docker().command(&["rm", "--force", &self.id]).output();
+    }
+}
+
+#[test]
+fn a_socket_and_a_user_are_enough() {
+    let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
+    let outside = Tree::small("outside-of-container");
+    let runtime = Runtime::docker();
+    let _outside = Leftovers::of(&runtime, &outside, NAME);
+    let expected = outside.image(&args);
+    runtime.read(&["rmi", NAME]);
+
+    let tree = Tree::small("in-container");
+    let _inside = Leftovers::of(&runtime, &tree, NAME);
+    let said = Job::create(&tree, &args).run();
+    // The digest, the archive, and no file of another user in the tree.
+    let digest = expected["manifest_digest"].as_str().expect("a digest");
+    assert_eq!(said, format!("{digest}\ntarget/image/greeter.tar\n"));
+    assert_eq!(runtime.run(NAME), GREETINGS);
+    runtime.no_container_is_left(&tree);
+}
