@@ -1,0 +1,90 @@
+//! A build in a container that is broken off in the middle: nothing runs on, and the next one takes up where it ended.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::Tree;
+use support::runtime::{ALPINE, GNU, Leftovers, Runtime, filter};
+
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+
+/// How many seconds the container may live on.
+const GRACE: u64 = 60;
+
+/// A plugin's build script that never ends.
+const BLOCKED: &str = "fn main() {\n    loop {\n        std::thread::park();\n    }\n}\n";
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
+}
+
+/// Starts xtask in a process group of its own; returns when cargo compiles the plugin that blocks it.
+fn compiling(tree: &Tree, args: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut command = tree.command(&[&["image", "--verbose"], args].concat());
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut xtask = command.spawn().expect("xtask starts");
+    let mut stderr = BufReader::new(xtask.stderr.take().expect("its stderr"));
+    let mut said = String::new();
+    while !said.contains("Compiling hello v0.1.0 (/xtask/work/src/plugins/hello)") {
+        assert!(stderr.read_line(&mut said).expect("UTF-8") > 0, "it ended before it compiled:\n{said}");
+    }
+    (xtask, stderr)
+}
+
+/// Waits until the runtime says that it removed the tree's container.
+fn removed(runtime: &Runtime, tree: &Tree, since: u64) {
+    let event = if runtime.program == "podman" { "event=remove" } else { "event=destroy" };
+    let (since, until) = (since.to_string(), (now() + GRACE).to_string());
+    let times = ["events", "--since", &since, "--until", &until];
+    let filters = ["--filter", "type=container", "--filter", event, "--filter", &filter(tree), "--format", "{{.Type}}"];
+    let mut events = runtime.command(&[times.as_slice(), &filters].concat());
+    let mut events = events.stdout(Stdio::piped()).spawn().expect("the runtime starts");
+    let mut event = String::new();
+    BufReader::new(events.stdout.take().expect("its stdout")).read_line(&mut event).expect("an event");
+    let _ = events.kill();
+    events.wait().expect("the runtime ends");
+    assert_eq!(event, "container\n", "the container is there after {GRACE} s");
+}
+
+fn check(name: &str, signal: i32, interrupt: impl FnOnce(&mut Child)) {
+    let runtime = Runtime::found();
+    let tree = Tree::small(name);
+    let image = format!("localhost/xtask-test/greeter:{name}");
+    let _leftovers = Leftovers::of(&runtime, &tree, &image);
+    let args = ["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", &image];
+    tree.write("plugins/hello/build.rs", BLOCKED);
+    let since = now();
+
+    // Its stderr stays open: what it started must not end of that.
+    let (mut xtask, _stderr) = compiling(&tree, &args);
+    assert_eq!(runtime.containers(&tree).len(), 1, "it compiles in a container");
+    interrupt(&mut xtask);
+    assert_eq!(xtask.wait().expect("xtask ends").signal(), Some(signal));
+    removed(&runtime, &tree, since);
+    assert!(runtime.containers(&tree).is_empty());
+
+    let volumes = runtime.volumes(&tree);
+    std::fs::remove_file(tree.root.join("plugins/hello/build.rs")).expect("a build script");
+    assert_eq!(tree.image(&args)["verified"]["said"], "2 plugins loaded");
+    assert_eq!(runtime.volumes(&tree), volumes);
+    runtime.no_container_is_left(&tree);
+}
+
+#[test]
+fn by_control_c() {
+    check("interrupted", SIGINT, |xtask| {
+        // To its whole group, as a terminal does.
+        let kill = Command::new("sh").args(["-c", &format!("kill -INT -{}", xtask.id())]).status();
+        assert!(kill.expect("sh starts").success());
+    });
+}
+
+#[test]
+fn by_a_kill_that_reaches_xtask_alone() {
+    check("interrupted-by-kill", SIGKILL, |xtask| xtask.kill().expect("a running xtask"));
+}
