@@ -88,3 +88,18 @@ fn by_control_c() {
 fn by_a_kill_that_reaches_xtask_alone() {
     check("interrupted-by-kill", SIGKILL, |xtask| xtask.kill().expect("a running xtask"));
 }
+
+#[test]
+fn before_its_container_started() {
+    let runtime = Runtime::found();
+    let tree = Tree::small("interrupted-early");
+    let image = "localhost/xtask-test/greeter:interrupted-early";
+    let _leftovers = Leftovers::of(&runtime, &tree, image);
+    let filter = filter(&tree);
+    let label = filter.strip_prefix("label=").expect("a label");
+    // What is there after `create` and before `start`.
+    runtime.read(&["create", "--interactive", "--rm", "--network", "none", "--label", label, GNU, "cat"]);
+    assert_eq!(runtime.containers(&tree).len(), 1);
+    tree.image(&["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image]);
+    runtime.no_container_is_left(&tree);
+}

@@ -53,6 +53,8 @@ impl<'a> Container<'a> {
         let work = format!("xtask-{checkout}-work-{}:{WORK}", &key["sha256:".len()..][..16]);
         let crates = format!("xtask-{checkout}-crates:{VENDOR}");
         let label = format!("{LABEL}={checkout}");
+        // Of a run that was ended before its container started: nothing else ends that one.
+        remove_containers(ui, &builder.runtime, &label)?;
         for volume in [&work, &crates] {
             let name = volume.split(':').next().unwrap_or_default();
             volume_exists(ui, &builder.runtime, name, &label)?;
@@ -199,16 +201,25 @@ fn volume_exists(ui: &Ui, runtime: &Runtime, name: &str, label: &str) -> Result<
 
 /// Removes the volumes of this checkout, and what containers of it may be left; says how many volumes.
 pub fn remove_volumes(ui: &Ui, runtime: &Runtime, paths: &Paths) -> Result<usize> {
-    let label = format!("label={LABEL}={}", checkout(paths));
-    let containers = runtime.command(["ps", "--all", "--quiet", "--filter", &label]).read(ui)?;
-    for id in containers.lines() {
-        runtime.command(["rm", "--force", id]).read(ui)?;
-    }
-    let volumes = runtime.command(["volume", "ls", "--quiet", "--filter", &label]).read(ui)?;
+    let label = format!("{LABEL}={}", checkout(paths));
+    remove_containers(ui, runtime, &label)?;
+    let filter = format!("label={label}");
+    let volumes = runtime.command(["volume", "ls", "--quiet", "--filter", &filter]).read(ui)?;
     for name in volumes.lines() {
         runtime.command(["volume", "rm", name]).read(ui)?;
     }
     Ok(volumes.lines().count())
+}
+
+/// Removes the containers of a checkout. The caller holds the lock: no run is using one.
+fn remove_containers(ui: &Ui, runtime: &Runtime, label: &str) -> Result<()> {
+    let filter = format!("label={label}");
+    let containers = runtime.command(["ps", "--all", "--quiet", "--filter", &filter]).read(ui)?;
+    for id in containers.lines() {
+        // One that ends by itself just now cannot be removed, and need not.
+        runtime.command(["rm", "--force", id]).output(ui)?;
+    }
+    Ok(())
 }
 
 /// Names this checkout among all that use the same daemon.
