@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use serde_json::Value;
 use support::Tree;
 use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, MUSL, Runtime};
@@ -68,4 +70,78 @@ fn without_a_builder_this_machine_compiles_and_says_so() {
     let error = "error: nothing here can compile in a container, and CI=true forbids to fall back to this machine's toolchain; \
                  name it with --engine local\n";
     assert!(run.stderr.starts_with(error), "{}", run.stderr);
+}
+
+/// An image with nothing but the builder's own C library, where Debian has it: `/lib` is a link to `usr/lib`.
+fn import_usr_merged(runtime: &Runtime, name: &str) {
+    let files = "cd / && test -L lib && tar -c bin lib lib64 usr/lib64 usr/lib/*-linux-gnu/ld-* usr/lib/*-linux-gnu/lib[cm].so.6";
+    let mut tar = runtime.command(&["run", "--rm", "--network", "none", GNU, "sh", "-c", files]);
+    let mut tar = tar.stdout(Stdio::piped()).spawn().expect("the runtime starts");
+    let mut import = runtime.command(&["import", "-", name]);
+    let import = import.stdin(tar.stdout.take().expect("its stdout")).output().expect("the runtime starts");
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    assert!(tar.wait().expect("the runtime ends").success());
+}
+
+#[test]
+fn a_usr_merged_image_as_base() {
+    let runtime = Runtime::found();
+    let tree = Tree::small("engines-merged");
+    let (base, name) = ("localhost/xtask-test/base:merged", "localhost/xtask-test/greeter:merged");
+    let _leftovers = [base, name].map(|image| Leftovers::of(&runtime, &tree, image));
+    import_usr_merged(&runtime, base);
+    let image = check(&runtime, &tree, name, &["--builder-image", GNU, "--base", base]);
+    assert_eq!(image["layers"][0]["name"], base);
+}
+
+/// Images that are built from this tree's Dockerfiles, known by a label; removed at the end.
+struct BuiltImages<'a> {
+    runtime: &'a Runtime,
+    label: String,
+}
+
+impl Drop for BuiltImages<'_> {
+    fn drop(&mut self) {
+        let filter = format!("label={}", self.label);
+        for image in self.runtime.read(&["images", "--quiet", "--filter", &filter]).lines() {
+            let _ = self.runtime.command(&["rmi", "--force", image]).output();
+        }
+    }
+}
+
+#[test]
+fn dockerfiles_that_do_more_than_name_an_image() {
+    let runtime = Runtime::found();
+    let tree = Tree::small("engines-dockerfiles");
+    // Two names: an image that loses its own stays for ever.
+    let [first, second] = ["first", "second"].map(|motd| format!("localhost/xtask-test/greeter:dockerfiles-{motd}"));
+    let built = BuiltImages { runtime: &runtime, label: format!("xtask.test={}", tree.root) };
+    let _leftovers = [&first, &second].map(|image| Leftovers::of(&runtime, &tree, image));
+    let label = &built.label;
+    tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nLABEL {label}\nRUN touch /marker\n"));
+    let copy = "COPY motd /etc/motd2\nRUN cat /etc/motd2 /etc/motd2 >/etc/twice\n";
+    tree.write("docker/deploy.Dockerfile", &format!("FROM {ALPINE}\nLABEL {label}\n{copy}"));
+    tree.write("docker/motd", "first.");
+    tree.write("plugins/hello/build.rs", "fn main() {\n    std::fs::read(\"/marker\").expect(\"the builder's\");\n}\n");
+
+    let image = |name: &str| {
+        let run = tree.xtask(&["image", "--engine", &runtime.program, "--tag", name]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let files = ["--network", "none", "--entrypoint", "cat", name, "/etc/motd2", "/etc/twice"];
+        (run.stderr, runtime.read(&[["run", "--rm"].as_slice(), &files].concat()))
+    };
+    let building = |file: &str| format!("    Building docker/{file}.Dockerfile ({})\n", runtime.program);
+    let (said, files) = image(&first);
+    assert!(said.contains(&building("builder")) && said.contains(&building("deploy")), "{said}");
+    assert_eq!(files, "first.first.first.");
+
+    let (said, _) = image(&first);
+    assert!(said.contains("       Fresh host, SDK and 2 plugins: ") && !said.contains("Building"), "{said}");
+
+    tree.write("docker/motd", "second.");
+    let (said, files) = image(&second);
+    assert!(said.contains(&building("deploy")), "{said}");
+    assert_eq!(files, "second.second.second.");
+    assert_eq!(runtime.run(&second), GREETINGS);
+    runtime.no_container_is_left(&tree);
 }
