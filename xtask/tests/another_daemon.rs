@@ -1,5 +1,5 @@
-//! DOCKER_HOST names a daemon that shares no volume and no network with the client's own: nothing is mounted from here,
-//! so that makes no difference.
+//! DOCKER_HOST names a daemon on a port, which shares no image and no volume with the client's own: nothing is mounted from
+//! here, so that makes no difference.
 
 mod support;
 
@@ -22,16 +22,17 @@ struct Daemon {
 
 impl Daemon {
     fn start() -> Daemon {
-        // A short path: sockets lie in it.
+        // A short path: containerd's sockets lie in it.
         let folder = std::env::temp_dir().join(format!("xtask-daemon-{}", std::process::id()));
         let folder = Utf8PathBuf::from_path_buf(folder).expect("a UTF-8 path");
         fs::create_dir_all(&folder).expect("a folder for the daemon");
         // Else it would read the machine's own configuration, whose settings are the first daemon's.
         fs::write(folder.join("daemon.json"), "{}").expect("the daemon's configuration");
-        let address = format!("unix://{folder}/docker.sock");
-        // In a network of its own: a daemon without a bridge removes the interface docker0, which is the first one's.
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--", "dockerd", "--host", &address, "--bridge", "none", "--iptables=false"]);
+        // The first daemon's bridge, which no container here uses: one without a bridge would remove it.
+        let name = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
+        let bridge = Runtime::docker().read(&["network", "inspect", "bridge", "--format", name]);
+        let mut command = Command::new("dockerd");
+        command.args(["--host", "tcp://127.0.0.1:0", "--bridge", &bridge, "--iptables=false"]);
         for (option, file) in [
             ("--config-file", "daemon.json"),
             ("--data-root", "data"),
@@ -41,13 +42,13 @@ impl Daemon {
             command.arg(option).arg(folder.join(file));
         }
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut daemon = Daemon { process: process.expect("unshare starts"), folder, address };
-        daemon.wait();
+        let mut daemon = Daemon { process: process.expect("dockerd starts"), folder, address: String::new() };
+        daemon.address = format!("tcp://{}", daemon.listening());
         daemon
     }
 
-    /// Returns when it listens.
-    fn wait(&mut self) {
+    /// Waits until it says where.
+    fn listening(&mut self) -> String {
         let mut log = BufReader::new(self.process.stderr.take().expect("its log"));
         let mut said = String::new();
         while !said.contains("API listen on ") {
@@ -55,6 +56,8 @@ impl Daemon {
         }
         // It must be able to write on, and nobody wants to know.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let (_, address) = said.split_once("API listen on ").expect("an address");
+        address.split(['"', '\n', ' ']).next().expect("an address").to_owned()
     }
 
     /// Brings images over from the client's own daemon.
