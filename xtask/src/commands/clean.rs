@@ -18,19 +18,23 @@ pub struct CleanArgs {
 }
 
 impl CleanArgs {
-    /// Removes `target/image`; the image itself stays where it was loaded.
+    /// Removes `target/image`, and what tests left beside it; the image itself stays where it was loaded.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let lock = lock::take(ui, paths)?;
+        let tests = paths.for_tests();
+        let tests_lock = lock::take(ui, &tests)?;
         if self.volumes {
             let runtimes = ["docker", "podman"].into_iter().filter_map(|program| Runtime::named(ui, program).ok());
             for runtime in runtimes {
-                let removed = container::remove_volumes(ui, &runtime, paths)?;
+                let own = container::remove_volumes(ui, &runtime, paths)?;
+                let removed = own + container::remove_volumes(ui, &runtime, &tests)?;
                 ui.status("Removed", format!("{} from {runtime}", count(removed, "volume")));
             }
         }
         files::remove(&paths.image)?;
+        files::remove(&tests.image)?;
         ui.status("Removed", paths.relative(&paths.image));
-        drop(lock);
+        drop((lock, tests_lock));
         Ok(())
     }
 }
