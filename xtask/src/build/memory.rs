@@ -22,11 +22,16 @@ struct Memory {
     dist: Dist,
 }
 
-/// A digest over everything that goes into the build: the sources, the lock, the builder, compiler, target and flags.
+/// A digest over everything that goes into the build: the plugins, the sources, the lock, the builder, compiler, target and
+/// flags.
 pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String> {
     let mut hash = Sha256::new();
     let (toolchain, flags) = (&plan.toolchain, cargo::users_flags());
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
+    // The same sources may be built with the plugins that only tests have, or without.
+    for plugin in &plan.plugins {
+        hash.update(format!("{} {}\n", plugin.name, plugin.path));
+    }
     let sources = paths.sources();
     for entry in WalkDir::new(&sources).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {sources}"))?;

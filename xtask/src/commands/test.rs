@@ -34,7 +34,7 @@ pub struct TestArgs {
     #[arg(long)]
     require_containers: bool,
 
-    /// Only this test target, of host or xtask, and nothing else; may be repeated
+    /// Only this test target, as PACKAGE/NAME or by its name alone, and nothing else; may be repeated
     #[arg(long, value_name = "TARGET")]
     only: Vec<String>,
 
@@ -75,7 +75,7 @@ enum NeededRuntime {
 /// One workspace's tests, and those that cannot run here with the reason.
 struct Selection {
     args: Vec<String>,
-    /// All test targets that there are.
+    /// All test targets that there are, as `PACKAGE/NAME`.
     targets: Vec<String>,
     left_out: Vec<String>,
 }
@@ -149,7 +149,8 @@ impl TestArgs {
     fn check_names(&self, selections: &[Selection]) -> Result<()> {
         let known: BTreeSet<&String> = selections.iter().flat_map(|selection| &selection.targets).collect();
         let mut faults = Faults::default();
-        for name in self.only.iter().filter(|name| !known.contains(name)) {
+        let is = |name: &String| known.iter().any(|known| *known == name || known.rsplit('/').next() == Some(name));
+        for name in self.only.iter().filter(|name| !is(name)) {
             let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
             faults.push(format!("--only {name} is no test target; these are: {}", known.join(", ")));
         }
@@ -214,9 +215,11 @@ impl Workspace<'_> {
             let mut needs = own.map(|own| own.test_needs).unwrap_or_default();
             let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
             for test in tests {
-                targets.push(test.name.clone());
+                let name = format!("{}/{}", package.name, test.name);
                 let need = needs.remove(&test.name);
-                if !only.is_empty() && !only.contains(&test.name) {
+                let chosen = only.is_empty() || only.iter().any(|only| *only == test.name || *only == name);
+                targets.push(name);
+                if !chosen {
                     continue;
                 }
                 match need.and_then(|need| need.missing(self.ui, runtime)) {
