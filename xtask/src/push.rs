@@ -32,6 +32,9 @@ impl Push {
     /// What can be known before anything compiles.
     pub fn prepare(ui: &Ui, name: &str, runtime: Option<&Runtime>) -> Result<Push> {
         let reference = reference::parse(name)?;
+        if !reference::names_registry(&reference) {
+            bail!("--push {name} names no registry; write it out, as in ghcr.io/you/{name}");
+        }
         let skopeo = Invocation::new("skopeo", ["--version"]).output(ui);
         let by = match (skopeo.is_ok_and(|output| output.status.success()), runtime) {
             (true, _) => Pusher::Skopeo,
@@ -47,8 +50,7 @@ impl Push {
         let reference = &self.reference;
         let there = match &self.by {
             Pusher::Skopeo => {
-                let (from, to) =
-                    (format!("oci-archive:{archive}"), format!("docker://{}", reference::qualified(reference)));
+                let (from, to) = (format!("oci-archive:{archive}"), format!("docker://{reference}"));
                 let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests", &from, &to]);
                 copy.read(ui).with_context(|| format!("pushing {reference}"))?;
                 digest.to_owned()

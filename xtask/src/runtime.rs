@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use crate::files;
+use crate::owner::Owner;
 use crate::plan::reference;
 use crate::process::{Invocation, not_found, tail};
 use crate::ui::Ui;
@@ -155,9 +156,11 @@ impl Runtime {
 
     /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
     /// what it printed.
-    pub fn check(&self, ui: &Ui, id: &str, args: &[String]) -> Result<String> {
-        let name = format!("xtask-verify-{}", std::process::id());
-        let command = self.command(["run", "--rm", "--name", &name, "--network", "none", "--read-only", id]).args(args);
+    pub fn check(&self, ui: &Ui, owner: &Owner, id: &str, args: &[String]) -> Result<String> {
+        owner.remove_leftovers(ui, self)?;
+        let name = owner.container("verify");
+        let command = self.command(["run", "--rm", "--name", &name]).args(owner.labels());
+        let command = command.args(["--network", "none", "--read-only", id]).args(args);
         let Some(output) = command.output_within(ui, CHECK)? else {
             self.command(["rm", "--force", "--volumes", &name]).read(ui)?;
             bail!("the image does not start: `{command}` did not end within {} s", CHECK.as_secs());
@@ -184,7 +187,7 @@ impl Runtime {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let said = tail(output);
-                let why = said.lines().last().unwrap_or("it said nothing why");
+                let why = said.lines().last().unwrap_or("what it said stands above");
                 bail!("{self} cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
             }
             None => {
@@ -214,9 +217,10 @@ impl Runtime {
     }
 
     /// Builds an image from a Dockerfile, in its folder.
-    pub fn build(&self, ui: &Ui, file: &Utf8Path, name: &str) -> Result<()> {
+    pub fn build(&self, ui: &Ui, owner: &Owner, file: &Utf8Path, name: &str) -> Result<()> {
         let folder = file.parent().context("a Dockerfile lies in a folder")?;
-        let command = self.command(["build", "--tag", name, "--file", file.as_str(), folder.as_str()]);
+        let command = self.command(["build", "--force-rm"]).args(owner.labels());
+        let command = command.args(["--tag", name, "--file", file.as_str(), folder.as_str()]);
         let output = command.expression(ui).stdin_null().stdout_to_stderr().unchecked().run();
         let output = output.with_context(|| format!("starting `{command}`"))?;
         if !output.status.success() {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::assemble::tree::Tree;
 use crate::assemble::{Image, archive};
 use crate::files;
+use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
 use crate::process::{Invocation, tail};
@@ -46,7 +47,10 @@ pub fn verify(
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
     let (by, said) = match runtime {
-        Some(runtime) => (runtime.program().to_owned(), in_runtime(ui, runtime, image, &command)?),
+        Some(runtime) => {
+            let owner = Owner::of(ui, paths)?;
+            (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
+        }
         None => match unpacked(ui, paths, plan, image, &command)? {
             Some(found) => found,
             None => return Ok(None),
@@ -65,13 +69,13 @@ fn already(paths: &Paths, image: &Image) -> Option<Verified> {
 }
 
 /// Under its id alone: no name moves to an image that does not start.
-fn in_runtime(ui: &Ui, runtime: &Runtime, image: &Image, command: &[String]) -> Result<String> {
+fn in_runtime(ui: &Ui, owner: &Owner, runtime: &Runtime, image: &Image, command: &[String]) -> Result<String> {
     let known = held(ui, runtime, image)?;
     let id = match &known {
         Some(id) => id.clone(),
         None => runtime.load(ui, |out| archive::write(image, None, out))?,
     };
-    let checked = runtime.check(ui, &id, command);
+    let checked = runtime.check(ui, owner, &id, command);
     if checked.is_err() && known.is_none() {
         // That it cannot be removed is not what went wrong.
         let _ = runtime.remove(ui, &id);

@@ -6,6 +6,7 @@ use std::fs;
 
 use expect_test::expect;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use support::registry::Registry;
 use support::runtime::ALPINE;
 use support::{Tree, errors, layers, run};
@@ -73,6 +74,33 @@ fn a_layout_that_cannot_be_used() {
 }
 
 #[test]
+fn a_layout_that_names_a_file_of_this_machine() {
+    let tree = Tree::small("layout-secret").without_runtime();
+    let folder = layout(&tree);
+    let blob = |digest: &Value| digest.as_str().expect("a digest").replace(':', "/");
+    let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("layout/{path}"))).expect("JSON") };
+    let write = |value: &Value| -> Value {
+        let text = value.to_string();
+        let digest = Sha256::digest(&text);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        tree.write(&format!("layout/blobs/sha256/{hex}"), &text);
+        format!("sha256:{hex}").into()
+    };
+    tree.write("secret.tar", "secret");
+    let mut index = read("index.json");
+    let mut manifest = read(&format!("blobs/{}", blob(&index["manifests"][0]["digest"])));
+    let mut config = read(&format!("blobs/{}", blob(&manifest["config"]["digest"])));
+    config["rootfs"]["diff_ids"][0] = tree.root.join("secret").as_str().into();
+    manifest["config"]["digest"] = write(&config);
+    index["manifests"][0]["digest"] = write(&manifest);
+    tree.write("layout/index.json", &index.to_string());
+    let error = errors(&tree, &["--base", &folder]).replace(tree.root.as_str(), "[ROOT]");
+    expect![[r#"
+        error: [ROOT]/layout names the digest `[ROOT]/secret`; sha256 in hexadecimal is what is supported
+    "#]].assert_eq(&error);
+}
+
+#[test]
 fn an_image_of_a_registry_is_a_base_by_skopeo() {
     let tree = Tree::small("skopeo");
     let registry = Registry::start(&tree);
@@ -88,7 +116,8 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     assert_eq!(below(&image, 1)[0], manifest["layers"][0]["digest"]);
     assert_eq!(image["verified"]["by"], "chroot");
 
-    let pinned = format!("{}/alpine@{digest}", registry.address);
+    // As Dockerfiles pin: by a digest, the tag beside it for people.
+    let pinned = format!("{reference}@{digest}");
     assert_eq!(below(&tree.image(&["--base", &pinned]), 1), below(&image, 1));
     let address = registry.address.clone();
     drop(registry);

@@ -36,7 +36,7 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let image = check(&runtime, &tree, name, &musl);
     assert!(image["plan"]["toolchain"]["target"].as_str().expect("a target").ends_with("-linux-musl"));
 
-    assert_eq!(runtime.volumes(&tree).len(), 3);
+    assert_eq!(runtime.volumes(&tree).len(), 2);
     let again = tree.xtask(&[&["image", "--engine", &runtime.program, "--tag", name], musl.as_slice()].concat());
     assert!(again.stderr.contains("       Fresh host, SDK and 2 plugins: "), "{}", again.stderr);
 
@@ -47,29 +47,8 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     assert_eq!(runtime.run(name), "tone = \"polite\"\ngoodbye\ngood day");
 
     let run = tree.xtask(&["clean", "--volumes"]);
-    assert!(run.stderr.contains(&format!("     Removed 3 volumes from {}\n", runtime.program)), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("     Removed 2 volumes from {}\n", runtime.program)), "{}", run.stderr);
     assert!(runtime.volumes(&tree).is_empty());
-}
-
-#[test]
-fn without_a_builder_this_machine_compiles_and_says_so() {
-    let runtime = Runtime::found();
-    // The small tree has no docker folder: nothing names a builder.
-    let tree = Tree::small("engines-auto");
-    let name = "localhost/xtask-test/greeter:auto";
-    let _leftovers = Leftovers::of(&runtime, &tree, name);
-    let run = tree.xtask(&["image", "--engine", "auto", "--tag", name]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let warning = "warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with \
-                   this machine's libc and no shell:\n";
-    assert!(run.stderr.starts_with(warning), "{}", run.stderr);
-
-    let strict = tree.env("CI", "true");
-    let run = strict.xtask(&["image", "--engine", "auto"]);
-    assert_eq!(run.code, Some(1));
-    let error = "error: nothing here can compile in a container, and CI=true forbids to fall back to this machine's toolchain; \
-                 name it with --engine local\n";
-    assert!(run.stderr.starts_with(error), "{}", run.stderr);
 }
 
 /// An image with nothing but the builder's own C library, where Debian has it: `/lib` is a link to `usr/lib`.

@@ -45,6 +45,17 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
 }
 
 #[test]
+fn a_name_without_a_registry() {
+    let tree = Tree::small("push-nowhere");
+    let run = tree.xtask(&["image", "--base", "scratch", "--push", "greeter:1"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    let error = &run.stderr[run.stderr.find("error: ").expect("an error")..];
+    expect![[r#"
+        error: --push greeter:1 names no registry; write it out, as in ghcr.io/you/greeter:1
+    "#]].assert_eq(error);
+}
+
+#[test]
 fn nothing_to_push_with() {
     let tree = Tree::small("push-nothing").without(&["docker", "podman", "skopeo"]);
     let run = tree.xtask(&["image", "--base", "scratch", "--push", "127.0.0.1:1/greeter:1"]);

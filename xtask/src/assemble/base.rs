@@ -75,10 +75,8 @@ pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> R
 /// The tar itself, or what its gzip holds.
 fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     let reading = || format!("reading the base {path}");
+    let gzipped = is_gzip(path)?;
     let mut file = File::open(path).with_context(reading)?;
-    let mut start = [0; 2];
-    let gzipped = file.read_exact(&mut start).is_ok() && start == GZIP;
-    file.seek(SeekFrom::Start(0)).with_context(reading)?;
     if !gzipped {
         let diff_id = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
         return Ok(BaseLayer { path: path.to_owned(), diff_id, blob: None });
@@ -94,6 +92,13 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     let mut plain = File::open(&target).with_context(|| format!("reading {target}"))?;
     let diff_id = copy(&mut plain, &mut std::io::sink()).with_context(|| format!("reading {target}"))?;
     Ok(BaseLayer { path: target, diff_id, blob: None })
+}
+
+/// By what a file begins with, whatever its name or media type says.
+pub(super) fn is_gzip(path: &Utf8Path) -> Result<bool> {
+    let mut start = [0; GZIP.len()];
+    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
+    Ok(file.read_exact(&mut start).is_ok() && start == GZIP)
 }
 
 /// Copies, and returns the digest of what went through.

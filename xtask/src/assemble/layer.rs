@@ -135,6 +135,8 @@ impl Store {
         let new = !length(&own).is_ok_and(|there| there == size);
         if new {
             let bytes = files::read(from)?;
+            let is = files::digest(&bytes);
+            anyhow::ensure!(is == digest, "{from} is damaged: its digest is {is}; write the layout anew");
             files::write_atomically(&own, |out| Ok(out.write_all(&bytes)?))?;
         }
         Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked, new })

@@ -143,7 +143,7 @@ impl Layout {
 
     fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
         let blob = blob_path(&self.folder, &descriptor.digest)?;
-        let path = folder.join(format!("{}.tar", diff_id.replace(':', "-")));
+        let path = folder.join(format!("sha256-{}.tar", hex(&self.folder, diff_id)?));
         if !path.is_file() {
             let plain = super::base::uncompressed(read_blob(&self.folder, &descriptor.digest)?)
                 .with_context(|| format!("reading the base's layer {blob}"))?;
@@ -153,8 +153,7 @@ impl Layout {
             }
             files::write_atomically(&path, |out| Ok(out.write_all(&plain)?))?;
         }
-        let gzipped = descriptor.media_type.ends_with("gzip");
-        let blob = gzipped.then(|| (descriptor.digest.clone(), blob));
+        let blob = super::base::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
         Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
     }
 }
@@ -173,12 +172,14 @@ fn read_blob(folder: &Utf8Path, digest: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Digests are file names here, and somebody else wrote them.
 fn blob_path(folder: &Utf8Path, digest: &str) -> Result<Utf8PathBuf> {
+    Ok(folder.join("blobs/sha256").join(hex(folder, digest)?))
+}
+
+/// Digests become file names, and somebody else wrote them.
+fn hex<'a>(folder: &Utf8Path, digest: &'a str) -> Result<&'a str> {
     match digest.strip_prefix("sha256:") {
-        Some(hex) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Ok(folder.join("blobs/sha256").join(hex))
-        }
-        _ => bail!("{folder} names the digest `{digest}`; sha256 alone is supported"),
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(hex),
+        _ => bail!("{folder} names the digest `{digest}`; sha256 in hexadecimal is what is supported"),
     }
 }

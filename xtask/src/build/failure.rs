@@ -9,13 +9,16 @@ use crate::build::machine::{Machine, Mishap};
 use crate::plan::BuildPlan;
 use crate::plan::engine::Engine;
 
-/// How programs say that they tried to reach something.
-const NETWORK: [&str; 5] = [
+/// How programs say that they tried to reach something: glibc, musl, busybox, Rust, curl.
+const NETWORK: [&str; 8] = [
     "Network is unreachable",
+    "Network unreachable",
+    "os error 101",
     "Temporary failure in name resolution",
+    "Name does not resolve",
+    "bad address '",
     "failed to lookup address information",
     "Could not resolve host",
-    "Try again",
 ];
 
 /// The error for cargo's output, of which stderr has the end.

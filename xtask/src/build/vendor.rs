@@ -17,6 +17,7 @@ pub fn vendor(ui: &Ui, paths: &Paths) -> Result<Utf8PathBuf> {
     if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock) {
         return Ok(folder);
     }
+    files::remove(&stamp)?;
     ui.status("Vendoring", "the crates in Cargo.lock");
     let args = ["vendor", "--locked", "--versioned-dirs", "--respect-source-config", folder.as_str()];
     let answer =

@@ -3,16 +3,16 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::build::container;
 use crate::files;
 use crate::lock;
+use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::runtime::Runtime;
 use crate::ui::{Ui, count};
 
 #[derive(Args)]
 pub struct CleanArgs {
-    /// Remove this checkout's volumes from docker and podman too: the next build in a container is a cold one
+    /// Remove this checkout's volumes and built images from docker and podman too: the next build in a container is a cold one
     #[arg(long)]
     volumes: bool,
 }
@@ -26,8 +26,8 @@ impl CleanArgs {
         if self.volumes {
             let runtimes = ["docker", "podman"].into_iter().filter_map(|program| Runtime::named(ui, program).ok());
             for runtime in runtimes {
-                let own = container::remove_volumes(ui, &runtime, paths)?;
-                let removed = own + container::remove_volumes(ui, &runtime, &tests)?;
+                let own = Owner::of(ui, paths)?.remove_volumes(ui, &runtime)?;
+                let removed = own + Owner::of(ui, &tests)?.remove_volumes(ui, &runtime)?;
                 ui.status("Removed", format!("{} from {runtime}", count(removed, "volume")));
             }
         }

@@ -11,7 +11,7 @@ use crate::assemble::layout::Layout;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::builder;
-use crate::plan::reference::qualified;
+use crate::plan::reference::{qualified, without_tag};
 use crate::process::{Invocation, not_found, tail};
 use crate::runtime::{ANOTHER_IMAGE, ImageInfo, Runtime};
 use crate::ui::Ui;
@@ -72,14 +72,14 @@ impl Base {
             Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
         };
         let (reference, info) = builder::named(ui, runtime, text, limit)?;
-        if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
-            bail!("the base {text} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
-        }
-        Ok(Base::image((reference, info)))
+        Base::image((reference, info), architecture)
     }
 
-    pub fn image((reference, info): (String, ImageInfo)) -> Base {
-        Base::Image { reference, id: info.id.clone(), info }
+    pub fn image((reference, info): (String, ImageInfo), architecture: &str) -> Result<Base> {
+        if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
+            bail!("the base {reference} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
+        }
+        Ok(Base::Image { reference, id: info.id.clone(), info })
     }
 
     /// The base as the image's labels name it: no path of this machine.
@@ -110,7 +110,8 @@ fn by_skopeo(
         None => {
             files::create_folder(&paths.bases())?;
             let platform = ["--override-os", "linux", "--override-arch", architecture];
-            let (from, to) = (format!("docker://{}", qualified(reference)), format!("oci:{folder}:{NAME}"));
+            let (from, to) =
+                (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{folder}:{NAME}"));
             let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet", &from, &to]);
             ui.status("Pulling", format!("{reference} (skopeo)"));
             match copy.output_within(ui, limit) {

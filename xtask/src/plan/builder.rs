@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::plan::dockerfile;
 use crate::runtime::{ImageInfo, Runtime};
@@ -19,7 +20,7 @@ pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
 const QUESTIONS: &str = r#"
 command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "missing cargo"; exit; }
 export RUSTUP_AUTO_INSTALL=0
-rustc -vV 2>/dev/null || { unset RUSTUP_TOOLCHAIN; rustc -vV; } || exit 1
+if rustc -vV 2>/dev/null; then echo "chosen: yes"; else unset RUSTUP_TOOLCHAIN; rustc -vV || exit 1; fi
 for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
   ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
 done
@@ -49,6 +50,8 @@ pub struct Builder {
 pub struct Facts {
     /// The whole answer of `rustc -vV`.
     pub rustc: String,
+    /// Whether RUSTUP_TOOLCHAIN may be set in it: else its one toolchain is there under another name.
+    pub chosen: bool,
     /// Targets that it has std for.
     pub targets: Vec<String>,
     /// Programs that link, and are there.
@@ -69,7 +72,8 @@ impl Builder {
         channel: &str,
     ) -> Result<Builder> {
         let (reference, info) = image;
-        let memory = paths.image.join("builders").join(format!("{}-{channel}.json", info.id.replace(':', "-")));
+        let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
+        let memory = paths.image.join("builders").join(format!("{}.json", &key["sha256:".len()..][..16]));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
             Some(facts) => facts,
@@ -101,8 +105,9 @@ pub fn described(
     if let Some(info) = runtime.inspect(ui, &name)? {
         return Ok((name, info));
     }
+    named(ui, runtime, &dockerfile.from, limit)?;
     ui.status("Building", format!("{file} ({runtime})"));
-    runtime.build(ui, &path, &name)?;
+    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name)?;
     there(ui, runtime, name)
 }
 
@@ -148,18 +153,19 @@ impl Facts {
             );
         }
         let (mut rustc, mut config) = (Vec::new(), Vec::new());
-        let (mut targets, mut linkers, mut musl) = (Vec::new(), Vec::new(), None);
+        let (mut targets, mut linkers, mut musl, mut chosen) = (Vec::new(), Vec::new(), None, false);
         for line in answer.lines() {
             match line.split_once(": ") {
                 Some(("target", target)) => targets.push(target.to_owned()),
                 Some(("linker", program)) => linkers.push(program.to_owned()),
+                Some(("chosen", "yes")) => chosen = true,
                 Some(("musl", version)) => musl = Some(version.to_owned()),
                 // What comes after `rustc -vV`, which ends with LLVM's version.
                 _ if rustc.iter().any(|line: &&str| line.starts_with("LLVM")) => config.push(line),
                 _ => rustc.push(line),
             }
         }
-        Ok(Facts { rustc: rustc.join("\n"), targets, linkers, musl, config: config.join("\n") })
+        Ok(Facts { rustc: rustc.join("\n"), chosen, targets, linkers, musl, config: config.join("\n") })
     }
 
     /// The value of a line of `rustc -vV`.

@@ -36,7 +36,8 @@ fn parse(text: &str) -> Option<Dockerfile> {
                 }
             }
             "FROM" => {
-                plain &= from.is_none();
+                // A platform is for the builder of images to honour.
+                plain &= from.is_none() && !rest.trim_start().starts_with("--");
                 let image = rest.split_whitespace().find(|word| !word.starts_with("--"))?;
                 from = Some(substitute(image, &arguments));
             }
@@ -66,7 +67,8 @@ mod tests {
             assert_eq!(parse(text), Some(Dockerfile { from: from.to_owned(), plain }), "{text}");
         };
         check("# why\nFROM alpine:3@sha256:1\n", "alpine:3@sha256:1", true);
-        check("ARG V=3.23\nARG V_X=9\nFROM --platform=linux/amd64 \\\n  alpine:${V} AS base\n", "alpine:3.23", true);
+        check("ARG V=3.23\nARG V_X=9\nFROM \\\n  alpine:${V} AS base\n", "alpine:3.23", true);
+        check("FROM --platform=linux/amd64 alpine:3", "alpine:3", false);
         check("ARG V=3\nARG V_X=9\nfrom alpine:$V_X", "alpine:9", true);
         check("FROM alpine:3\nRUN apk add zlib\n", "alpine:3", false);
         check("FROM rust:1\nFROM alpine:3\n", "alpine:3", false);

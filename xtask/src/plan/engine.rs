@@ -41,8 +41,9 @@ pub struct Wanted {
     #[arg(long, value_name = "RELEASE")]
     pub toolchain: Option<String>,
 
-    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: `scratch`, a root file system ending in .tar or
-    /// .tar.gz, or an image that docker or podman has
+    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: an image, an OCI layout (its folder, or
+    /// `oci:FOLDER:NAME`), a root file system ending in .tar, .tar.gz or .tgz, or `scratch`; where there is no docker and no
+    /// podman, skopeo gives out images
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
 
@@ -163,18 +164,15 @@ impl Wanted {
     /// The builder and what there is of a base in the runtime, or why they cannot be had.
     fn images(&self, ui: &Ui, paths: &Paths, runtime: &Runtime) -> Result<Images> {
         let limit = Duration::from_secs(self.pull_timeout);
-        let found = || -> Result<Images> {
-            let builder = match &self.builder_image {
-                Some(reference) => builder::named(ui, runtime, reference, limit)?,
-                None => builder::described(ui, paths, runtime, BUILDER_FILE, limit)?,
-            };
-            let base = match &self.base {
-                Some(text) => Base::find(ui, paths, text, Ok(runtime), &builder.1.architecture, limit)?,
-                None => Base::image(builder::described(ui, paths, runtime, BASE_FILE, limit)?),
-            };
-            Ok(Images { builder, base })
+        let builder = match &self.builder_image {
+            Some(reference) => builder::named(ui, runtime, reference, limit)?,
+            None => builder::described(ui, paths, runtime, BUILDER_FILE, limit)?,
         };
-        found()
+        let base = match &self.base {
+            Some(text) => Base::find(ui, paths, text, Ok(runtime), &builder.1.architecture, limit)?,
+            None => Base::image(builder::described(ui, paths, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
+        };
+        Ok(Images { builder, base })
     }
 
     /// Compiles in the builder; the errors say what of it is wrong.

@@ -44,9 +44,33 @@ pub fn qualified(reference: &str) -> String {
     }
 }
 
+/// Without the tag where a digest says which image: skopeo takes one of the two.
+pub fn without_tag(reference: &str) -> String {
+    match reference.split_once('@') {
+        Some((name, digest)) => match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => format!("{name}@{digest}"),
+            _ => reference.to_owned(),
+        },
+        None => reference.to_owned(),
+    }
+}
+
+/// Whether a registry is named.
+pub fn names_registry(reference: &str) -> bool {
+    split(reference).0.is_some()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{parse, qualified};
+    use super::{parse, qualified, without_tag};
+
+    #[test]
+    fn a_digest_is_enough() {
+        assert_eq!(without_tag("alpine:3@sha256:00"), "alpine@sha256:00");
+        for same in ["localhost:5000/a@sha256:00", "alpine:3", "a@sha256:00"] {
+            assert_eq!(without_tag(same), same);
+        }
+    }
 
     #[test]
     fn references_have_tags() {

@@ -15,10 +15,11 @@ use camino::Utf8PathBuf;
 use crate::build::machine::{Folders, Machine, Mishap};
 use crate::build::vendor;
 use crate::files;
+use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::plan::builder::Builder;
 use crate::plan::toolchain::Toolchain;
-use crate::process::Invocation;
+use crate::process::{Invocation, tail};
 use crate::runtime::Runtime;
 use crate::ui::Ui;
 
@@ -26,11 +27,17 @@ use crate::ui::Ui;
 const ROOT: &str = "/xtask";
 const INCOMING: &str = "/xtask/in";
 const WORK: &str = "/xtask/work";
-const VENDOR: &str = "/xtask/vendor";
+const VENDOR: &str = "/xtask/work/vendor";
 pub const VENDOR_CONFIG: &str = "vendor.toml";
 
-/// On the container and both volumes; the value names the checkout.
-const LABEL: &str = "xtask.checkout";
+/// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
+fn main_script() -> String {
+    format!(
+        "if command -v flock >/dev/null; then \
+           exec 9>{WORK}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
+         fi; echo ready; exec cat"
+    )
+}
 
 pub struct Container<'a> {
     ui: &'a Ui,
@@ -39,7 +46,8 @@ pub struct Container<'a> {
     folders: Folders,
     /// Where files that are brought here are put.
     received: Utf8PathBuf,
-    environment: Vec<String>,
+    /// What chooses the toolchain, where rustup does.
+    environment: Option<String>,
     /// Ends the container when it is dropped.
     _stdin: std::io::PipeWriter,
 }
@@ -48,21 +56,17 @@ impl<'a> Container<'a> {
     /// Starts the builder, with the sources and all crates in it.
     pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, toolchain: &Toolchain) -> Result<Container<'a>> {
         let vendored = vendor::vendor(ui, paths)?;
-        let checkout = checkout(paths);
+        let owner = Owner::of(ui, paths)?;
         let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
-        let work = format!("xtask-{checkout}-work-{}:{WORK}", &key["sha256:".len()..][..16]);
-        let crates = format!("xtask-{checkout}-crates:{VENDOR}");
-        let label = format!("{LABEL}={checkout}");
+        let volume = owner.volume(&format!("work-{}", &key["sha256:".len()..][..16]));
         // Of a run that was ended before its container started: nothing else ends that one.
-        remove_containers(ui, &builder.runtime, &label)?;
-        for volume in [&work, &crates] {
-            let name = volume.split(':').next().unwrap_or_default();
-            volume_exists(ui, &builder.runtime, name, &label)?;
+        owner.remove_leftovers(ui, &builder.runtime)?;
+        if !builder.runtime.command(["volume", "inspect", &volume]).output(ui)?.status.success() {
+            builder.runtime.command(["volume", "create"]).args(owner.labels()).args([volume.as_str()]).read(ui)?;
         }
-        let create =
-            builder.runtime.command(["create", "--interactive", "--rm", "--network", "none", "--label", &label]);
-        let create = create.args(["--volume", &work, "--volume", &crates, "--entrypoint", "sh", &builder.id]);
-        let create = create.args(["-c", "echo ready; exec cat"]);
+        let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
+        let create = create.args(owner.labels()).args(["--volume", &format!("{volume}:{WORK}")]);
+        let create = create.args(["--entrypoint", "sh", &builder.id, "-c", &main_script()]);
         let id = create.read(ui).context("making the builder's container")?;
         let stdin = attach(ui, &builder.runtime, &id)?;
         let container = Container {
@@ -75,7 +79,7 @@ impl<'a> Container<'a> {
                 crates: VENDOR.into(),
             },
             received: paths.image.join("received"),
-            environment: vec![format!("RUSTUP_TOOLCHAIN={}", toolchain.channel)],
+            environment: builder.facts.chosen.then(|| format!("RUSTUP_TOOLCHAIN={}", toolchain.channel)),
             _stdin: stdin,
         };
         container.send_crates(&vendored)?;
@@ -85,7 +89,7 @@ impl<'a> Container<'a> {
 
     fn exec(&self, program: &str, args: &[String], environment: &[(&str, String)], folder: Option<&str>) -> Invocation {
         let mut command = self.runtime.command(["exec"]);
-        for variable in &self.environment {
+        if let Some(variable) = &self.environment {
             command = command.args(["--env", variable]);
         }
         for (name, value) in environment {
@@ -128,7 +132,10 @@ impl Machine for Container<'_> {
             "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null; \
              set -- $(df -Pk {WORK} | tail -n 1); [ \"$4\" -ge 1024 ] || echo full"
         );
-        let Ok(answer) = self.shell(&script) else { return vec![Mishap::Gone] };
+        let Ok(answer) = self.shell(&script) else {
+            let running = self.runtime.command(["inspect", "--format", "{{.State.Running}}", &self.id]).read(self.ui);
+            return if running.is_ok_and(|answer| answer == "true") { Vec::new() } else { vec![Mishap::Gone] };
+        };
         let killed = |line: &str| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0");
         let mishap = |line: &str| match line {
             "full" => Some(Mishap::FullDisk),
@@ -177,52 +184,24 @@ impl Machine for Container<'_> {
 fn attach(ui: &Ui, runtime: &Runtime, id: &str) -> Result<std::io::PipeWriter> {
     let command = runtime.command(["start", "--attach", "--interactive", id]);
     let (stdin, writer) = std::io::pipe().context("making a pipe")?;
-    let expression = command.expression(ui).stdin_file(stdin).stderr_to_stdout().unchecked();
+    // What the client itself has to say, a warning as a rule, goes to stderr.
+    let expression = command.expression(ui).stdin_file(stdin).stderr_capture().unchecked();
     let mut output = BufReader::new(expression.reader().with_context(|| format!("starting `{command}`"))?);
     drop(expression);
     let mut line = String::new();
-    output.read_line(&mut line).with_context(|| format!("reading what `{command}` wrote"))?;
-    if line.trim() != "ready" {
-        let mut rest = String::new();
-        let _ = output.read_to_string(&mut rest);
-        bail!("the builder's container does not start: `{command}` says: {line}{rest}");
+    while output.read_line(&mut line).with_context(|| format!("reading what `{command}` wrote"))? > 0 {
+        match line.trim() {
+            "ready" => {
+                // Read to its end by nobody: the client ends with the container.
+                std::mem::forget(output);
+                return Ok(writer);
+            }
+            "waiting" => ui.status("Waiting", "for another run that compiles in the same volume"),
+            _ => {}
+        }
+        line.clear();
     }
-    // Read to its end by nobody: the client ends with the container.
-    std::mem::forget(output);
-    Ok(writer)
-}
-
-fn volume_exists(ui: &Ui, runtime: &Runtime, name: &str, label: &str) -> Result<()> {
-    if runtime.command(["volume", "inspect", name]).output(ui)?.status.success() {
-        return Ok(());
-    }
-    runtime.command(["volume", "create", "--label", label, name]).read(ui).map(drop)
-}
-
-/// Removes the volumes of this checkout, and what containers of it may be left; says how many volumes.
-pub fn remove_volumes(ui: &Ui, runtime: &Runtime, paths: &Paths) -> Result<usize> {
-    let label = format!("{LABEL}={}", checkout(paths));
-    remove_containers(ui, runtime, &label)?;
-    let filter = format!("label={label}");
-    let volumes = runtime.command(["volume", "ls", "--quiet", "--filter", &filter]).read(ui)?;
-    for name in volumes.lines() {
-        runtime.command(["volume", "rm", name]).read(ui)?;
-    }
-    Ok(volumes.lines().count())
-}
-
-/// Removes the containers of a checkout. The caller holds the lock: no run is using one.
-fn remove_containers(ui: &Ui, runtime: &Runtime, label: &str) -> Result<()> {
-    let filter = format!("label={label}");
-    let containers = runtime.command(["ps", "--all", "--quiet", "--filter", &filter]).read(ui)?;
-    for id in containers.lines() {
-        // One that ends by itself just now cannot be removed, and need not.
-        runtime.command(["rm", "--force", id]).output(ui)?;
-    }
-    Ok(())
-}
-
-/// Names this checkout among all that use the same daemon.
-fn checkout(paths: &Paths) -> String {
-    files::digest(paths.image.as_str().as_bytes())["sha256:".len()..][..12].to_owned()
+    // It ended by itself.
+    let ended = output.get_ref().try_wait().with_context(|| format!("waiting for `{command}`"))?;
+    bail!("the builder's container does not start: `{command}` failed{}", ended.map(tail).unwrap_or_default())
 }

@@ -10,19 +10,23 @@ use super::{Container, INCOMING, VENDOR, VENDOR_CONFIG, WORK};
 use crate::files;
 use crate::paths::Paths;
 
+/// What cargo keeps beside each vendored crate.
+const CHECKSUMS: &str = ".cargo-checksum.json";
+
 /// Makes the sources in the volume what came in, by content: a changed file gets the container's own time. Inside, the
 /// environment chooses the toolchain: what rust-toolchain.toml asks for beside it may not be there.
 fn sync_script() -> String {
     format!(
         r#"set -e
 rm -f {INCOMING}/src/rust-toolchain.toml
-mkdir -p {WORK}/src; cd {INCOMING}/src
-find . -type f | while read -r file; do
+mkdir -p {WORK}/src {VENDOR}; cd {WORK}/src
+find . -type f | while IFS= read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$file"; done
+find . -depth -type d | while IFS= read -r folder; do [ -d "{INCOMING}/src/$folder" ] || rmdir "$folder"; done
+cd {INCOMING}/src
+find . -type f | while IFS= read -r file; do
   cmp -s "$file" "{WORK}/src/$file" && continue
   mkdir -p "{WORK}/src/${{file%/*}}"; cp "$file" "{WORK}/src/$file"
 done
-cd {WORK}/src
-find . -type f | while read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$file"; done
 "#
     )
 }
@@ -30,18 +34,18 @@ find . -type f | while read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$fi
 impl Container<'_> {
     /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
     pub(super) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
-        let there = self.shell(&format!("cd {VENDOR} && sha256sum */.cargo-checksum.json 2>/dev/null || true"))?;
+        let there = self.shell(&format!("cd {VENDOR} 2>/dev/null && sha256sum */{CHECKSUMS} 2>/dev/null || true"))?;
         let there: Vec<&str> = there.lines().collect();
         let mut missing = Vec::new();
         let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
         for entry in entries {
             let entry = entry.with_context(|| format!("reading the folder {vendored}"))?;
-            let checksum = entry.path().join(".cargo-checksum.json");
+            let checksum = entry.path().join(CHECKSUMS);
             if !checksum.is_file() {
                 continue;
             }
             let digest = files::digest(&files::read(&checksum)?);
-            let line = format!("{}  {}/.cargo-checksum.json", &digest["sha256:".len()..], entry.file_name());
+            let line = format!("{}  {}/{CHECKSUMS}", &digest["sha256:".len()..], entry.file_name());
             if !there.contains(&line.as_str()) {
                 missing.push(entry.file_name().to_owned());
             }
@@ -53,7 +57,14 @@ impl Container<'_> {
         self.ui.status("Sending", format!("{} to the builder", crate::ui::count(missing.len(), "crate")));
         self.send(|tar| {
             for name in &missing {
-                append_folder(tar, &vendored.join(name), &format!("xtask/vendor/{name}"))?;
+                append_folder(tar, &vendored.join(name), &format!("{}/{name}", inside(VENDOR)), |path| {
+                    path.file_name() != Some(CHECKSUMS)
+                })?;
+            }
+            // By these a crate is known to be there: when they come, all of it is.
+            for name in &missing {
+                let checksums = files::read(&vendored.join(name).join(CHECKSUMS))?;
+                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(VENDOR)), &checksums)?;
             }
             Ok(())
         })
@@ -61,9 +72,9 @@ impl Container<'_> {
 
     pub(super) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
         self.send(|tar| {
-            append_folder(tar, &paths.sources(), "xtask/in/src")?;
+            append_folder(tar, &paths.sources(), &format!("{}/src", inside(INCOMING)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), VENDOR);
-            append_file(tar, &format!("xtask/in/{VENDOR_CONFIG}"), config.as_bytes())
+            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(INCOMING)), config.as_bytes())
         })?;
         self.shell(&sync_script()).map(drop)
     }
@@ -87,11 +98,21 @@ impl Container<'_> {
     }
 }
 
-fn append_folder(tar: &mut tar::Builder<&mut dyn Write>, folder: &Utf8Path, name: &str) -> Result<()> {
+/// As a path in a tar that is unpacked at the root.
+fn inside(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+fn append_folder(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    folder: &Utf8Path,
+    name: &str,
+    wanted: impl Fn(&Utf8Path) -> bool,
+) -> Result<()> {
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        if entry.file_type().is_file() {
+        if entry.file_type().is_file() && wanted(path) {
             let inside = path.strip_prefix(folder)?;
             append_file(tar, &format!("{name}/{inside}"), &files::read(path)?)?;
         }
