@@ -123,7 +123,7 @@ fn a_builder_that_lacks_something() {
     let error = errors(&tree, &["--engine", "docker", "--base", ALPINE]);
     expect![[r#"
 
-        error: building [ROOT]/docker/builder.Dockerfile failed: `docker build --tag [BUILT] --file [ROOT]/docker/builder.Dockerfile [ROOT]/docker` ended with exit status: 3; what it said stands above
+        error: building [ROOT]/docker/builder.Dockerfile failed: `docker build --force-rm --tag [BUILT] --file [ROOT]/docker/builder.Dockerfile [ROOT]/docker` ended with exit status: 3; what it said stands above
     "#]].assert_eq(&error.replace(&built(&error), "[BUILT]").replace(tree.root.as_str(), "[ROOT]"));
 }
 

@@ -73,17 +73,31 @@ fn a_usr_merged_image_as_base() {
     assert_eq!(image["layers"][0]["name"], base);
 }
 
-/// Images that are built from this tree's Dockerfiles, known by a label; removed at the end.
-struct BuiltImages<'a> {
+/// What is built from a tree's Dockerfiles, known by a label that they set; removed at the end.
+struct Built<'a> {
     runtime: &'a Runtime,
     label: String,
 }
 
-impl Drop for BuiltImages<'_> {
-    fn drop(&mut self) {
+impl<'a> Built<'a> {
+    fn from(runtime: &'a Runtime, tree: &Tree) -> Built<'a> {
+        Built { runtime, label: format!("xtask.test={}", tree.root) }
+    }
+
+    fn list(&self, command: &[&str]) -> Vec<String> {
         let filter = format!("label={}", self.label);
-        for image in self.runtime.read(&["images", "--quiet", "--filter", &filter]).lines() {
-            let _ = self.runtime.command(&["rmi", "--force", image]).output();
+        let ids = self.runtime.read(&[command, &["--quiet", "--filter", &filter]].concat());
+        ids.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Built<'_> {
+    fn drop(&mut self) {
+        for container in self.list(&["ps", "--all"]) {
+            let _ = self.runtime.command(&["rm", "--force", &container]).output();
+        }
+        for image in self.list(&["images"]) {
+            let _ = self.runtime.command(&["rmi", "--force", &image]).output();
         }
     }
 }
@@ -94,7 +108,7 @@ fn dockerfiles_that_do_more_than_name_an_image() {
     let tree = Tree::small("engines-dockerfiles");
     // Two names: an image that loses its own stays for ever.
     let [first, second] = ["first", "second"].map(|motd| format!("localhost/xtask-test/greeter:dockerfiles-{motd}"));
-    let built = BuiltImages { runtime: &runtime, label: format!("xtask.test={}", tree.root) };
+    let built = Built::from(&runtime, &tree);
     let _leftovers = [&first, &second].map(|image| Leftovers::of(&runtime, &tree, image));
     let label = &built.label;
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nLABEL {label}\nRUN touch /marker\n"));
@@ -123,4 +137,16 @@ fn dockerfiles_that_do_more_than_name_an_image() {
     assert_eq!(files, "second.second.second.");
     assert_eq!(runtime.run(&second), GREETINGS);
     runtime.no_container_is_left(&tree);
+}
+
+#[test]
+fn a_dockerfile_that_fails_leaves_no_container() {
+    let runtime = Runtime::found();
+    let tree = Tree::small("engines-dockerfile-fails");
+    let built = Built::from(&runtime, &tree);
+    tree.write("docker/builder.Dockerfile", &format!("FROM {ALPINE}\nLABEL {}\nRUN exit 3\n", built.label));
+    let run = tree.xtask(&["image", "--engine", &runtime.program, "--base", ALPINE]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("docker/builder.Dockerfile failed: "), "{}", run.stderr);
+    assert!(built.list(&["ps", "--all"]).is_empty());
 }
