@@ -32,7 +32,7 @@ impl Daemon {
         let name = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
         let bridge = Runtime::docker().read(&["network", "inspect", "bridge", "--format", name]);
         let mut command = Command::new("dockerd");
-        command.args(["--host", "tcp://127.0.0.1:0", "--bridge", &bridge, "--iptables=false"]);
+        command.args(["--host", "tcp://127.0.0.1:0", "--tls=false", "--bridge", &bridge, "--iptables=false"]);
         for (option, file) in [
             ("--config-file", "daemon.json"),
             ("--data-root", "data"),
@@ -89,7 +89,7 @@ impl Drop for Daemon {
 fn the_daemon_that_docker_host_names_makes_the_same_image() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
     let first = Runtime::docker();
-    let tree = Tree::small("first-daemon");
+    let tree = Tree::small("first-daemon").titled("Daemon");
     let _leftovers = Leftovers::of(&first, &tree, NAME);
     let expected = tree.image(&args);
 
@@ -97,7 +97,7 @@ fn the_daemon_that_docker_host_names_makes_the_same_image() {
     let second = Runtime::docker_at(&daemon.address);
     daemon.take(&[GNU, ALPINE]);
     // Another tree: this one's image is known, and would not be compiled again.
-    let tree = Tree::small("another-daemon").env("DOCKER_HOST", &daemon.address);
+    let tree = Tree::small("another-daemon").titled("Daemon").env("DOCKER_HOST", &daemon.address);
     let image = tree.image(&args);
     assert_eq!(image["manifest_digest"], expected["manifest_digest"]);
     assert_eq!(image["verified"]["by"], "docker");

@@ -45,7 +45,7 @@ fn blob<'a>(archive: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [
 
 #[test]
 fn an_archive_is_an_oci_layout_and_a_docker_archive() {
-    let tree = Tree::small("archive").without_runtime().env("SOURCE_DATE_EPOCH", "951827696");
+    let tree = Tree::small("archive").titled("Greeter").without_runtime().env("SOURCE_DATE_EPOCH", "951827696");
     let image = tree.image(&["--base", "scratch", "--tag", "hello:there"]);
     let archive = archive(&tree);
     assert_eq!(json(&archive["oci-layout"]), json!({ "imageLayoutVersion": "1.0.0" }));
@@ -211,8 +211,8 @@ fn a_users_rustflags_come_on_top() {
 
 #[test]
 fn two_folders_give_one_digest() {
-    let first = Tree::small("one-digest-a").without_runtime();
-    let second = Tree::small("one-digest-b/somewhere/else").without_runtime().by_a_user();
+    let first = Tree::small("one-digest-a").titled("One digest").without_runtime();
+    let second = Tree::small("one-digest-b/somewhere/else").titled("One digest").without_runtime().by_a_user();
     assert_eq!(first.image(&[])["manifest_digest"], second.image(&[])["manifest_digest"]);
 }
 

@@ -82,13 +82,13 @@ impl Drop for Job {
 #[test]
 fn a_socket_and_a_user_are_enough() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
-    let outside = Tree::small("outside-of-container");
+    let outside = Tree::small("outside-of-container").titled("Container");
     let runtime = Runtime::docker();
     let _outside = Leftovers::of(&runtime, &outside, NAME);
     let expected = outside.image(&args);
     runtime.read(&["rmi", NAME]);
 
-    let tree = Tree::small("in-container");
+    let tree = Tree::small("in-container").titled("Container");
     let _inside = Leftovers::of(&runtime, &tree, NAME);
     let said = Job::create(&tree, &args).run();
     // The digest, the archive, and no file of another user in the tree.

@@ -41,7 +41,16 @@ impl Tree {
             tree.copy_file(&repository().join(shared), shared);
         }
         tree.copy_file(&repository().join("host/sdk/src/abi.rs"), "greeter/sdk/src/abi.rs");
-        tree
+        // A runtime has equal images once: they would go with the first test that ends, here or in another checkout.
+        tree.titled(&format!("{name} of {}", repository()))
+    }
+
+    /// With this title, which is in the image: trees of one title make one image.
+    pub fn titled(self, title: &str) -> Tree {
+        let manifest = self.read("Cargo.toml");
+        let old = manifest.lines().find(|line| line.starts_with("title = ")).expect("a title");
+        self.write("Cargo.toml", &manifest.replace(old, &format!("title = \"{title}\"")));
+        self
     }
 
     /// The tree that this test belongs to, its history too. All copies share a target folder, hence one compilation.
