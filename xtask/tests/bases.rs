@@ -97,7 +97,8 @@ fn a_layout_that_names_a_file_of_this_machine() {
     let error = errors(&tree, &["--base", &folder]).replace(tree.root.as_str(), "[ROOT]");
     expect![[r#"
         error: [ROOT]/layout names the digest `[ROOT]/secret`; sha256 in hexadecimal is what is supported
-    "#]].assert_eq(&error);
+    "#]]
+    .assert_eq(&error);
 }
 
 #[test]

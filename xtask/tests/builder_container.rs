@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use support::Tree;
-use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, Runtime};
+use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, Runtime, filter};
 
 const NAME: &str = "localhost/xtask-test/greeter:container";
 
@@ -104,5 +104,8 @@ fn a_toolchain_of_another_name_is_taken_by_its_release() {
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nRUN {rename}\n"));
     let image = tree.image(&["--engine", &runtime.program, "--base", ALPINE, "--tag", NAME]);
     assert_eq!(image["verified"]["said"], "2 plugins loaded");
+    let built = || runtime.read(&["image", "ls", "--quiet", "--filter", &filter(&tree)]);
+    assert_ne!(built(), "");
     tree.xtask(&["clean", "--volumes"]);
+    assert_eq!(built(), "", "what was built is removed with the volumes");
 }

@@ -52,7 +52,8 @@ fn a_name_without_a_registry() {
     let error = &run.stderr[run.stderr.find("error: ").expect("an error")..];
     expect![[r#"
         error: --push greeter:1 names no registry; write it out, as in ghcr.io/you/greeter:1
-    "#]].assert_eq(error);
+    "#]]
+    .assert_eq(error);
 }
 
 #[test]

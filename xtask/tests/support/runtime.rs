@@ -33,6 +33,10 @@ impl Runtime {
         Runtime { program: "docker".to_owned(), host: None }
     }
 
+    pub fn podman() -> Runtime {
+        Runtime { program: "podman".to_owned(), host: None }
+    }
+
     pub fn docker_at(host: &str) -> Runtime {
         Runtime { host: Some(host.to_owned()), ..Runtime::docker() }
     }

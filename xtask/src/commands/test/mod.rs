@@ -1,12 +1,13 @@
 //! `cargo xtask test`: every check there is, in one command.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
+mod needs;
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
-use serde::Deserialize;
+use needs::PackageMetadata;
 
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
@@ -41,35 +42,6 @@ pub struct TestArgs {
     /// How the image that the tests start is made [default: --engine local --base scratch]
     #[command(flatten)]
     wanted: Wanted,
-}
-
-/// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct PackageMetadata {
-    #[serde(default)]
-    test_needs: BTreeMap<String, Need>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Need {
-    runtime: Option<NeededRuntime>,
-    /// Images that the runtime has.
-    images: Vec<String>,
-    /// Programs on PATH.
-    programs: Vec<String>,
-    /// To be run by root.
-    root: bool,
-}
-
-#[derive(Clone, Copy, Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum NeededRuntime {
-    /// The one that has the image that the tests start.
-    Any,
-    /// Whatever that one is.
-    Docker,
 }
 
 /// One workspace's tests, and those that cannot run here with the reason.
@@ -239,32 +211,4 @@ impl Workspace<'_> {
         }
         Ok(Selection { args, targets, left_out })
     }
-}
-
-impl Need {
-    /// What is not here, or why.
-    fn missing(&self, ui: &Ui, runtime: &Result<Runtime>) -> Option<String> {
-        let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-        if self.root && !by_root() {
-            return Some("only root can run it".to_owned());
-        }
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        let there = |program: &String| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
-        if let Some(programs) = absent(&self.programs, there) {
-            return Some(format!("not on PATH: {programs}"));
-        }
-        let docker = (self.runtime == Some(NeededRuntime::Docker)).then(|| Runtime::named(ui, "docker"));
-        match docker.as_ref().unwrap_or(runtime) {
-            Err(why) => self.runtime.map(|_| format!("{why:#}")),
-            Ok(runtime) => {
-                let there = |image: &String| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
-                absent(&self.images, there).map(|images| format!("{runtime} has no {images}; .ci/images makes them"))
-            }
-        }
-    }
-}
-
-fn absent(names: &[String], there: impl Fn(&String) -> bool) -> Option<String> {
-    let absent: Vec<&str> = names.iter().filter(|name| !there(name)).map(String::as_str).collect();
-    (!absent.is_empty()).then(|| absent.join(", "))
 }

@@ -1,0 +1,72 @@
+//! What a test target cannot do without, and whether it is here.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::runtime::Runtime;
+use crate::ui::Ui;
+
+/// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PackageMetadata {
+    #[serde(default)]
+    pub test_needs: BTreeMap<String, Need>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Need {
+    runtime: Option<NeededRuntime>,
+    /// Images that the runtime has.
+    images: Vec<String>,
+    /// Programs on PATH.
+    programs: Vec<String>,
+    /// To be run by root.
+    root: bool,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum NeededRuntime {
+    /// The one that has the image that the tests start.
+    Any,
+    /// Whatever that one is.
+    Docker,
+    Podman,
+}
+
+impl Need {
+    /// What is not here, or why.
+    pub fn missing(&self, ui: &Ui, runtime: &Result<Runtime>) -> Option<String> {
+        let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        if self.root && !by_root() {
+            return Some("only root can run it".to_owned());
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let there = |program: &String| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+        if let Some(programs) = absent(&self.programs, there) {
+            return Some(format!("not on PATH: {programs}"));
+        }
+        let named = match self.runtime {
+            Some(NeededRuntime::Docker) => Some(Runtime::named(ui, "docker")),
+            Some(NeededRuntime::Podman) => Some(Runtime::named(ui, "podman")),
+            Some(NeededRuntime::Any) | None => None,
+        };
+        match named.as_ref().unwrap_or(runtime) {
+            Err(why) => self.runtime.map(|_| format!("{why:#}")),
+            Ok(runtime) => {
+                let there = |image: &String| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
+                absent(&self.images, there).map(|images| format!("{runtime} has no {images}; .ci/images makes them"))
+            }
+        }
+    }
+}
+
+fn absent(names: &[String], there: impl Fn(&String) -> bool) -> Option<String> {
+    let absent: Vec<&str> = names.iter().filter(|name| !there(name)).map(String::as_str).collect();
+    (!absent.is_empty()).then(|| absent.join(", "))
+}
