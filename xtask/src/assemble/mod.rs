@@ -9,6 +9,8 @@ pub mod layer;
 pub mod layout;
 pub mod tree;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 
 use crate::build::{Dist, Part};
@@ -88,9 +90,11 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
     }
     let default_config = files::read(&paths.root.join(&host.default_config))?;
     let mut layers = vec![libraries, program, vec![Entry::file(&host.config, default_config, false)]];
-    for plugin in of_part(Part::Plugin) {
-        layers.push(vec![file(plugin)?]);
+    let mut of_plugins: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for (plugin, built) in plan.build.plugins.iter().zip(of_part(Part::Plugin)) {
+        of_plugins.entry(plan.build.layer_name(plugin)).or_default().push(file(built)?);
     }
+    layers.extend(of_plugins.into_values());
     Ok(layers)
 }
 

@@ -13,6 +13,7 @@ pub mod plugins;
 pub mod reference;
 pub mod toolchain;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
@@ -31,6 +32,12 @@ use host::{HostSpec, Workspace};
 use lock::{Change, Lock};
 use plugins::Discovered;
 use toolchain::Toolchain;
+
+/// So many plugins have a layer each.
+const MOST_OWN_LAYERS: usize = 100;
+
+/// More plugins than that share so many.
+const GROUPS: u64 = 64;
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
 #[derive(Debug, Serialize)]
@@ -188,6 +195,17 @@ impl BuildPlan {
         format!("{}.{}", plugin.name, self.host.extension)
     }
 
+    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many. Container engines
+    /// take 127 layers at most; adding a plugin to many changes one group.
+    pub fn layer_name(&self, plugin: &Plugin) -> String {
+        if self.plugins.len() <= MOST_OWN_LAYERS {
+            return self.file_name(plugin);
+        }
+        let digest = files::digest(plugin.name.as_bytes());
+        let group = u64::from_str_radix(&digest["sha256:".len()..][..8], 16).unwrap_or_default() % GROUPS;
+        format!("plugins-{group:02}")
+    }
+
     /// How the host is started, with every plugin.
     pub fn command(&self, config: &Utf8Path) -> Vec<String> {
         let mut command = vec![format!("./{}", self.host.package), self.host.config_flag.clone(), config.to_string()];
@@ -245,7 +263,9 @@ impl ImagePlan {
         let standard = || format!("{}:{}", build.host.name, build.host_version.replace('+', "-"));
         let image = name.unwrap_or_else(standard);
         let mut layers = vec!["libraries".to_owned(), build.host.package.clone(), "configuration".to_owned()];
-        layers.extend(build.plugins.iter().map(|plugin| build.file_name(plugin)));
+        // Sorted, since plugins are; groups are numbered with as many digits.
+        let of_plugins: BTreeSet<String> = build.plugins.iter().map(|plugin| build.layer_name(plugin)).collect();
+        layers.extend(of_plugins);
         let command = build.command(&build.host.config);
         Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build })
     }

@@ -1,0 +1,29 @@
+//! More plugins than an image may have layers.
+
+mod support;
+
+use support::runtime::{Leftovers, Runtime};
+use support::{Tree, layers};
+
+const NAME: &str = "localhost/xtask-test/greeter:many";
+
+#[test]
+fn many_plugins_share_layers() {
+    let (runtime, tree) = (Runtime::found(), Tree::small("many"));
+    let _leftovers = Leftovers::of(&runtime, &tree, NAME);
+    let name = |number: usize| format!("hello-{number:03}");
+    for number in 3..=150 {
+        tree.add_plugin("hello", &name(number));
+    }
+    let before = tree.image(&["--tag", NAME]);
+    assert_eq!(before["verified"]["said"], "150 plugins loaded");
+    assert!(layers(&before).len() <= 120, "{} layers", layers(&before).len());
+    assert_eq!(runtime.run(NAME).lines().filter(|line| *line == "hello").count(), 149);
+
+    tree.add_plugin("hello", &name(151));
+    let after = tree.image(&["--tag", NAME]);
+    let kept = layers(&before);
+    let changed: Vec<_> = layers(&after).into_iter().filter(|layer| !kept.contains(layer)).collect();
+    let [(changed, _)] = changed.as_slice() else { panic!("{changed:?}") };
+    assert!(changed.starts_with("plugins-"), "{changed}");
+}
