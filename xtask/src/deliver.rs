@@ -1,30 +1,29 @@
-//! Brings a verified image to where it is wanted: the archive, another file, the runtime.
+//! Brings a verified image to where it is wanted: the archive, other outputs, the runtime.
 
 use anyhow::Result;
-use camino::Utf8Path;
 
 use crate::assemble::{Image, archive};
+use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
 use crate::runtime::Runtime;
 use crate::ui::{Ui, size};
 use crate::verify::held;
 
-/// Writes the archive, to `output` too, and names the image in the runtime. What is already so stays untouched.
+/// Writes the archive and the other outputs, and names the image in the runtime. What is already so stays untouched.
 pub fn deliver(
     ui: &Ui,
     paths: &Paths,
     plan: &ImagePlan,
     image: &Image,
-    output: Option<&Utf8Path>,
+    outputs: &[Output],
     runtime: Option<&Runtime>,
 ) -> Result<()> {
-    let standard = paths.archive(&plan.build.host.name);
-    for path in std::iter::once(standard.as_path()).chain(output) {
-        let written = archive::write_file(image, &plan.image, path)?;
-        let verb = if written { "Written" } else { "Unchanged" };
-        let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
-        ui.status(verb, format!("{}, {}", paths.relative(path), size(bytes)));
+    let standard = Output::Archive(paths.archive(&plan.build.host.name));
+    let bytes: u64 = image.layers.iter().map(|(_, layer)| layer.size).sum();
+    for output in std::iter::once(&standard).chain(outputs) {
+        let verb = if output.write(image, &plan.image)? { "Written" } else { "Unchanged" };
+        ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(bytes)));
     }
     let Some(runtime) = runtime else { return Ok(()) };
     let (base, own) = image.unpacked();

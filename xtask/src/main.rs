@@ -9,6 +9,7 @@ mod elf;
 mod faults;
 mod files;
 mod lock;
+mod output;
 mod owner;
 mod paths;
 mod plan;

@@ -255,7 +255,7 @@ fn a_base_that_is_no_root_file_system() {
         &tree,
         &["image", "--output", "plugins"],
         expect![[r#"
-        error: --output plugins is a folder; name a file for the archive
-    "#]],
+            error: --output plugins is a folder; name a file for the archive, or oci:plugins for an OCI layout
+        "#]],
     );
 }

@@ -228,14 +228,6 @@ fn two_runs_at_once_wait_for_each_other() {
     assert_eq!(outputs[0].stdout, outputs[1].stdout);
 }
 
-#[test]
-fn output_names_another_file_for_the_archive() {
-    let tree = Tree::small("output").without_runtime();
-    tree.image(&["--output", "out/of/the/way.tar"]);
-    let copy = fs::read(tree.root.join("out/of/the/way.tar")).expect("the copy");
-    assert_eq!(copy, fs::read(tree.image_folder().join("greeter.tar")).expect("the archive"));
-}
-
 /// A root file system that is usr-merged, with this machine's own glibc.
 fn usr_merged(tree: &Tree, libc: &Utf8Path) {
     let interpreter = "/lib64/ld-linux-x86-64.so.2";

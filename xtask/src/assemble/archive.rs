@@ -32,7 +32,7 @@ pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<(
     let mut blobs: Vec<&str> = layers.clone().map(|layer| layer.digest.as_str()).collect();
     blobs.sort();
     blobs.dedup();
-    append(&mut tar, "oci-layout", &config::bytes(&json!({ "imageLayoutVersion": "1.0.0" })))?;
+    append(&mut tar, "oci-layout", &layout_file())?;
     append(&mut tar, "index.json", &index(image, name))?;
     let docker = json!([{
         "Config": blob_path(&image.config_digest),
@@ -49,7 +49,13 @@ pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<(
     tar.finish().context("writing the archive")
 }
 
-fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
+/// `oci-layout`.
+pub fn layout_file() -> Vec<u8> {
+    config::bytes(&json!({ "imageLayoutVersion": "1.0.0" }))
+}
+
+/// `index.json`.
+pub fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
     let mut descriptor = json!({
         "mediaType": MANIFEST,
         "digest": image.manifest_digest,

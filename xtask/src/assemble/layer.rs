@@ -99,15 +99,6 @@ impl Store {
         Store { folder }
     }
 
-    /// The layer that holds `tar`, compressed now unless it already was.
-    pub fn layer(&self, tar: &[u8]) -> Result<Layer> {
-        let diff_id = files::digest(tar);
-        match self.find(&diff_id) {
-            Some(layer) => Ok(layer),
-            None => self.add(&diff_id, tar),
-        }
-    }
-
     /// The layer that holds the tar of this digest, if it is whole.
     pub fn find(&self, diff_id: &str) -> Option<Layer> {
         let index = std::fs::read(self.index(diff_id)).ok()?;
@@ -202,8 +193,9 @@ mod tests {
         assert_eq!(listing, expected);
 
         let store = Store::new(test.path().to_owned());
-        let layer = store.layer(&bytes).expect("a layer");
-        assert!(layer.new && !store.layer(&bytes).expect("the same layer").new);
+        let diff_id = files::digest(&bytes);
+        let layer = store.add(&diff_id, &bytes).expect("a layer");
+        assert!(layer.new && !store.find(&diff_id).expect("the same layer").new);
         assert_eq!(files::digest(&files::read(&store.blob(&layer.digest)).expect("a blob")), layer.digest);
         assert_eq!(
             layer.digest, "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",

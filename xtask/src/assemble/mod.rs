@@ -7,6 +7,7 @@ pub mod config;
 mod entry;
 pub mod layer;
 pub mod layout;
+mod leaks;
 pub mod tree;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{Dist, Part};
+use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
@@ -23,6 +25,7 @@ use base::BaseFiles;
 use config::Origin;
 use entry::Entry;
 use layer::{Layer, Store};
+use leaks::Leaks;
 use tree::Tree;
 
 /// A finished image: its manifest and configuration, and the layers in the store.
@@ -61,9 +64,21 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
         layers.push((plan.base.to_label(), packed));
     }
     let base_layers = layers.len();
+    let (leaks, mut faults) = (Leaks::of(paths), Faults::default());
+    let mut tars = Vec::new();
     for (name, entries) in plan.layers.iter().zip(entries(paths, plan, dist, &base.tree)?) {
         let tar = layer::tar(&entries, &base.tree).with_context(|| format!("making the layer {name}"))?;
-        layers.push((name.clone(), store.layer(&tar)?));
+        let diff_id = files::digest(&tar);
+        let found = store.find(&diff_id);
+        // A layer that is in the store was looked through when it got there.
+        if found.is_none() {
+            leaks.find(&entries, &mut faults);
+        }
+        tars.push((name, tar, diff_id, found));
+    }
+    faults.report("the image")?;
+    for (name, tar, diff_id, found) in tars {
+        layers.push((name.clone(), found.map_or_else(|| store.add(&diff_id, &tar), Ok)?));
     }
     report(ui, plan, &layers);
     let origin = origin(ui, paths)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use camino::Utf8PathBuf;
 use clap::Args;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::build;
 use crate::commands::Format;
 use crate::deliver::deliver;
 use crate::lock;
+use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::engine::Wanted;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
@@ -31,9 +32,9 @@ pub struct ImageArgs {
     #[arg(long, value_name = "NAME:TAG")]
     pub tag: Option<String>,
 
-    /// Write the archive to this file too
+    /// Write the image to this archive too, or with `oci:FOLDER` to an OCI layout; may be repeated
     #[arg(long, value_name = "FILE")]
-    pub output: Option<Utf8PathBuf>,
+    pub output: Vec<Output>,
 
     /// Push the image to a registry under this name; then nothing falls back to this machine's toolchain
     #[arg(long, value_name = "NAME:TAG")]
@@ -115,7 +116,7 @@ impl ImageArgs {
         if verified.is_none() {
             ui.status("Not verified", "whether the image starts is not known");
         }
-        stages.run("deliver", || deliver(ui, paths, &plan, &image, self.output.as_deref(), runtime))?;
+        stages.run("deliver", || deliver(ui, paths, &plan, &image, &self.output, runtime))?;
         let archive = paths.archive(&plan.build.host.name);
         let push = || push.map(|push| push.run(ui, &archive, &plan.image, &image.manifest_digest)).transpose();
         let pushed = stages.run("push", push)?;
@@ -135,9 +136,7 @@ impl ImageArgs {
     /// The plan, what the base holds, and the runtime if one answers; the caller holds the lock.
     pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, BaseFiles, Option<Runtime>)> {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
-        if let Some(output) = self.output.as_ref().filter(|output| output.is_dir() || output.file_name().is_none()) {
-            bail!("--output {output} is a folder; name a file for the archive");
-        }
+        self.output.iter().try_for_each(Output::check)?;
         let tree = if self.test_plugins { Tree::read_for_tests(paths)? } else { Tree::read(paths)? };
         let strict = self.push.is_some() || std::env::var("CI").is_ok_and(|value| value == "true");
         let settled = self.wanted.settle(ui, paths, strict)?;

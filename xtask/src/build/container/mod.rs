@@ -24,7 +24,7 @@ use crate::runtime::Runtime;
 use crate::ui::Ui;
 
 /// Where everything lies in the container.
-const ROOT: &str = "/xtask";
+pub const ROOT: &str = "/xtask";
 const INCOMING: &str = "/xtask/in";
 const WORK: &str = "/xtask/work";
 const VENDOR: &str = "/xtask/work/vendor";

@@ -106,7 +106,7 @@ impl TestArgs {
         let args = ImageArgs {
             wanted,
             tag: Some(format!("{name}:{TAG}")),
-            output: None,
+            output: Vec::new(),
             push: None,
             format: Format::Human,
             locked: true,

@@ -1,0 +1,97 @@
+//! Where an image is written beside the standard archive: another archive, or an OCI layout.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::assemble::layout::Layout;
+use crate::assemble::{Image, archive};
+use crate::files;
+
+#[derive(Clone, Debug)]
+pub enum Output {
+    Archive(Utf8PathBuf),
+    /// An OCI layout, as a folder.
+    Layout(Utf8PathBuf),
+}
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Output, String> {
+        match text.strip_prefix("oci:") {
+            Some("") => Err("name a folder, as in oci:FOLDER".to_owned()),
+            Some(folder) => Ok(Output::Layout(folder.into())),
+            None => Ok(Output::Archive(text.into())),
+        }
+    }
+}
+
+impl Output {
+    pub fn path(&self) -> &Utf8Path {
+        match self {
+            Output::Archive(path) | Output::Layout(path) => path,
+        }
+    }
+
+    /// What is wrong with it, before anything is built.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
+                bail!("--output {path} is a folder; name a file for the archive, or oci:{path} for an OCI layout")
+            }
+            Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_folder(path) => {
+                bail!("--output oci:{path} is there and is no OCI layout; name another folder, or remove it")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether anything had to be written.
+    pub fn write(&self, image: &Image, name: &str) -> Result<bool> {
+        match self {
+            Output::Archive(path) => archive::write_file(image, name, path),
+            Output::Layout(folder) => write_layout(image, name, folder),
+        }
+    }
+}
+
+fn is_empty_folder(path: &Utf8Path) -> bool {
+    path.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them,
+/// and what only the old index named goes last.
+/// Source: OCI image specification, image-layout.md.
+fn write_layout(image: &Image, name: &str, folder: &Utf8Path) -> Result<bool> {
+    let blobs = folder.join("blobs/sha256");
+    let hex = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
+    let mut written = false;
+    let mut write = |path: Utf8PathBuf, bytes: &[u8]| -> Result<()> {
+        if std::fs::read(&path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        written = true;
+        files::write_atomically(&path, |out| Ok(out.write_all(bytes)?))
+    };
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    for (_, layer) in &image.layers {
+        wanted.insert(hex(&layer.digest));
+        write(blobs.join(hex(&layer.digest)), &files::read(&image.store.blob(&layer.digest))?)?;
+    }
+    for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
+        wanted.insert(hex(digest));
+        write(blobs.join(hex(digest)), bytes)?;
+    }
+    write(folder.join("oci-layout"), &archive::layout_file())?;
+    write(folder.join("index.json"), &archive::index(image, Some(name)))?;
+    for entry in blobs.read_dir_utf8().with_context(|| format!("reading the folder {blobs}"))? {
+        let entry = entry.with_context(|| format!("reading the folder {blobs}"))?;
+        if !wanted.contains(entry.file_name()) {
+            files::remove(entry.path())?;
+        }
+    }
+    Ok(written)
+}
