@@ -2,12 +2,14 @@
 //! system.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use crate::assemble::tree::Tree;
 use crate::assemble::{Image, archive};
@@ -157,5 +159,14 @@ fn unpack(image: &Image, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
     let process = folder.join(tree.resolve(Utf8Path::new("proc/self"))?);
     files::remove(&process)?;
     files::create_folder(&process)?;
-    std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))
+    std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
+    // The image's user looks into them, whatever the umask here is.
+    for entry in WalkDir::new(folder) {
+        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+        if entry.file_type().is_dir() {
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(entry.path(), mode).with_context(|| format!("writing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }

@@ -154,8 +154,13 @@ impl Tree {
     }
 
     /// As a user who is not root.
-    pub fn by_a_user(mut self) -> Tree {
-        self.wrapper = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"].map(str::to_owned).to_vec();
+    pub fn by_a_user(self) -> Tree {
+        self.by(&["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"])
+    }
+
+    /// xtask is started by this program, which is started by those that were named before.
+    pub fn by(mut self, words: &[&str]) -> Tree {
+        self.wrapper.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
