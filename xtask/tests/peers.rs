@@ -2,8 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+
+use camino::Utf8Path;
 use serde_json::Value;
 use support::{Tree, run};
+use walkdir::WalkDir;
 
 const NAME: &str = "ghcr.io/xtask-test/greeter:peers";
 
@@ -53,4 +58,33 @@ fn skopeo_copies_it_with_its_digest() {
     run("skopeo", &["copy", "--quiet", "--preserve-digests", &source, &copy]);
     let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &copy])).expect("JSON");
     assert_eq!(inspected["Digest"], image["manifest_digest"]);
+}
+
+/// Every file of a root file system, with its mode.
+fn files(root: &Utf8Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let entries = WalkDir::new(root).into_iter().map(|entry| entry.expect("an entry"));
+    let file = |entry: walkdir::DirEntry| {
+        let path = Utf8Path::from_path(entry.path()).expect("a UTF-8 path");
+        let mode = entry.metadata().expect("a mode").permissions().mode() & 0o7777;
+        (path.strip_prefix(root).expect("a path inside").to_string(), (mode, std::fs::read(path).expect("content")))
+    };
+    entries.filter(|entry| entry.file_type().is_file()).map(file).collect()
+}
+
+#[test]
+fn umoci_unpacks_what_was_assembled() {
+    let tree = Tree::small("peers-umoci").without_runtime();
+    tree.image(&["--base", "scratch", "--tag", NAME, "--output", "oci:out"]);
+    let bundle = tree.root.join("bundle");
+    run("umoci", &["unpack", "--image", &format!("{}:{NAME}", tree.root.join("out")), bundle.as_str()]);
+    let unpacked = files(&bundle.join("rootfs"));
+    for name in ["greeter", "libgreeter_sdk.so", "hello.plug", "goodbye.plug"] {
+        let built = std::fs::read(tree.image_folder().join("dist").join(name)).expect("a built file");
+        assert_eq!(unpacked.get(&format!("opt/greeter/{name}")), Some(&(0o755, built)), "{name}");
+    }
+    let settings = tree.read("greeter/default.toml").into_bytes();
+    assert_eq!(unpacked.get("opt/greeter/etc/settings.toml"), Some(&(0o644, settings)));
+    // Beside them only shared libraries.
+    let own = |path: &str| path.starts_with("opt/greeter/") || path.contains(".so");
+    assert!(unpacked.keys().all(|path| own(path)), "{:?}", unpacked.keys());
 }
