@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
@@ -9,8 +9,8 @@ use tracing_subscriber::filter::Targets;
 #[command(version)]
 pub struct Args {
     /// The configuration, a TOML file
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "inspect")]
+    pub config: Option<PathBuf>,
 
     /// A plugin to load, once for each
     #[arg(long, value_name = "FILE")]
@@ -23,4 +23,20 @@ pub struct Args {
     /// What to log, instead of the configuration's `log.filter`: `info,smtp=debug`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<Targets>,
+
+    /// Show how a plugin was built and whether it fits this host, and do nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "log"])]
+    pub inspect: Option<PathBuf>,
+
+    /// How `--inspect` shows it
+    #[arg(long, value_enum, default_value_t, requires = "inspect")]
+    pub format: Format,
+}
+
+/// Of what goes to stdout.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
 }

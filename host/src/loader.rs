@@ -2,7 +2,8 @@
 //!
 //! It trusts that the record of a plugin was compared with the host's before: that is what makes loading sound.
 
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
+use provost_record::Exports;
 use provost_sdk::abi;
 use provost_sdk::plugin::{Plugin, SYMBOL};
 use std::ffi::CStr;
@@ -37,7 +38,7 @@ pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
 ///
 /// When the linker cannot say, as in a host that was linked statically.
 pub fn anchor() -> Result<String, String> {
-    let address = abi::provost_link_anchor as fn() -> &'static str as *const libc::c_void;
+    let address = abi::provost_link_anchor as fn() -> &'static abi::Built as *const libc::c_void;
     let mut info = mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: `dladdr` takes any address and a pointer to a `Dl_info`, which it fills when it returns other than zero.
     let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
@@ -51,4 +52,33 @@ pub fn anchor() -> Result<String, String> {
     // SAFETY: `dli_sname` is not null, so it is a string of the SDK's string table, which stays loaded.
     let name = unsafe { CStr::from_ptr(info.dli_sname) };
     Ok(name.to_string_lossy().into_owned())
+}
+
+/// What is loaded into this process, and what a plugin can be linked with: host, SDK, std, libc and what they need.
+///
+/// Asked of the dynamic linker: a file beside the host may be another one than the one that was loaded, and where the
+/// toolchain has no std of its own it is in the SDK. Whoever asks does so before the first plugin is loaded.
+pub struct Process(Library);
+
+impl Process {
+    /// # Errors
+    ///
+    /// When there is no dynamic linker, as in a host that was linked statically.
+    pub fn this() -> Result<Self, String> {
+        // SAFETY: with no name nothing is loaded and no initialiser runs.
+        let this = unsafe { Library::open(None::<&Path>, RTLD_LAZY) };
+        this.map(Self).map_err(|error| format!("asking the dynamic linker what is loaded: {error}"))
+    }
+}
+
+impl Exports for Process {
+    fn has(&self, library: &str) -> bool {
+        // SAFETY: RTLD_NOLOAD loads nothing, hence no initialiser runs.
+        unsafe { Library::open(Some(library), RTLD_LAZY | libc::RTLD_NOLOAD) }.is_ok()
+    }
+
+    fn exports(&self, symbol: &str) -> bool {
+        // SAFETY: the symbol is looked up and never used, so it does not matter what it is.
+        unsafe { self.0.get::<*const libc::c_void>(symbol.as_bytes()) }.is_ok()
+    }
 }

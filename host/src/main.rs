@@ -14,6 +14,7 @@ mod panics;
 mod plugins;
 mod problem;
 mod providers;
+mod records;
 mod server;
 
 use args::Args;
@@ -41,8 +42,12 @@ fn main() -> ExitCode {
 
 /// Reads everything, loads everything, then serves. What is wrong before that is reported together.
 fn run(args: &Args) -> Result<(), Faults> {
+    if let Some(file) = &args.inspect {
+        return records::show(file, args.format).map_err(Faults::one);
+    }
     let mut faults = Faults::default();
-    let config = Config::read(&args.config, &mut faults);
+    let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
+    let config = Config::read(config, &mut faults);
     let plugins = Plugins::load(&args.prov, &mut faults);
     let (Some(config), Some(plugins)) = (config, plugins) else {
         return Err(faults);

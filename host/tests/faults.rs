@@ -226,7 +226,8 @@ fn files_that_are_no_plugins() {
 error: reading the plugin none.prov: No such file or directory (os error 2)
 error: reading the plugin @: it is a folder: name a .prov file
 error: @/text.prov: it is not an ELF file
-error: libprovost_sdk.so: it carries no ABI record: it was not exported with `provost_sdk::export!`
+error: libprovost_sdk.so: it defines a link anchor (a symbol with `provost_link_anchor` in its name) and imports none: \
+it is an SDK, or has one of its own inside
 error: provost: it is the host itself: name a .prov file
 error: @/renamed.prov: it is the plugin `file`: rename the file to file.prov
 error: reading the plugin /dev/null: it is no file: name a .prov file

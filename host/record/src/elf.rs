@@ -1,32 +1,108 @@
-//! Finds the note and the link anchor in an ELF file. Knows nothing of what the note says.
+//! Finds the note, the imported symbols and the needed libraries in an ELF file. Knows nothing of what the note says.
 
 use crate::{ANCHOR, NOTE_TYPE, OWNER, ReadError, SECTION};
 use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader, SectionHeader, Sym};
-use object::{LittleEndian, ReadRef};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym, SymbolTable};
+use object::{LittleEndian, ReadRef, SectionIndex};
 
 type Header = FileHeader64<LittleEndian>;
 
-/// The two places where a plugin says what it was built against; both borrow from the file.
-pub(crate) struct Found<'data> {
-    /// The whole note section.
-    pub note: &'data [u8],
-    /// Kept as a result: a missing note or a later format explains more than a missing anchor.
-    pub anchor: Result<&'data str, ReadError>,
+const ENDIAN: LittleEndian = LittleEndian;
+
+/// The longest name of a symbol that is read. Rust's have some thousand bytes at most; without a limit a small file whose
+/// symbols share one huge name would keep a reader busy for minutes.
+const LONGEST_NAME: usize = 64 * 1024;
+
+/// The largest note that is read, so that parsing it needs no more than a small, fixed amount of memory.
+const LARGEST_NOTE: usize = 64 * 1024;
+
+/// A shared object whose headers and tables are where its file says; everything borrows from its bytes.
+pub(crate) struct Elf<'data> {
+    bytes: &'data [u8],
+    sections: SectionTable<'data, Header>,
 }
 
-/// Finds note and anchor.
-pub(crate) fn find(bytes: &[u8]) -> Result<Found<'_>, ReadError> {
-    let header = header(bytes)?;
-    let endian = LittleEndian;
-    let sections = header.sections(endian, bytes).map_err(broken)?;
-    let (_, note) = sections.section_by_name(endian, SECTION.as_bytes()).ok_or(ReadError::NoRecord)?;
-    let note = note.data(endian, bytes).map_err(broken)?;
-    let anchor = sections.symbols(endian, bytes, elf::SHT_DYNSYM).map_err(broken).and_then(|symbols| {
-        let undefined = symbols.iter().filter(|symbol| symbol.is_undefined(endian));
-        anchor(undefined.filter_map(|symbol| symbol.name(endian, symbols.strings()).ok()))
-    });
-    Ok(Found { note, anchor })
+/// Whose link anchor is looked for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Anchor {
+    /// Imported, as by plugins and by the host.
+    Imported,
+    /// Defined, as by the SDK.
+    Defined,
+}
+
+impl<'data> Elf<'data> {
+    /// The file, once it is sure that it is this machine's kind of shared object, and whole.
+    pub fn parse(bytes: &'data [u8]) -> Result<Self, ReadError> {
+        let header = header(bytes)?;
+        let length = bytes.len() as u64;
+        for segment in header.program_headers(ENDIAN, bytes).map_err(broken)? {
+            // The dynamic linker maps segments unasked, and touching what the file lacks ends the process by SIGBUS.
+            let (offset, size) = segment.file_range(ENDIAN);
+            if segment.p_type(ENDIAN) == elf::PT_LOAD && offset.checked_add(size).is_none_or(|end| end > length) {
+                return Err(broken("a segment reaches beyond the file's end"));
+            }
+        }
+        Ok(Self { bytes, sections: header.sections(ENDIAN, bytes).map_err(broken)? })
+    }
+
+    /// The text of the note.
+    pub fn note(&self) -> Result<&'data [u8], ReadError> {
+        let (_, section) = self.sections.section_by_name(ENDIAN, SECTION.as_bytes()).ok_or(ReadError::NoRecord)?;
+        description(section.data(ENDIAN, self.bytes).map_err(broken)?)
+    }
+
+    /// The name of the one link anchor.
+    pub fn anchor(&self, wanted: Anchor) -> Result<&'data str, ReadError> {
+        let (mut imported, mut defined) = (None, None);
+        for symbol in self.symbols()? {
+            let (symbol, name) = symbol?;
+            if !name.contains(ANCHOR) {
+                continue;
+            }
+            let place = if symbol.is_undefined(ENDIAN) { &mut imported } else { &mut defined };
+            if place.replace(name).is_some() {
+                return Err(ReadError::TwoAnchors);
+            }
+        }
+        match (wanted, imported, defined) {
+            (Anchor::Imported, Some(name), None) | (Anchor::Defined, None, Some(name)) => Ok(name),
+            (_, None, None) | (Anchor::Defined, Some(_), None) => Err(ReadError::NoAnchor),
+            (Anchor::Imported, None, Some(_)) => Err(ReadError::OwnAnchor),
+            (_, Some(_), Some(_)) => Err(ReadError::TwoAnchors),
+        }
+    }
+
+    /// The names of the symbols that have to come from elsewhere. Weak ones may be missing, and are left out.
+    pub fn imports(&self) -> Result<impl Iterator<Item = Result<&'data str, ReadError>>, ReadError> {
+        Ok(self.symbols()?.filter_map(|symbol| match symbol {
+            Ok((symbol, name)) => (symbol.is_undefined(ENDIAN) && !symbol.is_weak()).then_some(Ok(name)),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// `DT_NEEDED`, in the file's order.
+    pub fn needed(&self) -> Result<impl Iterator<Item = Result<&'data str, ReadError>>, ReadError> {
+        let dynamic = self.sections.dynamic(ENDIAN, self.bytes).map_err(broken)?;
+        // Without any, the strings are of no section.
+        let (entries, link) = dynamic.unwrap_or((&[], SectionIndex(0)));
+        let strings = self.sections.strings(ENDIAN, self.bytes, link).map_err(broken)?;
+        let needed = entries.iter().filter(|entry| entry.tag(ENDIAN) == elf::DT_NEEDED);
+        Ok(needed.map(move |entry| text(entry.string(ENDIAN, strings).map_err(broken)?)))
+    }
+
+    /// The dynamic symbols but the first, which means none.
+    fn symbols(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(&'data elf::Sym64<LittleEndian>, &'data str), ReadError>>, ReadError> {
+        let table: SymbolTable<'data, Header> =
+            self.sections.symbols(ENDIAN, self.bytes, elf::SHT_DYNSYM).map_err(broken)?;
+        let strings = table.strings();
+        Ok(table.symbols().iter().skip(1).map(move |symbol| {
+            let name = text(symbol.name(ENDIAN, strings).map_err(broken)?)?;
+            Ok((symbol, name))
+        }))
+    }
 }
 
 /// The header, once it is sure that this machine's kind of shared object begins with it.
@@ -39,35 +115,31 @@ fn header(bytes: &[u8]) -> Result<&Header, ReadError> {
         return Err(ReadError::NotElf64);
     }
     let header = Header::parse(bytes).map_err(broken)?;
-    match header.e_machine(LittleEndian) {
+    match header.e_machine(ENDIAN) {
         elf::EM_X86_64 | elf::EM_AARCH64 | elf::EM_RISCV => {}
         other => return Err(ReadError::Machine(other.0)),
     }
-    match header.e_type(LittleEndian) {
+    match header.e_type(ENDIAN) {
         elf::ET_DYN => Ok(header),
         other => Err(ReadError::NotShared(other.0)),
     }
 }
 
-/// The one link anchor among the names of imported symbols.
-fn anchor<'data>(undefined: impl Iterator<Item = &'data [u8]>) -> Result<&'data str, ReadError> {
-    let mut anchors = undefined.filter(|name| contains(name, ANCHOR.as_bytes()));
-    let name = anchors.next().ok_or(ReadError::NoAnchor)?;
-    if anchors.next().is_some() {
-        return Err(ReadError::TwoAnchors);
+fn text(name: &[u8]) -> Result<&str, ReadError> {
+    if name.len() > LONGEST_NAME {
+        return Err(broken("a name is longer than any symbol's"));
     }
-    std::str::from_utf8(name).map_err(|_| ReadError::NoAnchor)
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+    std::str::from_utf8(name).map_err(|_| broken("a name is not UTF-8"))
 }
 
 /// The descriptor of the section's one note.
 ///
 /// Read by hand: `object` iterates over notes and skips what it cannot read, and here a byte too many is a fault.
-pub(crate) fn description(section: &[u8]) -> Result<&[u8], ReadError> {
+fn description(section: &[u8]) -> Result<&[u8], ReadError> {
     let fault = |what: &str| ReadError::BrokenRecord(what.to_owned());
+    if section.len() > LARGEST_NOTE {
+        return Err(fault("the section is larger than any record"));
+    }
     let word = |at: usize| -> Option<u32> {
         section.get(at..at.checked_add(4)?).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
     };

@@ -28,7 +28,9 @@ pub enum ReadError {
     BrokenRecord(String),
     /// The record is fine, but no imported symbol is the SDK's link anchor.
     NoAnchor,
-    /// More than one imported symbol looks like the SDK's link anchor.
+    /// The record is fine, but the file defines a link anchor where it should import the host's.
+    OwnAnchor,
+    /// More than one symbol looks like the SDK's link anchor.
     TwoAnchors,
 }
 
@@ -59,9 +61,14 @@ impl fmt::Display for ReadError {
                 f,
                 "it imports no link anchor (a symbol with `{ANCHOR}` in its name): it does not share the host's SDK"
             ),
+            Self::OwnAnchor => write!(
+                f,
+                "it defines a link anchor (a symbol with `{ANCHOR}` in its name) and imports none: it is an SDK, or \
+                has one of its own inside"
+            ),
             Self::TwoAnchors => write!(
                 f,
-                "it imports more than one link anchor (symbols with `{ANCHOR}` in their names): it was linked against two SDKs"
+                "it has more than one link anchor (symbols with `{ANCHOR}` in their names): it was linked with two SDKs"
             ),
         }
     }

@@ -1,18 +1,24 @@
 //! The ABI record: what a plugin carries about how it was built, read from its file before anything is loaded.
 //!
-//! The record stands in an ELF note section as JSON, and a second, independent tie stands in the dynamic symbol table:
-//! the name of the SDK function that the export macro refers to. Host, build system and fuzzer read both through this
-//! crate. It must not know the SDK: it has to be able to explain a plugin that was built against another one.
+//! The record stands in an ELF note section as JSON, and two independent ties stand in the dynamic symbol table: the name
+//! of the SDK function that the export macro refers to, and every other symbol that the file imports. Host, build system
+//! and fuzzer read all of it through this crate. It must not know the SDK: it has to be able to explain a plugin that was
+//! built against another one.
 
 mod compare;
 mod elf;
 mod error;
+mod imports;
+mod inspect;
 #[cfg(test)]
 mod tests;
 
 pub use compare::{Difference, compare, table};
 pub use error::ReadError;
+pub use imports::{Exports, Missing, missing};
+pub use inspect::{Comparison, Inspection, Report, inspect};
 
+use elf::{Anchor, Elf};
 use serde::{Deserialize, Serialize};
 
 /// The newest format of the record that this crate reads.
@@ -54,7 +60,7 @@ pub struct Record {
     pub anchor: String,
 }
 
-/// Reads the ABI record out of the bytes of a plugin.
+/// Reads the ABI record out of the bytes of a plugin, or of the host.
 ///
 /// Allocates no more than the record's own texts, and never panics, whatever the bytes are.
 ///
@@ -62,9 +68,20 @@ pub struct Record {
 ///
 /// A [`ReadError`], whose text fits after `PATH: `.
 pub fn read(bytes: &[u8]) -> Result<Record, ReadError> {
-    let found = elf::find(bytes)?;
-    let text = elf::description(found.note)?;
+    record(&Elf::parse(bytes)?, Anchor::Imported)
+}
 
+/// Reads the ABI record of the SDK itself, which defines the link anchor that all others import.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_sdk(bytes: &[u8]) -> Result<Record, ReadError> {
+    record(&Elf::parse(bytes)?, Anchor::Defined)
+}
+
+fn record(elf: &Elf, anchor: Anchor) -> Result<Record, ReadError> {
+    let text = elf.note()?;
     // The format first, alone: a later one may have other fields, and "later" is the better answer then.
     #[derive(Deserialize)]
     struct Format {
@@ -75,6 +92,7 @@ pub fn read(bytes: &[u8]) -> Result<Record, ReadError> {
         return Err(ReadError::Format { have: format });
     }
     let mut record: Record = serde_json::from_slice(text).map_err(ReadError::json)?;
-    record.anchor = found.anchor?.to_owned();
+    // Last: a missing note or a later format explains more than a missing anchor.
+    record.anchor = elf.anchor(anchor)?.to_owned();
     Ok(record)
 }

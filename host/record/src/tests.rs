@@ -1,95 +1,13 @@
 //! The reader on small files made here: whole, changed, and cut at every byte.
 
-use crate::{NOTE_TYPE, OWNER, ReadError, Record, SECTION, read};
+mod file;
 
-const RECORD: &str = r#"{"format":1,"plugin":"file","version":"0.1.0","sdk":"0.1.0","source":"00ff","rustc":"rustc 1.95.0\nhost: \"x\"","target":"x86_64-unknown-linux-gnu","profile":"opt-level 3"}"#;
-const SYMBOL: &str = "_ZN11provost_sdk3abi19provost_link_anchor17h0123456789abcdefE";
+use crate::{Comparison, Exports, Missing, ReadError, Record, Report, inspect, missing, read, read_sdk};
+use file::Symbol::{Defined, Imported};
+use file::{File, RECORD, SYMBOL, elf, note};
 
-/// What goes into a file.
-struct File<'a> {
-    section: &'a str,
-    note: Vec<u8>,
-    /// Names, and whether the symbol is defined in the file.
-    symbols: &'a [(&'a str, bool)],
-}
-
-impl Default for File<'_> {
-    fn default() -> Self {
-        Self { section: SECTION, note: note(RECORD), symbols: &[("memcpy", false), (SYMBOL, false), ("mine", true)] }
-    }
-}
-
-fn note(text: &str) -> Vec<u8> {
-    let mut note = Vec::new();
-    for word in [OWNER.len() as u32 + 1, text.len() as u32, NOTE_TYPE] {
-        note.extend(word.to_le_bytes());
-    }
-    note.extend(OWNER.as_bytes());
-    note.push(0);
-    note.extend(text.as_bytes());
-    note.resize(note.len().next_multiple_of(4), 0);
-    note
-}
-
-/// A shared object for x86-64 with a note, a dynamic symbol table, and nothing to run.
-fn elf(file: &File) -> Vec<u8> {
-    let (names, offsets) = strings(&["", file.section, ".dynsym", ".dynstr", ".shstrtab"]);
-    let symbol_names: Vec<&str> = [""].into_iter().chain(file.symbols.iter().map(|(name, _)| *name)).collect();
-    let (symbol_strings, symbol_offsets) = strings(&symbol_names);
-    let mut symbols = vec![0; 24];
-    for (index, (_, defined)) in file.symbols.iter().enumerate() {
-        symbols.extend(symbol_offsets[index + 1].to_le_bytes());
-        symbols.extend([0x12, 0]);
-        symbols.extend(u16::from(*defined).to_le_bytes());
-        symbols.extend([0; 16]);
-    }
-    // Type, link, entry size and content of each section.
-    let sections: [(u32, u32, u64, &[u8]); 5] =
-        [(0, 0, 0, &[]), (7, 0, 0, &file.note), (11, 3, 24, &symbols), (3, 0, 0, &symbol_strings), (3, 0, 0, &names)];
-    let mut bytes = vec![0; 64];
-    let mut headers = Vec::new();
-    for ((kind, link, entry, content), name) in sections.into_iter().zip(offsets) {
-        let offset = if kind == 0 { 0 } else { bytes.len() as u64 };
-        headers.extend(name.to_le_bytes());
-        headers.extend(kind.to_le_bytes());
-        headers.extend([0; 16]);
-        headers.extend(offset.to_le_bytes());
-        headers.extend((content.len() as u64).to_le_bytes());
-        headers.extend(link.to_le_bytes());
-        headers.extend(0u32.to_le_bytes());
-        headers.extend(4u64.to_le_bytes());
-        headers.extend(entry.to_le_bytes());
-        bytes.extend(content);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-    }
-    let table = bytes.len() as u64;
-    bytes.extend(headers);
-    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    bytes[16] = 3; // a shared object
-    bytes[18] = 62; // x86-64
-    bytes[20] = 1;
-    bytes[40..48].copy_from_slice(&table.to_le_bytes());
-    bytes[52] = 64;
-    bytes[58] = 64;
-    bytes[60] = 5;
-    bytes[62] = 4;
-    bytes
-}
-
-/// A string table, and where in it each string begins.
-fn strings(texts: &[&str]) -> (Vec<u8>, Vec<u32>) {
-    let (mut table, mut offsets) = (Vec::new(), Vec::new());
-    for text in texts {
-        offsets.push(table.len() as u32);
-        table.extend(text.as_bytes());
-        table.push(0);
-    }
-    (table, offsets)
-}
-
-#[test]
-fn a_whole_record() {
-    let expected = Record {
+fn record() -> Record {
+    Record {
         format: 1,
         plugin: "file".into(),
         version: "0.1.0".into(),
@@ -99,8 +17,93 @@ fn a_whole_record() {
         target: "x86_64-unknown-linux-gnu".into(),
         profile: "opt-level 3".into(),
         anchor: SYMBOL.into(),
+    }
+}
+
+#[test]
+fn a_whole_record() {
+    let plugin = elf(&File::default());
+    assert_eq!(read(&plugin), Ok(record()));
+    assert_eq!(read_sdk(&plugin), Err(ReadError::NoAnchor));
+    let sdk = elf(&File { symbols: &[(SYMBOL, Defined)], ..File::default() });
+    assert_eq!(read(&sdk), Err(ReadError::OwnAnchor));
+    assert_eq!(read_sdk(&sdk), Ok(record()));
+    assert_eq!(inspect(&sdk).map(|inspection| inspection.record), Ok(record()));
+}
+
+/// The libraries that are loaded, and what they export.
+struct Loaded<'a>(&'a [&'a str], &'a [&'a str]);
+
+impl Exports for Loaded<'_> {
+    fn has(&self, library: &str) -> bool {
+        self.0.contains(&library)
+    }
+
+    fn exports(&self, symbol: &str) -> bool {
+        self.1.contains(&symbol)
+    }
+}
+
+#[test]
+fn imports_that_nothing_exports() {
+    let plugin = elf(&File::default());
+    let all = ["libprovost_sdk.so", "libc.so.6"];
+    let lacking = |first: &[&str]| {
+        let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+        Ok((!first.is_empty()).then_some(Missing { count: first.len(), first }))
     };
-    assert_eq!(read(&elf(&File::default())), Ok(expected));
+    // With a library that is still to be loaded, memcpy may be that one's.
+    for (libraries, exported, expected) in [
+        (&all[..], &["memcpy", SYMBOL][..], &[][..]),
+        (&all, &["memcpy"], &[SYMBOL]),
+        (&all, &[], &["memcpy", SYMBOL]),
+        (&all[..1], &[SYMBOL], &[]),
+        (&all[..1], &[], &[SYMBOL]),
+    ] {
+        assert_eq!(missing(&plugin, &Loaded(libraries, exported)), lacking(expected), "{libraries:?} {exported:?}");
+    }
+}
+
+#[test]
+fn a_report() {
+    let plugin = elf(&File::default());
+    let inspection = inspect(&plugin).expect("a record");
+    let mut report = Report { file: "a/file.prov".into(), inspection, comparison: None };
+    let fields = format!(
+        "\
+file     a/file.prov
+format   1
+plugin   file
+version  0.1.0
+sdk      0.1.0
+source   00ff
+rustc    rustc 1.95.0
+         host: \"x\"
+target   x86_64-unknown-linux-gnu
+profile  opt-level 3
+anchor   {SYMBOL}
+needed   libprovost_sdk.so, libc.so.6
+imports  2
+"
+    );
+    assert_eq!(report.to_string(), fields);
+    let equal = Comparison { with: "provost".into(), differences: Vec::new(), missing: None };
+    report.comparison = Some(equal.clone());
+    assert_eq!(report.to_string(), fields.clone() + "matches  provost\n");
+    let want = Record { sdk: "0.2.0".into(), ..record() };
+    let differences = crate::compare(&report.inspection.record, &want);
+    let missing = Some(Missing { first: vec!["memcpy".into()], count: 1 });
+    report.comparison = Some(Comparison { differences, missing, ..equal });
+    let expected = "\
+differs  provost
+  field  have   want
+  sdk    0.1.0  0.2.0
+missing  it imports a symbol that neither the SDK nor another library exports: memcpy
+";
+    assert_eq!(report.to_string(), fields + expected);
+    let json = serde_json::to_value(&report).expect("it is written as JSON");
+    assert_eq!((&json["file"], &json["plugin"], &json["imports"]), (&"a/file.prov".into(), &"file".into(), &2.into()));
+    assert_eq!(json["comparison"]["differences"][0]["field"], "sdk");
 }
 
 /// Changes one byte of a good file's header.
@@ -126,21 +129,42 @@ fn other_files() {
             "it carries no ABI record: it was not exported with `provost_sdk::export!`",
         ),
         (
-            symbols(&[("memcpy", false)]),
+            symbols(&[("memcpy", Imported)]),
             "it imports no link anchor (a symbol with `provost_link_anchor` in its name): it does not share the host's SDK",
         ),
         (
-            symbols(&[(SYMBOL, true)]),
-            "it imports no link anchor (a symbol with `provost_link_anchor` in its name): it does not share the host's SDK",
+            symbols(&[(SYMBOL, Defined)]),
+            "it defines a link anchor (a symbol with `provost_link_anchor` in its name) and imports none: it is an SDK, or \
+            has one of its own inside",
         ),
         (
-            symbols(&[(SYMBOL, false), ("provost_link_anchor", false)]),
-            "it imports more than one link anchor (symbols with `provost_link_anchor` in their names): it was linked \
-            against two SDKs",
+            symbols(&[(SYMBOL, Imported), ("provost_link_anchor", Imported)]),
+            "it has more than one link anchor (symbols with `provost_link_anchor` in their names): it was linked with two \
+            SDKs",
         ),
     ] {
         assert_eq!(read(&bytes).map_err(|error| error.to_string()), Err(expected.to_owned()));
     }
+}
+
+#[test]
+fn broken_tables() {
+    let fault = |bytes: &[u8]| inspect(bytes).map(|found| found.record).map_err(|error| error.to_string());
+    let long = "x".repeat(65 * 1024);
+    let named = elf(&File { symbols: &[(SYMBOL, Imported), (&long, Imported)], ..File::default() });
+    assert_eq!(fault(&named), Err("it is a broken ELF file: a name is longer than any symbol's".to_owned()));
+    let mut cut = elf(&File::default());
+    let segment = cut.len() as u64;
+    cut[32..40].copy_from_slice(&segment.to_le_bytes());
+    cut[54] = 56;
+    cut[56] = 1;
+    cut.extend(1u64.to_le_bytes()); // PT_LOAD
+    cut.extend([0; 24]);
+    cut.extend((segment + 57).to_le_bytes());
+    cut.extend([0; 16]);
+    assert_eq!(fault(&cut), Err("it is a broken ELF file: a segment reaches beyond the file's end".to_owned()));
+    cut.push(0);
+    assert_eq!(fault(&cut), Ok(record()));
 }
 
 #[test]
@@ -158,25 +182,27 @@ fn other_notes() {
     assert_eq!(with(edit(8, 5)), broken("the note's type is another"));
     assert_eq!(with(edit(7, 1)), broken("the note is larger than its section"));
     assert_eq!(with([note(RECORD), note(RECORD)].concat()), broken("there is more than one note"));
-    assert_eq!(with(note("{")), broken("EOF while parsing an object at line 1 column 1"));
+    assert_eq!(with(vec![0; 65 * 1024]), broken("the section is larger than any record"));
+    assert_eq!(with(note(b"{")), broken("EOF while parsing an object at line 1 column 1"));
     let later = r#"{"format":2,"new":[]}"#;
     let expected = "its ABI record has format 2, and this program reads format 1: it was built for a later host";
-    assert_eq!(with(note(later)), Err(expected.to_owned()));
-    assert_eq!(with(note(r#"{"format":1}"#)), broken("missing field `plugin` at line 1 column 12"));
+    assert_eq!(with(note(later.as_bytes())), Err(expected.to_owned()));
+    assert_eq!(with(note(br#"{"format":1}"#)), broken("missing field `plugin` at line 1 column 12"));
 }
 
 #[test]
 fn no_file_makes_it_panic() {
     let whole = elf(&File::default());
     for end in 0..whole.len() {
-        assert!(read(&whole[..end]).is_err(), "cut at {end}");
+        assert!(inspect(&whole[..end]).is_err(), "cut at {end}");
     }
     for at in 0..whole.len() {
         for bit in 0..8 {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << bit;
             // Any answer will do: many of these bits mean nothing.
-            let _ = read(&bytes);
+            let _ = inspect(&bytes);
+            let _ = missing(&bytes, &Loaded(&[], &[]));
         }
     }
     assert_eq!(read(&[0; 64]), Err(ReadError::NotElf));

@@ -11,14 +11,33 @@ pub const FORMAT: u32 = 1;
 /// The SDK's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The function whose mangled name ties a plugin to exactly this build of the SDK, and which says from which sources
-/// the SDK was made that is really loaded.
+/// How an SDK was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The SDK's version.
+    pub version: &'static str,
+    /// The hash over its sources.
+    pub source: &'static str,
+    /// What `rustc -vV` printed.
+    pub rustc: &'static str,
+    /// The target triple.
+    pub target: &'static str,
+    /// What of the profile changes layout or behaviour.
+    pub profile: &'static str,
+}
+
+/// How the SDK was built with which the crate that uses this constant was compiled.
+pub const BUILT: Built = Built { version: VERSION, source: SOURCE, rustc: RUSTC, target: TARGET, profile: PROFILE };
+
+/// The function whose mangled name ties a plugin to exactly this build of the SDK, and which says how the SDK was built
+/// that is really loaded.
 ///
 /// In its name sits cargo's hash of compiler, profile, dependencies and their features. It must return something that
 /// no other function returns: the linker may give two equal functions one address, and the name is looked up by address.
 #[inline(never)]
-pub fn provost_link_anchor() -> &'static str {
-    SOURCE
+pub fn provost_link_anchor() -> &'static Built {
+    static LOADED: Built = BUILT;
+    &LOADED
 }
 
 /// An ELF note: header, owner, text.
@@ -116,7 +135,11 @@ macro_rules! record {
                 $crate::abi::Note::new(NAME, VERSION);
 
             #[used]
-            static ANCHOR: fn() -> &'static str = $crate::abi::provost_link_anchor;
+            static ANCHOR: fn() -> &'static $crate::abi::Built = $crate::abi::provost_link_anchor;
         };
     };
 }
+
+// The SDK's own file says how it was built, too: when it is not the one that the host was linked with, the dynamic linker
+// ends the process before any of this can be compared, and what is left is to inspect the two files.
+record!();

@@ -1,0 +1,120 @@
+//! Records that do not fit: another SDK in the place of the host's, imports that nothing exports; and what `--inspect` shows.
+
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+use support::{dist, folder, write_config};
+
+const SDK: &str = "libprovost_sdk.so";
+
+/// A host of its own with its libraries and the plugin `file`, in `folder`.
+fn copy_dist(folder: &Path) {
+    for entry in std::fs::read_dir(dist()).expect("the built files") {
+        let name = entry.expect("the built files").file_name();
+        let wanted = ["provost", "file.prov"].map(Into::into).contains(&name);
+        if wanted || name.to_string_lossy().contains(".so") {
+            std::fs::copy(dist().join(&name), folder.join(&name)).expect("a temporary file");
+        }
+    }
+}
+
+/// Replaces bytes in a file wherever they stand; both have one length, so that nothing else moves.
+fn replace(file: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = std::fs::read(file).expect("the file is there");
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "{} holds no {from}", file.display());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    std::fs::write(file, bytes).expect("a temporary file");
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    Command::new(folder.join("provost")).current_dir(folder).env_clear().args(args).output().expect("the host starts")
+}
+
+fn check(folder: &Path) -> Output {
+    write_config(folder, "");
+    run(folder, &["--config", "config.toml", "--check", "--prov", "file.prov"])
+}
+
+fn fails(output: &Output, expected: &str) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
+}
+
+#[test]
+fn an_sdk_of_other_sources() {
+    let folder = folder();
+    copy_dist(folder.path());
+    let source = record("libprovost_sdk.so").source;
+    let other = "0".repeat(64);
+    replace(&folder.path().join(SDK), &source, &other);
+    let expected = format!(
+        "\
+error: the SDK that is loaded is not the one that this host was built with; host and plugins must be built together: \
+`cargo xtask image`
+  field   have{space}  want
+  source  {other}  {source}
+",
+        space = " ".repeat(60),
+    );
+    fails(&check(folder.path()), &expected);
+    fails(&run(folder.path(), &["--inspect", "file.prov"]), &expected);
+}
+
+/// The dynamic linker itself ends the process, before the host's first instruction.
+#[test]
+fn an_sdk_of_another_build() {
+    let folder = folder();
+    copy_dist(folder.path());
+    let anchor = record(SDK).anchor;
+    let (rest, _) = anchor.split_at(anchor.len() - 17);
+    replace(&folder.path().join(SDK), &anchor, &format!("{rest}0000000000000000E"));
+    let output = check(folder.path());
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(127), &b""[..]));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("provost_link_anchor"), "{message}");
+}
+
+#[test]
+fn a_plugin_with_an_import_that_is_missing() {
+    let folder = folder();
+    copy_dist(folder.path());
+    replace(&folder.path().join("file.prov"), "__rust_no_alloc_shim", "__rust_no_other_shim");
+    let output = check(folder.path());
+    fails(
+        &output,
+        "error: file.prov: it imports a symbol that neither the SDK nor another library exports: \
+        __rustc::__rust_no_other_shim_is_unstable_v2; host and plugins must be built together: `cargo xtask image`\n",
+    );
+    let output = run(folder.path(), &["--inspect", "file.prov", "--format", "json"]);
+    let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&shown["plugin"], &shown["comparison"]["differences"]), (&"file".into(), &Value::Array(Vec::new())));
+    assert_eq!(shown["comparison"]["missing"]["count"], 1, "{shown}");
+}
+
+#[test]
+fn what_is_inspected_is_not_judged() {
+    for name in ["file.prov", "provost", SDK] {
+        let output = run(&dist(), &["--inspect", name]);
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let fields: Vec<&str> =
+            text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next()).collect();
+        let expected = "file format plugin version sdk source rustc target profile anchor needed imports matches";
+        assert_eq!(fields.join(" "), expected, "{text}");
+    }
+    fails(
+        &run(&dist(), &["--inspect", "none"]),
+        "error: reading the plugin none: No such file or directory (os error 2)\n",
+    );
+}
+
+fn record(name: &str) -> provost_record::Record {
+    let bytes = std::fs::read(dist().join(name)).expect("the file is there");
+    provost_record::inspect(&bytes).expect("it has a record").record
+}
