@@ -1,10 +1,11 @@
-//! What the dynamic linker reads of an ELF file: what it needs, which symbol versions, and by which interpreter.
+//! What the dynamic linker reads of an ELF file: what it needs, which symbol versions, by which interpreter, and what it
+//! exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use object::elf::{FileHeader64, PT_INTERP};
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, Sym};
 use object::{Endianness, elf};
 
 #[derive(Debug, Default, PartialEq)]
@@ -63,6 +64,16 @@ impl Elf {
         }
         Ok(found)
     }
+}
+
+/// The names of the symbols that others can be linked with, whatever their version.
+pub fn exports(bytes: &[u8]) -> Result<Vec<String>> {
+    let header = FileHeader64::<Endianness>::parse(bytes).context("not a 64-bit ELF file")?;
+    let endian = header.endian().context("not an ELF file of a known byte order")?;
+    let sections = header.sections(endian, bytes).context("broken section headers")?;
+    let symbols = sections.symbols(endian, bytes, elf::SHT_DYNSYM).context("a broken symbol table")?;
+    let exported = symbols.iter().filter(|symbol| !symbol.is_undefined(endian) && !symbol.is_local());
+    exported.map(|symbol| text(symbol.name(endian, symbols.strings()).context("a broken symbol table")?)).collect()
 }
 
 fn text(bytes: &[u8]) -> Result<String> {

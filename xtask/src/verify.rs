@@ -1,18 +1,18 @@
-//! Starts the finished image's own command with the host's check flag: by the runtime, else in the unpacked root file
-//! system.
+//! Reads the finished image back and compares the ABI records in it, then starts its own command with the host's check
+//! flag: by the runtime, else in the unpacked root file system.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
-use flate2::read::MultiGzDecoder;
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::assemble::tree::Tree;
 use crate::assemble::{Image, archive};
+use crate::contents;
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
@@ -46,6 +46,8 @@ pub fn verify(
     if let Some(verified) = already(paths, image) {
         return Ok(Some(verified));
     }
+    let tree = contents::tree(image)?;
+    contents::check(&tree, plan)?;
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
     let (by, said) = match runtime {
@@ -53,7 +55,7 @@ pub fn verify(
             let owner = Owner::of(ui, paths)?;
             (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
         }
-        None => match unpacked(ui, paths, plan, image, &command)? {
+        None => match unpacked(ui, paths, plan, &tree, &command)? {
             Some(found) => found,
             None => return Ok(None),
         },
@@ -101,13 +103,13 @@ fn unpacked(
     ui: &Ui,
     paths: &Paths,
     plan: &ImagePlan,
-    image: &Image,
+    tree: &Tree,
     command: &[String],
 ) -> Result<Option<(String, String)>> {
     let folder = paths.image.join("rootfs");
     files::remove(&folder)?;
     let host = &plan.build.host;
-    unpack(image, &folder, &host.working_folder.join(&host.package))?;
+    unpack(tree, &folder, &host.working_folder.join(&host.package))?;
     let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
     let mut unshare = Invocation::new("unshare", [format!("--root={folder}"), format!("--wd={}", host.working_folder)]);
     let by = if root {
@@ -144,17 +146,8 @@ fn unpacked(
 }
 
 /// The image's root file system; `program` is what it starts.
-fn unpack(image: &Image, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
-    let layers = Utf8PathBuf::from(format!("{folder}.layers"));
-    let mut tree = Tree::default();
-    for (index, (name, layer)) in image.layers.iter().enumerate() {
-        let (blob, tar) = (image.store.blob(&layer.digest), layers.join(format!("{index}.tar")));
-        let file = fs::File::open(&blob).with_context(|| format!("reading {blob}"))?;
-        files::write_atomically(&tar, |out| Ok(std::io::copy(&mut MultiGzDecoder::new(file), out).map(drop)?))?;
-        tree.add_layer(&tar).with_context(|| format!("unpacking the layer {name}"))?;
-    }
+fn unpack(tree: &Tree, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
     tree.write_to(folder)?;
-    files::remove(&layers)?;
     // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
     let process = folder.join(tree.resolve(Utf8Path::new("proc/self"))?);
     files::remove(&process)?;

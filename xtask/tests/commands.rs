@@ -46,29 +46,6 @@ fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
 }
 
 #[test]
-fn inspect_shows_the_record_of_a_plugin() {
-    let tree = Tree::small("inspect");
-    assert_eq!(tree.xtask(&["build"]).code, Some(0));
-    let run = tree.xtask(&["inspect", "target/image/dist/hello.plug", "--format", "json"]);
-    let record: Value = serde_json::from_str(&run.stdout).expect("JSON");
-    assert_eq!((&record["plugin"], &record["version"]), (&"hello".into(), &"0.1.0".into()));
-    let run = tree.xtask(&["inspect", "target/image/dist/hello.plug"]);
-    assert!(run.stdout.lines().any(|line| line.split_whitespace().eq(["plugin", "hello"])), "{}", run.stdout);
-
-    let run = tree.xtask(&["inspect", "Cargo.toml"]);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    expect![[r#"
-        error: Cargo.toml: it is not an ELF file
-    "#]]
-    .assert_eq(&run.stderr);
-    let run = tree.xtask(&["inspect", "nowhere.plug"]);
-    expect![[r#"
-        error: reading nowhere.plug: No such file or directory (os error 2)
-    "#]]
-    .assert_eq(&run.stderr);
-}
-
-#[test]
 fn clean_removes_what_was_built() {
     let tree = Tree::small("clean").without_runtime();
     assert_eq!(tree.xtask(&["build"]).code, Some(0));

@@ -117,7 +117,7 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
 }
 
 /// A layer as docker's own store gives it out, or as the containerd store does.
-pub(super) fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
+pub fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
     if bytes.starts_with(&ZSTD) {
         bail!("the layer is compressed by zstd, which is not supported; name the base as a root file system in a tar");
     }

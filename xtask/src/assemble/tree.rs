@@ -1,8 +1,11 @@
 //! The base's files, as a container would see them: its layers laid over each other.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use anyhow::{Context, Result, bail};
@@ -15,15 +18,23 @@ const MOST_LINKS: usize = 40;
 
 #[derive(Debug, Default)]
 pub struct Tree {
+    layers: Vec<LayerTar>,
     nodes: BTreeMap<Utf8PathBuf, Node>,
+}
+
+/// An uncompressed layer.
+#[derive(Debug)]
+enum LayerTar {
+    File(Utf8PathBuf),
+    Memory(Vec<u8>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
     Folder,
-    /// Which layer's tar holds it, and where in that.
+    /// Which layer holds it, and where in that one's tar.
     File {
-        layer: Utf8PathBuf,
+        layer: usize,
         offset: u64,
         size: u64,
         executable: bool,
@@ -34,14 +45,27 @@ enum Node {
 }
 
 impl Tree {
-    /// Lays an uncompressed layer over what is there.
-    /// Source: OCI image specification, layer.md, "Whiteouts".
+    /// Lays an uncompressed layer over what is there; it stays where it is.
     pub fn add_layer(&mut self, layer: &Utf8Path) -> Result<()> {
         let reading = || format!("reading the layer {layer}");
-        let mut archive = tar::Archive::new(File::open(layer).with_context(reading)?);
+        self.add(File::open(layer).with_context(reading)?).with_context(reading)?;
+        self.layers.push(LayerTar::File(layer.to_owned()));
+        Ok(())
+    }
+
+    /// The same with one that is in memory.
+    pub fn add_bytes(&mut self, layer: Vec<u8>) -> Result<()> {
+        self.add(Cursor::new(&layer))?;
+        self.layers.push(LayerTar::Memory(layer));
+        Ok(())
+    }
+
+    /// Source: OCI image specification, layer.md, "Whiteouts".
+    fn add(&mut self, tar: impl Read + Seek) -> Result<()> {
+        let mut archive = tar::Archive::new(tar);
         let mut added = BTreeMap::new();
-        for entry in archive.entries_with_seek().with_context(reading)? {
-            let entry = entry.with_context(reading)?;
+        for entry in archive.entries_with_seek()? {
+            let entry = entry?;
             let Some(path) = normal(&String::from_utf8_lossy(&entry.path_bytes())) else { continue };
             if let Some(hidden) = path.file_name().and_then(|name| name.strip_prefix(".wh.")) {
                 let folder = path.parent().unwrap_or(Utf8Path::new(""));
@@ -60,7 +84,7 @@ impl Tree {
                 kind if kind.is_file() => {
                     let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
                     let (offset, size) = (entry.raw_file_position(), entry.size());
-                    Node::File { layer: layer.to_owned(), offset, size, executable }
+                    Node::File { layer: self.layers.len(), offset, size, executable }
                 }
                 _ => Node::Other,
             };
@@ -119,6 +143,16 @@ impl Tree {
         self.nodes.contains_key(path)
     }
 
+    /// The paths of all files, symlinks left out.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.nodes.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| path.as_path())
+    }
+
+    /// The paths that end in `name`, whatever is there.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Utf8Path> {
+        self.nodes.keys().filter(move |path| path.file_name() == Some(name)).map(Utf8PathBuf::as_path)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
@@ -156,16 +190,26 @@ impl Tree {
 
     /// A file's content, links followed; `None` if there is no such file.
     pub fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>> {
-        use std::io::{Seek, SeekFrom};
         let real = self.resolve(path)?;
         let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(&real) else { return Ok(None) };
-        let reading = || format!("reading /{real} in {layer}");
-        let mut file = File::open(layer).with_context(reading)?;
-        file.seek(SeekFrom::Start(*offset)).with_context(reading)?;
-        let mut content = Vec::new();
-        file.take(*size).read_to_end(&mut content).with_context(reading)?;
+        let content = match &self.layers[*layer] {
+            LayerTar::File(tar) => {
+                let file = File::open(tar).with_context(|| format!("reading /{real} in {tar}"))?;
+                part(file, *offset, *size).with_context(|| format!("reading /{real} in {tar}"))?
+            }
+            LayerTar::Memory(tar) => {
+                part(Cursor::new(tar), *offset, *size).with_context(|| format!("reading /{real}"))?
+            }
+        };
         Ok(Some(content))
     }
+}
+
+fn part(mut tar: impl Read + Seek, offset: u64, size: u64) -> std::io::Result<Vec<u8>> {
+    tar.seek(SeekFrom::Start(offset))?;
+    let mut content = Vec::new();
+    tar.take(size).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// The parts of a path, the last one first.
@@ -189,107 +233,4 @@ fn normal(path: &str) -> Option<Utf8PathBuf> {
         }
     }
     (!normal.as_str().is_empty()).then_some(normal)
-}
-
-#[cfg(test)]
-mod tests {
-    use camino::Utf8Path;
-
-    use super::Tree;
-    use crate::test_folder::TestFolder;
-    use std::fs;
-
-    /// `path/` is a folder, `path -> target` a link, anything else a file that holds its own path.
-    fn layer(test: &TestFolder, name: &str, entries: &[&str]) -> camino::Utf8PathBuf {
-        let mut tar = tar::Builder::new(Vec::new());
-        for entry in entries {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(0);
-            if let Some((path, target)) = entry.split_once(" -> ") {
-                header.set_entry_type(tar::EntryType::Symlink);
-                tar.append_link(&mut header, path, target).expect("a link");
-                continue;
-            }
-            let content = if entry.ends_with('/') { "" } else { entry };
-            header.set_entry_type(if entry.ends_with('/') {
-                tar::EntryType::Directory
-            } else {
-                tar::EntryType::Regular
-            });
-            header.set_size(content.len() as u64);
-            tar.append_data(&mut header, entry, content.as_bytes()).expect("an entry");
-        }
-        test.write(name, tar.into_inner().expect("a tar"));
-        test.path().join(name)
-    }
-
-    #[test]
-    fn layers_lie_over_each_other() {
-        let test = TestFolder::new("tree");
-        let mut tree = Tree::default();
-        let base = [
-            "./",
-            "./usr/",
-            "./usr/lib/",
-            "./usr/lib/libc.so.6",
-            "./lib -> usr/lib",
-            "etc/",
-            "etc/gone",
-            "loop -> loop",
-        ];
-        tree.add_layer(&layer(&test, "one", &base)).expect("a layer");
-        tree.add_layer(&layer(&test, "two", &["etc/.wh.gone", "opt/", "opt/old"])).expect("a layer");
-        tree.add_layer(&layer(&test, "three", &["opt/.wh..wh..opq", "opt/new"])).expect("a layer");
-
-        let read = |path: &str| tree.read(Utf8Path::new(path)).expect("no error").map(|bytes| bytes.len());
-        assert_eq!(tree.resolve("lib/x86/libm.so".into()).expect("a path"), "usr/lib/x86/libm.so");
-        assert_eq!(read("/lib/libc.so.6"), Some("./usr/lib/libc.so.6".len()));
-        assert_eq!((read("etc/gone"), read("opt/old"), read("opt/new")), (None, None, Some(7)));
-        assert!(tree.has_folder("etc".into()) && tree.has_folder("opt".into()) && !tree.has_folder("lib".into()));
-        let root = test.path().join("root");
-        tree.write_to(&root).expect("a root file system");
-        assert_eq!(fs::read_link(root.join("lib")).expect("a link").to_str(), Some("usr/lib"));
-        assert!(root.join("opt/new").is_file() && !root.join("opt/old").exists());
-        let error = tree.resolve("loop/file".into()).expect_err("a loop");
-        assert_eq!(error.to_string(), "the base's symlinks at /loop go round in a circle");
-    }
-
-    #[test]
-    fn no_layer_reaches_outside() {
-        let test = TestFolder::new("tree-outside");
-        let out = test.path().join("out");
-        for kept in ["absolute", "link", "parent"] {
-            test.write(&format!("out/{kept}"), "kept");
-        }
-        let evil = [
-            format!("{out}/.wh.absolute"),
-            format!("way -> {out}"),
-            "way/.wh.link".to_owned(),
-            "way/new".to_owned(),
-            "../../out/.wh.parent".to_owned(),
-            "/.wh..wh..opq".to_owned(),
-        ];
-        let mut tree = Tree::default();
-        // The tar crate refuses to write such paths, so the headers are filled by hand.
-        let mut tar = tar::Builder::new(Vec::new());
-        for entry in &evil {
-            let (path, target) = entry.split_once(" -> ").unwrap_or((entry, ""));
-            let mut header = tar::Header::new_gnu();
-            header.set_size(0);
-            let kind = if target.is_empty() { tar::EntryType::Regular } else { tar::EntryType::Symlink };
-            header.set_entry_type(kind);
-            let fields = header.as_gnu_mut().expect("a GNU header");
-            fields.name[..path.len()].copy_from_slice(path.as_bytes());
-            fields.linkname[..target.len()].copy_from_slice(target.as_bytes());
-            header.set_cksum();
-            tar.append(&header, std::io::empty()).expect("an entry");
-        }
-        test.write("evil.tar", tar.into_inner().expect("a tar"));
-        tree.add_layer(&test.path().join("evil.tar")).expect("a layer");
-        tree.write_to(&test.path().join("root/of/it")).expect("a root file system");
-        let entries = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("an entry").file_name());
-        let mut left: Vec<_> = entries.collect();
-        left.sort();
-        assert_eq!(left, ["absolute", "link", "parent"]);
-    }
 }

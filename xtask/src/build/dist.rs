@@ -12,6 +12,7 @@ use crate::build::machine::{Machine, answer};
 use crate::build::sync::{Source, sync};
 use crate::build::{Dist, DistFile, Part};
 use crate::elf::Elf;
+use crate::exports::Exported;
 use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
@@ -35,6 +36,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
         files.insert(2, DistFile { name: file_name(&std).to_owned(), path: std, part: Part::Library });
     }
     let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
+    check_imports(plan, &files, &libraries)?;
     let folder = paths.dist();
     let wanted: BTreeMap<Utf8PathBuf, Source> = files
         .iter()
@@ -93,6 +95,30 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
             Err(error) => faults.push(format!(
                 "the plugin {name} ({path}): {error}; write the SDK's export macro once, at the top level of src/lib.rs"
             )),
+        }
+    }
+    faults.report("the built plugins")
+}
+
+/// Every symbol that a plugin imports is exported by a library that comes along: the linker lets a plugin pass that calls
+/// what nothing defines.
+fn check_imports(plan: &BuildPlan, dist: &[DistFile], libraries: &Libraries) -> Result<()> {
+    let contents = dist.iter().map(|file| files::read(&file.path)).collect::<Result<Vec<_>>>()?;
+    let built = || dist.iter().zip(&contents);
+    let there = Exported::gather(built().map(|(file, bytes)| (file.name.as_str(), bytes.as_slice())), |name| {
+        let own = dist.iter().find(|file| file.name == name).map(|file| &file.path);
+        let interpreter = libraries.interpreter.is(name).then_some(&libraries.interpreter);
+        let path = own.or(interpreter.or(libraries.shared.get(name)).map(|library| &library.path));
+        path.map(|path| files::read(path)).transpose()
+    })?;
+    let mut faults = Faults::default();
+    let built = built().filter(|(file, _)| file.part == Part::Plugin);
+    for (plugin, (_, bytes)) in plan.plugins.iter().zip(built) {
+        if let Some(missing) = provost_record::missing(bytes, &there)? {
+            faults.push(format!(
+                "the plugin {} ({}): {missing}; link the library that defines what is missing",
+                plugin.name, plugin.path
+            ));
         }
     }
     faults.report("the built plugins")

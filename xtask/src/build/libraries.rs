@@ -67,12 +67,17 @@ impl Libraries {
 }
 
 impl Library {
-    /// Whether a name in `DT_NEEDED` means this interpreter: its own, and on musl the one of libc, which it is.
+    /// Whether a name in `DT_NEEDED` means this interpreter.
     pub fn is(&self, needed: &str) -> bool {
-        let name = self.place.file_name().unwrap_or_default();
-        let musl = name.starts_with("ld-musl-");
-        needed == name || musl && (needed == "libc.so" || needed.starts_with("libc.musl-"))
+        is_interpreter(&self.place, needed)
     }
+}
+
+/// Whether a name in `DT_NEEDED` means the interpreter at `place`: its own, and on musl the one of libc, which it is.
+pub fn is_interpreter(place: &Utf8Path, needed: &str) -> bool {
+    let name = place.file_name().unwrap_or_default();
+    let musl = name.starts_with("ld-musl-");
+    needed == name || musl && (needed == "libc.so" || needed.starts_with("libc.musl-"))
 }
 
 impl Linker<'_> {

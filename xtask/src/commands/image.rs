@@ -12,6 +12,7 @@ use crate::assemble::base::BaseFiles;
 use crate::assemble::layer::Layer;
 use crate::build;
 use crate::commands::Format;
+use crate::contents;
 use crate::deliver::deliver;
 use crate::lock;
 use crate::output::Output;
@@ -110,7 +111,7 @@ impl ImageArgs {
         plan.build.update_lock(paths)?;
         let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, &base))?;
         let verified = stages.run("verify", || match self.no_verify {
-            true => Ok(None),
+            true => contents::check(&contents::tree(&image)?, &plan).map(|()| None),
             false => verify(ui, paths, &plan, &image, runtime),
         })?;
         if verified.is_none() {

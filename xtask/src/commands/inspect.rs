@@ -1,17 +1,24 @@
-//! `cargo xtask inspect`: a plugin's ABI record, read without loading it.
+//! `cargo xtask inspect`: how built files were built, without loading them.
 
-use anyhow::{Result, anyhow};
+use std::mem;
+
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8PathBuf;
 use clap::Args;
+use provost_record::{Comparison, Report, compare, inspect};
 
 use crate::commands::Format;
+use crate::contents::Contents;
+use crate::faults::Faults;
 use crate::files;
 use crate::ui;
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// A built plugin
-    file: Utf8PathBuf,
+    /// A plugin, the host, the SDK, or an image's archive: then all of these in it. Each further file is compared with the
+    /// first one, as the plugins of an image are with its host
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<Utf8PathBuf>,
 
     /// What goes to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -20,18 +27,46 @@ pub struct InspectArgs {
 
 impl InspectArgs {
     pub fn run(&self) -> Result<()> {
-        let record =
-            provost_record::read(&files::read(&self.file)?).map_err(|error| anyhow!("{}: {error}", self.file))?;
-        let json = serde_json::to_value(&record)?;
-        match (self.format, &json) {
-            (Format::Human, serde_json::Value::Object(fields)) => {
-                let rows = fields.iter().map(|(field, value)| {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    format!("{field:<8} {}", text.trim_end().replace('\n', "\n         "))
-                });
-                ui::result(&rows.collect::<Vec<_>>().join("\n"))
-            }
-            _ => ui::result(&serde_json::to_string_pretty(&json)?),
+        let mut contents = self.files.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
+        if let ([path], [bytes]) = (self.files.as_slice(), contents.as_mut_slice())
+            && Contents::is_archive(bytes)
+        {
+            let contents = Contents::of_archive(mem::take(bytes)).with_context(|| format!("reading {path}"))?;
+            return self.show(contents.reports(), "the image");
         }
+        let mut first = None;
+        let reports = self.files.iter().zip(&contents).map(|(path, bytes)| {
+            let inspection = inspect(bytes).map_err(|error| anyhow!("{path}: {error}"))?;
+            let comparison = first.as_ref().map(|(with, record)| Comparison {
+                with: String::clone(with),
+                differences: compare(&inspection.record, record),
+                missing: None,
+            });
+            first.get_or_insert_with(|| (path.to_string(), inspection.record.clone()));
+            Ok(Report { file: path.to_string(), inspection, comparison })
+        });
+        self.show(reports, "the files")
+    }
+
+    /// Prints what could be read; then what could not is the error.
+    fn show<'a>(&self, reports: impl Iterator<Item = Result<Report<'a>>>, input: &str) -> Result<()> {
+        let mut shown = Vec::new();
+        let mut faults = Faults::default();
+        for report in reports {
+            match report {
+                Ok(report) => shown.push(report),
+                Err(error) => faults.push(format!("{error:#}")),
+            }
+        }
+        match self.format {
+            Format::Json => ui::result(&serde_json::to_string_pretty(&shown)?)?,
+            Format::Human => {
+                let texts: Vec<String> = shown.iter().map(ToString::to_string).collect();
+                if !texts.is_empty() {
+                    ui::result(texts.join("\n").trim_end())?;
+                }
+            }
+        }
+        faults.report(input)
     }
 }
