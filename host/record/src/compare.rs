@@ -37,32 +37,66 @@ pub fn compare(have: &Record, want: &Record) -> Vec<Difference> {
 ///
 /// A value of several lines (`rustc -vV`) shows the lines that differ.
 pub fn table(differences: &[Difference]) -> String {
-    let mut rows = vec![["field".to_owned(), "have".to_owned(), "want".to_owned()]];
+    let mut all = vec![["field", "have", "want"].map(str::to_owned)];
+    all.extend(rows(differences));
+    aligned(&all)
+}
+
+/// The differences of several files as one table, with the column file in front.
+pub fn table_of_files(files: &[(String, Vec<Difference>)]) -> String {
+    let mut all = vec![["file", "field", "have", "want"].map(str::to_owned)];
+    for (file, differences) in files {
+        let mut name = printable(file);
+        for [field, have, want] in rows(differences) {
+            all.push([std::mem::take(&mut name), field, have, want]);
+        }
+    }
+    aligned(&all)
+}
+
+/// A row for each line that differs; the field stands in its first one.
+fn rows(differences: &[Difference]) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
     for Difference { field, have, want } in differences {
         let mut name = *field;
         for (have, want) in differing_lines(have, want) {
-            rows.push([name.to_owned(), have.to_owned(), want.to_owned()]);
-            name = "";
+            rows.push([std::mem::take(&mut name).to_owned(), have, want]);
         }
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (first, second) = (width(0), width(1));
-    rows.iter()
-        .map(|[field, have, want]| format!("  {field:first$}  {have:second$}  {want}").trim_end().to_owned() + "\n")
-        .collect()
+    rows
+}
+
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; COLUMNS]| -> String {
+        row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}")).collect()
+    };
+    rows.iter().map(|row| line(row).trim_end().to_owned() + "\n").collect()
 }
 
 /// The pairs of lines that differ; a line that one side lacks is paired with `-`.
-fn differing_lines<'a>(have: &'a str, want: &'a str) -> Vec<(&'a str, &'a str)> {
-    let (mut have, mut want) = (have.trim_end().lines(), want.trim_end().lines());
+fn differing_lines(have: &str, want: &str) -> Vec<(String, String)> {
+    let (mut have_lines, mut want_lines) = (have.trim_end().lines(), want.trim_end().lines());
     let mut pairs = Vec::new();
     loop {
-        match (have.next(), want.next()) {
-            (None, None) => return pairs,
+        match (have_lines.next(), want_lines.next()) {
+            (None, None) => break,
             (have, want) if have == want => {}
-            (have, want) => pairs.push((have.unwrap_or("-"), want.unwrap_or("-"))),
+            (have, want) => pairs.push((printable(have.unwrap_or("-")), printable(want.unwrap_or("-")))),
         }
     }
+    if pairs.is_empty() {
+        // They differ in what ends a line, which no line shows.
+        pairs.push((printable(have), printable(want)));
+    }
+    pairs
+}
+
+/// What a file says of itself may be anything, also what moves a terminal's cursor.
+fn printable(text: &str) -> String {
+    let escaped = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]
@@ -115,5 +149,31 @@ mod tests {
          release: 1.94.0                release: 1.95.0
 ";
         assert_eq!(table(&compare(&have, &record())), expected);
+    }
+
+    #[test]
+    fn one_table_for_several_files() {
+        let rustc = Record { rustc: record().rustc.replace("1.95.0", "1.94.0"), ..record() };
+        let old = Record { sdk: "0.0.9".into(), target: "\x1b[2Jother".into(), ..record() };
+        let files =
+            [("a.prov".to_owned(), compare(&rustc, &record())), ("folder/b.prov".to_owned(), compare(&old, &record()))];
+        let expected = "  \
+  file           field   have                           want
+  a.prov         rustc   rustc 1.94.0 (abc 2026-04-14)  rustc 1.95.0 (abc 2026-04-14)
+                         release: 1.94.0                release: 1.95.0
+  folder/b.prov  sdk     0.0.9                          0.1.0
+                 target  \\u{1b}[2Jother                 x86_64-unknown-linux-gnu
+";
+        assert_eq!(table_of_files(&files), expected);
+    }
+
+    #[test]
+    fn a_difference_that_no_line_shows() {
+        let have = Record { rustc: record().rustc.trim_end().to_owned(), ..record() };
+        let table = table(&compare(&have, &record()));
+        assert!(
+            table.contains("\n  rustc  rustc 1.95.0 (abc 2026-04-14)\\nbinary: rustc\\nrelease: 1.95.0  "),
+            "{table}"
+        );
     }
 }

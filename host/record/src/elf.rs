@@ -19,6 +19,7 @@ const LARGEST_NOTE: usize = 64 * 1024;
 /// A shared object whose headers and tables are where its file says; everything borrows from its bytes.
 pub(crate) struct Elf<'data> {
     bytes: &'data [u8],
+    machine: elf::Machine,
     sections: SectionTable<'data, Header>,
 }
 
@@ -43,7 +44,20 @@ impl<'data> Elf<'data> {
                 return Err(broken("a segment reaches beyond the file's end"));
             }
         }
-        Ok(Self { bytes, sections: header.sections(ENDIAN, bytes).map_err(broken)? })
+        let sections = header.sections(ENDIAN, bytes).map_err(broken)?;
+        Ok(Self { bytes, machine: header.e_machine(ENDIAN), sections })
+    }
+
+    /// The header too says which machine it is for, and that is what the dynamic linker goes by.
+    pub fn check_machine(&self, target: &str) -> Result<(), ReadError> {
+        let expected = match target.split('-').next() {
+            Some("x86_64") => elf::EM_X86_64,
+            Some("aarch64") => elf::EM_AARCH64,
+            Some(name) if name.starts_with("riscv64") => elf::EM_RISCV,
+            // Of another target nothing is known; who compares records refuses it.
+            _ => return Ok(()),
+        };
+        if self.machine == expected { Ok(()) } else { Err(ReadError::Machine(self.machine.0)) }
     }
 
     /// The text of the note.

@@ -1,6 +1,6 @@
 //! Why a file has no readable record. Knows no path: the caller puts it in front.
 
-use crate::{ANCHOR, FORMAT, SECTION};
+use crate::{ANCHOR, Difference, FORMAT, Record, SECTION};
 use std::fmt;
 
 /// Why the record of a file could not be read. The text fits after `PATH: `.
@@ -11,7 +11,7 @@ pub enum ReadError {
     NotElf,
     /// An ELF file, but not a 64-bit little-endian one.
     NotElf64,
-    /// An ELF file for a machine that no host of ours runs on; the number is `e_machine`.
+    /// An ELF file for a machine that no host of ours runs on, or not for its record's; the number is `e_machine`.
     Machine(u16),
     /// An ELF file, but an object file, a core or the like; the number is `e_type`.
     NotShared(u16),
@@ -35,6 +35,26 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The same, as one field in which a file differs from what `want` describes.
+    pub fn difference(&self, want: &Record) -> Difference {
+        let object = || format!("a shared object for {}", want.target);
+        let format = || format!("format {}", want.format);
+        let (field, have, want) = match self {
+            Self::NotElf => ("file", "not an ELF file".to_owned(), object()),
+            Self::NotElf64 => ("file", "not a 64-bit little-endian ELF file".to_owned(), object()),
+            Self::Machine(machine) => ("file", format!("an ELF file of e_machine {machine}"), object()),
+            Self::NotShared(kind) => ("file", format!("an ELF file of e_type {kind}"), object()),
+            Self::BrokenElf(what) => ("file", format!("a broken ELF file: {what}"), object()),
+            Self::NoRecord => ("record", "none: not exported with `provost_sdk::export!`".to_owned(), format()),
+            Self::Format { have } => ("format", have.to_string(), want.format.to_string()),
+            Self::BrokenRecord(what) => ("record", format!("broken: {what}"), format()),
+            Self::NoAnchor => ("anchor", "none".to_owned(), want.anchor.clone()),
+            Self::OwnAnchor => ("anchor", "one of its own".to_owned(), want.anchor.clone()),
+            Self::TwoAnchors => ("anchor", "more than one".to_owned(), want.anchor.clone()),
+        };
+        Difference { field, have, want }
+    }
+
     pub(crate) fn json(error: serde_json::Error) -> Self {
         Self::BrokenRecord(error.to_string())
     }

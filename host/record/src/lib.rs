@@ -13,7 +13,7 @@ mod inspect;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Difference, compare, table};
+pub use compare::{Difference, compare, table, table_of_files};
 pub use error::ReadError;
 pub use imports::{Exports, Missing, missing};
 pub use inspect::{Comparison, Inspection, Report, inspect};
@@ -92,6 +92,7 @@ fn record(elf: &Elf, anchor: Anchor) -> Result<Record, ReadError> {
         return Err(ReadError::Format { have: format });
     }
     let mut record: Record = serde_json::from_slice(text).map_err(ReadError::json)?;
+    elf.check_machine(&record.target)?;
     // Last: a missing note or a later format explains more than a missing anchor.
     record.anchor = elf.anchor(anchor)?.to_owned();
     Ok(record)

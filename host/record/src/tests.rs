@@ -123,6 +123,7 @@ fn other_files() {
         (changed(4, 1), "it is not a 64-bit little-endian ELF file"),
         (changed(5, 2), "it is not a 64-bit little-endian ELF file"),
         (changed(18, 3), "it is an ELF file for another machine (e_machine 3)"),
+        (changed(18, 183), "it is an ELF file for another machine (e_machine 183)"),
         (changed(16, 1), "it is an ELF file but not a shared object (e_type 1)"),
         (
             elf(&File { section: ".note.other", ..File::default() }),
