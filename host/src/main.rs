@@ -15,6 +15,7 @@ mod plugins;
 mod problem;
 mod providers;
 mod records;
+mod refusals;
 mod server;
 
 use args::Args;

@@ -2,7 +2,8 @@
 
 use crate::faults::Faults;
 use crate::loader;
-use crate::records::{Demand, REMEDY};
+use crate::records::Demand;
+use crate::refusals::{Refusal, Refusals, TOGETHER};
 use provost_sdk::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,16 +33,17 @@ impl Plugins {
             }
         };
         let mut found = BTreeMap::new();
-        let mut sound = true;
+        let mut refusals = Refusals::of(paths.len());
         for path in paths {
-            if let Err(error) = examine(path, &demand, &mut found) {
-                faults.add(error);
-                sound = false;
+            if let Err(refusal) = examine(path, &demand, &mut found) {
+                refusals.add(path.display(), refusal);
             }
         }
-        if !sound {
+        if !refusals.is_empty() {
+            faults.add(refusals.to_string());
             return None;
         }
+        let mut sound = true;
         let mut by_name = BTreeMap::new();
         for (name, (path, version)) in found {
             match loader::load(path) {
@@ -49,7 +51,7 @@ impl Plugins {
                     by_name.insert(name, Loaded { version, plugin });
                 }
                 Err(error) => {
-                    faults.add(format!("loading {}: {error}; {REMEDY}", path.display()));
+                    faults.add(format!("loading {}: {error}; {TOGETHER}", path.display()));
                     sound = false;
                 }
             }
@@ -78,7 +80,7 @@ fn examine<'a>(
     path: &'a Path,
     demand: &Demand,
     found: &mut BTreeMap<String, (&'a Path, String)>,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let have = demand.judge(path)?;
     match found.entry(have.plugin) {
         Entry::Vacant(entry) => {
@@ -86,8 +88,9 @@ fn examine<'a>(
             Ok(())
         }
         Entry::Occupied(entry) => {
-            let (first, name) = (entry.get().0.display(), entry.key());
-            Err(format!("{}: the plugin `{name}` is given twice, first as {first}: remove one", path.display()))
+            let have = format!("{}, first given as {}", entry.key(), entry.get().0.display());
+            let remedy = format!("remove `--prov {}`", path.display());
+            Err(Refusal::new("plugin", have, "each plugin once", remedy))
         }
     }
 }

@@ -2,16 +2,14 @@
 
 use crate::args::Format;
 use crate::loader::{self, Process};
-use provost_record::{Comparison, Record, Report, compare, inspect, missing, read, table};
+use crate::refusals::{Refusal, TOGETHER};
+use provost_record::{Comparison, ReadError, Record, Report, compare, inspect, missing, read, table_of_files};
 use provost_sdk::abi;
 use std::fs;
 use std::path::Path;
 
 /// The extension of a plugin's file.
 pub const EXTENSION: &str = "prov";
-
-/// What mends every difference.
-pub const REMEDY: &str = "host and plugins must be built together: `cargo xtask image`";
 
 /// What this host demands of every plugin.
 pub struct Demand {
@@ -29,10 +27,8 @@ impl Demand {
         let loaded = record_of(abi::provost_link_anchor(), record.anchor.clone());
         let differences = compare(&loaded, &record);
         if !differences.is_empty() {
-            let table = table(&differences);
-            return Err(format!(
-                "the SDK that is loaded is not the one that this host was built with; {REMEDY}\n{table}"
-            ));
+            let table = table_of_files(&[("the SDK beside this host".to_owned(), differences)]);
+            return Err(format!("the SDK is refused, and no plugin is loaded\n{table}remedy: {TOGETHER}"));
         }
         Ok(Self { record, process })
     }
@@ -41,25 +37,29 @@ impl Demand {
     ///
     /// # Errors
     ///
-    /// Why it may not, with the path and the remedy.
-    pub fn judge(&self, path: &Path) -> Result<Record, String> {
-        let shown = path.display();
-        let bytes = bytes(path)?;
-        let have = read(&bytes).map_err(|error| format!("{shown}: {error}"))?;
+    /// Why it may not, and the remedy.
+    pub fn judge(&self, path: &Path) -> Result<Record, Refusal> {
+        let bytes = bytes(path).map_err(not_a_plugin)?;
+        if bytes.is_empty() {
+            return Err(not_a_plugin("an empty file".to_owned()));
+        }
+        let unreadable = |error: ReadError| Refusal::built_apart(vec![error.difference(&self.record)]);
+        let have = read(&bytes).map_err(unreadable)?;
         let differences = compare(&have, &self.record);
         if !differences.is_empty() {
-            return Err(format!("{shown}: it was not built with this host; {REMEDY}\n{}", table(&differences)));
+            return Err(Refusal::built_apart(differences));
         }
         if have.plugin == self.record.plugin {
-            return Err(format!("{shown}: it is the host itself: name a .{EXTENSION} file"));
+            return Err(not_a_plugin("the host itself".to_owned()));
         }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name != format!("{}.{EXTENSION}", have.plugin) {
-            return Err(format!("{shown}: it is the plugin `{0}`: rename the file to {0}.{EXTENSION}", have.plugin));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let own = format!("{}.{EXTENSION}", have.plugin);
+        if name != own {
+            return Err(Refusal::new("name", name.into_owned(), &own, format!("rename {} to {own}", path.display())));
         }
-        match missing(&bytes, &self.process).map_err(|error| format!("{shown}: {error}"))? {
+        match missing(&bytes, &self.process).map_err(unreadable)? {
             None => Ok(have),
-            Some(missing) => Err(format!("{shown}: {missing}; {REMEDY}")),
+            Some(missing) => Err(Refusal::built_apart(vec![missing.difference()])),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Demand {
 /// When the file has no readable record.
 pub fn show(path: &Path, format: Format) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", path.display());
-    let bytes = bytes(path)?;
+    let bytes = bytes(path).map_err(|what| format!("{}: {what}", path.display()))?;
     let inspection = inspect(&bytes).map_err(failed)?;
     let demand = Demand::of_this_host()?;
     let comparison = Comparison {
@@ -102,13 +102,18 @@ fn record_of(sdk: &abi::Built, anchor: String) -> Record {
     }
 }
 
+/// What is in the file, or what is there instead.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let shown = path.display();
-    let metadata = fs::metadata(path).map_err(|error| format!("reading the plugin {shown}: {error}"))?;
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     // A pipe or a device would be read for ever.
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "no file" };
-        return Err(format!("reading the plugin {shown}: it is {what}: name a .{EXTENSION} file"));
+        return Err(if metadata.is_dir() { "a folder" } else { "neither file nor folder" }.to_owned());
     }
-    fs::read(path).map_err(|error| format!("reading the plugin {shown}: {error}"))
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+/// What is there cannot be read as a file, or is none that could be a plugin.
+fn not_a_plugin(have: String) -> Refusal {
+    let remedy = format!("name .{EXTENSION} files that can be read, as `cargo xtask image` builds them");
+    Refusal::new("file", have, "a plugin", remedy)
 }

@@ -1,8 +1,8 @@
 //! The third tie: whether all that a file imports is there. Who exports what is the caller's to know: the host asks the
 //! dynamic linker, which knows what is really loaded, the build system reads files.
 
-use crate::ReadError;
 use crate::elf::Elf;
+use crate::{Difference, ReadError};
 use std::fmt;
 
 /// How many symbols are named. A plugin of another build lacks hundreds, and the first ones tell as much as all.
@@ -60,18 +60,27 @@ fn is_rust(symbol: &str) -> bool {
     symbol.starts_with("_R") || legacy().is_some_and(|hash| hash.len() == 16)
 }
 
+impl Missing {
+    /// The same, as one field in which a plugin differs from what is wanted of it.
+    pub fn difference(&self) -> Difference {
+        let have = format!("{} that nothing exports: {}", self.count, self.names());
+        Difference { field: "imports", have, want: "what the SDK and std export".to_owned() }
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<String> =
+            self.first.iter().map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+        match self.count - self.first.len() {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.count == 1 { "a symbol" } else { "symbols" };
-        write!(f, "it imports {plural} that neither the SDK nor another library exports: ")?;
-        for (index, name) in self.first.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{:#}", rustc_demangle::demangle(name))?;
-        }
-        match self.count - self.first.len() {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+        write!(f, "it imports {plural} that neither the SDK nor another library exports: {}", self.names())
     }
 }
 

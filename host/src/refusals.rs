@@ -1,0 +1,62 @@
+//! Why plugins are refused: one table for all of them, and below it what mends them.
+
+use provost_record::{Difference, table_of_files};
+use std::fmt;
+
+/// What mends a plugin of another build.
+pub const TOGETHER: &str = "host and plugins must be built together: `cargo xtask image`";
+
+/// Why one file is refused.
+pub struct Refusal {
+    differences: Vec<Difference>,
+    remedy: String,
+}
+
+impl Refusal {
+    /// It was not built with this host.
+    pub fn built_apart(differences: Vec<Difference>) -> Self {
+        Self { differences, remedy: TOGETHER.to_owned() }
+    }
+
+    /// Something else is wrong with it.
+    pub fn new(field: &'static str, have: String, want: impl Into<String>, remedy: String) -> Self {
+        Self { differences: vec![Difference { field, have, want: want.into() }], remedy }
+    }
+}
+
+/// The files that are refused, of how many.
+pub struct Refusals {
+    given: usize,
+    files: Vec<(String, Vec<Difference>)>,
+    remedies: Vec<String>,
+}
+
+impl Refusals {
+    /// None yet, of `given` files.
+    pub fn of(given: usize) -> Self {
+        Self { given, files: Vec::new(), remedies: Vec::new() }
+    }
+
+    /// Adds one file; a remedy that is there already is not said again.
+    pub fn add(&mut self, file: impl fmt::Display, refusal: Refusal) {
+        self.files.push((file.to_string(), refusal.differences));
+        if !self.remedies.contains(&refusal.remedy) {
+            self.remedies.push(refusal.remedy);
+        }
+    }
+
+    /// Whether no file is refused.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (refused, given) = (self.files.len(), self.given);
+        let (plural, verb) = (if given == 1 { "" } else { "s" }, if refused == 1 { "is" } else { "are" });
+        writeln!(f, "{refused} of {given} plugin{plural} {verb} refused, and none is loaded")?;
+        f.write_str(&table_of_files(&self.files))?;
+        write!(f, "remedy: {}", self.remedies.join("; "))
+    }
+}
