@@ -1,0 +1,212 @@
+//! Files that are no plugins of this host: the built host refuses each before it loads anything, says which field
+//! differs, what it has and wants, and what mends it, and ends with exit code 1.
+
+mod cases;
+mod plugin;
+#[path = "../support/mod.rs"]
+mod support;
+
+use cases::{BUILDS, Case, FILES, NOTES};
+use plugin::{Plugin, replaced};
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use support::{dist, folder, provost, write_config};
+
+const TOGETHER: &str = "host and plugins must be built together: `cargo xtask image`";
+const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
+
+/// `--check` with these plugins.
+fn run(mut command: Command, folder: &Path, plugins: &[String]) -> Output {
+    command.arg("--config").arg(write_config(folder, "")).arg("--check");
+    command.args(plugins.iter().flat_map(|plugin| ["--prov", plugin]));
+    command.output().expect("the host starts")
+}
+
+/// What the host wrote to stderr when it refused, with `@` for the folder and ` | ` between the cells of the table.
+fn refused(output: Output, folder: &Path) -> String {
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{}: {stderr}", output.status);
+    let shown = folder.to_str().expect("a temporary folder's name is text");
+    let cells = |line: &str| {
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.collect::<Vec<_>>().join(" | ") + "\n"
+    };
+    stderr.replace(shown, "@").lines().map(cells).collect()
+}
+
+/// What the host says of these files, of `given` ones.
+fn report(files: usize, given: usize, rows: &str, remedy: &str) -> String {
+    let (plural, verb) = (if given == 1 { "" } else { "s" }, if files == 1 { "is" } else { "are" });
+    format!(
+        "error: {files} of {given} plugin{plural} {verb} refused, and none is loaded\n\
+        file | field | have | want\n{rows}remedy: {remedy}\n"
+    )
+}
+
+/// Not by `println!`: of a test that succeeds the harness shows nothing.
+fn print(cases: usize, of: &str) {
+    writeln!(std::io::stderr(), "corpus: {cases} {of} refused").expect("stderr is open");
+}
+
+/// Writes the file of a case into a folder of its own.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let own = folder.join(name);
+    fs::create_dir_all(&own).expect("a temporary folder");
+    let path = own.join("file.prov");
+    fs::write(&path, bytes).expect("a temporary file");
+    path.to_str().expect("a temporary folder's name is text").to_owned()
+}
+
+/// Each alone, then all in one run, beside a good one.
+fn check(cases: &[Case], of: &str) {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let (mut paths, mut all) = (vec!["smtp.prov".to_owned()], String::new());
+    for case in cases {
+        let path = write(folder.path(), case.name, &(case.bytes)(&plugin));
+        let rows = plugin.filled(&format!("@/{}/file.prov | {}\n", case.name, case.rows.join("\n")));
+        let output = run(provost(), folder.path(), std::slice::from_ref(&path));
+        assert_eq!(refused(output, folder.path()), report(1, 1, &rows, TOGETHER));
+        paths.push(path);
+        all += &rows;
+    }
+    let output = run(provost(), folder.path(), &paths);
+    assert_eq!(refused(output, folder.path()), report(cases.len(), cases.len() + 1, &all, TOGETHER));
+    print(cases.len(), of);
+}
+
+#[test]
+fn other_files() {
+    check(FILES, "files that are no plugins");
+}
+
+#[test]
+fn other_builds() {
+    check(BUILDS, "plugins of other builds");
+}
+
+#[test]
+fn broken_records() {
+    check(NOTES, "plugins with broken records");
+}
+
+#[test]
+fn a_plugin_that_is_cut() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let ends: Vec<usize> = (512..plugin.bytes.len()).step_by(512).collect();
+    let paths: Vec<String> =
+        ends.iter().map(|end| write(folder.path(), &end.to_string(), &plugin.bytes[..*end])).collect();
+    for (path, end) in paths.iter().zip(&ends) {
+        let stderr = refused(run(provost(), folder.path(), std::slice::from_ref(path)), folder.path());
+        let lines: Vec<&str> = stderr.lines().collect();
+        let row = format!("@/{end}/file.prov | file | a broken ELF file: ");
+        let object = plugin.filled(" | [OBJECT]");
+        assert!(lines.len() == 4 && lines[2].starts_with(&row) && lines[2].ends_with(&object), "{stderr}");
+    }
+    let stderr = refused(run(provost(), folder.path(), &paths), folder.path());
+    assert_eq!(stderr.lines().count(), ends.len() + 3, "{stderr}");
+    print(ends.len(), "plugins that were cut");
+}
+
+/// What cannot be read, or lies at a wrong place; one run for all of it, each with a remedy of its own.
+#[test]
+fn other_places() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    write(folder.path(), "empty", b"");
+    symlink("loop.prov", at("loop.prov")).expect("a symlink");
+    fs::copy(dist().join("file.prov"), at("renamed.prov")).expect("a temporary file");
+    symlink(dist().join("file.prov"), at("file.prov")).expect("a symlink");
+    let named = Plugin::read().with_record(|record| record["plugin"] = "../smtp".into());
+    write(folder.path(), "named", &named);
+    let paths = ["@/none.prov", "@", "@/empty/file.prov", "@/loop.prov", "/dev/null", "provost", "libprovost_sdk.so"];
+    let names = ["@/renamed.prov", "@/named/file.prov", "file.prov", "./file.prov", "@/file.prov", "smtp.prov"];
+    let shown = folder.path().to_str().expect("a temporary folder's name is text");
+    let given: Vec<String> = paths.iter().chain(&names).map(|path| path.replace('@', shown)).collect();
+    let rows = "\
+@/none.prov | file | No such file or directory (os error 2) | a plugin
+@ | file | a folder | a plugin
+@/empty/file.prov | file | an empty file | a plugin
+@/loop.prov | file | Too many levels of symbolic links (os error 40) | a plugin
+/dev/null | file | neither file nor folder | a plugin
+provost | file | the host itself | a plugin
+libprovost_sdk.so | record | none: not exported with `provost_sdk::export!` | format 1
+@/renamed.prov | name | renamed.prov | file.prov
+@/named/file.prov | name | file.prov | ../smtp.prov
+./file.prov | plugin | file, first given as file.prov | each plugin once
+@/file.prov | plugin | file, first given as file.prov | each plugin once
+";
+    let remedy = format!(
+        "{READABLE}; {TOGETHER}; rename @/renamed.prov to file.prov; rename @/named/file.prov to ../smtp.prov; \
+        remove `--prov ./file.prov`; remove `--prov @/file.prov`"
+    );
+    let output = run(provost(), folder.path(), &given);
+    assert_eq!(refused(output, folder.path()), report(11, 13, rows, &remedy));
+    print(11, "files at wrong places");
+}
+
+#[test]
+fn a_file_that_the_user_cannot_read() {
+    let folder = folder();
+    let path = write(folder.path(), "closed", &Plugin::read().bytes);
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("a file of the test's own");
+    // Root may read everything; in a user namespace it is anybody.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-user=1000", "--map-group=1000", "--"]).arg(dist().join("provost"));
+    command.env_clear();
+    let output = run(command, folder.path(), &[path]);
+    let rows = "@/closed/file.prov | file | Permission denied (os error 13) | a plugin\n";
+    assert_eq!(refused(output, folder.path()), report(1, 1, rows, READABLE));
+    print(1, "file that cannot be read");
+}
+
+/// A copy of host and libraries with something else in place of one of them.
+fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Command {
+    let mut changed = 0;
+    for entry in fs::read_dir(dist()).expect("the folder is there") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("the folder is read");
+        let is_wanted = name.to_str().is_some_and(|name| name.starts_with(prefix));
+        let to = folder.join(name);
+        fs::copy(&path, &to).expect("a temporary file");
+        if is_wanted {
+            fs::write(&to, change(fs::read(&path).expect("the library is there"))).expect("a temporary file");
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 1, "{prefix} is there");
+    let mut command = Command::new(folder.join("provost"));
+    command.current_dir(folder).env_clear();
+    command
+}
+
+#[test]
+fn an_sdk_of_other_sources() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let other = "00".repeat(32);
+    let command = with_library(folder.path(), "libprovost_sdk.so", |sdk| replaced(&sdk, &plugin.record.source, &other));
+    let output = run(command, folder.path(), &["file.prov".to_owned()]);
+    let expected = format!(
+        "error: the SDK is refused, and no plugin is loaded\n\
+        file | field | have | want\n\
+        the SDK beside this host | source | {other} | [SOURCE]\n\
+        remedy: {TOGETHER}\n"
+    );
+    assert_eq!(refused(output, folder.path()), plugin.filled(&expected));
+    print(1, "SDK of other sources");
+}
+
+/// Its symbols have other names, as those of another compiler's std do; that the dynamic linker itself finds out.
+#[test]
+fn another_std() {
+    let folder = folder();
+    let command = with_library(folder.path(), "libstd-", |std| replaced(&std, "_3std", "_3STD"));
+    let output = run(command, folder.path(), &["file.prov".to_owned()]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let symbol =
+        stderr.split_once(": symbol lookup error: ").and_then(|(_, error)| error.split_once("undefined symbol: "));
+    assert!(symbol.is_some(), "{stderr}");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(127), &b""[..]), "{}", output.status);
+    print(1, "std of another compiler");
+}
