@@ -10,6 +10,13 @@ pub struct Case {
     pub rows: &'static [&'static str],
 }
 
+impl Case {
+    /// Its rows of the table, for a file in a folder of its name.
+    pub fn rows(&self, plugin: &Plugin) -> String {
+        plugin.filled(&format!("@/{}/file.prov | {}\n", self.name, self.rows.join("\n")))
+    }
+}
+
 const NIGHTLY: &str = "rustc 1.92.0-nightly (a5ac93d11 2025-10-20)
 binary: rustc
 commit-hash: a5ac93d11f0f6a1d0b7a7b1b0f3c8a6b3a5c9d21

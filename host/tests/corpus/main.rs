@@ -3,19 +3,19 @@
 
 mod cases;
 mod plugin;
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 
 use cases::{BUILDS, Case, FILES, NOTES};
 use plugin::{Plugin, replaced};
+use report::{TOGETHER, print, refused, report, write};
 use std::fs::{self, Permissions};
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 use support::{dist, folder, provost, write_config};
 
-const TOGETHER: &str = "host and plugins must be built together: `cargo xtask image`";
 const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
 
 /// `--check` with these plugins.
@@ -25,48 +25,13 @@ fn run(mut command: Command, folder: &Path, plugins: &[String]) -> Output {
     command.output().expect("the host starts")
 }
 
-/// What the host wrote to stderr when it refused, with `@` for the folder and ` | ` between the cells of the table.
-fn refused(output: Output, folder: &Path) -> String {
-    let stderr = String::from_utf8(output.stderr).expect("messages are text");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{}: {stderr}", output.status);
-    let shown = folder.to_str().expect("a temporary folder's name is text");
-    let cells = |line: &str| {
-        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
-        cells.collect::<Vec<_>>().join(" | ") + "\n"
-    };
-    stderr.replace(shown, "@").lines().map(cells).collect()
-}
-
-/// What the host says of these files, of `given` ones.
-fn report(files: usize, given: usize, rows: &str, remedy: &str) -> String {
-    let (plural, verb) = (if given == 1 { "" } else { "s" }, if files == 1 { "is" } else { "are" });
-    format!(
-        "error: {files} of {given} plugin{plural} {verb} refused, and none is loaded\n\
-        file | field | have | want\n{rows}remedy: {remedy}\n"
-    )
-}
-
-/// Not by `println!`: of a test that succeeds the harness shows nothing.
-fn print(cases: usize, of: &str) {
-    writeln!(std::io::stderr(), "corpus: {cases} {of} refused").expect("stderr is open");
-}
-
-/// Writes the file of a case into a folder of its own.
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
-    let own = folder.join(name);
-    fs::create_dir_all(&own).expect("a temporary folder");
-    let path = own.join("file.prov");
-    fs::write(&path, bytes).expect("a temporary file");
-    path.to_str().expect("a temporary folder's name is text").to_owned()
-}
-
 /// Each alone, then all in one run, beside a good one.
 fn check(cases: &[Case], of: &str) {
     let (folder, plugin) = (folder(), Plugin::read());
     let (mut paths, mut all) = (vec!["smtp.prov".to_owned()], String::new());
     for case in cases {
         let path = write(folder.path(), case.name, &(case.bytes)(&plugin));
-        let rows = plugin.filled(&format!("@/{}/file.prov | {}\n", case.name, case.rows.join("\n")));
+        let rows = case.rows(&plugin);
         let output = run(provost(), folder.path(), std::slice::from_ref(&path));
         assert_eq!(refused(output, folder.path()), report(1, 1, &rows, TOGETHER));
         paths.push(path);

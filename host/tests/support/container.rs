@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
@@ -83,6 +83,16 @@ impl Drop for Container {
         // After a failed test too; nothing more can be done when this fails.
         let _ = Command::new(variable("XTASK_RUNTIME")).args(["rm", "--volumes", "--force", &self.id]).output();
     }
+}
+
+/// Runs another command in the image, with a folder of the test's own in it; what came of it.
+pub fn started_with(folder: &Path, to: &str, command: &[&str]) -> Output {
+    let mount = format!("type=bind,source={},target={to},readonly", folder.display());
+    Command::new(variable("XTASK_RUNTIME"))
+        .args(["run", "--rm", "--read-only", "--network", "none", "--mount", &mount, &variable("XTASK_IMAGE")])
+        .args(command)
+        .output()
+        .expect("the runtime starts")
 }
 
 /// The file and its folder are made readable for the image's user.

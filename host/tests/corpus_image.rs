@@ -1,0 +1,44 @@
+//! The same files that are no plugins, given to the host in the finished image, on the image's own libc.
+
+#[path = "corpus/cases.rs"]
+mod cases;
+#[path = "corpus/plugin.rs"]
+mod plugin;
+#[path = "corpus/report.rs"]
+mod report;
+mod support;
+
+use cases::{BUILDS, FILES, NOTES};
+use plugin::Plugin;
+use report::{TOGETHER, print, refused, report, write};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use support::container::started_with;
+use support::{folder, write_config};
+
+/// Where the files lie in the container.
+const CORPUS: &str = "/corpus";
+
+/// What is on this machine `folder`, as the container sees it.
+fn seen(folder: &Path, path: &str) -> String {
+    path.replace(folder.to_str().expect("a temporary folder's name is text"), CORPUS)
+}
+
+#[test]
+fn the_image_refuses_every_file() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let mut plugins = Vec::new();
+    let mut rows = String::new();
+    for case in [FILES, BUILDS, NOTES].into_iter().flatten() {
+        plugins.push(seen(folder.path(), &write(folder.path(), case.name, &(case.bytes)(&plugin))));
+        rows += &case.rows(&plugin);
+    }
+    write_config(folder.path(), "");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a folder of the test's own");
+    let mut command = vec!["./provost", "--check", "--config", "/corpus/config.toml"];
+    command.extend(plugins.iter().flat_map(|plugin| ["--prov", plugin]));
+    let output = started_with(folder.path(), CORPUS, &command);
+    assert_eq!(refused(output, Path::new(CORPUS)), report(plugins.len(), plugins.len(), &rows, TOGETHER));
+    print(plugins.len(), "files in the image");
+}
