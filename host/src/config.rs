@@ -24,6 +24,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long a caller may take to send a request's headers, and then its body.
     pub request_timeout: Duration,
+    /// How long all providers together may take to be made and checked.
+    pub startup_deadline: Duration,
     /// How long requests in flight may take when the host is told to end.
     pub shutdown_deadline: Duration,
     /// What is logged.
@@ -65,6 +67,8 @@ struct RawServer {
     #[serde(with = "provost_sdk::duration")]
     request_timeout: Duration,
     #[serde(with = "provost_sdk::duration")]
+    startup_deadline: Duration,
+    #[serde(with = "provost_sdk::duration")]
     shutdown_deadline: Duration,
 }
 
@@ -74,6 +78,7 @@ impl Default for RawServer {
             listen: "0.0.0.0:8080".to_owned(),
             body_limit: 1024 * 1024,
             request_timeout: Duration::from_secs(30),
+            startup_deadline: Duration::from_secs(30),
             // `docker stop` kills after 10 s.
             shutdown_deadline: Duration::from_secs(8),
         }
@@ -148,6 +153,7 @@ impl Config {
             listen,
             body_limit: server.body_limit,
             request_timeout: server.request_timeout,
+            startup_deadline: server.startup_deadline,
             shutdown_deadline: server.shutdown_deadline,
             log: filter,
             providers: raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)).collect(),

@@ -17,6 +17,7 @@ mod providers;
 mod records;
 mod refusals;
 mod server;
+mod startup;
 
 use args::Args;
 use clap::Parser;

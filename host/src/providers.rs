@@ -3,15 +3,12 @@
 use crate::config::{Config, ProviderConfig, join};
 use crate::delivery::Lane;
 use crate::faults::Faults;
-use crate::panics;
-use crate::plugins::{Loaded, Plugins};
+use crate::plugins::Plugins;
+use crate::startup::{Started, Startup};
+use provost_sdk::ConfigError;
 use provost_sdk::config::suggest;
-use provost_sdk::plugin::AnyProvider;
-use provost_sdk::{ConfigError, Context};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use std::time::Instant;
 
 /// The running providers.
 pub struct Providers {
@@ -29,17 +26,25 @@ pub struct Running {
 }
 
 impl Providers {
-    /// Starts the providers of `config`. What is wrong goes to `faults`, and then the rest is of no use.
+    /// Starts the providers of `config`, all at once. What is wrong goes to `faults`, and then the rest is of no use.
     pub fn start(config: &Config, plugins: &Plugins, faults: &mut Faults) -> Self {
+        let begun = Instant::now();
+        let begin = |provider| (provider, begin(provider, plugins));
+        let starting: Vec<_> = config.providers.iter().map(begin).collect();
         let mut by_name = BTreeMap::new();
-        for provider in &config.providers {
-            let Some(loaded) = plugins.get(&provider.plugin) else {
-                let message = no_plugin(provider, plugins);
-                faults.add_key(&config.path, &format!("providers.{}", provider.name), &message);
-                continue;
-            };
-            if let Some(running) = start(&config.path, provider, loaded, faults) {
-                by_name.insert(provider.name.clone(), running);
+        for (provider, startup) in starting {
+            match startup.and_then(|(version, startup)| Ok((version, startup.end(begun, config.startup_deadline)?))) {
+                Ok((version, Started { provider: made, context, runtime })) => {
+                    let lane = Lane::new(made, context, runtime, provider.concurrency);
+                    let running = Running { plugin: provider.plugin.clone(), version, lane };
+                    by_name.insert(provider.name.clone(), running);
+                }
+                Err(error) => {
+                    let key = format!("providers.{}", provider.name);
+                    for fault in error.faults() {
+                        faults.add_key(&config.path, &join(&key, &fault.key), &fault.message);
+                    }
+                }
             }
         }
         Self { by_name }
@@ -68,6 +73,14 @@ impl Providers {
     }
 }
 
+/// The version of the provider's plugin, and what it makes.
+fn begin(provider: &ProviderConfig, plugins: &Plugins) -> Result<(String, Startup), ConfigError> {
+    let loaded = plugins.get(&provider.plugin).ok_or_else(|| ConfigError::new("", no_plugin(provider, plugins)))?;
+    let startup = Startup::begin(provider, loaded)
+        .map_err(|error| ConfigError::new("", format!("starting the provider's threads: {error}")))?;
+    Ok((loaded.version.clone(), startup))
+}
+
 fn no_plugin(provider: &ProviderConfig, plugins: &Plugins) -> String {
     let plugin = &provider.plugin;
     let given = plugins.names().collect::<Vec<_>>().join(", ");
@@ -77,61 +90,4 @@ fn no_plugin(provider: &ProviderConfig, plugins: &Plugins) -> String {
         None => format!("set `plugin`, or add `--prov {plugin}.prov` to the command"),
     };
     format!("its plugin `{plugin}` is not given ({given}): {hint}")
-}
-
-fn start(path: &Path, provider: &ProviderConfig, loaded: &Loaded, faults: &mut Faults) -> Option<Running> {
-    let key = format!("providers.{}", provider.name);
-    let runtime = match runtime(&provider.name) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            faults.add(format!("starting the threads of provider `{}`: {error}", provider.name));
-            return None;
-        }
-    };
-    let context = Context::new(&provider.name, provider.timeout, runtime.handle().clone());
-    match construct(&runtime, provider, loaded, context.clone()) {
-        Ok(any) => Some(Running {
-            plugin: provider.plugin.clone(),
-            version: loaded.version.clone(),
-            lane: Lane::new(any, context, runtime, provider.concurrency),
-        }),
-        Err(error) => {
-            for fault in error.faults() {
-                faults.add_key(path, &join(&key, &fault.key), &fault.message);
-            }
-            // Dropping it would wait for what the provider has begun, perhaps for ever.
-            runtime.shutdown_background();
-            None
-        }
-    }
-}
-
-/// One worker: what a provider blocks is its own.
-fn runtime(name: &str) -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(name)
-        .thread_keep_alive(Duration::from_secs(60))
-        .enable_all()
-        .build()
-}
-
-/// Makes and checks a provider on its own runtime's terms; a panic in its plugin becomes a fault.
-fn construct(
-    runtime: &Runtime,
-    provider: &ProviderConfig,
-    loaded: &Loaded,
-    context: Context,
-) -> Result<Box<dyn AnyProvider>, ConfigError> {
-    let _entered = runtime.enter();
-    let _span = context.span().clone().entered();
-    let made = panics::catch(|| {
-        let any = loaded.plugin.construct(provider.table.clone(), context)?;
-        any.validate()?;
-        Ok(any)
-    });
-    made.unwrap_or_else(|| {
-        let message = format!("the plugin `{}` panicked while the provider was made; see the log", provider.plugin);
-        Err(ConfigError::new("", message))
-    })
 }

@@ -4,9 +4,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::time::Duration;
-use support::{Host, folder, provost, write_config};
+use std::path::{Path, PathBuf};
+use support::{Host, PATIENCE, folder, provost, write_config};
 use tempfile::TempDir;
 
 /// A host with misbehaving providers and one, `file`, that behaves.
@@ -88,8 +87,7 @@ async fn a_panic_ends_one_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_beside_a_delivery_is_logged() {
-    let behaviours =
-        [("panic-in-task", "as configured: in a task"), ("panic-at-end", "as configured: while it was dropped")];
+    let behaviours = [("panic-in-task", "as configured: in a task"), ("panic-at-end", "as configured: at its end")];
     let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
     for (behaviour, _) in behaviours {
         assert_eq!(unruly.send(behaviour).await.0, 200);
@@ -133,24 +131,46 @@ async fn who_blocks_its_thread_harms_itself_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_be_made_is_a_fault() {
     let refused = ".behaviour: as configured";
-    let panicked = ": the plugin `unruly` panicked while the provider was made; see the log";
+    let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");
     for (behaviour, expected, log) in [
         ("fail-in-constructor", refused, ""),
         ("fail-after-blocking", refused, ""),
-        ("panic-in-constructor", panicked, "panic: as configured: in the constructor "),
-        ("panic-in-validation", panicked, "panic: as configured: in the validation "),
+        ("panic-in-constructor", &panicked("constructor"), "panic: as configured: in the constructor "),
+        ("panic-in-validation", &panicked("validation"), "panic: as configured: in the validation "),
     ] {
         let folder = folder();
         let config = write_config(folder.path(), &provider(behaviour));
-        let mut command = provost();
-        command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(&config);
-        let run = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = tokio::time::timeout(Duration::from_secs(60), run).await;
-        let output = output.expect("the host ends").expect("the host starts");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let faults: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        let (faults, stderr) = faults(&config).await;
         assert_eq!(faults, [format!("error: {}: providers.{behaviour}{expected}", config.display())], "{stderr}");
         assert!(stderr.contains(log), "{stderr}");
-        assert_eq!(output.status.code(), Some(1));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_never_made_is_a_fault_among_the_others() {
+    let folder = folder();
+    let behaviours = ["block-in-constructor", "block-in-validation", "fail-in-constructor", "never-answer"];
+    let providers = behaviours.map(provider).concat();
+    // Time enough for the others on a machine that is busy.
+    let config = write_config(folder.path(), &format!("[server]\nstartup_deadline = \"3s\"\n{providers}"));
+    let (faults, stderr) = faults(&config).await;
+    let expected = [
+        "block-in-constructor: the plugin `unruly` has not come back from its constructor after 3s, which is \
+            `server.startup_deadline`",
+        "block-in-validation: the plugin `unruly` has not come back from its validation after 3s, which is \
+            `server.startup_deadline`",
+        "fail-in-constructor.behaviour: as configured",
+    ];
+    assert_eq!(faults, expected.map(|fault| format!("error: {}: providers.{fault}", config.display())), "{stderr}");
+}
+
+/// Lets the host refuse a configuration; returns the lines that are faults, and all of them.
+async fn faults(config: &Path) -> (Vec<String>, String) {
+    let mut command = provost();
+    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
+    let run = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
+    (stderr.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect(), stderr)
 }

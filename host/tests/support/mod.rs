@@ -15,7 +15,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The folder with the built host, SDK and plugins.
@@ -48,12 +50,15 @@ pub fn write_config(folder: &Path, text: &str) -> PathBuf {
     path
 }
 
+/// How long to wait for an end that comes at once, or never.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A running host, killed when it is dropped.
 pub struct Host {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
-    log: Option<JoinHandle<String>>,
+    log: Receiver<String>,
 }
 
 impl Host {
@@ -75,7 +80,7 @@ impl Host {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let stderr = child.stderr.take().expect("it was asked for");
         let (address, log) = listening(stderr);
-        Self { child, address, log: Some(log) }
+        Self { child, address, log }
     }
 
     /// The address of a path of the API.
@@ -97,9 +102,9 @@ impl Host {
 
     /// Waits for the host's end, and returns how it ended and what it logged.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().expect("the host ends");
-        let log = self.log.take().expect("only taken here").join().expect("the log is text");
-        (status, log)
+        // Whole once nobody can write to it any more, which is when the host has ended.
+        let log = self.log.recv_timeout(PATIENCE).expect("the host ends");
+        (self.child.wait().expect("it is this process's own"), log)
     }
 }
 
@@ -124,7 +129,7 @@ pub async fn send(url: &str, message: Value) -> (u16, Value) {
 }
 
 /// Reads the log up to the line that says where the host listens; the rest is read in the background.
-fn listening(stderr: ChildStderr) -> (SocketAddr, JoinHandle<String>) {
+fn listening(stderr: ChildStderr) -> (SocketAddr, Receiver<String>) {
     let mut reader = BufReader::new(stderr);
     let mut log = String::new();
     loop {
@@ -132,11 +137,13 @@ fn listening(stderr: ChildStderr) -> (SocketAddr, JoinHandle<String>) {
         let read = reader.read_line(&mut log).expect("the log is text");
         assert_ne!(read, 0, "the host ended before it listened:\n{log}");
         if let Some(address) = address(&log[begin..]) {
-            let rest = thread::spawn(move || {
+            let (ended, whole) = channel();
+            thread::spawn(move || {
                 reader.read_to_string(&mut log).expect("the log is text");
-                log
+                // An error says that the test has ended.
+                let _ = ended.send(log);
             });
-            return (address, rest);
+            return (address, whole);
         }
     }
 }

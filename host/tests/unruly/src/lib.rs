@@ -17,13 +17,17 @@ struct Config {
 
 /// What a provider does, while it is made or in each delivery. A delivery that comes to its end is a success.
 #[provost_sdk::config]
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 enum Behaviour {
     /// Is not made.
     FailInConstructor,
     /// Is not made, and has blocked a thread of its runtime by then.
     FailAfterBlocking,
+    /// Is never made.
+    BlockInConstructor,
+    /// Is never checked.
+    BlockInValidation,
     /// Panics while it is made.
     PanicInConstructor,
     /// Panics while it is checked.
@@ -51,7 +55,14 @@ enum Behaviour {
 struct Unruly {
     behaviour: Behaviour,
     context: Context,
-    _at_end: Option<PanicsWhenDropped>,
+}
+
+impl Drop for Unruly {
+    fn drop(&mut self) {
+        if let Behaviour::PanicAtEnd = self.behaviour {
+            panic!("as configured: at its end");
+        }
+    }
 }
 
 struct PanicsWhenDropped;
@@ -78,16 +89,19 @@ impl Provider for Unruly {
                 let _ = blocks.recv();
                 return Err(ConfigError::new("behaviour", "as configured"));
             }
+            Behaviour::BlockInConstructor => block(),
             Behaviour::PanicInConstructor => panic!("as configured: in the constructor"),
             _ => {}
         }
-        let at_end = (behaviour == Behaviour::PanicAtEnd).then(|| PanicsWhenDropped);
-        Ok(Self { behaviour, context, _at_end: at_end })
+        Ok(Self { behaviour, context })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        assert!(self.behaviour != Behaviour::PanicInValidation, "as configured: in the validation");
-        Ok(())
+        match self.behaviour {
+            Behaviour::BlockInValidation => block(),
+            Behaviour::PanicInValidation => panic!("as configured: in the validation"),
+            _ => Ok(()),
+        }
     }
 
     async fn deliver(&self, _message: &Message) -> Result<Receipt, DeliveryError> {

@@ -1,0 +1,120 @@
+//! Makes providers, each on a thread of its own runtime: a plugin that never comes back must not keep the host from
+//! saying so, nor from saying what else is wrong.
+
+use crate::config::ProviderConfig;
+use crate::panics;
+use crate::plugins::Loaded;
+use provost_sdk::plugin::{AnyProvider, Plugin};
+use provost_sdk::{ConfigError, Context};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+use toml::Table;
+
+/// A provider that is being made.
+pub struct Startup {
+    plugin: String,
+    context: Context,
+    runtime: Runtime,
+    reports: Receiver<Report>,
+}
+
+/// A provider that was made and checked, and what it runs on.
+pub struct Started {
+    /// The provider.
+    pub provider: Box<dyn AnyProvider>,
+    /// What it was given.
+    pub context: Context,
+    /// Its own threads.
+    pub runtime: Runtime,
+}
+
+/// How far a plugin came.
+enum Report {
+    /// Its constructor has come back with a provider.
+    Constructed,
+    /// There is nothing more to come.
+    Ended(Result<Box<dyn AnyProvider>, ConfigError>),
+}
+
+impl Startup {
+    /// Lets the plugin make and check the provider.
+    ///
+    /// # Errors
+    ///
+    /// When the provider's threads cannot be started.
+    pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
+        let runtime = runtime(&config.name)?;
+        let context = Context::new(&config.name, config.timeout, runtime.handle().clone());
+        let (reporter, reports) = channel();
+        let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
+        runtime.spawn_blocking(move || {
+            let _span = given.span().clone().entered();
+            make(plugin, table, given, &reporter);
+        });
+        Ok(Self { plugin: config.plugin.clone(), context, runtime, reports })
+    }
+
+    /// Waits for the provider until it is `deadline` since `begun`.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin says, or that it said nothing.
+    pub fn end(self, begun: Instant, deadline: Duration) -> Result<Started, ConfigError> {
+        let mut step = "constructor";
+        let result = loop {
+            match self.reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
+                Ok(Report::Constructed) => step = "validation",
+                Ok(Report::Ended(result)) => break result,
+                Err(error) => break Err(ConfigError::new("", silence(&self.plugin, step, error, deadline))),
+            }
+        };
+        match result {
+            Ok(provider) => Ok(Started { provider, context: self.context, runtime: self.runtime }),
+            Err(error) => {
+                // Dropping it would wait for what the provider has begun, perhaps for ever.
+                self.runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn silence(plugin: &str, step: &str, error: RecvTimeoutError, deadline: Duration) -> String {
+    match error {
+        RecvTimeoutError::Timeout => format!(
+            "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \
+            `server.startup_deadline`"
+        ),
+        // Nobody reports after a panic.
+        RecvTimeoutError::Disconnected => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
+    }
+}
+
+/// Reports before it drops what is of no use: that is the plugin's code too, and need not come back.
+fn make(plugin: &Plugin, table: Table, context: Context, reporter: &Sender<Report>) {
+    panics::catch(|| {
+        // An error says that nobody waits any more.
+        let report = |report| drop(reporter.send(report));
+        let provider = match plugin.construct(table, context) {
+            Ok(provider) => provider,
+            Err(error) => return report(Report::Ended(Err(error))),
+        };
+        report(Report::Constructed);
+        match provider.validate() {
+            Ok(()) => report(Report::Ended(Ok(provider))),
+            Err(error) => report(Report::Ended(Err(error))),
+        }
+    });
+}
+
+/// One worker: what a provider blocks is its own.
+fn runtime(name: &str) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name(name)
+        .thread_keep_alive(Duration::from_secs(60))
+        .enable_all()
+        .build()
+}
