@@ -26,7 +26,7 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long all providers together may take to be made and checked.
     pub startup_deadline: Duration,
-    /// How long requests in flight may take when the host is told to end.
+    /// How long the end may take: requests in flight, then the providers.
     pub shutdown_deadline: Duration,
     /// What is logged.
     pub log: Targets,

@@ -6,7 +6,8 @@ use crate::panics;
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, TryAcquireError};
@@ -14,8 +15,8 @@ use tokio::task::JoinError;
 
 /// The way into one provider.
 pub struct Lane {
-    /// `None` only while it is dropped.
-    provider: Option<Arc<dyn AnyProvider>>,
+    /// `None` once it is closed.
+    provider: Mutex<Option<Arc<dyn AnyProvider>>>,
     context: Context,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
@@ -58,7 +59,7 @@ impl Lane {
     /// The way into `provider`, whose deliveries run on `runtime`, `concurrency` at a time.
     pub fn new(provider: Box<dyn AnyProvider>, context: Context, runtime: Runtime, concurrency: usize) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency));
-        Self { provider: Some(provider.into()), context, runtime: Some(runtime), permits, concurrency }
+        Self { provider: Mutex::new(Some(provider.into())), context, runtime: Some(runtime), permits, concurrency }
     }
 
     /// How many deliveries may run at a time.
@@ -84,7 +85,7 @@ impl Lane {
             Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
             Err(TryAcquireError::Closed) => return Err(Failure::Ending),
         };
-        let provider = self.provider.clone().ok_or(Failure::Ending)?;
+        let provider = self.provider().clone().ok_or(Failure::Ending)?;
         // The permit goes along: a call that is stuck for ever still counts.
         let delivery = self.context.spawn(async move {
             let result = provider.deliver(&message).await;
@@ -113,6 +114,27 @@ impl Lane {
         let _all = self.permits.acquire_many(all).await;
         self.permits.close();
     }
+
+    /// Lets go of the provider, on a thread of its own: its plugin's code runs there, and need not come back. The
+    /// receiver is disconnected when it has.
+    pub fn close(&self) -> Receiver<()> {
+        let (closed, closing) = channel();
+        let (provider, span) = (self.provider().take(), self.context.span().clone());
+        if let Some(runtime) = &self.runtime {
+            // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
+            runtime.spawn_blocking(move || {
+                let _span = span.entered();
+                // A panic here was logged, and nothing is left that it could harm.
+                let _ = panics::catch(|| drop(provider));
+                drop(closed);
+            });
+        }
+        closing
+    }
+
+    fn provider(&self) -> MutexGuard<'_, Option<Arc<dyn AnyProvider>>> {
+        self.provider.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Why a delivery did not come to its end.
@@ -128,13 +150,7 @@ fn unfinished(error: JoinError) -> Failure {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let (provider, runtime) = (self.provider.take(), self.runtime.take());
-        if let Some(runtime) = runtime {
-            // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
-            let entered = runtime.enter();
-            // A panic here was logged, and nothing is left that it could harm.
-            let _ = panics::catch(|| drop(provider));
-            drop(entered);
+        if let Some(runtime) = self.runtime.take() {
             // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.
             runtime.shutdown_background();
         }

@@ -26,6 +26,7 @@ use faults::Faults;
 use plugins::Plugins;
 use providers::Providers;
 use std::process::ExitCode;
+use std::time::Instant;
 
 // The host's own file says what it was built with, as each plugin's does.
 provost_sdk::record!();
@@ -56,14 +57,14 @@ fn run(args: &Args) -> Result<(), Faults> {
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
     let providers = Providers::start(&config, &plugins, &mut faults);
-    if !faults.is_empty() {
-        return Err(faults);
+    if faults.is_empty() && !args.check {
+        return server::serve(&config, providers);
     }
-    if args.check {
+    if faults.is_empty() {
         println!("{}", summary(plugins.len(), providers.len()));
-        return Ok(());
     }
-    server::serve(&config, providers)
+    providers.close(Instant::now(), config.shutdown_deadline);
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// What `--check` prints.

@@ -8,7 +8,8 @@ use crate::startup::{Started, Startup};
 use provost_sdk::ConfigError;
 use provost_sdk::config::suggest;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 /// The running providers.
 pub struct Providers {
@@ -69,6 +70,17 @@ impl Providers {
     pub async fn idle(&self) {
         for running in self.by_name.values() {
             running.lane.idle().await;
+        }
+    }
+
+    /// Lets go of all providers at once, and waits for that until it is `deadline` since `begun`.
+    pub fn close(&self, begun: Instant, deadline: Duration) {
+        let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.lane.close())).collect();
+        for (provider, running, closing) in closing {
+            let rest = deadline.saturating_sub(begun.elapsed());
+            if closing.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!(provider, plugin = running.plugin, "its plugin did not let go of it in time");
+            }
         }
     }
 }

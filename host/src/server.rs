@@ -14,11 +14,11 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::SetOnce;
 
 /// Serves until SIGTERM or SIGINT, on a runtime that is the API's alone.
 ///
@@ -31,42 +31,46 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
         .enable_all()
         .build()
         .map_err(|error| Faults::one(format!("starting the API's threads: {error}")))?;
-    let result = runtime.block_on(run(config, Arc::new(providers)));
+    let providers = Arc::new(providers);
+    let result = runtime.block_on(run(config, &providers));
     runtime.shutdown_background();
-    result
+    let begun = result.as_ref().copied().unwrap_or_else(|_| Instant::now());
+    providers.close(begun, config.shutdown_deadline);
+    result.map(drop)
 }
 
-async fn run(config: &Config, providers: Arc<Providers>) -> Result<(), Faults> {
+/// Returns since when the process ends.
+async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Faults> {
     // Before the line that says it listens: whoever reads it may signal at once.
     let ended = ended().map_err(|error| Faults::one(format!("waiting for signals: {error}")))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
     let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
     tracing::info!(%address, providers = providers.len(), "listening");
 
-    let (told, begun) = oneshot::channel();
-    let graceful = async move {
+    let begun = SetOnce::new();
+    let graceful = async {
         let signal = ended.await;
         tracing::info!(signal, "ending after the requests in flight");
-        // An error says that nobody waits any more.
-        let _ = told.send(());
+        // An error would say that it was told twice.
+        let _ = begun.set(Instant::now());
     };
-    let router = api::router(config, Arc::clone(&providers));
+    let router = api::router(config, Arc::clone(providers));
     let serving = async {
         answer(listener, router, config.request_timeout, graceful).await;
         // A caller who went away does not end its delivery.
         providers.idle().await;
     };
-    let deadline = async {
-        match begun.await {
-            Ok(()) => tokio::time::sleep(config.shutdown_deadline).await,
-            Err(_) => std::future::pending().await,
-        }
+    // The rest is for the providers: one that is stuck must not cost the others their orderly end.
+    let patience = config.shutdown_deadline - config.shutdown_deadline / 8;
+    let given_up = async {
+        begun.wait().await;
+        tokio::time::sleep(patience).await;
     };
     tokio::select! {
         () = serving => {}
-        () = deadline => tracing::warn!(deadline = ?config.shutdown_deadline, "requests in flight are given up"),
+        () = given_up => tracing::warn!(after = ?patience, "requests in flight are given up"),
     }
-    Ok(())
+    Ok(begun.get().copied().unwrap_or_else(Instant::now))
 }
 
 /// Answers requests until `end`, and then those in flight.

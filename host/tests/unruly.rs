@@ -129,6 +129,15 @@ async fn who_blocks_its_thread_harms_itself_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_blocks_at_its_end_holds_nobody_up() {
+    let unruly = Unruly::start(&provider("block-at-end"));
+    assert_eq!(unruly.send("block-at-end").await.0, 200);
+    let log = unruly.end().await;
+    let given_up = "its plugin did not let go of it in time provider=\"block-at-end\" plugin=\"unruly\"";
+    assert!(log.lines().any(|line| line.contains(" WARN ") && line.ends_with(given_up)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_be_made_is_a_fault() {
     let refused = ".behaviour: as configured";
     let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");

@@ -34,6 +34,8 @@ enum Behaviour {
     PanicInValidation,
     /// Panics while it is dropped.
     PanicAtEnd,
+    /// Blocks for good while it is dropped.
+    BlockAtEnd,
     /// Panics when its future is first polled.
     PanicBeforeAwait,
     /// Panics when its future is polled again.
@@ -59,8 +61,10 @@ struct Unruly {
 
 impl Drop for Unruly {
     fn drop(&mut self) {
-        if let Behaviour::PanicAtEnd = self.behaviour {
-            panic!("as configured: at its end");
+        match self.behaviour {
+            Behaviour::PanicAtEnd => panic!("as configured: at its end"),
+            Behaviour::BlockAtEnd => block(),
+            _ => {}
         }
     }
 }
