@@ -1,11 +1,13 @@
 //! The HTTP API: routes, what they take, what they answer. Knows providers by name only.
 
 use crate::config::Config;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::providers::Providers;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use provost_sdk::config::suggest;
@@ -29,6 +31,7 @@ pub fn router(config: &Config, providers: Arc<Providers>) -> Router {
         .route("/v1/messages", post(send))
         .route("/v1/providers", get(list))
         .route("/healthz", get(health))
+        .route("/metrics", get(watch))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(config.body_limit))
@@ -164,6 +167,10 @@ async fn list(State(api): State<Api>) -> Json<List> {
 
 async fn health() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
+}
+
+async fn watch(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&api.providers))
 }
 
 async fn no_route(uri: Uri) -> Problem {

@@ -2,7 +2,9 @@
 //!
 //! On the other side a stuck call would stop the clock that is to end it.
 
+use crate::metrics::Tally;
 use crate::panics;
+use crate::startup::Started;
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
@@ -11,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, TryAcquireError};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 /// The way into one provider.
 pub struct Lane {
@@ -22,6 +24,7 @@ pub struct Lane {
     runtime: Option<Runtime>,
     permits: Arc<Semaphore>,
     concurrency: usize,
+    tally: Arc<Tally>,
 }
 
 /// How a delivery ended without a receipt.
@@ -56,10 +59,26 @@ impl fmt::Display for Failure {
 }
 
 impl Lane {
-    /// The way into `provider`, whose deliveries run on `runtime`, `concurrency` at a time.
-    pub fn new(provider: Box<dyn AnyProvider>, context: Context, runtime: Runtime, concurrency: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(concurrency));
-        Self { provider: Mutex::new(Some(provider.into())), context, runtime: Some(runtime), permits, concurrency }
+    /// The way into the provider that was started, for `concurrency` deliveries at a time.
+    pub fn new(started: Started, concurrency: usize) -> Self {
+        Self {
+            provider: Mutex::new(Some(started.provider.into())),
+            context: started.context,
+            runtime: Some(started.runtime),
+            permits: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
+            tally: started.tally,
+        }
+    }
+
+    /// What was counted.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// How many deliveries are under way.
+    pub fn in_flight(&self) -> usize {
+        self.concurrency - self.permits.available_permits()
     }
 
     /// How many deliveries may run at a time.
@@ -80,6 +99,19 @@ impl Lane {
     ///
     /// Why there is no receipt.
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
+        match self.begin(message) {
+            // Counted there, since this may be dropped.
+            Ok(guard) => guard.await.unwrap_or(Err(Failure::Ending)),
+            Err(failure) => {
+                let result = Err(failure);
+                self.tally.count(&result);
+                result
+            }
+        }
+    }
+
+    /// Begins the delivery, and its guard on this side.
+    fn begin(&self, message: Message) -> Result<JoinHandle<Result<Receipt, Failure>>, Failure> {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
@@ -87,24 +119,25 @@ impl Lane {
         };
         let provider = self.provider().clone().ok_or(Failure::Ending)?;
         // The permit goes along: a call that is stuck for ever still counts.
-        let delivery = self.context.spawn(async move {
+        let delivery = self.context.spawn(panics::delivery(async move {
             let result = provider.deliver(&message).await;
             drop(permit);
             result
-        });
-        let timeout = self.timeout();
-        let guard = tokio::spawn(async move {
+        }));
+        let (timeout, tally) = (self.timeout(), Arc::clone(&self.tally));
+        Ok(tokio::spawn(async move {
             let abort = delivery.abort_handle();
-            match tokio::time::timeout(timeout, delivery).await {
+            let result = match tokio::time::timeout(timeout, delivery).await {
                 Ok(Ok(result)) => result.map_err(Failure::Provider),
-                Ok(Err(error)) => Err(unfinished(error)),
+                Ok(Err(error)) => Err(unfinished(error, &tally)),
                 Err(_) => {
                     abort.abort();
                     Err(Failure::TimedOut(timeout))
                 }
-            }
-        });
-        guard.await.unwrap_or(Err(Failure::Ending))
+            };
+            tally.count(&result);
+            result
+        }))
     }
 
     /// Waits until no delivery is under way, and lets none begin.
@@ -138,10 +171,10 @@ impl Lane {
 }
 
 /// Why a delivery did not come to its end.
-fn unfinished(error: JoinError) -> Failure {
+fn unfinished(error: JoinError, owner: &Arc<Tally>) -> Failure {
     match error.try_into_panic() {
         Ok(payload) => {
-            panics::discard(payload);
+            panics::discard_of(owner, payload);
             Failure::Panicked
         }
         Err(_) => Failure::Ending,

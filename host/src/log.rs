@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// Starts logging what `filter` lets through, and sends panics there too.
+/// Starts logging what `filter` lets through.
 pub fn start(filter: &Targets) {
     let colours = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
@@ -12,11 +12,6 @@ pub fn start(filter: &Targets) {
         .with_writer(move || Lines { to: io::stderr(), colours })
         .with_ansi(colours);
     tracing_subscriber::registry().with(lines).with(filter.clone()).init();
-    std::panic::set_hook(Box::new(|panic| {
-        let payload = panic.payload_as_str().unwrap_or("a panic without a text");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic: {payload}");
-    }));
 }
 
 /// Keeps each event on one line: what a caller sent may be part of it, and must not look like an event of its own.

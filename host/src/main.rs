@@ -10,6 +10,7 @@ mod delivery;
 mod faults;
 mod loader;
 mod log;
+mod metrics;
 mod panics;
 mod plugins;
 mod problem;
@@ -56,6 +57,7 @@ fn run(args: &Args) -> Result<(), Faults> {
         return Err(faults);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
+    panics::watch();
     let providers = Providers::start(&config, &plugins, &mut faults);
     if faults.is_empty() && !args.check {
         return server::serve(&config, providers);

@@ -1,8 +1,61 @@
-//! Catches panics of plugins. What a plugin panics with is a value of its own, and dropping that can panic again.
+//! Catches panics of plugins, logs them, and counts them for the provider on whose thread they happen.
+//!
+//! What a plugin panics with is a value of its own, and dropping that can panic again.
 
+use crate::metrics::{self, Tally};
 use std::any::Any;
+use std::cell::RefCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+thread_local! {
+    /// The provider whose thread this is.
+    static OWNER: RefCell<Option<Arc<Tally>>> = const { RefCell::new(None) };
+}
+
+tokio::task_local! {
+    /// Set while a delivery is polled or dropped.
+    static DELIVERY: ();
+}
+
+/// Sends all panics to the log, and counts them. The line is written before anything is unwound, so it is there even
+/// if the process aborts.
+pub fn watch() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload_as_str().unwrap_or("a panic without a text");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        // An error says that the thread ends.
+        match OWNER.try_with(|owner| owner.borrow().clone()).unwrap_or_default() {
+            Some(owner) => {
+                owner.count_panic(DELIVERY.try_with(|()| ()).is_ok());
+                let (provider, plugin) = (owner.provider(), owner.plugin());
+                tracing::error!(place, provider, plugin, "panic: {payload}");
+            }
+            None => {
+                metrics::count_other_panic();
+                tracing::error!(place, "panic: {payload}");
+            }
+        }
+    }));
+}
+
+/// Makes this thread the provider's.
+pub fn own(owner: &Arc<Tally>) {
+    OWNER.set(Some(Arc::clone(owner)));
+}
+
+/// What `delivery` does is done in a delivery of the provider whose thread this is.
+pub fn delivery<F: Future>(delivery: F) -> impl Future<Output = F::Output> {
+    DELIVERY.scope((), delivery)
+}
+
+/// Drops what was caught in a delivery of the provider `owner`, on a thread that is not its own.
+pub fn discard_of(owner: &Arc<Tally>, payload: Box<dyn Any + Send>) {
+    let before = OWNER.replace(Some(Arc::clone(owner)));
+    DELIVERY.sync_scope((), || discard(payload));
+    OWNER.set(before);
+}
 
 /// What `call` returns, `None` if it panics. Only for what nobody uses after a panic.
 pub fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
@@ -10,7 +63,7 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Drops what was caught.
-pub fn discard(payload: Box<dyn Any + Send>) {
+fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // Dropping this could panic as well, and so on; it is leaked instead.
         mem::forget(again);

@@ -4,7 +4,7 @@ use crate::config::{Config, ProviderConfig, join};
 use crate::delivery::Lane;
 use crate::faults::Faults;
 use crate::plugins::Plugins;
-use crate::startup::{Started, Startup};
+use crate::startup::Startup;
 use provost_sdk::ConfigError;
 use provost_sdk::config::suggest;
 use std::collections::BTreeMap;
@@ -35,8 +35,8 @@ impl Providers {
         let mut by_name = BTreeMap::new();
         for (provider, startup) in starting {
             match startup.and_then(|(version, startup)| Ok((version, startup.end(begun, config.startup_deadline)?))) {
-                Ok((version, Started { provider: made, context, runtime })) => {
-                    let lane = Lane::new(made, context, runtime, provider.concurrency);
+                Ok((version, started)) => {
+                    let lane = Lane::new(started, provider.concurrency);
                     let running = Running { plugin: provider.plugin.clone(), version, lane };
                     by_name.insert(provider.name.clone(), running);
                 }

@@ -2,11 +2,13 @@
 //! saying so, nor from saying what else is wrong.
 
 use crate::config::ProviderConfig;
+use crate::metrics::Tally;
 use crate::panics;
 use crate::plugins::Loaded;
 use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -14,7 +16,7 @@ use toml::Table;
 
 /// A provider that is being made.
 pub struct Startup {
-    plugin: String,
+    tally: Arc<Tally>,
     context: Context,
     runtime: Runtime,
     reports: Receiver<Report>,
@@ -28,6 +30,8 @@ pub struct Started {
     pub context: Context,
     /// Its own threads.
     pub runtime: Runtime,
+    /// What is counted of it.
+    pub tally: Arc<Tally>,
 }
 
 /// How far a plugin came.
@@ -45,7 +49,8 @@ impl Startup {
     ///
     /// When the provider's threads cannot be started.
     pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
-        let runtime = runtime(&config.name)?;
+        let tally = Arc::new(Tally::new(&config.name, &config.plugin));
+        let runtime = runtime(&tally)?;
         let context = Context::new(&config.name, config.timeout, runtime.handle().clone());
         let (reporter, reports) = channel();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
@@ -53,7 +58,7 @@ impl Startup {
             let _span = given.span().clone().entered();
             make(plugin, table, given, &reporter);
         });
-        Ok(Self { plugin: config.plugin.clone(), context, runtime, reports })
+        Ok(Self { tally, context, runtime, reports })
     }
 
     /// Waits for the provider until it is `deadline` since `begun`.
@@ -67,11 +72,11 @@ impl Startup {
             match self.reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Report::Constructed) => step = "validation",
                 Ok(Report::Ended(result)) => break result,
-                Err(error) => break Err(ConfigError::new("", silence(&self.plugin, step, error, deadline))),
+                Err(error) => break Err(ConfigError::new("", silence(self.tally.plugin(), step, error, deadline))),
             }
         };
         match result {
-            Ok(provider) => Ok(Started { provider, context: self.context, runtime: self.runtime }),
+            Ok(provider) => Ok(Started { provider, context: self.context, runtime: self.runtime, tally: self.tally }),
             Err(error) => {
                 // Dropping it would wait for what the provider has begun, perhaps for ever.
                 self.runtime.shutdown_background();
@@ -110,10 +115,13 @@ fn make(plugin: &Plugin, table: Table, context: Context, reporter: &Sender<Repor
 }
 
 /// One worker: what a provider blocks is its own.
-fn runtime(name: &str) -> io::Result<Runtime> {
+fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
+    let name = owner.provider();
+    let owner = Arc::clone(owner);
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name(name)
+        .on_thread_start(move || panics::own(&owner))
         .thread_keep_alive(Duration::from_secs(60))
         .enable_all()
         .build()

@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::receiver::Receiver;
-use support::{Host, client};
+use support::{Host, client, folder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
@@ -108,6 +108,51 @@ async fn health_and_providers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_happened() {
+    let folder = folder();
+    let file = format!("[providers.file]\npath = {:?}\nconcurrency = 2\n", folder.path().join("messages.jsonl"));
+    let host = Host::start(&(file + "[providers.full]\nplugin = \"file\"\npath = \"/dev/full\"\n"));
+    for (provider, status) in [("file", 200), ("full", 503), ("full", 503), ("none", 404)] {
+        assert_eq!(host.send(json!({ "provider": provider, "text": "a" })).await.0, status);
+    }
+    let expected = r#"# HELP provost_deliveries_total Messages by how their delivery ended.
+# TYPE provost_deliveries_total counter
+provost_deliveries_total{provider="file",outcome="delivered"} 1
+provost_deliveries_total{provider="file",outcome="temporary-failure"} 0
+provost_deliveries_total{provider="file",outcome="refused"} 0
+provost_deliveries_total{provider="file",outcome="timeout"} 0
+provost_deliveries_total{provider="file",outcome="panic"} 0
+provost_deliveries_total{provider="file",outcome="busy"} 0
+provost_deliveries_total{provider="file",outcome="ending"} 0
+provost_deliveries_total{provider="full",outcome="delivered"} 0
+provost_deliveries_total{provider="full",outcome="temporary-failure"} 2
+provost_deliveries_total{provider="full",outcome="refused"} 0
+provost_deliveries_total{provider="full",outcome="timeout"} 0
+provost_deliveries_total{provider="full",outcome="panic"} 0
+provost_deliveries_total{provider="full",outcome="busy"} 0
+provost_deliveries_total{provider="full",outcome="ending"} 0
+# HELP provost_deliveries_in_flight Deliveries under way, with those that are stuck.
+# TYPE provost_deliveries_in_flight gauge
+provost_deliveries_in_flight{provider="file"} 0
+provost_deliveries_in_flight{provider="full"} 0
+# HELP provost_deliveries_limit How many deliveries may be under way.
+# TYPE provost_deliveries_limit gauge
+provost_deliveries_limit{provider="file"} 2
+provost_deliveries_limit{provider="full"} 16
+# HELP provost_panics_total Panics on a provider's threads, caught or not.
+# TYPE provost_panics_total counter
+provost_panics_total{provider="file",place="delivery"} 0
+provost_panics_total{provider="file",place="background"} 0
+provost_panics_total{provider="full",place="delivery"} 0
+provost_panics_total{provider="full",place="background"} 0
+# HELP provost_other_panics_total Panics on threads that are no provider's.
+# TYPE provost_other_panics_total counter
+provost_other_panics_total 0
+"#;
+    assert_eq!(host.metrics().await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_does_not_answer_is_given_up_and_counted() {
     let receiver = Receiver::start().await;
     let host = Host::start(&format!("{}timeout = \"300ms\"\nconcurrency = 1\n", receiver.provider("hook")));
@@ -122,6 +167,11 @@ async fn a_provider_that_does_not_answer_is_given_up_and_counted() {
     assert_eq!((first, second), (504, 429));
     drop(held);
     assert_eq!(host.send(message).await.0, 200, "the place is free again");
+    let metrics = host.metrics().await;
+    for (outcome, count) in [("delivered", 1), ("timeout", 1), ("busy", 1)] {
+        let line = format!("provost_deliveries_total{{provider=\"hook\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

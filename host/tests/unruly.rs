@@ -3,56 +3,10 @@
 
 mod support;
 
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use support::{Host, PATIENCE, folder, provost, write_config};
-use tempfile::TempDir;
-
-/// A host with misbehaving providers and one, `file`, that behaves.
-struct Unruly {
-    host: Host,
-    file: PathBuf,
-    _folder: TempDir,
-}
-
-impl Unruly {
-    fn start(providers: &str) -> Self {
-        let folder = folder();
-        let file = folder.path().join("messages.jsonl");
-        // Part of `[server]`, which the host's configuration begins with.
-        let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
-        let host = Host::start_with(&config, |command| {
-            command.args(["--prov", "unruly.prov"]);
-        });
-        Self { host, file, _folder: folder }
-    }
-
-    async fn send(&self, provider: &str) -> (u16, Value) {
-        self.host.send(json!({ "provider": provider, "id": "message-1", "text": "a" })).await
-    }
-
-    /// Delivers through the other provider, lets the host end as it should, and returns its log.
-    async fn end(self) -> String {
-        let (status, answer) = self.send("file").await;
-        assert_eq!(status, 200, "{answer}");
-        let text = std::fs::read_to_string(&self.file).expect("the message is there");
-        assert_eq!(text.lines().count(), 1, "{text}");
-        self.host.terminate();
-        let (status, log) = self.host.wait();
-        assert_eq!(status.code(), Some(0), "{log}");
-        log
-    }
-}
-
-/// A provider of the behaviour's name, with one place.
-fn provider(behaviour: &str) -> String {
-    format!("[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 1\n")
-}
-
-/// The same, soon given up.
-fn impatient(behaviour: &str) -> String {
-    provider(behaviour) + "timeout = \"100ms\"\n"
-}
+use serde_json::json;
+use std::path::Path;
+use support::unruly::{Unruly, impatient, provider};
+use support::{PATIENCE, folder, provost, write_config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_one_delivery() {
@@ -77,6 +31,13 @@ async fn a_panic_ends_one_delivery() {
             assert_eq!(unruly.send(behaviour).await, (500, problem.clone()));
         }
     }
+    let counts = unruly.panics().await;
+    for (behaviour, _) in behaviours {
+        // What is dropped panics again.
+        let count = if behaviour == "panic-with-unruly-payload" { 4 } else { 2 };
+        let expected = format!("provost_panics_total{{provider=\"{behaviour}\",place=\"delivery\"}} {count}\n");
+        assert!(counts.contains(&expected), "no {expected} in {counts}");
+    }
     let log = unruly.end().await;
     for (behaviour, text) in behaviours {
         let lines = log.lines().filter(|line| line.contains(&format!("panic: {text} ")));
@@ -86,15 +47,40 @@ async fn a_panic_ends_one_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_beside_a_delivery_is_logged() {
-    let behaviours = [("panic-in-task", "as configured: in a task"), ("panic-at-end", "as configured: at its end")];
+async fn a_panic_beside_a_delivery_is_logged_and_counted() {
+    let behaviours = [
+        ("panic-in-task", "in a task"),
+        ("panic-in-bare-task", "in a bare task"),
+        ("panic-in-blocking-task", "in a blocking task"),
+        ("panic-in-thread", "in a thread"),
+        ("panic-at-end", "at its end"),
+    ];
     let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
     for (behaviour, _) in behaviours {
         assert_eq!(unruly.send(behaviour).await.0, 200);
     }
+    let expected = "\
+provost_panics_total{provider=\"file\",place=\"delivery\"} 0
+provost_panics_total{provider=\"file\",place=\"background\"} 0
+provost_panics_total{provider=\"panic-at-end\",place=\"delivery\"} 0
+provost_panics_total{provider=\"panic-at-end\",place=\"background\"} 0
+provost_panics_total{provider=\"panic-in-bare-task\",place=\"delivery\"} 0
+provost_panics_total{provider=\"panic-in-bare-task\",place=\"background\"} 1
+provost_panics_total{provider=\"panic-in-blocking-task\",place=\"delivery\"} 0
+provost_panics_total{provider=\"panic-in-blocking-task\",place=\"background\"} 1
+provost_panics_total{provider=\"panic-in-task\",place=\"delivery\"} 0
+provost_panics_total{provider=\"panic-in-task\",place=\"background\"} 1
+provost_panics_total{provider=\"panic-in-thread\",place=\"delivery\"} 0
+provost_panics_total{provider=\"panic-in-thread\",place=\"background\"} 0
+provost_other_panics_total 1
+";
+    assert_eq!(unruly.panics().await, expected);
     let log = unruly.end().await;
-    for (_, text) in behaviours {
-        assert!(log.contains(&format!("panic: {text} ")), "{log}");
+    for (behaviour, text) in behaviours {
+        let line = log.lines().find(|line| line.contains(&format!("panic: as configured: {text} "))).expect(text);
+        // A thread of a plugin's own is nobody's.
+        let owner = format!(" provider=\"{behaviour}\" plugin=\"unruly\"");
+        assert_eq!(line.contains(&owner), behaviour != "panic-in-thread", "{line}");
     }
 }
 

@@ -41,7 +41,8 @@ fn lane(timeout: Duration) -> (Lane, Sender<()>) {
     let (release, blocked) = channel();
     let provider = Obedient { release: Mutex::new(Some(blocked)) };
     let context = Context::new("obedient", timeout, runtime.handle().clone());
-    (Lane::new(Box::new(provider), context, runtime, 1), release)
+    let tally = Arc::new(Tally::new("obedient", "obedient"));
+    (Lane::new(Started { provider: Box::new(provider), context, runtime, tally }, 1), release)
 }
 
 fn message(text: &str) -> Message {

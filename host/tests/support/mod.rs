@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod container;
 pub mod receiver;
 pub mod smtp;
+pub mod unruly;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -93,6 +94,11 @@ impl Host {
         send(&self.url("/v1/messages"), message).await
     }
 
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        metrics(&self.url("/metrics")).await
+    }
+
     /// Tells the host to end, as `docker stop` does.
     pub fn terminate(&self) {
         let id = self.child.id().to_string();
@@ -126,6 +132,13 @@ pub fn client() -> reqwest::Client {
 pub async fn send(url: &str, message: Value) -> (u16, Value) {
     let response = client().post(url).json(&message).send().await.expect("the host answers");
     (response.status().as_u16(), response.json().await.expect("the answer is JSON"))
+}
+
+/// What an API says of what it counted.
+pub async fn metrics(url: &str) -> String {
+    let response = client().get(url).send().await.expect("the host answers");
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    response.text().await.expect("it is text")
 }
 
 /// Reads the log up to the line that says where the host listens; the rest is read in the background.

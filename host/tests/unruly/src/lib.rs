@@ -1,7 +1,7 @@
 //! `unruly`: misbehaves as its configuration says. For the tests of the host, and in no image but theirs.
 
 use provost_sdk::tokio::sync::oneshot;
-use provost_sdk::tokio::task::yield_now;
+use provost_sdk::tokio::task::{spawn, spawn_blocking, yield_now};
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt};
 use std::future::pending;
 use std::panic::panic_any;
@@ -48,6 +48,12 @@ enum Behaviour {
     PanicWhenGivenUp,
     /// Panics in a task that nobody waits for.
     PanicInTask,
+    /// Panics in a task that the host was not asked for.
+    PanicInBareTask,
+    /// Panics in a call that may block.
+    PanicInBlockingTask,
+    /// Panics on a thread of its own.
+    PanicInThread,
     /// Never answers.
     NeverAnswer,
     /// Blocks its thread for good.
@@ -132,6 +138,15 @@ impl Provider for Unruly {
                 });
                 // An error: the panic has dropped the sender, and is in the log.
                 let _ = dropped.await;
+            }
+            Behaviour::PanicInBareTask => {
+                let _ = spawn(async { panic!("as configured: in a bare task") }).await;
+            }
+            Behaviour::PanicInBlockingTask => {
+                let _ = spawn_blocking(|| panic!("as configured: in a blocking task")).await;
+            }
+            Behaviour::PanicInThread => {
+                let _ = thread::spawn(|| panic!("as configured: in a thread")).join();
             }
             Behaviour::NeverAnswer => pending().await,
             Behaviour::BlockThread => block(),

@@ -1,0 +1,61 @@
+//! The host with the plugin `unruly`, which misbehaves as it is told.
+
+use super::{Host, folder};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A host with misbehaving providers and one, `file`, that behaves.
+pub struct Unruly {
+    /// The host.
+    pub host: Host,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Unruly {
+    /// Starts it; `providers` are those that misbehave.
+    pub fn start(providers: &str) -> Self {
+        let folder = folder();
+        let file = folder.path().join("messages.jsonl");
+        // Part of `[server]`, which the host's configuration begins with.
+        let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
+        let host = Host::start_with(&config, |command| {
+            command.args(["--prov", "unruly.prov"]);
+        });
+        Self { host, file, _folder: folder }
+    }
+
+    /// Sends a message, and returns status and answer.
+    pub async fn send(&self, provider: &str) -> (u16, Value) {
+        self.host.send(json!({ "provider": provider, "id": "message-1", "text": "a" })).await
+    }
+
+    /// What `/metrics` says of panics.
+    pub async fn panics(&self) -> String {
+        let text = self.host.metrics().await;
+        text.split_inclusive('\n').filter(|line| !line.starts_with('#') && line.contains("panics")).collect()
+    }
+
+    /// Delivers through the other provider, lets the host end as it should, and returns its log.
+    pub async fn end(self) -> String {
+        let (status, answer) = self.send("file").await;
+        assert_eq!(status, 200, "{answer}");
+        let text = std::fs::read_to_string(&self.file).expect("the message is there");
+        assert!(text.contains("\"message-1\""), "{text}");
+        self.host.terminate();
+        let (status, log) = self.host.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
+    }
+}
+
+/// A provider of the behaviour's name, with one place.
+pub fn provider(behaviour: &str) -> String {
+    format!("[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 1\n")
+}
+
+/// The same, soon given up.
+pub fn impatient(behaviour: &str) -> String {
+    provider(behaviour) + "timeout = \"100ms\"\n"
+}
