@@ -4,9 +4,10 @@
 mod support;
 
 use serde_json::json;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use support::unruly::{Unruly, impatient, provider};
-use support::{PATIENCE, folder, provost, write_config};
+use support::{PATIENCE, client, folder, provost, write_config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_one_delivery() {
@@ -121,6 +122,27 @@ async fn who_blocks_at_its_end_holds_nobody_up() {
     let log = unruly.end().await;
     let given_up = "its plugin did not let go of it in time provider=\"block-at-end\" plugin=\"unruly\"";
     assert!(log.lines().any(|line| line.contains(" WARN ") && line.ends_with(given_up)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_aborts_the_host_is_named_in_its_log() {
+    let unruly = Unruly::start(&provider("panic-twice"));
+    let message = json!({ "provider": "panic-twice", "text": "a" });
+    let answer = client().post(unruly.host.url("/v1/messages")).json(&message).send().await;
+    assert!(answer.is_err(), "nobody is left to answer");
+    let (status, log) = unruly.host.wait();
+    assert_eq!(status.signal(), Some(6), "SIGABRT: {log}");
+    let own: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
+    let owner = "provider=\"panic-twice\" plugin=\"unruly\" name=\"panic-twice\"";
+    // The last one is the compiler's, at what makes it abort.
+    let texts =
+        ["as configured: the first", "as configured: while it was dropped", "panic in a destructor during cleanup"];
+    assert_eq!(own.len(), texts.len(), "{log}");
+    for (line, text) in own.iter().zip(texts) {
+        assert!(line.contains(&format!("panic: {text} ")) && line.ends_with(owner), "{line}");
+    }
+    // The last line of all is the standard library's own.
+    assert_eq!(log.lines().rev().nth(1), own.last().copied(), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,8 @@ enum Behaviour {
     PanicWithUnrulyPayload,
     /// Panics at its very end, while what its future holds is dropped.
     PanicInDrop,
+    /// Panics, and again while what its future holds is dropped for that: the process aborts.
+    PanicTwice,
     /// Never answers, and panics when the host therefore drops its future.
     PanicWhenGivenUp,
     /// Panics in a task that nobody waits for.
@@ -125,6 +127,10 @@ impl Provider for Unruly {
             Behaviour::PanicInDrop => {
                 let _held = PanicsWhenDropped;
                 yield_now().await;
+            }
+            Behaviour::PanicTwice => {
+                let _held = PanicsWhenDropped;
+                panic!("as configured: the first");
             }
             Behaviour::PanicWhenGivenUp => {
                 let _held = PanicsWhenDropped;
