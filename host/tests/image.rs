@@ -1,4 +1,5 @@
-//! The finished image, started with its own command: messages through each plugin, then an orderly end.
+//! The finished image, started with its own command: messages through each plugin, plugins that panic, an
+//! orderly end.
 
 mod support;
 
@@ -8,7 +9,7 @@ use support::certificate::Certificate;
 use support::container::Container;
 use support::receiver::{Receiver, SECRET};
 use support::smtp::{PASSWORD, SmtpServer};
-use support::{folder, send, write_config};
+use support::{folder, load, send, write_config};
 
 /// Where the image's configuration lies.
 const CONFIG: &str = "/etc/provost/config.toml";
@@ -123,5 +124,17 @@ async fn a_panic_in_the_image_ends_one_delivery() {
         assert_eq!(answer["provider"], behaviour);
         delivers(&url, &["file", "smtp", "webhook"]).await;
     }
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
+    let folder = folder();
+    // The image's own command names every plugin, and a plugin without a provider is fine.
+    let config = write_providers(folder.path(), &load::providers());
+    let container = Container::create(&[(&config, CONFIG)], &[]);
+    let address = format!("http://{}", container.start());
+    load::ten_thousand_panics(&address, &container.inspect("{{.State.Pid}}")).await;
+    delivers(&format!("{address}/v1/messages"), &["file"]).await;
     container.stop();
 }

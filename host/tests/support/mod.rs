@@ -7,6 +7,7 @@
 
 pub mod certificate;
 pub mod container;
+pub mod load;
 pub mod receiver;
 pub mod smtp;
 pub mod unruly;
@@ -82,6 +83,11 @@ impl Host {
         let stderr = child.stderr.take().expect("it was asked for");
         let (address, log) = listening(stderr);
         Self { child, address, log }
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The address of a path of the API.
