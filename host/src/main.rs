@@ -3,11 +3,15 @@
 //! The files follow a start: arguments, configuration, plugins (records first, then the loader), providers, server.
 //! The host knows no plugin by name.
 
+// What cannot be checked by the compiler is in one file, to be read.
+#![deny(unsafe_code)]
+
 mod api;
 mod args;
 mod config;
 mod delivery;
 mod faults;
+#[allow(unsafe_code)]
 mod loader;
 mod log;
 mod metrics;

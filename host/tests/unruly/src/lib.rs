@@ -1,5 +1,8 @@
 //! `unruly`: misbehaves as its configuration says. For the tests of the host, and in no image but theirs.
 
+// As any plugin may: what `export!` writes must not count.
+#![forbid(unsafe_code)]
+
 use provost_sdk::tokio::sync::oneshot;
 use provost_sdk::tokio::task::{spawn, spawn_blocking, yield_now};
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt};
