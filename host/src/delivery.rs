@@ -1,6 +1,7 @@
-//! The hop from the API's runtime to a provider's: timeout, concurrency limit and panic guard sit on this side of it.
+//! The hop from the API's runtime to a provider's: timeout and concurrency limit sit on this side of it, and the plugin's
+//! code stays on the other, with all that it leaves.
 //!
-//! On the other side a stuck call would stop the clock that is to end it.
+//! On the other side a stuck call would stop the clock that is to end it; on this side it would stop the API.
 
 use crate::metrics::Tally;
 use crate::panics;
@@ -8,12 +9,14 @@ use crate::startup::Started;
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, TryAcquireError};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+use tokio::task::JoinHandle;
 
 /// The way into one provider.
 pub struct Lane {
@@ -118,20 +121,23 @@ impl Lane {
             Err(TryAcquireError::Closed) => return Err(Failure::Ending),
         };
         let provider = self.provider().clone().ok_or(Failure::Ending)?;
-        // The permit goes along: a call that is stuck for ever still counts.
+        let (answer, answered) = oneshot::channel();
+        // The permit goes along: a call that is stuck for ever still counts. Nobody holds the task itself: what it leaves
+        // is the plugin's, and would be dropped on this side.
         let delivery = self.context.spawn(panics::delivery(async move {
-            let result = provider.deliver(&message).await;
+            let result = guarded(&*provider, &message).await;
+            // Who waits for the permit lets go of the provider next, and that must be its end.
+            drop(provider);
             drop(permit);
-            result
+            // An error says that it was given up.
+            let _ = answer.send(result);
         }));
-        let (timeout, tally) = (self.timeout(), Arc::clone(&self.tally));
+        let (delivery, timeout, tally) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.tally));
         Ok(tokio::spawn(async move {
-            let abort = delivery.abort_handle();
-            let result = match tokio::time::timeout(timeout, delivery).await {
-                Ok(Ok(result)) => result.map_err(Failure::Provider),
-                Ok(Err(error)) => Err(unfinished(error, &tally)),
+            let result = match tokio::time::timeout(timeout, answered).await {
+                Ok(result) => result.unwrap_or(Err(Failure::Ending)),
                 Err(_) => {
-                    abort.abort();
+                    delivery.abort();
                     Err(Failure::TimedOut(timeout))
                 }
             };
@@ -170,15 +176,17 @@ impl Lane {
     }
 }
 
-/// Why a delivery did not come to its end.
-fn unfinished(error: JoinError, owner: &Arc<Tally>) -> Failure {
-    match error.try_into_panic() {
-        Ok(payload) => {
-            panics::discard_of(owner, payload);
-            Failure::Panicked
-        }
-        Err(_) => Failure::Ending,
-    }
+/// Delivers, and catches panics where they happen: what a plugin panics with is its own too, and need not come back when
+/// it is dropped.
+async fn guarded(provider: &dyn AnyProvider, message: &Message) -> Result<Receipt, Failure> {
+    let mut delivery = panics::catch(|| provider.deliver(message)).ok_or(Failure::Panicked)?;
+    let polled = poll_fn(|context| match panics::catch(|| delivery.as_mut().poll(context)) {
+        Some(poll) => poll.map(|result| result.map_err(Failure::Provider)),
+        None => Poll::Ready(Err(Failure::Panicked)),
+    });
+    let result = polled.await;
+    panics::catch(|| drop(delivery)).ok_or(Failure::Panicked)?;
+    result
 }
 
 impl Drop for Lane {

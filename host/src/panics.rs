@@ -50,13 +50,6 @@ pub fn delivery<F: Future>(delivery: F) -> impl Future<Output = F::Output> {
     DELIVERY.scope((), delivery)
 }
 
-/// Drops what was caught in a delivery of the provider `owner`, on a thread that is not its own.
-pub fn discard_of(owner: &Arc<Tally>, payload: Box<dyn Any + Send>) {
-    let before = OWNER.replace(Some(Arc::clone(owner)));
-    DELIVERY.sync_scope((), || discard(payload));
-    OWNER.set(before);
-}
-
 /// What `call` returns, `None` if it panics. Only for what nobody uses after a panic.
 pub fn catch<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).map_err(discard).ok()

@@ -107,9 +107,13 @@ async fn who_never_answers_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_blocks_its_thread_harms_itself_alone() {
-    let unruly = Unruly::start(&impatient("block-thread"));
-    for expected in [504, 429, 429] {
-        assert_eq!(unruly.send("block-thread").await.0, expected);
+    let behaviours = ["block-thread", "panic-with-blocking-payload"];
+    let unruly = Unruly::start(&behaviours.map(impatient).concat());
+    for behaviour in behaviours {
+        for expected in [504, 429, 429] {
+            let answer = tokio::time::timeout(PATIENCE, unruly.send(behaviour)).await;
+            assert_eq!(answer.expect("the host answers").0, expected, "{behaviour}");
+        }
     }
     let log = unruly.end().await;
     assert!(log.contains("requests in flight are given up"), "{log}");

@@ -45,6 +45,8 @@ enum Behaviour {
     PanicAfterAwait,
     /// Panics, and what it panics with panics when it is dropped.
     PanicWithUnrulyPayload,
+    /// Panics, and what it panics with blocks for good when it is dropped.
+    PanicWithBlockingPayload,
     /// Panics at its very end, while what its future holds is dropped.
     PanicInDrop,
     /// Panics, and again while what its future holds is dropped for that: the process aborts.
@@ -88,6 +90,14 @@ impl Drop for PanicsWhenDropped {
     }
 }
 
+struct BlocksWhenDropped;
+
+impl Drop for BlocksWhenDropped {
+    fn drop(&mut self) {
+        block();
+    }
+}
+
 impl Provider for Unruly {
     type Config = Config;
 
@@ -127,6 +137,7 @@ impl Provider for Unruly {
                 panic!("as configured: after an await");
             }
             Behaviour::PanicWithUnrulyPayload => panic_any(PanicsWhenDropped),
+            Behaviour::PanicWithBlockingPayload => panic_any(BlocksWhenDropped),
             Behaviour::PanicInDrop => {
                 let _held = PanicsWhenDropped;
                 yield_now().await;
