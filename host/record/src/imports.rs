@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn the_first_are_named() {
         let first =
-            vec!["_ZN5tokio5spawn17h0123456789abcdefE".to_owned(), "memcpy".to_owned(), "_RNvC3std4exit".to_owned()];
+            ["_ZN5tokio5spawn17h0123456789abcdefE".to_owned(), "memcpy".to_owned(), "_RNvC3std4exit".to_owned()];
         let text = |count, named| Missing { first: first[..named].to_vec(), count }.to_string();
         assert_eq!(text(1, 1), "it imports a symbol that neither the SDK nor another library exports: tokio::spawn");
         let expected =

@@ -13,7 +13,7 @@
 //! What the SDK must not know: which plugins there are, and how the host serves messages.
 
 // But what the macros write for a plugin, as they do for the example in the tests.
-#![cfg_attr(not(test), forbid(unsafe_code))]
+#![cfg_attr(not(test), deny(unsafe_code))]
 
 // So that the attribute `config`, which names the SDK from outside, also works in here.
 extern crate self as provost_sdk;
