@@ -71,7 +71,7 @@ impl Demand {
 /// When the file has no readable record.
 pub fn show(path: &Path, format: Format) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", path.display());
-    let bytes = bytes(path).map_err(|what| format!("{}: {what}", path.display()))?;
+    let bytes = bytes(path).map_err(|what| format!("reading {}: {what}", path.display()))?;
     let inspection = inspect(&bytes).map_err(failed)?;
     let demand = Demand::of_this_host()?;
     let comparison = Comparison {

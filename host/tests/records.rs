@@ -55,10 +55,10 @@ fn an_sdk_of_other_sources() {
     replace(&folder.path().join(SDK), &source, &other);
     let expected = format!(
         "\
-error: the SDK that is loaded is not the one that this host was built with; host and plugins must be built together: \
-`cargo xtask image`
-  field   have{space}  want
-  source  {other}  {source}
+error: the SDK is refused, and no plugin is loaded
+  file                      field   have{space}  want
+  the SDK beside this host  source  {other}  {source}
+remedy: host and plugins must be built together: `cargo xtask image`
 ",
         space = " ".repeat(60),
     );
@@ -88,8 +88,15 @@ fn a_plugin_with_an_import_that_is_missing() {
     let output = check(folder.path());
     fails(
         &output,
-        "error: file.prov: it imports a symbol that neither the SDK nor another library exports: \
-        __rustc::__rust_no_other_shim_is_unstable_v2; host and plugins must be built together: `cargo xtask image`\n",
+        &format!(
+            "\
+error: 1 of 1 plugin is refused, and none is loaded
+  file       field    have{space}  want
+  file.prov  imports  1 that nothing exports: __rustc::__rust_no_other_shim_is_unstable_v2  what the SDK and std export
+remedy: host and plugins must be built together: `cargo xtask image`
+",
+            space = " ".repeat(64),
+        ),
     );
     let output = run(folder.path(), &["--inspect", "file.prov", "--format", "json"]);
     let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -108,10 +115,7 @@ fn what_is_inspected_is_not_judged() {
         let expected = "file format plugin version sdk source rustc target profile anchor needed imports matches";
         assert_eq!(fields.join(" "), expected, "{text}");
     }
-    fails(
-        &run(&dist(), &["--inspect", "none"]),
-        "error: reading the plugin none: No such file or directory (os error 2)\n",
-    );
+    fails(&run(&dist(), &["--inspect", "none"]), "error: reading none: No such file or directory (os error 2)\n");
 }
 
 fn record(name: &str) -> provost_record::Record {

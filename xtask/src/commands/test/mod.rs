@@ -12,6 +12,7 @@ use needs::PackageMetadata;
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
 use crate::faults::Faults;
+use crate::files;
 use crate::lock;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
@@ -105,7 +106,11 @@ impl TestArgs {
         }
         let args = ImageArgs {
             wanted,
-            tag: Some(format!("{name}:{TAG}")),
+            // Of this checkout: another one may test at the same time.
+            tag: Some(format!(
+                "{name}:{TAG}-{}",
+                &files::digest(paths.image.as_str().as_bytes())["sha256:".len()..][..8]
+            )),
             output: Vec::new(),
             push: None,
             format: Format::Human,
