@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use support::Tree;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime, filter};
+use support::runtime::{ALPINE, GNU, Leftovers, Runtime, filter, machine};
 
 const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
@@ -97,9 +97,14 @@ fn before_its_container_started() {
     let _leftovers = Leftovers::of(&runtime, &tree, image);
     let filter = filter(&tree);
     let label = filter.strip_prefix("label=").expect("a label");
-    // What is there after `create` and before `start`.
-    runtime.read(&["create", "--interactive", "--rm", "--network", "none", "--label", label, GNU, "cat"]);
-    assert_eq!(runtime.containers(&tree).len(), 1);
+    // What is there after `create` and before `start`: of this machine, and of another one at the same path.
+    let create = |machine: &str| {
+        let labels = ["--label", label, "--label", machine];
+        runtime.read(&[&["create", "--interactive", "--network", "none"], labels.as_slice(), &[GNU, "cat"]].concat())
+    };
+    let (own, others) = (create(&machine()), create("xtask.machine=another"));
+    assert_eq!(runtime.containers(&tree).len(), 2);
     tree.image(&["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image]);
-    runtime.no_container_is_left(&tree);
+    let [left] = &runtime.containers(&tree)[..] else { panic!("{own} is left, or {others} is not") };
+    assert!(others.starts_with(left));
 }

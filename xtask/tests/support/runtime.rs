@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use super::Tree;
+use super::{Tree, run};
 
 pub const GNU: &str = "localhost/standin/rust-gnu:1.95.0";
 pub const MUSL: &str = "localhost/standin/rust-musl:latest";
@@ -80,9 +80,16 @@ impl Runtime {
 
 /// What containers and volumes of a tree are known by.
 pub fn filter(tree: &Tree) -> String {
-    let digest = Sha256::digest(tree.image_folder().as_str());
-    let checkout: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("label=xtask.checkout={checkout}")
+    format!("label=xtask.checkout={}", hashed(tree.image_folder().as_str()))
+}
+
+/// The label of what this machine started.
+pub fn machine() -> String {
+    format!("xtask.machine={}", hashed(&run("uname", &["-n"])))
+}
+
+fn hashed(text: &str) -> String {
+    Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a test leaves in the runtime: removed when it ends, even where it failed.
