@@ -11,6 +11,9 @@ use std::path::Path;
 /// The extension of a plugin's file.
 pub const EXTENSION: &str = "prov";
 
+/// The largest file that is read, in bytes. A wrong name may be that of a disk image.
+const LARGEST: u64 = 1 << 30;
+
 /// What this host demands of every plugin.
 pub struct Demand {
     record: Record,
@@ -108,6 +111,9 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     // A pipe or a device would be read for ever.
     if !metadata.is_file() {
         return Err(if metadata.is_dir() { "a folder" } else { "neither file nor folder" }.to_owned());
+    }
+    if metadata.len() > LARGEST {
+        return Err(format!("more than {LARGEST} bytes"));
     }
     fs::read(path).map_err(|error| error.to_string())
 }

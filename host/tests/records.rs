@@ -118,6 +118,17 @@ fn what_is_inspected_is_not_judged() {
     fails(&run(&dist(), &["--inspect", "none"]), "error: reading none: No such file or directory (os error 2)\n");
 }
 
+#[test]
+fn a_file_that_is_too_large_is_not_read() {
+    let folder = folder();
+    let path = folder.path().join("disk.prov");
+    let disk = std::fs::File::create(&path).expect("a temporary file");
+    disk.set_len((1 << 30) + 1).expect("a file without blocks");
+    let shown = path.display().to_string();
+    let expected = format!("error: reading {shown}: more than 1073741824 bytes\n");
+    fails(&run(&dist(), &["--inspect", &shown]), &expected);
+}
+
 fn record(name: &str) -> provost_record::Record {
     let bytes = std::fs::read(dist().join(name)).expect("the file is there");
     provost_record::inspect(&bytes).expect("it has a record").record
