@@ -7,14 +7,13 @@ pub mod builder;
 pub mod dockerfile;
 pub mod engine;
 pub mod host;
+mod image;
 pub mod lock;
 pub mod pins;
 pub mod plugins;
 pub mod reference;
+pub mod resolution;
 pub mod toolchain;
-
-use std::collections::BTreeSet;
-use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -26,11 +25,12 @@ use crate::files;
 use crate::paths::Paths;
 use crate::process::{self, Invocation};
 use crate::ui::{Ui, count};
-use base::Base;
 use engine::Engine;
 use host::{HostSpec, Workspace};
+pub use image::ImagePlan;
 use lock::{Change, Lock};
 use plugins::Discovered;
+use resolution::Resolution;
 use toolchain::Toolchain;
 
 /// So many plugins have a layer each.
@@ -57,6 +57,9 @@ pub struct BuildPlan {
     /// The lock as it has to be, if that is not how it is.
     #[serde(skip)]
     lock: Option<String>,
+    /// What is linked.
+    #[serde(skip)]
+    pub resolution: Resolution,
 }
 
 /// A crate of `plugins/`.
@@ -69,21 +72,6 @@ pub struct Plugin {
     pub path: Utf8PathBuf,
     #[serde(skip)]
     pub id: PackageId,
-}
-
-/// A build plan and what becomes of the result.
-#[derive(Debug, Serialize)]
-pub struct ImagePlan {
-    /// `name:tag`.
-    pub image: String,
-    pub platform: String,
-    #[serde(flatten)]
-    pub build: BuildPlan,
-    pub base: Base,
-    /// The image's `Cmd`.
-    pub command: Vec<String>,
-    /// Ours, from the bottom up; the base's lie below.
-    pub layers: Vec<String>,
 }
 
 /// What the tree says, read and free of faults, before anything is asked or started.
@@ -137,9 +125,28 @@ impl BuildPlan {
             toolchain,
             lock_changes: Vec::new(),
             lock: None,
+            resolution: Resolution::default(),
         };
         plan.resolve(ui, paths, locked)?;
+        plan.resolution = plan.linked(ui, paths)?;
         Ok(plan)
+    }
+
+    /// The crates that are linked, as cargo resolves them in the copy; asked again when a manifest or the lock changed.
+    fn linked(&self, ui: &Ui, paths: &Paths) -> Result<Resolution> {
+        // By their ids, as they are built: a dependency may have the same name and version.
+        let packages = [&self.host_id, &self.sdk_id].into_iter().chain(self.plugins.iter().map(|plugin| &plugin.id));
+        let question = resolution::question(&self.toolchain.target, packages.map(|id| id.repr.as_str()));
+        let key = format!("{} {question:?}\n", sources::manifests_digest(&paths.sources())?);
+        let stamp = paths.image.join("linked");
+        let known = std::fs::read_to_string(&stamp).unwrap_or_default();
+        if let Some(answer) = known.strip_prefix(&key) {
+            return Resolution::parse(answer, &paths.sources());
+        }
+        let command = toolchain::cargo(&paths.root, question)?.folder(paths.sources());
+        let answer = ask_cargo(ui, paths, &command, "asking for the linked crates")?;
+        files::write_atomically(&stamp, |out| Ok(out.write_all(format!("{key}{answer}").as_bytes())?))?;
+        Resolution::parse(&answer, &paths.sources())
     }
 
     /// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
@@ -255,45 +262,4 @@ impl Plugin {
         let (name, version) = (package.name.to_string(), package.version.to_string());
         Plugin { name, version, path: path.to_owned(), id: package.id }
     }
-}
-
-impl ImagePlan {
-    /// `name` is a parsed reference.
-    pub fn new(build: BuildPlan, base: Base, name: Option<String>) -> Result<ImagePlan> {
-        let standard = || format!("{}:{}", build.host.name, build.host_version.replace('+', "-"));
-        let image = name.unwrap_or_else(standard);
-        let mut layers = vec!["libraries".to_owned(), build.host.package.clone(), "configuration".to_owned()];
-        // Sorted, since plugins are; groups are numbered with as many digits.
-        let of_plugins: BTreeSet<String> = build.plugins.iter().map(|plugin| build.layer_name(plugin)).collect();
-        layers.extend(of_plugins);
-        let command = build.command(&build.host.config);
-        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build })
-    }
-}
-
-impl fmt::Display for ImagePlan {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let rustc = self.build.toolchain.verbose_version.lines().next().unwrap_or_default();
-        writeln!(out, "image      {}", self.image)?;
-        writeln!(out, "platform   {}", self.platform)?;
-        writeln!(out, "engine     {}", self.build.engine.name())?;
-        writeln!(out, "toolchain  {rustc}")?;
-        writeln!(out, "base       {}", self.base)?;
-        list(
-            out,
-            "plugins",
-            self.build.plugins.iter().map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.path)),
-        )?;
-        writeln!(out, "command    {}", self.command.join(" "))?;
-        list(out, "layers", self.layers.iter().cloned())?;
-        list(out, "Cargo.lock", self.build.lock_changes.iter().map(ToString::to_string))
-    }
-}
-
-/// A heading in the first column, items in the second.
-fn list(out: &mut fmt::Formatter, heading: &str, items: impl Iterator<Item = String>) -> fmt::Result {
-    for (index, item) in items.enumerate() {
-        writeln!(out, "{:<10} {item}", if index == 0 { heading } else { "" })?;
-    }
-    Ok(())
 }

@@ -1,0 +1,163 @@
+//! Which crates are linked into what is built, and with which features: cargo's own resolution of the very packages that
+//! are built together, before anything is compiled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+/// A crate that is linked, for the target. Build scripts and macros, and what only they need, are none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct Crate {
+    pub name: String,
+    pub version: String,
+    pub source: Source,
+}
+
+/// Where a crate comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// crates.io.
+    Registry,
+    /// A folder, relative to the root.
+    Tree(String),
+    /// Another registry, or a repository, as cargo names it.
+    Other(String),
+}
+
+/// What a crate is compiled with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Compiled {
+    pub features: BTreeSet<String>,
+    pub dependencies: BTreeSet<Crate>,
+}
+
+/// Everything that is linked into the host, the SDK and the plugins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolution(BTreeMap<Crate, Compiled>);
+
+/// `cargo tree`'s arguments, for packages that are built together, for one target. A line of the answer reads
+/// `DEPTHname vVERSION (SOURCE)|FEATURES (*)`; `(*)` marks a crate whose dependencies stood above.
+/// Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
+pub fn question<'a>(target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let question = ["tree", "--quiet", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "depth"];
+    let mut args: Vec<String> = question.map(str::to_owned).to_vec();
+    args.extend(["--format", "{p}|{f}", "--target", target].map(str::to_owned));
+    args.extend(packages.into_iter().flat_map(|package| ["--package".to_owned(), package.to_owned()]));
+    args
+}
+
+impl Resolution {
+    /// What cargo answered; `root` is the folder that it was asked in.
+    pub fn parse(answer: &str, root: &Utf8Path) -> Result<Resolution> {
+        let mut crates: BTreeMap<Crate, Compiled> = BTreeMap::new();
+        // The crates above the line that is read.
+        let mut above: Vec<Crate> = Vec::new();
+        for line in answer.lines().filter(|line| !line.is_empty()) {
+            let (depth, found, features) =
+                entry(line, root).with_context(|| format!("`cargo tree` wrote the line `{line}`"))?;
+            if depth > above.len() {
+                bail!("`cargo tree` wrote the line `{line}` below nothing");
+            }
+            above.truncate(depth);
+            if let Some(parent) = above.last().and_then(|parent| crates.get_mut(parent)) {
+                parent.dependencies.insert(found.clone());
+            }
+            crates.entry(found.clone()).or_default().features.extend(features);
+            above.push(found);
+        }
+        Ok(Resolution(crates))
+    }
+
+    /// The crates by name, with what they are compiled with.
+    pub fn crates(&self) -> &BTreeMap<Crate, Compiled> {
+        &self.0
+    }
+
+    /// A package of the tree.
+    pub fn member(&self, name: &str) -> Option<&Crate> {
+        self.0.keys().find(|found| found.name == name && matches!(found.source, Source::Tree(_)))
+    }
+
+    /// A crate and all that it needs, directly or not.
+    pub fn closure<'a>(&'a self, of: &'a Crate) -> BTreeSet<&'a Crate> {
+        let mut closure = BTreeSet::new();
+        let mut todo = vec![of];
+        while let Some(found) = todo.pop() {
+            if closure.insert(found) {
+                todo.extend(self.0.get(found).into_iter().flat_map(|compiled| &compiled.dependencies));
+            }
+        }
+        closure
+    }
+
+    /// The same without what the SDK brings: host and plugins take the SDK's copy of these.
+    pub fn own<'a>(&'a self, of: &'a Crate, sdk: &'a Crate) -> BTreeSet<&'a Crate> {
+        let shared = self.closure(sdk);
+        self.closure(of).into_iter().filter(|found| !shared.contains(found)).collect()
+    }
+}
+
+fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Vec<String>)> {
+    let digits = line.find(|character: char| !character.is_ascii_digit())?;
+    let (depth, rest) = line.split_at(digits);
+    let (package, features) = rest.split_once('|')?;
+    let features = features.trim_end_matches("(*)").trim_end();
+    let features = features.split(',').filter(|feature| !feature.is_empty()).map(str::to_owned).collect();
+    let (name, rest) = package.split_once(" v")?;
+    let (version, source) = match rest.split_once(" (") {
+        Some((version, source)) => (version, Some(source.trim_end_matches(')'))),
+        None => (rest, None),
+    };
+    let inside = |folder: &str| Utf8Path::new(folder).strip_prefix(root).ok().map(Utf8Path::to_string);
+    let source = match source {
+        None => Source::Registry,
+        Some(source) => inside(source).map_or_else(|| Source::Other(source.to_owned()), Source::Tree),
+    };
+    Some((depth.parse().ok()?, Crate { name: name.to_owned(), version: version.to_owned(), source }, features))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Crate, Resolution, Source};
+
+    const ANSWER: &str = "\
+0host v0.1.0 (/tree/host)|
+1sdk v0.2.0 (/tree/host/sdk)|
+2json v1.0.1|default,std
+3memory v2.0.0|
+1axis v0.8.0|
+2json v1.0.1|default,std (*)
+0mail v0.3.0 (/tree/plugins/mail)|
+1hex v0.4.0 (https://example.org/hex#abc)|alloc
+1json v1.0.1|default,std (*)
+1sdk v0.2.0 (/tree/host/sdk)| (*)
+";
+
+    fn names<'a>(crates: impl IntoIterator<Item = &'a Crate>) -> Vec<&'a str> {
+        crates.into_iter().map(|found| found.name.as_str()).collect()
+    }
+
+    #[test]
+    fn an_answer_of_cargo_is_a_graph() {
+        let resolution = Resolution::parse(ANSWER, "/tree".into()).expect("an answer");
+        let member = |name| resolution.member(name).expect("a member");
+        assert_eq!(member("mail").source, Source::Tree("plugins/mail".to_owned()));
+        assert_eq!(resolution.member("json"), None);
+        assert_eq!(names(resolution.closure(member("sdk"))), ["json", "memory", "sdk"]);
+        assert_eq!(names(resolution.own(member("host"), member("sdk"))), ["axis", "host"]);
+        assert_eq!(names(resolution.own(member("mail"), member("sdk"))), ["hex", "mail"]);
+        let (hex, compiled) = resolution.crates().iter().find(|(found, _)| found.name == "hex").expect("hex");
+        assert_eq!(hex.source, Source::Other("https://example.org/hex#abc".to_owned()));
+        assert_eq!(compiled.features.iter().collect::<Vec<_>>(), ["alloc"]);
+    }
+
+    #[test]
+    fn another_answer_is_an_error() {
+        for answer in ["nothing", "0name 1.0|", "0a v1|\n2b v1|"] {
+            assert!(Resolution::parse(answer, "/".into()).is_err(), "{answer}");
+        }
+    }
+}
