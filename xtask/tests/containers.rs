@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 
-use support::{Tree, layers};
+use support::{Tree, layers, run};
 
 /// Removes an image's name when the test ends.
 struct Named(&'static str);
@@ -34,8 +34,8 @@ fn an_image_is_loaded_under_its_name_and_runs() {
     let said = runtime(&["run", "--rm", "--read-only", "--network", "none", name.0]);
     assert_eq!(said, "tone = \"polite\"\ngoodbye\nhello");
 
-    let run = tree.xtask(&["image", "--tag", name.0]);
-    assert!(run.stderr.contains("   Unchanged localhost/xtask-test/greeter:runs in "), "{}", run.stderr);
+    let again = tree.xtask(&["image", "--tag", name.0]);
+    assert!(again.stderr.contains("   Unchanged localhost/xtask-test/greeter:runs in "), "{}", again.stderr);
 }
 
 #[test]
@@ -53,6 +53,40 @@ fn an_image_that_does_not_start_gets_no_name() {
     );
     let id = runtime(&["image", "inspect", "--format", "{{.Id}}", name.0]);
     assert!(before["config_digest"].as_str().expect("a digest").ends_with(id.trim_start_matches("sha256:")));
+}
+
+#[test]
+fn a_plugin_reads_what_it_ships() {
+    let name = Named("localhost/xtask-test/greeter:ships");
+    let tree = Tree::small("ships");
+    tree.replace("Cargo.toml", "config = \"/opt", "plugin-config = \"/opt/greeter/etc/plugins\"\nconfig = \"/opt");
+    let before = tree.image(&["--tag", name.0]);
+    tree.write("plugins/hello/words/of/welcome.txt", "welcome");
+    tree.write("plugins/hello/loud", "#!/bin/sh\n");
+    run("chmod", &["755", tree.root.join("plugins/hello/loud").as_str()]);
+    tree.write("plugins/hello/default.toml", "volume = 11");
+    let manifest = tree.read("plugins/hello/Cargo.toml");
+    let table = "\n[package.metadata.greeter]\nassets = [\"words\", \"loud\"]\nconfig = \"default.toml\"\n";
+    tree.write("plugins/hello/Cargo.toml", &(manifest + table));
+    let code = r#"
+        let read = |path| std::fs::read_to_string(path).expect("a file that is shipped");
+        let loud = std::fs::metadata("assets/hello/loud").expect("a file that is shipped");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&loud.permissions()) & 0o777;
+        format!("{} {mode:o} {}", read("assets/hello/words/of/welcome.txt"), read("etc/plugins/hello.toml"))
+    "#;
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\".to_owned()", code);
+    let after = tree.image(&["--tag", name.0]);
+    let said = runtime(&["run", "--rm", "--read-only", "--network", "none", name.0]);
+    assert_eq!(said, "tone = \"polite\"\ngoodbye\nwelcome 755 volume = 11");
+    // What starts the host without an image finds them too.
+    assert!(tree.image_folder().join("dist/assets/hello/words/of/welcome.txt").is_file());
+
+    tree.write("plugins/hello/words/of/welcome.txt", "come in");
+    let edited = tree.image(&["--tag", name.0]);
+    for (old, new) in [(&before, &after), (&after, &edited)] {
+        let changed = layers(new).into_iter().filter(|layer| !layers(old).contains(layer)).map(|(name, _)| name);
+        assert_eq!(changed.collect::<Vec<_>>(), ["hello.plug"]);
+    }
 }
 
 #[test]

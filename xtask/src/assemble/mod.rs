@@ -23,7 +23,7 @@ use crate::process::Invocation;
 use crate::ui::{Ui, size};
 use base::BaseFiles;
 use config::Origin;
-use entry::Entry;
+use entry::{Entry, ROOT};
 use layer::{Layer, Store};
 use leaks::Leaks;
 use tree::Tree;
@@ -104,10 +104,21 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
         program.push(file(host)?);
     }
     let default_config = files::read(&paths.root.join(&host.default_config))?;
-    let mut layers = vec![libraries, program, vec![Entry::file(&host.config, default_config, false)]];
+    let mut configuration = vec![Entry::file(&host.config, default_config, false)];
+    configuration.extend(host.plugin_config.iter().map(|folder| Entry::folder(folder, ROOT)));
+    let mut layers = vec![libraries, program, configuration];
     let mut of_plugins: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for (plugin, built) in plan.build.plugins.iter().zip(of_part(Part::Plugin)) {
-        of_plugins.entry(plan.build.layer_name(plugin)).or_default().push(file(built)?);
+        let layer = of_plugins.entry(plan.build.layer_name(plugin)).or_default();
+        layer.push(file(built)?);
+        for asset in dist.assets.iter().filter(|asset| asset.plugin == plugin.name) {
+            let place = host.working_folder.join(&asset.name);
+            layer.push(Entry::file(&place, files::read(&asset.path)?, asset.executable));
+        }
+        if let (Some(config), Some(folder)) = (&plugin.shipped.config, &host.plugin_config) {
+            let bytes = files::read(&paths.root.join(&plugin.path).join(config))?;
+            layer.push(Entry::file(&folder.join(format!("{}.toml", plugin.name)), bytes, false));
+        }
     }
     layers.extend(of_plugins.into_values());
     Ok(layers)

@@ -1,12 +1,11 @@
 //! The dist folder: the built files under the names that they have in the image, each checked first.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 use sha2::{Digest, Sha256};
 
+use crate::build::assets;
 use crate::build::libraries::{Libraries, Linker};
 use crate::build::machine::{Machine, answer};
 use crate::build::sync::{Source, sync};
@@ -38,15 +37,20 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
     check_imports(plan, &files, &libraries)?;
     let folder = paths.dist();
-    let wanted: BTreeMap<Utf8PathBuf, Source> = files
+    let mut assets = assets::gather(&paths.sources(), &plan.plugins)?;
+    let built =
+        files.iter().map(|file| (file.name.clone().into(), Source { path: file.path.clone(), executable: true }));
+    let shipped = assets
         .iter()
-        .map(|file| (Utf8PathBuf::from(&file.name), Source { path: file.path.clone(), executable: true }))
-        .collect();
-    sync(&wanted, &folder)?;
+        .map(|asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable }));
+    sync(&built.chain(shipped).collect(), &folder)?;
     for file in &mut files {
         file.path = folder.join(&file.name);
     }
-    Ok(Dist { files, libraries })
+    for asset in &mut assets {
+        asset.path = folder.join(&asset.name);
+    }
+    Ok(Dist { files, assets, libraries })
 }
 
 fn file_name(path: &Utf8Path) -> &str {

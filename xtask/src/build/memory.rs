@@ -17,7 +17,7 @@ use crate::plan::builder::Builder;
 #[derive(Deserialize, Serialize)]
 struct Memory {
     key: String,
-    /// Of every file of the dist and of its libraries.
+    /// Of every file of the dist, of its assets and of its libraries.
     digests: Vec<String>,
     dist: Dist,
 }
@@ -62,5 +62,10 @@ pub fn keep(paths: &Paths, key: &str, dist: &Dist) -> Result<()> {
 fn digests(dist: &Dist) -> Result<Vec<String>> {
     let built = dist.files.iter().map(|file| &file.path);
     let libraries = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
-    built.chain(libraries.map(|library| &library.path)).map(|path| Ok(files::digest(&files::read(path)?))).collect()
+    let assets = dist.assets.iter().map(|asset| &asset.path);
+    built
+        .chain(assets)
+        .chain(libraries.map(|library| &library.path))
+        .map(|path| Ok(files::digest(&files::read(path)?)))
+        .collect()
 }

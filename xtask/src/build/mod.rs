@@ -1,5 +1,6 @@
 //! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist folder.
 
+pub mod assets;
 mod cargo;
 pub mod container;
 mod dist;
@@ -12,6 +13,7 @@ mod sync;
 mod vendor;
 
 use anyhow::Result;
+use assets::Asset;
 use camino::Utf8PathBuf;
 use container::Container;
 use libraries::Libraries;
@@ -28,6 +30,8 @@ use crate::ui::{Ui, count};
 pub struct Dist {
     /// Of the host, the SDK, std and every plugin, in this order, plugins as in the plan.
     pub files: Vec<DistFile>,
+    /// By plugin and path.
+    pub assets: Vec<Asset>,
     pub libraries: Libraries,
 }
 

@@ -49,8 +49,12 @@ pub struct HostSpec {
     pub config_flag: String,
     /// Makes the program load everything and serve nothing.
     pub check_flag: String,
+    /// Makes the program ask the one that serves whether it is well: the image's health check.
+    pub health_flag: Option<String>,
     /// Absolute, in the image.
     pub config: Utf8PathBuf,
+    /// The folder for configurations that plugins ship: absolute, in the image.
+    pub plugin_config: Option<Utf8PathBuf>,
     /// In the tree.
     pub default_config: Utf8PathBuf,
     /// In the tree.
@@ -105,9 +109,10 @@ impl Workspace {
 impl HostSpec {
     fn validate(&self, root: &Utf8Path) -> Result<()> {
         let mut faults = Faults::default();
-        for (key, path) in
-            [("config", &self.config), ("working-folder", &self.working_folder), ("state-folder", &self.state_folder)]
-        {
+        let in_image =
+            [("config", &self.config), ("working-folder", &self.working_folder), ("state-folder", &self.state_folder)];
+        let plugin_config = self.plugin_config.iter().map(|path| ("plugin-config", path));
+        for (key, path) in in_image.into_iter().chain(plugin_config) {
             let normal = path.components().skip(1).all(|part| matches!(part, camino::Utf8Component::Normal(_)));
             if !path.is_absolute() || !normal || path.parent().is_none() {
                 faults.push(format!("`{key} = \"{path}\"` must be an absolute path in the image, without `..`"));

@@ -13,6 +13,7 @@ pub mod pins;
 pub mod plugins;
 pub mod reference;
 pub mod resolution;
+pub mod shipped;
 pub mod toolchain;
 
 use anyhow::{Context, Result, bail};
@@ -29,8 +30,9 @@ use engine::Engine;
 use host::{HostSpec, Workspace};
 pub use image::ImagePlan;
 use lock::{Change, Lock};
-use plugins::Discovered;
+use plugins::{Discovered, Found};
 use resolution::Resolution;
+use shipped::Shipped;
 use toolchain::Toolchain;
 
 /// So many plugins have a layer each.
@@ -72,6 +74,9 @@ pub struct Plugin {
     pub path: Utf8PathBuf,
     #[serde(skip)]
     pub id: PackageId,
+    /// Beside its code.
+    #[serde(flatten)]
+    pub shipped: Shipped,
 }
 
 /// What the tree says, read and free of faults, before anything is asked or started.
@@ -114,7 +119,7 @@ impl BuildPlan {
             found.cloned().with_context(|| format!("the package `{name}` is no member of the workspace in Cargo.toml"))
         };
         let host_package = package(&host.package)?;
-        let plugins = discovered.packages.iter().map(|(name, path)| Ok(Plugin::new(package(name)?, path)));
+        let plugins = discovered.packages.iter().map(|(name, found)| Ok(Plugin::new(package(name)?, found)));
         let mut plan = BuildPlan {
             host_version: host_package.version.to_string(),
             host_id: host_package.id,
@@ -258,8 +263,8 @@ fn ask_cargo(ui: &Ui, paths: &Paths, command: &Invocation, doing: &str) -> Resul
 }
 
 impl Plugin {
-    fn new(package: Package, path: &Utf8Path) -> Plugin {
+    fn new(package: Package, found: &Found) -> Plugin {
         let (name, version) = (package.name.to_string(), package.version.to_string());
-        Plugin { name, version, path: path.to_owned(), id: package.id }
+        Plugin { name, version, path: found.folder.clone(), id: package.id, shipped: found.shipped.clone() }
     }
 }

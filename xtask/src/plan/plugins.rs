@@ -11,6 +11,7 @@ use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::host::{HostSpec, Workspace};
+use crate::plan::shipped::{self, Shipped};
 
 /// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
 const LONGEST_NAME: usize = 64;
@@ -21,10 +22,18 @@ pub const FOLDER: &str = "plugins";
 /// The plugins' folders and what they need of the tree, free of faults that can be seen without cargo.
 #[derive(Debug, Default)]
 pub struct Discovered {
-    /// Package name to folder, relative to the root.
-    pub packages: BTreeMap<String, Utf8PathBuf>,
+    /// By the package's name.
+    pub packages: BTreeMap<String, Found>,
     /// In-tree folders that plugins depend on by path, relative to the root.
     pub path_dependencies: BTreeSet<Utf8PathBuf>,
+}
+
+/// A plugin that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Relative to the root.
+    pub folder: Utf8PathBuf,
+    pub shipped: Shipped,
 }
 
 /// A plugin's manifest, as far as it can be wrong in ways that cargo explains badly or late.
@@ -43,6 +52,8 @@ struct Manifest {
 #[derive(Deserialize)]
 struct Package {
     name: String,
+    #[serde(default)]
+    metadata: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -83,15 +94,16 @@ pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> R
         let Some(package) = manifest.package else { continue };
         if let Some(first) = found.packages.get(&package.name) {
             faults.push(format!(
-                "two plugins have the name `{}`: {first} and {folder}: rename the package in one of the two Cargo.toml",
-                package.name
+                "two plugins have the name `{}`: {} and {folder}: rename the package in one of the two Cargo.toml",
+                package.name, first.folder
             ));
             continue;
         }
         if let Some(library) = library {
             libraries.entry(library).or_default().push(format!("`{}` ({folder})", package.name));
         }
-        found.packages.insert(package.name, folder);
+        let shipped = shipped::read(&paths.root, &folder, &package.metadata, workspace.image(), &mut faults);
+        found.packages.insert(package.name, Found { folder, shipped });
     }
     for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
         faults.push(format!(

@@ -1,0 +1,73 @@
+//! What a plugin ships beside its code: files that it reads, and the configuration of a provider that works as it is.
+
+use anyhow::{Result, bail};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::faults::Faults;
+use crate::plan::host::HostSpec;
+
+/// `[package.metadata.HOST]` of a plugin, HOST being the host's package.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Table {
+    #[serde(default)]
+    assets: Vec<Utf8PathBuf>,
+    config: Option<Utf8PathBuf>,
+}
+
+/// By paths relative to the plugin's folder, each of which is there.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Shipped {
+    /// Files, and folders with all that is in them.
+    pub assets: Vec<Utf8PathBuf>,
+    /// A file.
+    pub config: Option<Utf8PathBuf>,
+}
+
+/// Reads the table in the metadata of the plugin in `folder`; what is wrong goes to `faults`.
+pub fn read(
+    root: &Utf8Path,
+    folder: &Utf8Path,
+    metadata: &toml::Table,
+    host: &HostSpec,
+    faults: &mut Faults,
+) -> Shipped {
+    let Some(table) = metadata.get(&host.package) else { return Shipped::default() };
+    let heading = format!("{folder}/Cargo.toml: [package.metadata.{}]", host.package);
+    let table = match table.clone().try_into::<Table>() {
+        Ok(table) => table,
+        Err(error) => {
+            faults.push(format!("{heading}: {}", error.to_string().trim_end()));
+            return Shipped::default();
+        }
+    };
+    if table.config.is_some() && host.plugin_config.is_none() {
+        faults.push(format!(
+            "{heading}: `config` is for hosts that read a folder of configurations: name it as `plugin-config` in \
+             [workspace.metadata.image], or remove the key"
+        ));
+    }
+    let plugin = root.join(folder);
+    for path in table.assets.iter().chain(&table.config) {
+        if let Err(error) = check(path, &plugin) {
+            faults.push(format!("{heading}: {error}"));
+        }
+    }
+    if let Some(path) = table.config.as_ref().filter(|path| plugin.join(path).is_dir()) {
+        faults.push(format!("{heading}: `{path}` is a folder: name a file for `config`"));
+    }
+    Shipped { assets: table.assets, config: table.config }
+}
+
+/// Hidden files are not in the copy that is built from.
+fn check(path: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+    let visible = |part: Utf8Component| matches!(part, Utf8Component::Normal(name) if !name.starts_with('.'));
+    if !path.components().all(visible) || path.as_str().is_empty() {
+        bail!("`{path}` must be a path inside of the plugin's folder, without `..` and nothing in it hidden");
+    }
+    if !folder.join(path).exists() {
+        bail!("`{path}` is not there: add it, or correct the path");
+    }
+    Ok(())
+}
