@@ -33,6 +33,9 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(Stri
         "Labels": labels(plan, origin),
         "StopSignal": "SIGTERM",
     });
+    if let Some(flag) = &host.health_flag {
+        config["Healthcheck"] = health_check(plan, flag);
+    }
     if !env.is_empty() {
         config["Env"] = json!(env);
     }
@@ -44,6 +47,21 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(Stri
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         "history": layers.iter().map(history).collect::<Vec<_>>(),
     }))
+}
+
+/// Docker and podman read it; OCI's own configuration has no such key, and says that unknown ones are ignored.
+/// Source: <https://github.com/moby/docker-image-spec>, "Healthcheck"; durations in nanoseconds.
+fn health_check(plan: &ImagePlan, flag: &str) -> Value {
+    const SECOND: u64 = 1_000_000_000;
+    let host = &plan.build.host;
+    let program = format!("./{}", host.package);
+    json!({
+        "Test": ["CMD", program, host.config_flag, host.config, flag],
+        "Interval": 30 * SECOND,
+        "Timeout": 5 * SECOND,
+        "StartPeriod": 30 * SECOND,
+        "Retries": 3,
+    })
 }
 
 /// Source: OCI image specification, annotations.md.
