@@ -6,13 +6,12 @@
 use crate::metrics::Tally;
 use crate::panics;
 use crate::startup::Started;
+use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
@@ -164,7 +163,7 @@ impl Lane {
             runtime.spawn_blocking(move || {
                 let _span = span.entered();
                 // A panic here was logged, and nothing is left that it could harm.
-                let _ = panics::catch(|| drop(provider));
+                let _ = catch(|| drop(provider));
                 drop(closed);
             });
         }
@@ -179,14 +178,8 @@ impl Lane {
 /// Delivers, and catches panics where they happen: what a plugin panics with is its own too, and need not come back when
 /// it is dropped.
 async fn guarded(provider: &dyn AnyProvider, message: &Message) -> Result<Receipt, Failure> {
-    let mut delivery = panics::catch(|| provider.deliver(message)).ok_or(Failure::Panicked)?;
-    let polled = poll_fn(|context| match panics::catch(|| delivery.as_mut().poll(context)) {
-        Some(poll) => poll.map(|result| result.map_err(Failure::Provider)),
-        None => Poll::Ready(Err(Failure::Panicked)),
-    });
-    let result = polled.await;
-    panics::catch(|| drop(delivery)).ok_or(Failure::Panicked)?;
-    result
+    let delivery = catch(|| provider.deliver(message)).ok_or(Failure::Panicked)?;
+    Caught::new(delivery).await.ok_or(Failure::Panicked)?.map_err(Failure::Provider)
 }
 
 impl Drop for Lane {

@@ -5,6 +5,7 @@ use crate::config::ProviderConfig;
 use crate::metrics::Tally;
 use crate::panics;
 use crate::plugins::Loaded;
+use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context};
 use std::io;
@@ -99,7 +100,7 @@ fn silence(plugin: &str, step: &str, error: RecvTimeoutError, deadline: Duration
 
 /// Reports before it drops what is of no use: that is the plugin's code too, and need not come back.
 fn make(plugin: &Plugin, table: Table, context: Context, reporter: &Sender<Report>) {
-    panics::catch(|| {
+    catch(|| {
         // An error says that nobody waits any more.
         let report = |report| drop(reporter.send(report));
         let provider = match plugin.construct(table, context) {

@@ -86,6 +86,33 @@ provost_other_panics_total 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_panics_again_and_again_ends_no_thread() {
+    let (task, given_up) = ("panic-in-task-again", "panic-again-when-given-up");
+    let unruly = Unruly::start(&[provider(task), impatient(given_up)].concat());
+    for _ in 0..3 {
+        assert_eq!(unruly.send(task).await.0, 200);
+    }
+    let count = |count: usize| {
+        format!(
+            "provost_panics_total{{provider=\"{given_up}\",place=\"delivery\"}} {}\n\
+            provost_panics_total{{provider=\"{given_up}\",place=\"background\"}} 0\n\
+            provost_panics_total{{provider=\"{task}\",place=\"delivery\"}} 0\n\
+            provost_panics_total{{provider=\"{task}\",place=\"background\"}} 6\n",
+            // Of each, what is caught panics once more.
+            2 * count
+        )
+    };
+    for sent in 1..4 {
+        let panicked = async {
+            while unruly.send(given_up).await.0 == 429 {}
+            while !unruly.panics().await.contains(&count(sent)) {}
+        };
+        tokio::time::timeout(PATIENCE, panicked).await.expect("its thread is there to panic");
+    }
+    unruly.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_never_answers_is_given_up() {
     let behaviours = ["never-answer", "panic-when-given-up"];
     let unruly = Unruly::start(&behaviours.map(impatient).concat());

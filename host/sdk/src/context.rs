@@ -1,7 +1,8 @@
 //! What the host gives to a provider.
 
+use crate::panics::Caught;
 use crate::{ConfigError, http, tls};
-use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -50,11 +51,17 @@ impl Context {
     }
 
     /// Starts a task in the background, on the provider's own runtime and in its span. It ends with the host.
-    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+    ///
+    /// When it panics, that is logged and counted, and the error of its handle is a panic. It has no output, since one that
+    /// nobody takes would be dropped where no panic is caught: send it through a channel.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let task = Caught::new(Box::pin(task));
+        let task = async {
+            if task.await.is_none() {
+                // Past the hook, which has seen the panic itself; and with what can be dropped anywhere.
+                resume_unwind(Box::new("the task panicked, and the log says where"));
+            }
+        };
         self.shared.runtime.spawn(task.instrument(self.shared.span.clone()))
     }
 
@@ -72,5 +79,24 @@ impl Context {
         }
         let client = http::client()?;
         Ok(self.shared.http.get_or_init(|| client).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_handle_of_a_task_says_how_it_ended() {
+        let context = Context::new("a", Duration::from_secs(1), Handle::current());
+        assert!(context.spawn(async {}).await.is_ok());
+        let error = context.spawn(async { panic!("as told") }).await.expect_err("it panicked");
+        assert!(
+            error.is_panic() && error.to_string().ends_with("the task panicked, and the log says where\""),
+            "{error}"
+        );
+        let pending = context.spawn(std::future::pending());
+        pending.abort();
+        assert!(pending.await.is_err_and(|error| error.is_cancelled()));
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod example;
 pub mod http;
 mod message;
+pub mod panics;
 pub mod plugin;
 mod provider;
 mod secret;

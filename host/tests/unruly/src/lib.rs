@@ -55,6 +55,10 @@ enum Behaviour {
     PanicWhenGivenUp,
     /// Panics in a task that nobody waits for.
     PanicInTask,
+    /// Panics in a task that nobody waits for, and what it panics with panics again and again when it is dropped.
+    PanicInTaskAgain,
+    /// Never answers, and panics like that when the host therefore drops its future.
+    PanicAgainWhenGivenUp,
     /// Panics in a task that the host was not asked for.
     PanicInBareTask,
     /// Panics in a call that may block.
@@ -87,6 +91,17 @@ struct PanicsWhenDropped;
 impl Drop for PanicsWhenDropped {
     fn drop(&mut self) {
         panic!("as configured: while it was dropped");
+    }
+}
+
+/// Panics when it is dropped, with one of its kind, and so on, as often as it says.
+struct PanicsAgain(usize);
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            panic_any(Self(self.0 - 1));
+        }
     }
 }
 
@@ -158,6 +173,13 @@ impl Provider for Unruly {
                 });
                 // An error: the panic has dropped the sender, and is in the log.
                 let _ = dropped.await;
+            }
+            Behaviour::PanicInTaskAgain => {
+                self.context.spawn(async { panic_any(PanicsAgain(3)) });
+            }
+            Behaviour::PanicAgainWhenGivenUp => {
+                let _held = PanicsAgain(3);
+                pending().await
             }
             Behaviour::PanicInBareTask => {
                 let _ = spawn(async { panic!("as configured: in a bare task") }).await;
