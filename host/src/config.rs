@@ -24,7 +24,7 @@ pub struct Config {
     pub body_limit: usize,
     /// How long a caller may take to send a request's headers, and then its body.
     pub request_timeout: Duration,
-    /// How long all providers together may take to be made and checked.
+    /// How long all plugins together may take to be loaded, and then to make and check their providers.
     pub startup_deadline: Duration,
     /// How long the end may take: requests in flight, then the providers.
     pub shutdown_deadline: Duration,

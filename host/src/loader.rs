@@ -30,6 +30,13 @@ pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
     Ok(unsafe { &*plugin })
 }
 
+/// Ends the process, and runs nothing that plugins left for its end: a finaliser need not come back. After an initialiser
+/// that did not, the dynamic linker would wait for it.
+pub fn end(code: i32) -> ! {
+    // SAFETY: it takes any number, and no other code of this process runs after it.
+    unsafe { libc::_exit(code) }
+}
+
 /// The mangled name of the link anchor of the SDK that is really loaded.
 ///
 /// Asked of the dynamic linker, which needs no file: `--check` may run where there is no /proc.

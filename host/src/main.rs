@@ -28,24 +28,24 @@ use args::Args;
 use clap::Parser;
 use config::Config;
 use faults::Faults;
-use plugins::Plugins;
+use plugins::Judged;
 use providers::Providers;
-use std::process::ExitCode;
+use std::io::{self, Write};
 use std::time::Instant;
 
 // The host's own file says what it was built with, as each plugin's does.
 provost_sdk::record!();
 
-fn main() -> ExitCode {
+fn main() {
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(faults) => {
-            eprint!("{faults}");
-            ExitCode::FAILURE
-        }
+    let result = run(&Args::parse());
+    if let Err(faults) = &result {
+        eprint!("{faults}");
     }
+    // Who reads no results needs none.
+    let _ = io::stdout().flush();
+    loader::end(i32::from(result.is_err()));
 }
 
 /// Reads everything, loads everything, then serves. What is wrong before that is reported together.
@@ -56,13 +56,17 @@ fn run(args: &Args) -> Result<(), Faults> {
     let mut faults = Faults::default();
     let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
     let config = Config::read(config, &mut faults);
-    let plugins = Plugins::load(&args.prov, &mut faults);
-    let (Some(config), Some(plugins)) = (config, plugins) else {
+    let judged = Judged::read(&args.prov, &mut faults);
+    let (Some(config), Some(judged)) = (config, judged) else {
         return Err(faults);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
     panics::watch();
-    let providers = Providers::start(&config, &plugins, &mut faults);
+    let begun = Instant::now();
+    let Some(plugins) = judged.load(begun, config.startup_deadline, &mut faults) else {
+        return Err(faults);
+    };
+    let providers = Providers::start(&config, &plugins, begun, &mut faults);
     if faults.is_empty() && !args.check {
         return server::serve(&config, providers);
     }

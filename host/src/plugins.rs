@@ -4,10 +4,21 @@ use crate::faults::Faults;
 use crate::loader;
 use crate::records::Demand;
 use crate::refusals::{Refusal, Refusals, TOGETHER};
+use crate::startup::silence;
 use provost_sdk::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Plugins that may be loaded. Nothing of them has run.
+pub struct Judged<'a> {
+    /// Path and version by name.
+    found: BTreeMap<String, (&'a Path, String)>,
+}
 
 /// The loaded plugins by name.
 pub struct Plugins {
@@ -22,9 +33,9 @@ pub struct Loaded {
     pub plugin: &'static Plugin,
 }
 
-impl Plugins {
-    /// Loads the plugins in `paths`. What is wrong goes to `faults`, and then none is loaded.
-    pub fn load(paths: &[PathBuf], faults: &mut Faults) -> Option<Self> {
+impl<'a> Judged<'a> {
+    /// Reads the files `paths`. What is wrong goes to `faults`, and then none may be loaded.
+    pub fn read(paths: &'a [PathBuf], faults: &mut Faults) -> Option<Self> {
         let demand = match Demand::of_this_host() {
             Ok(demand) => demand,
             Err(error) => {
@@ -43,22 +54,41 @@ impl Plugins {
             faults.add(refusals.to_string());
             return None;
         }
+        Some(Self { found })
+    }
+
+    /// Loads them, until it is `deadline` since `begun`. What is wrong goes to `faults`.
+    pub fn load(self, begun: Instant, deadline: Duration, faults: &mut Faults) -> Option<Plugins> {
+        let reports = match loading(self.found.values().map(|(path, _)| path.to_path_buf()).collect()) {
+            Ok(reports) => reports,
+            Err(error) => {
+                faults.add(format!("starting the thread that loads plugins: {error}"));
+                return None;
+            }
+        };
         let mut sound = true;
         let mut by_name = BTreeMap::new();
-        for (name, (path, version)) in found {
-            match loader::load(path) {
-                Ok(plugin) => {
+        for (name, (path, version)) in self.found {
+            let shown = path.display();
+            match reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
+                Ok(Ok(plugin)) => {
                     by_name.insert(name, Loaded { version, plugin });
                 }
-                Err(error) => {
-                    faults.add(format!("loading {}: {error}; {TOGETHER}", path.display()));
+                Ok(Err(error)) => {
+                    faults.add(format!("loading {shown}: {error}; {TOGETHER}"));
                     sound = false;
+                }
+                Err(error) => {
+                    faults.add(format!("loading {shown}: {}", silence(&name, "initialisers", error, deadline)));
+                    return None;
                 }
             }
         }
-        sound.then_some(Self { by_name })
+        sound.then_some(Plugins { by_name })
     }
+}
 
+impl Plugins {
     /// The plugin `name`.
     pub fn get(&self, name: &str) -> Option<&Loaded> {
         self.by_name.get(name)
@@ -73,6 +103,18 @@ impl Plugins {
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
+}
+
+/// Loads the files, one after the other, on a thread of its own: initialisers are the plugins' code, and need not come back.
+/// One thread is enough, since the dynamic linker loads nothing else until they have.
+fn loading(paths: Vec<PathBuf>) -> io::Result<Receiver<Result<&'static Plugin, String>>> {
+    let (reporter, reports) = channel();
+    let load = move |path: &PathBuf| reporter.send(loader::load(path).map_err(|error| error.to_string()));
+    thread::Builder::new().name("loading".to_owned()).spawn(move || {
+        // An error says that nobody waits any more.
+        let _ = paths.iter().try_for_each(load);
+    })?;
+    Ok(reports)
 }
 
 /// Judges one file, and adds it to those found by then: path and version by name.

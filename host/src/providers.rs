@@ -27,9 +27,9 @@ pub struct Running {
 }
 
 impl Providers {
-    /// Starts the providers of `config`, all at once. What is wrong goes to `faults`, and then the rest is of no use.
-    pub fn start(config: &Config, plugins: &Plugins, faults: &mut Faults) -> Self {
-        let begun = Instant::now();
+    /// Starts the providers of `config`, all at once, in a start that has `begun`. What is wrong goes to `faults`, and then
+    /// the rest is of no use.
+    pub fn start(config: &Config, plugins: &Plugins, begun: Instant, faults: &mut Faults) -> Self {
         let begin = |provider| (provider, begin(provider, plugins));
         let starting: Vec<_> = config.providers.iter().map(begin).collect();
         let mut by_name = BTreeMap::new();

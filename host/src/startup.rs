@@ -87,7 +87,8 @@ impl Startup {
     }
 }
 
-fn silence(plugin: &str, step: &str, error: RecvTimeoutError, deadline: Duration) -> String {
+/// What a plugin that has not come back from a step has done, as far as anybody can tell.
+pub fn silence(plugin: &str, step: &str, error: RecvTimeoutError, deadline: Duration) -> String {
     match error {
         RecvTimeoutError::Timeout => format!(
             "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \

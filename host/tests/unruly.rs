@@ -6,6 +6,7 @@ mod support;
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 use support::unruly::{Unruly, impatient, provider};
 use support::{PATIENCE, client, folder, provost, write_config};
 
@@ -212,9 +213,40 @@ async fn a_provider_that_is_never_made_is_a_fault_among_the_others() {
     assert_eq!(faults, expected.map(|fault| format!("error: {}: providers.{fault}", config.display())), "{stderr}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_never_loaded_is_a_fault_among_the_others() {
+    let folder = folder();
+    let config = write_config(folder.path(), "lgo = 1\n[server]\nstartup_deadline = \"1s\"\n[providers.none]\n");
+    let mut command = provost();
+    command.args(["--prov", "webhook.prov", "--prov", "file.prov"]).env(BLOCKS, "initialiser");
+    let (faults, stderr) = faults_of(command, &config).await;
+    let expected = [
+        format!("error: {}: lgo: unknown key, did you mean `log`?", config.display()),
+        "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, which is \
+            `server.startup_deadline`"
+            .to_owned(),
+    ];
+    assert_eq!(faults, expected, "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_blocks_at_the_exit_is_not_run() {
+    let unruly = Unruly::start_with("", |command| {
+        command.env(BLOCKS, "finaliser");
+    });
+    unruly.end().await;
+}
+
+/// Tells the plugin to block where nobody has asked it for anything.
+const BLOCKS: &str = "UNRULY_BLOCKS";
+
 /// Lets the host refuse a configuration; returns the lines that are faults, and all of them.
 async fn faults(config: &Path) -> (Vec<String>, String) {
-    let mut command = provost();
+    faults_of(provost(), config).await
+}
+
+/// The same of a command that has begun.
+async fn faults_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
     command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
     let run = tokio::process::Command::from(command).kill_on_drop(true).output();
     let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");

@@ -3,6 +3,7 @@
 use super::{Host, folder};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::process::Command;
 use tempfile::TempDir;
 
 /// A host with misbehaving providers and one, `file`, that behaves.
@@ -16,12 +17,18 @@ pub struct Unruly {
 impl Unruly {
     /// Starts it; `providers` are those that misbehave.
     pub fn start(providers: &str) -> Self {
+        Self::start_with(providers, |_| {})
+    }
+
+    /// The same, with a change to the command.
+    pub fn start_with(providers: &str, change: impl FnOnce(&mut Command)) -> Self {
         let folder = folder();
         let file = folder.path().join("messages.jsonl");
         // Part of `[server]`, which the host's configuration begins with.
         let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
         let host = Host::start_with(&config, |command| {
             command.args(["--prov", "unruly.prov"]);
+            change(command);
         });
         Self { host, file, _folder: folder }
     }

@@ -2,6 +2,8 @@
 //!
 //! A receipt is given when the line is on the disk. What was written before is never changed.
 
+#![forbid(unsafe_code)]
+
 mod append;
 
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};

@@ -1,7 +1,6 @@
 //! `unruly`: misbehaves as its configuration says. For the tests of the host, and in no image but theirs.
 
-// As any plugin may: what `export!` writes must not count.
-#![forbid(unsafe_code)]
+mod unasked;
 
 use provost_sdk::tokio::sync::oneshot;
 use provost_sdk::tokio::task::{spawn, spawn_blocking, yield_now};
