@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::Result;
 use serde::Deserialize;
 
+use crate::process::Invocation;
 use crate::runtime::Runtime;
 use crate::ui::Ui;
 
@@ -25,6 +26,8 @@ pub struct Need {
     images: Vec<String>,
     /// Programs on PATH.
     programs: Vec<String>,
+    /// Of rustup, by their channels.
+    toolchains: Vec<String>,
     /// To be run by root.
     root: bool,
 }
@@ -51,6 +54,9 @@ impl Need {
         if let Some(programs) = absent(&self.programs, there) {
             return Some(format!("not on PATH: {programs}"));
         }
+        if let Some(toolchains) = absent(&self.toolchains, |toolchain| is_installed(ui, toolchain)) {
+            return Some(format!("rustup has no toolchain {toolchains}"));
+        }
         let named = match self.runtime {
             Some(NeededRuntime::Docker) => Some(Runtime::named(ui, "docker")),
             Some(NeededRuntime::Podman) => Some(Runtime::named(ui, "podman")),
@@ -64,6 +70,13 @@ impl Need {
             }
         }
     }
+}
+
+/// rustup is asked for a list, since a compiler that is asked by name may get installed for that.
+fn is_installed(ui: &Ui, toolchain: &str) -> bool {
+    let list = Invocation::new("rustup", ["toolchain", "list"]).read(ui).unwrap_or_default();
+    // With the host's target behind it.
+    list.lines().any(|line| line.starts_with(&format!("{toolchain}-")))
 }
 
 fn absent(names: &[String], there: impl Fn(&String) -> bool) -> Option<String> {

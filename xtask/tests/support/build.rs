@@ -1,0 +1,103 @@
+//! A build of the real tree, what its host says of plugins of other builds, and what is different each time in that.
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Tree;
+
+pub const REMEDY: &str = "remedy: host and plugins must be built together: `cargo xtask image`";
+
+/// What a build came to, kept where no other build writes.
+pub struct Build {
+    pub name: &'static str,
+    pub dist: Utf8PathBuf,
+    /// Of its plugin `file`.
+    pub record: provost_record::Record,
+}
+
+impl Build {
+    pub fn make(tree: &Tree, name: &'static str) -> Build {
+        let run = tree.xtask(&["build"]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let dist = tree.root.join("target").join(name);
+        copy(Utf8Path::new(run.stdout.trim()), &dist);
+        Build::of(name, dist)
+    }
+
+    /// The build in the folder `dist`, which may be no more than a plugin.
+    pub fn of(name: &'static str, dist: Utf8PathBuf) -> Build {
+        let bytes = fs::read(dist.join("file.prov")).expect("the plugin was built");
+        Build { name, record: provost_record::read(&bytes).expect("it has a record"), dist }
+    }
+
+    /// `--check` with the plugin `file` of a build: the exit code, and stderr with names for what is different each time.
+    pub fn check(&self, plugin: &Build) -> (Option<i32>, String) {
+        let config = self.dist.join("config.toml");
+        fs::write(&config, "").expect("a configuration");
+        let mut command = Command::new(self.dist.join("provost"));
+        command.current_dir(&self.dist).env_clear();
+        command.args(["--check", "--config", config.as_str(), "--prov", plugin.dist.join("file.prov").as_str()]);
+        let output = command.output().expect("the host starts");
+        let mut stderr = String::from_utf8(output.stderr).expect("messages are text");
+        for build in [self, plugin] {
+            let folder = build.dist.parent().expect("a parent").as_str();
+            let record = &build.record;
+            let own = [("SOURCE", record.source.as_str()), ("ANCHOR", &record.anchor)].into_iter();
+            for (mask, value) in own.chain(lines(&record.rustc)) {
+                stderr = stderr.replace(value, &format!("[{mask} OF {}]", build.name));
+            }
+            stderr = stderr.replace(folder, "@");
+        }
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+        (output.status.code(), stderr.lines().map(words).collect())
+    }
+
+    /// The same host with another SDK beside it.
+    pub fn with_sdk_of(&self, other: &Build) -> Build {
+        let dist = self.dist.with_file_name("mixed");
+        copy(&self.dist, &dist);
+        let sdk = "libprovost_sdk.so";
+        fs::copy(other.dist.join(sdk), dist.join(sdk)).expect("the SDK was built");
+        Build { name: "mixed", dist, record: self.record.clone() }
+    }
+
+    /// The host of this build refuses the plugin of the other, and the reverse, for these fields alone.
+    pub fn differs_from(&self, other: &Build, fields: &[&str]) {
+        for (host, plugin) in [(self, other), (other, self)] {
+            let row = |field: &&str| {
+                let mask = field.to_uppercase();
+                format!("{field} [{mask} OF {}] [{mask} OF {}]\n", plugin.name, host.name)
+            };
+            let rows: String = fields.iter().map(row).collect();
+            let expected = format!(
+                "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{REMEDY}\n",
+                plugin.name
+            );
+            assert_eq!(host.check(plugin), (Some(1), expected));
+        }
+        print(2, other);
+    }
+}
+
+/// The lines of a compiler's answer by their first words.
+pub fn lines(rustc: &str) -> impl Iterator<Item = (&str, &str)> {
+    rustc.lines().map(|line| (line.split([' ', ':']).next().unwrap_or_default(), line))
+}
+
+/// Not by `println!`: of a test that succeeds the harness shows nothing.
+pub fn print(cases: usize, other: &Build) {
+    let plural = if cases == 1 { "" } else { "s" };
+    writeln!(std::io::stderr(), "corpus: {cases} plugin{plural} of another build refused: {}", other.name)
+        .expect("stderr is open");
+}
+
+fn copy(from: &Utf8Path, to: &Utf8Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in from.read_dir_utf8().expect("a folder") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a file");
+    }
+}
