@@ -2,6 +2,8 @@
 //!
 //! A provider's table is split here: the keys that every provider has are read, the others are its plugin's.
 
+mod include;
+
 use crate::faults::Faults;
 use provost_sdk::config::COMMON_KEYS;
 use serde::de::DeserializeOwned;
@@ -37,6 +39,8 @@ pub struct Config {
 /// The configuration of one provider.
 #[derive(Debug)]
 pub struct ProviderConfig {
+    /// The file that defines it.
+    pub file: PathBuf,
     /// The name that callers use.
     pub name: String,
     /// The plugin that delivers.
@@ -51,6 +55,8 @@ pub struct ProviderConfig {
 
 #[provost_sdk::config]
 struct RawFile {
+    /// A folder, relative to that of the file.
+    include: Option<PathBuf>,
     #[serde(default)]
     server: Table,
     #[serde(default)]
@@ -114,26 +120,10 @@ impl Default for RawProvider {
 }
 
 impl Config {
-    /// Reads the file `path`. What is wrong goes to `faults`; `None` when nothing can be said of the providers.
+    /// Reads the file `path`, and the folder that it includes. What is wrong goes to `faults`; `None` when nothing can be
+    /// said of the providers.
     pub fn read(path: &Path, faults: &mut Faults) -> Option<Self> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                faults.add(format!("reading the configuration {}: {error}", path.display()));
-                return None;
-            }
-        };
-        Self::parse(path, &text, faults)
-    }
-
-    fn parse(path: &Path, text: &str, faults: &mut Faults) -> Option<Self> {
-        let table = match text.parse::<Table>() {
-            Ok(table) => table,
-            Err(error) => {
-                faults.add(syntax_error(path, text, &error));
-                return None;
-            }
-        };
+        let table = table(path, faults)?;
         let mut reader = Reader { path, faults };
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
@@ -148,6 +138,15 @@ impl Config {
             reader.fault("log.filter", &message);
             Targets::new()
         });
+        let mut providers = match raw.include {
+            Some(folder) => {
+                let folder = path.parent().unwrap_or(Path::new("")).join(folder);
+                include::read(&folder, &raw.providers, &mut reader)
+            }
+            None => Vec::new(),
+        };
+        providers.extend(raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)));
+        providers.sort_by(|one, other| one.name.cmp(&other.name));
         Some(Self {
             path: path.to_owned(),
             listen,
@@ -156,8 +155,26 @@ impl Config {
             startup_deadline: server.startup_deadline,
             shutdown_deadline: server.shutdown_deadline,
             log: filter,
-            providers: raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)).collect(),
+            providers,
         })
+    }
+}
+
+/// What is in the file `path`.
+fn table(path: &Path, faults: &mut Faults) -> Option<Table> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            faults.add(format!("reading the configuration {}: {error}", path.display()));
+            return None;
+        }
+    };
+    match text.parse::<Table>() {
+        Ok(table) => Some(table),
+        Err(error) => {
+            faults.add(syntax_error(path, &text, &error));
+            None
+        }
     }
 }
 
@@ -194,7 +211,8 @@ impl Reader<'_> {
         if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
             self.fault(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
         }
-        ProviderConfig { name, plugin, timeout: raw.timeout, concurrency: raw.concurrency, table }
+        let (timeout, concurrency) = (raw.timeout, raw.concurrency);
+        ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }
     }
 }
 

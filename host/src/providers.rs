@@ -43,7 +43,7 @@ impl Providers {
                 Err(error) => {
                     let key = format!("providers.{}", provider.name);
                     for fault in error.faults() {
-                        faults.add_key(&config.path, &join(&key, &fault.key), &fault.message);
+                        faults.add_key(&provider.file, &join(&key, &fault.key), &fault.message);
                     }
                 }
             }

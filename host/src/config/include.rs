@@ -1,0 +1,67 @@
+//! The folder that a configuration includes: provider tables of others, such as those that plugins ship as defaults.
+
+use super::{ProviderConfig, Reader, table};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+/// What a file of the folder may hold.
+#[provost_sdk::config]
+struct Fragment {
+    #[serde(default)]
+    providers: BTreeMap<String, Table>,
+}
+
+/// Reads every `*.toml` of `folder`. Providers of the names in `own` are replaced by those, whole, and not looked at.
+pub fn read(folder: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> Vec<ProviderConfig> {
+    let files = match files(folder) {
+        Ok(files) => files,
+        Err(error) => {
+            let message = format!("listing {}: {error}: make the folder, or remove the key", folder.display());
+            reader.fault("include", &message);
+            return Vec::new();
+        }
+    };
+    let mut by_name: BTreeMap<String, ProviderConfig> = BTreeMap::new();
+    for file in files {
+        let mut reader = Reader { path: &file, faults: reader.faults };
+        let Some(fragment) = table(&file, reader.faults).and_then(|table| reader.section::<Fragment>("", table)) else {
+            continue;
+        };
+        for (name, table) in fragment.providers.into_iter().filter(|(name, _)| !own.contains_key(name)) {
+            match by_name.entry(name) {
+                Entry::Vacant(entry) => {
+                    let provider = reader.provider(entry.key().clone(), table);
+                    entry.insert(provider);
+                }
+                Entry::Occupied(entry) => {
+                    let key = format!("providers.{}", entry.key());
+                    let first = entry.get().file.display();
+                    let message = format!(
+                        "{first} has a provider of this name too: rename one of them, or replace both by one in the \
+                        configuration itself"
+                    );
+                    reader.fault(&key, &message);
+                }
+            }
+        }
+    }
+    by_name.into_values().collect()
+}
+
+/// The folder's files, sorted. Hidden ones belong to editors.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,125 @@
+//! A configuration that includes a folder of other files: which providers there are then, and every fault with its file.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use support::{folder, provost, write_config};
+
+/// Writes files into the folder `config.d`.
+fn write_fragments(folder: &Path, fragments: &[(&str, &str)]) {
+    fs::create_dir(folder.join("config.d")).expect("a folder of the test's own");
+    for (name, text) in fragments {
+        fs::write(folder.join("config.d").join(name), text).expect("a temporary file");
+    }
+}
+
+fn checked(mut command: Command, config: &Path, folder: &Path) -> (Option<i32>, String, String) {
+    command.arg("--check").arg("--config").arg(config);
+    let output = command.args(["--prov=file.prov", "--prov=webhook.prov"]).output().expect("the host starts");
+    let shown = folder.to_str().expect("a temporary folder's name is text");
+    let text = |bytes| String::from_utf8(bytes).expect("messages are text").replace(shown, "@");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// `--check` with a configuration in the test's own folder, for which `@` stands in the messages.
+fn check(folder: &Path, config: &str) -> (Option<i32>, String, String) {
+    checked(provost(), &write_config(folder, config), folder)
+}
+
+#[test]
+fn providers_come_from_all_files() {
+    let folder = folder();
+    let hidden = "this is no TOML";
+    write_fragments(
+        folder.path(),
+        &[
+            (
+                "webhook.toml",
+                "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+            ),
+            (
+                "file.toml",
+                "[providers.file]\npath = \"/dev/null\"\n[providers.copy]\nplugin = \"file\"\npath = \"/dev/null\"\n",
+            ),
+            ("nothing.toml", ""),
+            (".file.toml", hidden),
+            ("file.toml~", hidden),
+        ],
+    );
+    let said = |count| format!("2 plugins loaded, 2 ABI records match, {count}\n");
+    let included = (Some(0), said("3 providers valid"), String::new());
+    assert_eq!(check(folder.path(), "include = \"config.d\"\n"), included);
+    let own = "include = \"config.d\"\n[providers.own]\nplugin = \"file\"\npath = \"/dev/null\"\n";
+    assert_eq!(check(folder.path(), own), (Some(0), said("4 providers valid"), String::new()));
+    let without = (Some(0), said("0 providers valid"), String::new());
+    assert_eq!(check(folder.path(), ""), without);
+
+    // From the configuration's folder, whatever the working folder is.
+    write_config(folder.path(), "include = \"config.d\"\n");
+    for name in ["file.prov", "webhook.prov"] {
+        std::os::unix::fs::symlink(support::dist().join(name), folder.path().join(name)).expect("a link");
+    }
+    let mut beside = provost();
+    beside.current_dir(folder.path());
+    assert_eq!(checked(beside, Path::new("config.toml"), folder.path()), included);
+}
+
+#[test]
+fn a_provider_of_the_configuration_replaces_an_included_one_whole() {
+    let folder = folder();
+    let fragments =
+        [("a.toml", "[providers.file]\npath = \"/dev/null\"\nconcurrency = 0\n"), ("b.toml", "[providers.file]\n")];
+    write_fragments(folder.path(), &fragments);
+    let config = "include = \"config.d\"\n[providers.file]\n";
+    let expected = "error: @/config.toml: providers.file: missing field `path`\n";
+    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
+    let (code, ..) = check(folder.path(), &format!("{config}path = \"/dev/null\"\n"));
+    assert_eq!(code, Some(0), "and there is one of the name");
+}
+
+#[test]
+fn every_fault_names_its_file() {
+    let folder = folder();
+    write_fragments(
+        folder.path(),
+        &[
+            (
+                "a.toml",
+                "[providers.file]\npath = \"/dev/null\"\n[providers.slow]\nplugin = \"file\"\ntimeout = \"soon\"\n",
+            ),
+            ("b.toml", "[server]\nlisten = \"0.0.0.0:1\"\n[providers.file]\npath = \"x\"\n"),
+            ("c.toml", "[providers.mail]\npassword = \"hunter2\" x\n"),
+            ("d.toml", "include = \"more.d\"\nproviders = 3\n"),
+        ],
+    );
+    fs::create_dir(folder.path().join("config.d/e.toml")).expect("a folder of the test's own");
+    let config = "include = \"config.d\"\nlgo = 1\n[providers.own]\nplugin = \"file\"\n";
+    let expected = "\
+error: @/config.toml: lgo: unknown key, did you mean `log`?
+error: @/config.d/a.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
+error: @/config.d/b.toml: server: unknown key, remove it; known are providers
+error: @/config.d/b.toml: providers.file: @/config.d/a.toml has a provider of this name too: rename one of them, or \
+replace both by one in the configuration itself
+error: @/config.d/c.toml:2:22: unexpected key or value, expected newline, `#`
+error: @/config.d/d.toml: include: unknown key, remove it; known are providers
+error: @/config.d/d.toml: providers: invalid type: integer `3`, expected a map
+error: reading the configuration @/config.d/e.toml: Is a directory (os error 21)
+error: @/config.toml: providers.own: missing field `path`
+error: @/config.d/a.toml: providers.slow: missing field `path`
+";
+    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let folder = folder();
+    let expected = "\
+error: @/config.toml: include: listing @/config.d: No such file or directory (os error 2): make the folder, or remove \
+the key
+error: @/config.toml: providers.file: missing field `path`
+";
+    let config = "include = \"config.d\"\n[providers.file]\n";
+    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
+}
