@@ -20,12 +20,16 @@ pub struct Args {
     #[arg(long)]
     pub check: bool,
 
+    /// Ask the host that runs with this configuration whether it answers, and do nothing else; plugins are not looked at
+    #[arg(long, conflicts_with = "check")]
+    pub health: bool,
+
     /// What to log, instead of the configuration's `log.filter`: `info,smtp=debug`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<Targets>,
 
     /// Show how a plugin was built and whether it fits this host, and do nothing else
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "log"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "health", "log"])]
     pub inspect: Option<PathBuf>,
 
     /// How `--inspect` shows it

@@ -11,6 +11,7 @@ mod args;
 mod config;
 mod delivery;
 mod faults;
+mod health;
 #[allow(unsafe_code)]
 mod loader;
 mod log;
@@ -56,6 +57,12 @@ fn run(args: &Args) -> Result<(), Faults> {
     let mut faults = Faults::default();
     let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
     let config = Config::read(config, &mut faults);
+    if args.health {
+        return match config.filter(|_| faults.is_empty()) {
+            Some(config) => health::ask(&config).map_err(Faults::one),
+            None => Err(faults),
+        };
+    }
     let judged = Judged::read(&args.prov, &mut faults);
     let (Some(config), Some(judged)) = (config, judged) else {
         return Err(faults);
