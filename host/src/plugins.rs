@@ -14,6 +14,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The folder beside the plugins that has a folder for each that ships files.
+const ASSETS: &str = "assets";
+
 /// Plugins that may be loaded. Nothing of them has run.
 pub struct Judged<'a> {
     /// Path and version by name.
@@ -31,6 +34,8 @@ pub struct Loaded {
     pub version: String,
     /// What it exports.
     pub plugin: &'static Plugin,
+    /// Where the files are that it ships, if it ships any.
+    pub assets: PathBuf,
 }
 
 impl<'a> Judged<'a> {
@@ -72,7 +77,8 @@ impl<'a> Judged<'a> {
             let shown = path.display();
             match reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Ok(plugin)) => {
-                    by_name.insert(name, Loaded { version, plugin });
+                    let assets = path.with_file_name(ASSETS).join(&name);
+                    by_name.insert(name, Loaded { version, plugin, assets });
                 }
                 Ok(Err(error)) => {
                     faults.add(format!("loading {shown}: {error}; {TOGETHER}"));

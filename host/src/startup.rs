@@ -52,7 +52,7 @@ impl Startup {
     pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
         let tally = Arc::new(Tally::new(&config.name, &config.plugin));
         let runtime = runtime(&tally)?;
-        let context = Context::new(&config.name, config.timeout, runtime.handle().clone());
+        let context = Context::new(&config.name, config.timeout, &loaded.assets, runtime.handle().clone());
         let (reporter, reports) = channel();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
         runtime.spawn_blocking(move || {

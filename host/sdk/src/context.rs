@@ -3,6 +3,7 @@
 use crate::panics::Caught;
 use crate::{ConfigError, http, tls};
 use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -18,21 +19,23 @@ pub struct Context {
 struct Shared {
     provider: String,
     timeout: Duration,
+    assets: PathBuf,
     span: Span,
     runtime: Handle,
     http: OnceLock<reqwest::Client>,
 }
 
 impl Context {
-    /// The context of the provider `provider` whose deliveries may take `timeout` and run on `runtime`.
+    /// The context of the provider `provider` whose deliveries may take `timeout` and run on `runtime`, and whose plugin
+    /// finds its files in `assets`.
     ///
     /// The host makes it; a plugin's unit tests do too, with `Handle::current()`.
-    pub fn new(provider: impl Into<String>, timeout: Duration, runtime: Handle) -> Self {
+    pub fn new(provider: impl Into<String>, timeout: Duration, assets: impl Into<PathBuf>, runtime: Handle) -> Self {
         // For unit tests of plugins, where no host did it.
         tls::install();
-        let provider = provider.into();
+        let (provider, assets) = (provider.into(), assets.into());
         let span = tracing::info_span!("provider", name = provider);
-        Self { shared: Arc::new(Shared { provider, timeout, span, runtime, http: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { provider, timeout, assets, span, runtime, http: OnceLock::new() }) }
     }
 
     /// The provider's name in the configuration.
@@ -43,6 +46,12 @@ impl Context {
     /// How long a delivery may take before the host gives it up.
     pub fn timeout(&self) -> Duration {
         self.shared.timeout
+    }
+
+    /// The folder of the files that the plugin ships: `assets/NAME` beside `NAME.prov`. Absolute, or relative to the
+    /// working folder, as the plugin's file was named; it is not there when the plugin ships none.
+    pub fn assets(&self) -> &Path {
+        &self.shared.assets
     }
 
     /// The span that the provider's log lines belong to. Deliveries and spawned tasks are in it already.
@@ -88,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_handle_of_a_task_says_how_it_ended() {
-        let context = Context::new("a", Duration::from_secs(1), Handle::current());
+        let context = Context::new("a", Duration::from_secs(1), "assets", Handle::current());
         assert!(context.spawn(async {}).await.is_ok());
         let error = context.spawn(async { panic!("as told") }).await.expect_err("it panicked");
         assert!(

@@ -40,7 +40,7 @@ fn lane(timeout: Duration) -> (Lane, Sender<()>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let (release, blocked) = channel();
     let provider = Obedient { release: Mutex::new(Some(blocked)) };
-    let context = Context::new("obedient", timeout, runtime.handle().clone());
+    let context = Context::new("obedient", timeout, "assets/obedient", runtime.handle().clone());
     let tally = Arc::new(Tally::new("obedient", "obedient"));
     (Lane::new(Started { provider: Box::new(provider), context, runtime, tally }, 1), release)
 }

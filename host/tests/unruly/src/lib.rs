@@ -5,6 +5,7 @@ mod unasked;
 use provost_sdk::tokio::sync::oneshot;
 use provost_sdk::tokio::task::{spawn, spawn_blocking, yield_now};
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt};
+use std::fs;
 use std::future::pending;
 use std::panic::panic_any;
 use std::sync::mpsc;
@@ -64,6 +65,8 @@ enum Behaviour {
     PanicInBlockingTask,
     /// Panics on a thread of its own.
     PanicInThread,
+    /// Answers with what is in a file that it ships, as any plugin would.
+    ReadAsset,
     /// Never answers.
     NeverAnswer,
     /// Blocks its thread for good.
@@ -188,6 +191,11 @@ impl Provider for Unruly {
             }
             Behaviour::PanicInThread => {
                 let _ = thread::spawn(|| panic!("as configured: in a thread")).join();
+            }
+            Behaviour::ReadAsset => {
+                let text = fs::read_to_string(self.context.assets().join("answer.txt"));
+                let text = text.map_err(|error| DeliveryError::permanent(error.to_string()))?;
+                return Ok(Receipt::with_reference(text));
             }
             Behaviour::NeverAnswer => pending().await,
             Behaviour::BlockThread => block(),

@@ -1,0 +1,36 @@
+//! Files that a plugin ships: where it finds them, however the plugin's own file was named.
+
+mod support;
+
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use support::unruly::provider;
+use support::{Host, dist, folder};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_reads_what_it_ships() {
+    let folder = folder();
+    for name in ["file.prov", "smtp.prov", "unruly.prov", "webhook.prov"] {
+        symlink(dist().join(name), folder.path().join(name)).expect("a link");
+    }
+    let assets = folder.path().join("assets/unruly");
+    fs::create_dir_all(&assets).expect("a folder of the test's own");
+    fs::write(assets.join("answer.txt"), "shipped").expect("a temporary file");
+    let message = json!({ "provider": "read-asset", "id": "a", "text": "a" });
+
+    let absolute = folder.path().join("unruly.prov");
+    for (working_folder, plugin) in [(dist(), absolute.as_path()), (folder.path().to_owned(), "unruly.prov".as_ref())] {
+        let host = Host::start_with(&provider("read-asset"), |command| {
+            command.current_dir(working_folder).arg("--prov").arg(plugin);
+        });
+        let expected = json!({ "id": "a", "provider": "read-asset", "receipt": { "reference": "shipped" } });
+        assert_eq!(host.send(message.clone()).await, (200, expected));
+    }
+
+    let without = Host::start_with(&provider("read-asset"), |command| {
+        command.arg("--prov").arg(dist().join("unruly.prov"));
+    });
+    let (status, answer) = without.send(message).await;
+    assert_eq!((status, &answer["detail"]), (422, &json!("No such file or directory (os error 2)")));
+}
