@@ -30,7 +30,9 @@ pub fn ask(config: &Config) -> Result<(), String> {
     let line = status_line(address).map_err(failed)?;
     match line.split_once(' ') {
         Some((version, "200" | "200 OK")) if version.starts_with("HTTP/1.") => Ok(()),
-        Some((version, status)) if version.starts_with("HTTP/") => Err(failed(format!("answered {status}, not 200"))),
+        Some((version, status)) if version.starts_with("HTTP/") => {
+            Err(failed(format!("answered {}, not 200", status.escape_debug())))
+        }
         _ => Err(failed(format!("answered {line:?}, which is no HTTP: another program listens there"))),
     }
 }

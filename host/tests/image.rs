@@ -128,6 +128,16 @@ async fn a_panic_in_the_image_ends_one_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_never_loaded_ends_the_start() {
+    let folder = folder();
+    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
+    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
+        which is `server.startup_deadline`\n";
+    assert_eq!(container.run().await, ("1".to_owned(), expected.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
     let folder = folder();
     // The image's own command names every plugin, and a plugin without a provider is fine.

@@ -1,6 +1,6 @@
 //! The image `XTASK_IMAGE`, started by `XTASK_RUNTIME`, docker or podman, with its own command.
 
-use super::address;
+use super::{PATIENCE, address};
 use std::fs::{Permissions, set_permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -57,6 +57,17 @@ impl Container {
         let _ = logs.kill();
         let _ = logs.wait();
         found.unwrap_or_else(|| panic!("the host ended before it listened:\n{log}"))
+    }
+
+    /// Starts it, waits for its end, and returns its exit code and what the host wrote to stderr.
+    pub async fn run(&self) -> (String, String) {
+        runtime(&["start", &self.id]);
+        let mut wait = tokio::process::Command::new(variable("XTASK_RUNTIME"));
+        let code = wait.args(["wait", &self.id]).kill_on_drop(true).output();
+        let code = tokio::time::timeout(PATIENCE, code).await.expect("the host ends").expect("the runtime starts");
+        let logs = Command::new(variable("XTASK_RUNTIME")).args(["logs", &self.id]).output();
+        let text = |bytes| String::from_utf8(bytes).expect("a runtime prints text");
+        (text(code.stdout).trim().to_owned(), text(logs.expect("the runtime starts").stderr))
     }
 
     /// What the runtime says of it, by a template.
