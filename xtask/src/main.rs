@@ -17,6 +17,7 @@ mod paths;
 mod plan;
 mod process;
 mod push;
+mod reproduce;
 mod runtime;
 #[cfg(test)]
 mod test_folder;

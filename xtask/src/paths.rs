@@ -9,6 +9,8 @@ pub struct Paths {
     pub root: Utf8PathBuf,
     /// `target/image`: cargo's ordinary profiles never write here.
     pub image: Utf8PathBuf,
+    /// Where everything lies in a builder's container.
+    pub in_container: &'static str,
 }
 
 impl Paths {
@@ -27,13 +29,26 @@ impl Paths {
 
     fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
         let target = root.join(target.filter(|folder| !folder.is_empty()).unwrap_or("target"));
-        Paths { root: root.to_owned(), image: target.join("image") }
+        Paths { root: root.to_owned(), image: target.join("image"), in_container: "/xtask" }
     }
 
     /// The same tree with a target folder for tests: nobody's own image changes.
     pub fn for_tests(&self) -> Paths {
         let target = self.image.parent().unwrap_or(&self.root);
-        Paths { root: self.root.clone(), image: target.join("test/image") }
+        Paths { image: target.join("test/image"), ..self.clone() }
+    }
+
+    /// What [`for_reproduction`](Self::for_reproduction) names lies below it.
+    pub fn reproduction(&self) -> Utf8PathBuf {
+        self.image.join("reproducible")
+    }
+
+    /// The same tree with two target folders of other names and depths, here and in a container: what is built in them
+    /// differs if it holds anything of a path.
+    pub fn for_reproduction(&self) -> [Paths; 2] {
+        let folder = self.reproduction();
+        [("first", self.in_container), ("another/folder/second", "/another/folder")]
+            .map(|(image, in_container)| Paths { image: folder.join(image), in_container, ..self.clone() })
     }
 
     /// The synced copy of the sources: what is compiled.

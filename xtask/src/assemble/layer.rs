@@ -144,7 +144,7 @@ impl Store {
 
 /// miniz_oxide, pinned by the lock: plain Rust without paths for special processors, hence the same bytes everywhere
 /// (zlib-rs and zlib-ng hash differently where the processor has a CRC instruction).
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     const UNKNOWN_SYSTEM: u8 = 255;
     let mut encoder = GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(Vec::new(), Compression::new(6));
     encoder.write_all(bytes)?;

@@ -4,7 +4,6 @@ use camino::Utf8PathBuf;
 use memchr::memmem;
 
 use crate::assemble::entry::{Content, Entry};
-use crate::build::container;
 use crate::faults::Faults;
 use crate::paths::Paths;
 
@@ -15,7 +14,7 @@ impl Leaks {
     pub fn of(paths: &Paths) -> Leaks {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
         let folders =
-            [Some(paths.root.clone()), variable("HOME"), variable("CARGO_HOME"), Some(container::ROOT.into())];
+            [Some(paths.root.clone()), variable("HOME"), variable("CARGO_HOME"), Some(paths.in_container.into())];
         // `/` alone, a home in some containers, is everywhere.
         let named = folders.into_iter().flatten().filter(|folder| folder.is_absolute() && folder.parent().is_some());
         Leaks(named.map(|folder| format!("{folder}/")).collect())

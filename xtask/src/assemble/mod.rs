@@ -4,7 +4,7 @@ pub mod archive;
 pub mod base;
 mod closure;
 pub mod config;
-mod entry;
+pub mod entry;
 pub mod layer;
 pub mod layout;
 mod leaks;

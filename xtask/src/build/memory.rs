@@ -3,12 +3,10 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use walkdir::WalkDir;
 
-use crate::build::{Dist, cargo};
+use crate::build::{Dist, cargo, sources};
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
@@ -35,16 +33,7 @@ pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String>
     for plugin in &plan.plugins {
         hash.update(format!("{} {}\n", plugin.name, plugin.path));
     }
-    let sources = paths.sources();
-    for entry in WalkDir::new(&sources).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
-        let path = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {sources} is not UTF-8"))?;
-        if entry.file_type().is_file() {
-            let content = files::read(path)?;
-            hash.update(format!("{} {}\n", path.strip_prefix(&sources)?, content.len()));
-            hash.update(content);
-        }
-    }
+    hash.update(sources::digest(&paths.sources())?);
     Ok(files::hex(&hash.finalize()))
 }
 

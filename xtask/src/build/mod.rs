@@ -2,7 +2,7 @@
 
 pub mod assets;
 mod cargo;
-pub mod container;
+mod container;
 mod dist;
 mod failure;
 pub mod libraries;

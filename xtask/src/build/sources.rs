@@ -91,11 +91,20 @@ fn is_source(entry: &DirEntry) -> bool {
 
 /// A digest over everything that resolving dependencies depends on: the lock and all manifests.
 pub fn manifests_digest(sources: &Utf8Path) -> Result<String> {
+    digest_of(sources, |name| matches!(name, "Cargo.toml" | "Cargo.lock" | "config.toml"))
+}
+
+/// A digest over everything that is compiled.
+pub fn digest(sources: &Utf8Path) -> Result<String> {
+    digest_of(sources, |_| true)
+}
+
+fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String> {
     let mut hash = Sha256::new();
     for entry in WalkDir::new(sources).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        if matches!(path.file_name(), Some("Cargo.toml" | "Cargo.lock" | "config.toml")) && path.is_file() {
+        if entry.file_type().is_file() && path.file_name().is_some_and(&wanted) {
             let content = files::read(path)?;
             hash.update(format!("{} {}\n", path.strip_prefix(sources)?, content.len()));
             hash.update(content);

@@ -26,8 +26,11 @@ impl CleanArgs {
         if self.volumes {
             let runtimes = ["docker", "podman"].into_iter().filter_map(|program| Runtime::named(ui, program).ok());
             for runtime in runtimes {
-                let own = Owner::of(ui, paths)?.remove_volumes(ui, &runtime)?;
-                let removed = own + Owner::of(ui, &tests)?.remove_volumes(ui, &runtime)?;
+                // Of checks of reproducibility that were killed, too.
+                let mut removed = 0;
+                for owned in [paths, &tests].into_iter().chain(&paths.for_reproduction()) {
+                    removed += Owner::of(ui, owned)?.remove_volumes(ui, &runtime)?;
+                }
                 ui.status("Removed", format!("{} from {runtime}", count(removed, "volume")));
             }
         }

@@ -20,6 +20,7 @@ use crate::paths::Paths;
 use crate::plan::engine::Wanted;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
 use crate::push::{Push, Pushed};
+use crate::reproduce::{self, Reproduced};
 use crate::runtime::Runtime;
 use crate::ui::{self, Stages, Ui};
 use crate::verify::{Verified, verify};
@@ -53,6 +54,10 @@ pub struct ImageArgs {
     #[arg(long)]
     pub no_verify: bool,
 
+    /// Build everything twice more, from nothing and in two other folders, and refuse an image that does not come out the same
+    #[arg(long)]
+    pub verify_reproducible: bool,
+
     /// Whether the plugins that only tests have are in it.
     #[arg(skip)]
     pub test_plugins: bool,
@@ -67,6 +72,8 @@ pub struct Made {
     /// Into which it was loaded.
     pub runtime: Option<&'static str>,
     pub verified: Option<Verified>,
+    /// Only where it was asked for.
+    pub reproduced: Option<Reproduced>,
     pub pushed: Option<Pushed>,
     /// With sizes in bytes, the base's first.
     pub layers: Vec<NamedLayer>,
@@ -117,6 +124,8 @@ impl ImageArgs {
         if verified.is_none() {
             ui.status("Not verified", "whether the image starts is not known");
         }
+        let reproduce = || reproduce::verify(ui, paths, &self.tree(paths)?, &plan, &base, &image);
+        let reproduced = self.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
         stages.run("deliver", || deliver(ui, paths, &plan, &image, &self.output, runtime))?;
         let archive = paths.archive(&plan.build.host.name);
         let push = || push.map(|push| push.run(ui, &archive, &plan.image, &image.manifest_digest)).transpose();
@@ -127,6 +136,7 @@ impl ImageArgs {
             archive,
             runtime: runtime.map(Runtime::program),
             verified,
+            reproduced,
             pushed,
             layers: image.layers.into_iter().map(NamedLayer::new).collect(),
             milliseconds: stages.finish(),
@@ -138,10 +148,14 @@ impl ImageArgs {
     pub fn plan(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, BaseFiles, Option<Runtime>)> {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
         self.output.iter().try_for_each(Output::check)?;
-        let tree = if self.test_plugins { Tree::read_for_tests(paths)? } else { Tree::read(paths)? };
+        let tree = self.tree(paths)?;
         let strict = self.push.is_some() || std::env::var("CI").is_ok_and(|value| value == "true");
         let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
         Ok((ImagePlan::new(build, settled.base, name)?, settled.files, settled.runtime))
+    }
+
+    fn tree(&self, paths: &Paths) -> Result<Tree> {
+        if self.test_plugins { Tree::read_for_tests(paths) } else { Tree::read(paths) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
 use super::{Tree, run};
@@ -80,7 +81,12 @@ impl Runtime {
 
 /// What containers and volumes of a tree are known by.
 pub fn filter(tree: &Tree) -> String {
-    format!("label=xtask.checkout={}", hashed(tree.image_folder().as_str()))
+    filter_of(&tree.image_folder())
+}
+
+/// The same of another folder that is built in.
+pub fn filter_of(folder: &Utf8Path) -> String {
+    format!("label=xtask.checkout={}", hashed(folder.as_str()))
 }
 
 /// The label of what this machine started.

@@ -23,26 +23,39 @@ use crate::process::{Invocation, tail};
 use crate::runtime::Runtime;
 use crate::ui::Ui;
 
-/// Where everything lies in the container.
-pub const ROOT: &str = "/xtask";
-const INCOMING: &str = "/xtask/in";
-const WORK: &str = "/xtask/work";
-const VENDOR: &str = "/xtask/work/vendor";
 pub const VENDOR_CONFIG: &str = "vendor.toml";
 
-/// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
-fn main_script() -> String {
-    format!(
-        "if command -v flock >/dev/null; then \
-           exec 9>{WORK}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
-         fi; echo ready; exec cat"
-    )
+/// Where everything lies in the container.
+struct Places {
+    incoming: Utf8PathBuf,
+    /// What the volume holds.
+    work: Utf8PathBuf,
+    vendor: Utf8PathBuf,
+    outgoing: Utf8PathBuf,
+}
+
+impl Places {
+    fn below(root: &str) -> Places {
+        let below = |name: &str| Utf8PathBuf::from(format!("{root}/{name}"));
+        Places { incoming: below("in"), work: below("work"), vendor: below("work/vendor"), outgoing: below("out") }
+    }
+
+    /// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
+    fn main_script(&self) -> String {
+        format!(
+            "if command -v flock >/dev/null; then \
+               exec 9>{}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
+             fi; echo ready; exec cat",
+            self.work
+        )
+    }
 }
 
 pub struct Container<'a> {
     ui: &'a Ui,
     runtime: Runtime,
     id: String,
+    places: Places,
     folders: Folders,
     /// Where files that are brought here are put.
     received: Utf8PathBuf,
@@ -56,7 +69,7 @@ impl<'a> Container<'a> {
     /// Starts the builder, with the sources and all crates in it.
     pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, toolchain: &Toolchain) -> Result<Container<'a>> {
         let vendored = vendor::vendor(ui, paths)?;
-        let owner = Owner::of(ui, paths)?;
+        let (owner, places) = (Owner::of(ui, paths)?, Places::below(paths.in_container));
         let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
         let volume = owner.volume(&format!("work-{}", &key["sha256:".len()..][..16]));
         // Of a run that was ended before its container started: nothing else ends that one.
@@ -65,8 +78,8 @@ impl<'a> Container<'a> {
             builder.runtime.command(["volume", "create"]).args(owner.labels()).args([volume.as_str()]).read(ui)?;
         }
         let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
-        let create = create.args(owner.labels()).args(["--volume", &format!("{volume}:{WORK}")]);
-        let create = create.args(["--entrypoint", "sh", &builder.id, "-c", &main_script()]);
+        let create = create.args(owner.labels()).args(["--volume", &format!("{volume}:{}", places.work)]);
+        let create = create.args(["--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
         let id = create.read(ui).context("making the builder's container")?;
         let stdin = attach(ui, &builder.runtime, &id)?;
         let container = Container {
@@ -74,10 +87,11 @@ impl<'a> Container<'a> {
             runtime: builder.runtime.clone(),
             id,
             folders: Folders {
-                sources: format!("{WORK}/src").into(),
-                target: format!("{WORK}/target").into(),
-                crates: VENDOR.into(),
+                sources: places.work.join("src"),
+                target: places.work.join("target"),
+                crates: places.vendor.clone(),
             },
+            places,
             received: paths.image.join("received"),
             environment: builder.facts.chosen.then(|| format!("RUSTUP_TOOLCHAIN={}", toolchain.channel)),
             _stdin: stdin,
@@ -119,7 +133,8 @@ impl Machine for Container<'_> {
     }
 
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
-        let config = ["--config".to_owned(), format!("{INCOMING}/{VENDOR_CONFIG}"), "--offline".to_owned()];
+        let config =
+            ["--config".to_owned(), self.places.incoming.join(VENDOR_CONFIG).into_string(), "--offline".to_owned()];
         let (command, rest) = args.split_first().context("cargo needs a command")?;
         let args = [std::slice::from_ref(command), &config, rest].concat();
         self.exec("cargo", &args, environment, Some(self.folders.sources.as_str())).shown(self.ui)
@@ -130,7 +145,8 @@ impl Machine for Container<'_> {
         // `df` the fourth word is the room in KB; a compiler removes some of what it failed to write.
         let script = format!(
             "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null; \
-             set -- $(df -Pk {WORK} | tail -n 1); [ \"$4\" -ge 1024 ] || echo full"
+             set -- $(df -Pk {} | tail -n 1); [ \"$4\" -ge 1024 ] || echo full",
+            self.places.work
         );
         let Ok(answer) = self.shell(&script) else {
             let running = self.runtime.command(["inspect", "--format", "{{.State.Running}}", &self.id]).read(self.ui);
@@ -152,11 +168,12 @@ impl Machine for Container<'_> {
         let list: Vec<String> =
             paths.iter().map(|path| format!("'{}'", path.as_str().replace('\'', r"'\''"))).collect();
         // Under their own paths, links followed, in one folder that goes out as one stream.
+        let out = &self.places.outgoing;
         self.shell(&format!(
-            "set -e; rm -rf {ROOT}/out; for file in {}; do mkdir -p \"{ROOT}/out${{file%/*}}\"; cp -L \"$file\" \"{ROOT}/out$file\"; done",
+            "set -e; rm -rf {out}; for file in {}; do mkdir -p \"{out}${{file%/*}}\"; cp -L \"$file\" \"{out}$file\"; done",
             list.join(" ")
         ))?;
-        let command = self.runtime.command(["cp", &format!("{}:{ROOT}/out", self.id), "-"]);
+        let command = self.runtime.command(["cp", &format!("{}:{out}", self.id), "-"]);
         let reader = command.expression(self.ui).stdin_null().reader();
         let mut archive = tar::Archive::new(reader.with_context(|| format!("starting `{command}`"))?);
         for entry in archive.entries().with_context(|| format!("reading what `{command}` wrote"))? {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use walkdir::WalkDir;
 
-use super::{Container, INCOMING, VENDOR, VENDOR_CONFIG, WORK};
+use super::{Container, Places, VENDOR_CONFIG};
 use crate::files;
 use crate::paths::Paths;
 
@@ -15,17 +15,18 @@ const CHECKSUMS: &str = ".cargo-checksum.json";
 
 /// Makes the sources in the volume what came in, by content: a changed file gets the container's own time. Inside, the
 /// environment chooses the toolchain: what rust-toolchain.toml asks for beside it may not be there.
-fn sync_script() -> String {
+fn sync_script(places: &Places) -> String {
+    let Places { incoming, work, vendor, .. } = places;
     format!(
         r#"set -e
-rm -f {INCOMING}/src/rust-toolchain.toml
-mkdir -p {WORK}/src {VENDOR}; cd {WORK}/src
-find . -type f | while IFS= read -r file; do [ -f "{INCOMING}/src/$file" ] || rm "$file"; done
-find . -depth -type d | while IFS= read -r folder; do [ -d "{INCOMING}/src/$folder" ] || rmdir "$folder"; done
-cd {INCOMING}/src
+rm -f {incoming}/src/rust-toolchain.toml
+mkdir -p {work}/src {vendor}; cd {work}/src
+find . -type f | while IFS= read -r file; do [ -f "{incoming}/src/$file" ] || rm "$file"; done
+find . -depth -type d | while IFS= read -r folder; do [ -d "{incoming}/src/$folder" ] || rmdir "$folder"; done
+cd {incoming}/src
 find . -type f | while IFS= read -r file; do
-  cmp -s "$file" "{WORK}/src/$file" && continue
-  mkdir -p "{WORK}/src/${{file%/*}}"; cp "$file" "{WORK}/src/$file"
+  cmp -s "$file" "{work}/src/$file" && continue
+  mkdir -p "{work}/src/${{file%/*}}"; cp "$file" "{work}/src/$file"
 done
 "#
     )
@@ -34,7 +35,8 @@ done
 impl Container<'_> {
     /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
     pub(super) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
-        let there = self.shell(&format!("cd {VENDOR} 2>/dev/null && sha256sum */{CHECKSUMS} 2>/dev/null || true"))?;
+        let vendor = &self.places.vendor;
+        let there = self.shell(&format!("cd {vendor} 2>/dev/null && sha256sum */{CHECKSUMS} 2>/dev/null || true"))?;
         let there: Vec<&str> = there.lines().collect();
         let mut missing = Vec::new();
         let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
@@ -57,26 +59,27 @@ impl Container<'_> {
         self.ui.status("Sending", format!("{} to the builder", crate::ui::count(missing.len(), "crate")));
         self.send(|tar| {
             for name in &missing {
-                append_folder(tar, &vendored.join(name), &format!("{}/{name}", inside(VENDOR)), |path| {
+                append_folder(tar, &vendored.join(name), &format!("{}/{name}", inside(vendor)), |path| {
                     path.file_name() != Some(CHECKSUMS)
                 })?;
             }
             // By these a crate is known to be there: when they come, all of it is.
             for name in &missing {
                 let checksums = files::read(&vendored.join(name).join(CHECKSUMS))?;
-                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(VENDOR)), &checksums)?;
+                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(vendor)), &checksums)?;
             }
             Ok(())
         })
     }
 
     pub(super) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
+        let Places { incoming, vendor, .. } = &self.places;
         self.send(|tar| {
-            append_folder(tar, &paths.sources(), &format!("{}/src", inside(INCOMING)), |_| true)?;
-            let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), VENDOR);
-            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(INCOMING)), config.as_bytes())
+            append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
+            let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
+            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes())
         })?;
-        self.shell(&sync_script()).map(drop)
+        self.shell(&sync_script(&self.places)).map(drop)
     }
 
     /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.
@@ -99,8 +102,8 @@ impl Container<'_> {
 }
 
 /// As a path in a tar that is unpacked at the root.
-fn inside(path: &str) -> &str {
-    path.trim_start_matches('/')
+fn inside(path: &Utf8Path) -> &str {
+    path.as_str().trim_start_matches('/')
 }
 
 fn append_folder(

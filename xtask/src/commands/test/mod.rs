@@ -116,6 +116,7 @@ impl TestArgs {
             format: Format::Human,
             locked: true,
             no_verify: false,
+            verify_reproducible: false,
             test_plugins: true,
         };
         let made = args.make(ui, paths)?;

@@ -1,0 +1,254 @@
+//! What two images differ in first: pure, bytes in, a description out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Read;
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+
+use super::{json, sections};
+use crate::assemble::Image;
+use crate::assemble::base::uncompressed;
+use crate::files;
+
+/// An image as it is compared.
+#[derive(Clone)]
+pub struct Bytes {
+    pub manifest: Vec<u8>,
+    pub config: Vec<u8>,
+    /// Gzipped, from the bottom up, each with its name.
+    pub layers: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Difference {
+    /// Their layers have other names.
+    Layers([String; 2]),
+    File {
+        layer: String,
+        /// Absolute in the image.
+        path: Utf8PathBuf,
+        what: String,
+    },
+    /// The layer holds the same files, and was packed otherwise.
+    Packing { layer: String },
+    Json {
+        document: &'static str,
+        /// Of both.
+        what: String,
+    },
+}
+
+impl Bytes {
+    pub fn read(image: &Image) -> Result<Bytes> {
+        let layer = |(name, layer): &(String, crate::assemble::layer::Layer)| {
+            Ok((name.clone(), files::read(&image.store.blob(&layer.digest))?))
+        };
+        let layers = image.layers.iter().map(layer).collect::<Result<_>>()?;
+        Ok(Bytes { manifest: image.manifest.clone(), config: image.config.clone(), layers })
+    }
+
+    fn names(&self) -> String {
+        self.layers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Layers come first: their digests stand in the configuration, and its digest in the manifest.
+pub fn first(one: &Bytes, two: &Bytes) -> Result<Option<Difference>> {
+    let names = [one.names(), two.names()];
+    if names[0] != names[1] {
+        return Ok(Some(Difference::Layers(names)));
+    }
+    for ((name, one), (_, two)) in one.layers.iter().zip(&two.layers) {
+        if one != two {
+            let difference = in_layer(name, one, two).with_context(|| format!("comparing the layer {name}"))?;
+            return Ok(Some(difference));
+        }
+    }
+    for (document, one, two) in
+        [("configuration", &one.config, &two.config), ("manifest", &one.manifest, &two.manifest)]
+    {
+        if one != two {
+            let what = json::difference(one, two).with_context(|| format!("comparing the {document}"))?;
+            return Ok(Some(Difference::Json { document, what }));
+        }
+    }
+    Ok(None)
+}
+
+/// One entry of a tar.
+struct Entry {
+    /// What a person would be shown of it: a name, a value.
+    attributes: [(&'static str, String); 5],
+    content: Vec<u8>,
+}
+
+fn in_layer(layer: &str, one: &[u8], two: &[u8]) -> Result<Difference> {
+    let (one, two) = (entries(one)?, entries(two)?);
+    let paths: BTreeSet<&Utf8PathBuf> = one.keys().chain(two.keys()).collect();
+    let of = |path: &Utf8PathBuf, what| Difference::File { layer: layer.to_owned(), path: path.clone(), what };
+    for path in paths {
+        let (Some(one), Some(two)) = (one.get(path), two.get(path)) else {
+            return Ok(of(path, "is in one of them alone".to_owned()));
+        };
+        let other = one.attributes.iter().zip(&two.attributes).find(|(one, two)| one != two);
+        if let Some(((name, one), (_, two))) = other {
+            return Ok(of(path, format!("has the {name} {one} and {two}")));
+        }
+        if one.content != two.content {
+            return Ok(of(path, in_content(&one.content, &two.content)));
+        }
+    }
+    Ok(Difference::Packing { layer: layer.to_owned() })
+}
+
+fn entries(blob: &[u8]) -> Result<BTreeMap<Utf8PathBuf, Entry>> {
+    let tar = uncompressed(blob.to_vec())?;
+    let mut entries = BTreeMap::new();
+    for entry in tar::Archive::new(tar.as_slice()).entries()? {
+        let mut entry = entry?;
+        let path = format!("/{}", String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/'));
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        let header = entry.header();
+        let link = entry.link_name_bytes().unwrap_or_default();
+        let attributes = [
+            ("type", format!("{:?}", header.entry_type())),
+            ("mode", format!("{:o}", header.mode()?)),
+            ("owner", format!("{}:{}", header.uid()?, header.gid()?)),
+            ("modification time", header.mtime()?.to_string()),
+            ("target", String::from_utf8_lossy(&link).into_owned()),
+        ];
+        entries.insert(path.into(), Entry { attributes, content });
+    }
+    Ok(entries)
+}
+
+fn in_content(one: &[u8], two: &[u8]) -> String {
+    let sizes = match (one.len(), two.len()) {
+        (one, two) if one == two => String::new(),
+        (one, two) => format!("has {one} and {two} bytes, and "),
+    };
+    match sections::first_difference(one, two) {
+        Some((section, at)) => {
+            let shown = shown(&section.one, &section.two, at);
+            format!("{sizes}differs in the section {} at offset {at:#x}: {shown}", section.name)
+        }
+        None => {
+            let at = first_byte(one, two);
+            format!("{sizes}differs at offset {at:#x}: {}", shown(one, two, at))
+        }
+    }
+}
+
+/// The first place at which they differ, which they do.
+pub fn first_byte(one: &[u8], two: &[u8]) -> usize {
+    let equal = one.iter().zip(two).take_while(|(one, two)| one == two);
+    equal.count()
+}
+
+/// The words around a place, or the bytes there.
+fn shown(one: &[u8], two: &[u8], at: usize) -> String {
+    const MOST: usize = 40;
+    let before = one[..at].iter().rev().take(MOST).take_while(|byte| byte.is_ascii_graphic()).count();
+    let [one, two] = [one, two].map(|bytes| {
+        let words = bytes[at..].iter().take(MOST).take_while(|byte| byte.is_ascii_graphic()).count();
+        match words {
+            0 => format!("{:02x?}", &bytes[at..bytes.len().min(at + 8)]),
+            words => format!("`{}`", String::from_utf8_lossy(&bytes[at - before..at + words])),
+        }
+    });
+    format!("{one} and {two}")
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Difference::Layers([one, two]) => write!(out, "they have the layers {one} and {two}"),
+            Difference::File { layer, path, what } => write!(out, "{path} in the layer {layer} {what}"),
+            Difference::Packing { layer } => write!(out, "the layer {layer} holds the same files, packed otherwise"),
+            Difference::Json { document, what } => write!(out, "the {document} has {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::{Bytes, first};
+    use crate::assemble::entry::Entry;
+    use crate::assemble::layer::{gzip, tar};
+    use crate::assemble::tree::Tree;
+    use crate::plan::host::User;
+
+    const USER: User = User { uid: 1, gid: 2 };
+
+    fn file(path: &str, content: &str) -> Entry {
+        Entry::file(Utf8Path::new(path), content.into(), false)
+    }
+
+    fn layer(entries: &[Entry]) -> Vec<u8> {
+        tar(entries, &Tree::default()).expect("a tar")
+    }
+
+    fn image() -> Bytes {
+        let entries = [file("/srv/a", "a time: 12:34:56 h"), file("/srv/b", "b"), Entry::folder("/var".into(), USER)];
+        Bytes {
+            manifest: br#"{"layers":[],"schemaVersion":2}"#.to_vec(),
+            config: br#"{"config":{"Labels":{"a.b":"1"}}}"#.to_vec(),
+            layers: vec![("host".to_owned(), layer(&entries)), ("plugin".to_owned(), layer(&[]))],
+        }
+    }
+
+    /// `edit` is done to one of two equal images.
+    fn check(edit: impl FnOnce(&mut Bytes), expected: &str) {
+        let (one, mut two) = (image(), image());
+        edit(&mut two);
+        let found = first(&one, &two).expect("two images");
+        assert_eq!(found.map(|difference| difference.to_string()).unwrap_or_default(), expected);
+    }
+
+    #[test]
+    fn equal_images_differ_in_nothing() {
+        check(|_| {}, "");
+    }
+
+    #[test]
+    fn the_first_difference_is_named_down_to_the_byte() {
+        let of =
+            |a: Entry, b: Entry, folder: Entry| move |image: &mut Bytes| image.layers[0].1 = layer(&[a, b, folder]);
+        let (a, b, folder) =
+            (|| file("/srv/a", "a time: 12:34:56 h"), || file("/srv/b", "b"), || Entry::folder("/var".into(), USER));
+        check(
+            of(file("/srv/a", "a time: 12:35:01 h"), file("/srv/b", "c"), folder()),
+            "/srv/a in the layer host differs at offset 0xc: `12:34:56` and `12:35:01`",
+        );
+        check(
+            of(a(), file("/srv/b", "b, and more"), folder()),
+            "/srv/b in the layer host has 1 and 11 bytes, and differs at offset 0x1: [] and `b,`",
+        );
+        check(of(a(), file("/srv/c", "b"), folder()), "/srv/b in the layer host is in one of them alone");
+        let program = Entry::file("/srv/b".into(), b"b".to_vec(), true);
+        check(of(a(), program, folder()), "/srv/b in the layer host has the mode 644 and 755");
+        let others = Entry::folder("/var".into(), User { gid: 3, ..USER });
+        check(of(a(), b(), others), "/var in the layer host has the owner 1:2 and 1:3");
+        let no_folder = file("/var", "");
+        check(of(a(), b(), no_folder), "/var in the layer host has the type Directory and Regular");
+    }
+
+    #[test]
+    fn what_lies_round_the_files_is_compared_too() {
+        check(|image| image.layers[1].0 = "other".to_owned(), "they have the layers host, plugin and host, other");
+        check(|image| drop(image.layers.pop()), "they have the layers host, plugin and host");
+        check(
+            |image| image.layers[1].1 = gzip(&image.layers[1].1).expect("gzip"),
+            "the layer plugin holds the same files, packed otherwise",
+        );
+        let config = br#"{"config":{"Labels":{"a.b":"2"}}}"#;
+        check(|image| image.config = config.to_vec(), r#"the configuration has config.Labels."a.b": "1" and "2""#);
+        let manifest = br#"{"layers":[],"schemaVersion":3}"#;
+        check(|image| image.manifest = manifest.to_vec(), "the manifest has schemaVersion: 2 and 3");
+    }
+}
