@@ -36,6 +36,10 @@ pub struct TestArgs {
     #[arg(long)]
     require_containers: bool,
 
+    /// The tests that take minutes, too
+    #[arg(long)]
+    long: bool,
+
     /// Only this test target, as PACKAGE/NAME or by its name alone, and nothing else; may be repeated
     #[arg(long, value_name = "TARGET")]
     only: Vec<String>,
@@ -51,6 +55,8 @@ struct Selection {
     /// All test targets that there are, as `PACKAGE/NAME`.
     targets: Vec<String>,
     left_out: Vec<String>,
+    /// Those that nobody asked for, since they take minutes.
+    postponed: Vec<String>,
 }
 
 impl TestArgs {
@@ -71,7 +77,7 @@ impl TestArgs {
         let (plan, runtime) = self.image(ui, &tested)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
         environment.extend(runtime.as_ref().ok().map(|runtime| (RUNTIME, runtime.program().to_owned())));
-        let selections = [root.select(&runtime, &self.only)?, own.select(&runtime, &self.only)?];
+        let selections = [root.select(&runtime, self)?, own.select(&runtime, self)?];
         self.check_names(&selections)?;
         for (workspace, selection) in [&root, &own].into_iter().zip(&selections) {
             let args: Vec<&str> = selection.args.iter().map(String::as_str).collect();
@@ -83,7 +89,7 @@ impl TestArgs {
             runtime.remove(ui, &plan.image)?;
         }
         let left_out: Vec<&String> = selections.iter().flat_map(|selection| &selection.left_out).collect();
-        for test in &left_out {
+        for test in left_out.iter().copied().chain(selections.iter().flat_map(|selection| &selection.postponed)) {
             ui.status("Not run", test);
         }
         match left_out.is_empty() {
@@ -170,23 +176,16 @@ impl Workspace<'_> {
     }
 
     /// All tests of the workspace, or the named ones, but those that need what is not here.
-    fn select(&self, runtime: &Result<Runtime>, only: &[String]) -> Result<Selection> {
+    fn select(&self, runtime: &Result<Runtime>, wanted: &TestArgs) -> Result<Selection> {
+        let only = &wanted.only;
         let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
         let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
         let mut args: Vec<String> = ["test", "--workspace", "--locked"].map(str::to_owned).to_vec();
-        let kinds =
-            metadata.workspace_packages().into_iter().flat_map(|package| &package.targets).flat_map(|of| &of.kind);
-        let not_libraries =
-            [TargetKind::Bin, TargetKind::Test, TargetKind::CustomBuild, TargetKind::Example, TargetKind::Bench];
         if only.is_empty() {
-            args.push("--bins".to_owned());
-            // Cargo refuses --lib where there is no library.
-            if !kinds.clone().all(|kind| not_libraries.contains(kind)) {
-                args.push("--lib".to_owned());
-            }
+            args.extend(unit_tests(&metadata));
         }
         let unasked = args.len();
-        let (mut targets, mut left_out) = (Vec::new(), Vec::new());
+        let (mut targets, mut left_out, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
         for package in metadata.workspace_packages() {
             let own: Option<PackageMetadata> = serde_json::from_value(package.metadata.clone())
                 .with_context(|| format!("reading [package.metadata] in {}", package.manifest_path))?;
@@ -194,14 +193,19 @@ impl Workspace<'_> {
             let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
             for test in tests {
                 let name = format!("{}/{}", package.name, test.name);
-                let need = needs.remove(&test.name);
+                let need = needs.remove(&test.name).unwrap_or_default();
                 let chosen = only.is_empty() || only.iter().any(|only| *only == test.name || *only == name);
                 targets.push(name);
                 if !chosen {
                     continue;
                 }
-                match need.and_then(|need| need.missing(self.ui, runtime)) {
-                    Some(reason) => left_out.push(format!("{}: {reason}", self.paths.relative(&test.src_path))),
+                let path = self.paths.relative(&test.src_path);
+                if need.long && !wanted.long && only.is_empty() {
+                    postponed.push(format!("{path}: takes minutes; --long runs it"));
+                    continue;
+                }
+                match need.missing(self.ui, runtime) {
+                    Some(reason) => left_out.push(format!("{path}: {reason}")),
                     None => args.extend(["--test".to_owned(), test.name.clone()]),
                 }
             }
@@ -215,6 +219,16 @@ impl Workspace<'_> {
         if !only.is_empty() && args.len() == unasked {
             args.clear();
         }
-        Ok(Selection { args, targets, left_out })
+        Ok(Selection { args, targets, left_out, postponed })
     }
+}
+
+fn unit_tests(metadata: &Metadata) -> Vec<String> {
+    let mut kinds =
+        metadata.workspace_packages().into_iter().flat_map(|package| &package.targets).flat_map(|of| &of.kind);
+    let not_libraries =
+        [TargetKind::Bin, TargetKind::Test, TargetKind::CustomBuild, TargetKind::Example, TargetKind::Bench];
+    // Cargo refuses --lib where there is no library.
+    let libraries = kinds.any(|kind| !not_libraries.contains(kind));
+    ["--bins"].into_iter().chain(libraries.then_some("--lib")).map(str::to_owned).collect()
 }

@@ -30,6 +30,8 @@ pub struct Need {
     toolchains: Vec<String>,
     /// To be run by root.
     root: bool,
+    /// Takes minutes.
+    pub long: bool,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
