@@ -1,0 +1,62 @@
+//! The commit in an image's labels, and a tree that is not what was committed.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Tree, run};
+
+const REVISION: &str = "org.opencontainers.image.revision";
+
+/// A repository with one commit, which is the same wherever the tree lies; its id.
+fn commit(tree: &Tree) -> String {
+    tree.write(".gitignore", "/target\n/xtask/path\n");
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(&tree.root)
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
+            .args(args);
+        let date = "2024-02-29T12:34:56Z";
+        let output = command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date).output().expect("git starts");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--no-gpg-sign", "--message", "All of it"]);
+    run("git", &["-C", tree.root.as_str(), "rev-parse", "HEAD"])
+}
+
+#[test]
+fn a_tree_that_is_not_what_was_committed_says_so_and_is_deterministic() {
+    let trees =
+        ["revision-a", "revision-b/somewhere/else"].map(|name| Tree::small(name).titled("Revision").without_runtime());
+    let commits = trees.each_ref().map(commit);
+    assert_eq!(commits[0], commits[1]);
+    let digests = || {
+        let digests = trees.each_ref().map(|tree| tree.image(&[])["manifest_digest"].clone());
+        assert_eq!(digests[0], digests[1]);
+        digests[0].clone()
+    };
+
+    let clean = digests();
+    assert_eq!(trees.each_ref().map(|tree| tree.label(REVISION)), commits);
+
+    for tree in &trees {
+        tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
+    }
+    let dirty = format!("{}-dirty", commits[0]);
+    let edited = digests();
+    assert_ne!(edited, clean);
+    assert_eq!(trees.each_ref().map(|tree| tree.label(REVISION)), [dirty.clone(), dirty.clone()]);
+
+    // A file that nobody committed is an edit as well, whether it is compiled or not.
+    for tree in &trees {
+        tree.replace("plugins/hello/src/lib.rs", "\"good day\"", "\"hello\"");
+        tree.write("notes", "not committed");
+    }
+    let noted = digests();
+    assert!(noted != clean && noted != edited);
+    assert_eq!(trees[0].label(REVISION), dirty);
+}
