@@ -1,11 +1,15 @@
 //! Reading and writing files so that every error names the path, and so that nothing is ever half-written.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
+
+/// What a full disk is, and how to mend it.
+pub const FULL: &str = "no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, \
+                        --output names another place";
 
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {path}"))
@@ -16,9 +20,30 @@ pub fn read_text(path: &Utf8Path) -> Result<String> {
 }
 
 pub fn create_folder(path: &Utf8Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| {
-        anyhow!("creating the folder {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a folder that is")
-    })
+    fs::create_dir_all(path).map_err(|error| unwritable("creating the folder", path, error))
+}
+
+/// An empty file, for what is no content.
+pub fn create(path: &Utf8Path) -> Result<fs::File> {
+    fs::File::create(path).map_err(|error| unwritable("writing", path, error))
+}
+
+fn unwritable(doing: &str, path: &Utf8Path, error: io::Error) -> Error {
+    if is_full(&error) {
+        return anyhow!("{doing} {path}: {FULL}");
+    }
+    anyhow!("{doing} {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a folder that is")
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// The error of writing `path`; if its disk is full, that says all.
+pub fn not_written(path: &Utf8Path, error: impl Into<Error>) -> Error {
+    let error = error.into();
+    let full = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_full);
+    if full { anyhow!("writing {path}: {FULL}") } else { error.context(format!("writing {path}")) }
 }
 
 /// Removes a file or a folder that may be absent.
@@ -29,9 +54,7 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
         Err(error) => Err(error),
     };
     match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {path}"))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("removing {path}")),
         _ => Ok(()),
     }
 }
@@ -43,11 +66,12 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
     }
     let partial = Utf8Path::new(&format!("{path}.partial")).to_owned();
     let result = (|| {
-        let file = fs::File::create(&partial).with_context(|| format!("creating {partial}"))?;
-        let mut buffered = std::io::BufWriter::with_capacity(1 << 20, file);
-        write(&mut buffered).with_context(|| format!("writing {partial}"))?;
+        let failed = |error| not_written(path, error);
+        let file = fs::File::create(&partial).map_err(|error| failed(error.into()))?;
+        let mut buffered = io::BufWriter::with_capacity(1 << 20, file);
+        write(&mut buffered).map_err(failed)?;
         let file = buffered.into_inner().map_err(|error| error.into_error());
-        file.and_then(|file| file.sync_all()).with_context(|| format!("writing {partial}"))?;
+        file.and_then(|file| file.sync_all()).map_err(|error| failed(error.into()))?;
         fs::rename(&partial, path).with_context(|| format!("renaming {partial} to {path}"))
     })();
     if result.is_err() {

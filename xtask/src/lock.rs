@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::files;
 use crate::paths::Paths;
@@ -17,9 +17,7 @@ pub struct TargetLock {
 pub fn take(ui: &Ui, paths: &Paths) -> Result<TargetLock> {
     files::create_folder(&paths.image)?;
     let path = paths.image.join("lock");
-    let file = File::create(&path).map_err(|error| {
-        anyhow!("writing {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a folder that is")
-    })?;
+    let file = files::create(&path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

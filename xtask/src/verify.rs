@@ -109,7 +109,11 @@ fn unpacked(
     let folder = paths.image.join("rootfs");
     files::remove(&folder)?;
     let host = &plan.build.host;
-    unpack(tree, &folder, &host.working_folder.join(&host.package))?;
+    if let Err(error) = unpack(tree, &folder, &host.working_folder.join(&host.package)) {
+        // What fills a disk must not stay on it.
+        let _ = files::remove(&folder);
+        return Err(error);
+    }
     let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
     let mut unshare = Invocation::new("unshare", [format!("--root={folder}"), format!("--wd={}", host.working_folder)]);
     let by = if root {

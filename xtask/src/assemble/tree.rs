@@ -171,7 +171,7 @@ impl Tree {
                 Node::File { executable, .. } => {
                     let target = place(path)?;
                     let content = self.read(path)?.unwrap_or_default();
-                    fs::write(&target, content).with_context(|| format!("writing {target}"))?;
+                    fs::write(&target, content).map_err(|error| files::not_written(&target, error))?;
                     let mode = if *executable { 0o755 } else { 0o644 };
                     fs::set_permissions(&target, PermissionsExt::from_mode(mode))
                         .with_context(|| format!("writing {target}"))?;

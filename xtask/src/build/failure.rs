@@ -4,8 +4,10 @@
 use std::process::Output;
 
 use anyhow::{Error, anyhow};
+use camino::Utf8Path;
 
 use crate::build::machine::{Machine, Mishap};
+use crate::files::FULL;
 use crate::plan::BuildPlan;
 use crate::plan::engine::Engine;
 
@@ -35,7 +37,10 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
         [] => "the host and its plugins".to_owned(),
         parts => parts.join(", "),
     };
-    let causes: String = causes(plan, &mishaps, &said).iter().map(|cause| format!("\n  - {cause}")).collect();
+    let causes: String = causes(plan, machine.folders().target.as_path(), &mishaps, &said)
+        .iter()
+        .map(|cause| format!("\n  - {cause}"))
+        .collect();
     anyhow!("compiling {failed} failed ({}); cargo's messages stand above{causes}", output.status)
 }
 
@@ -72,7 +77,7 @@ fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
     names.iter().map(part).collect()
 }
 
-fn causes(plan: &BuildPlan, mishaps: &[Mishap], said: &str) -> Vec<String> {
+fn causes(plan: &BuildPlan, target: &Utf8Path, mishaps: &[Mishap], said: &str) -> Vec<String> {
     let has = |words: &str| said.contains(words);
     let builder = match &plan.engine {
         Engine::Local => None,
@@ -81,7 +86,7 @@ fn causes(plan: &BuildPlan, mishaps: &[Mishap], said: &str) -> Vec<String> {
     let mut causes = Vec::new();
     if has("No space left on device") || mishaps.contains(&Mishap::FullDisk) {
         causes.push(match builder {
-            None => "this machine's disk is full: free some space, or set CARGO_TARGET_DIR to a folder on another".to_owned(),
+            None => format!("writing into {target}: {FULL}"),
             Some(runtime) => format!(
                 "the builder's disk is full: `{runtime} system df` shows what fills it, `cargo xtask clean --volumes` removes \
                  what this checkout keeps there"

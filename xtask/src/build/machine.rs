@@ -40,6 +40,9 @@ pub enum Mishap {
     Gone,
 }
 
+/// In KB: with less a disk is full. A compiler removes some of what it failed to write.
+pub const LEAST_ROOM: u64 = 1024;
+
 pub trait Machine {
     fn folders(&self) -> &Folders;
 
@@ -47,9 +50,7 @@ pub trait Machine {
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output>;
 
     /// What happened to the machine while cargo ran, if it failed.
-    fn mishaps(&self) -> Vec<Mishap> {
-        Vec::new()
-    }
+    fn mishaps(&self) -> Vec<Mishap>;
 
     /// Runs a program and returns what it wrote, whatever its status is.
     fn ask(&self, program: &str, args: &[String]) -> Result<Output>;
@@ -81,6 +82,13 @@ impl Machine for Local<'_> {
         let command = self.toolchain.run("cargo", args).folder(&self.folders.sources);
         let command = environment.iter().fold(command, |command, (name, value)| command.env(name, value));
         command.shown(self.ui)
+    }
+
+    fn mishaps(&self) -> Vec<Mishap> {
+        // A linker maps its file: without room for it, it dies of a bus error and says no more.
+        let room = Invocation::new("df", ["-Pk", self.folders.sources.as_str()]).read(self.ui).unwrap_or_default();
+        let room = room.lines().last().and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+        if room.is_some_and(|kilobytes: u64| kilobytes < LEAST_ROOM) { vec![Mishap::FullDisk] } else { Vec::new() }
     }
 
     fn ask(&self, program: &str, args: &[String]) -> Result<Output> {

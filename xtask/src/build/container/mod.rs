@@ -12,7 +12,7 @@ use std::process::Output;
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
-use crate::build::machine::{Folders, Machine, Mishap};
+use crate::build::machine::{Folders, LEAST_ROOM, Machine, Mishap};
 use crate::build::vendor;
 use crate::files;
 use crate::owner::Owner;
@@ -142,10 +142,10 @@ impl Machine for Container<'_> {
 
     fn mishaps(&self) -> Vec<Mishap> {
         // Of cgroup 2 and of cgroup 1; `oom_kill` counts what the kernel killed in this container for lack of memory. Of
-        // `df` the fourth word is the room in KB; a compiler removes some of what it failed to write.
+        // `df` the fourth word is the room in KB.
         let script = format!(
             "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null; \
-             set -- $(df -Pk {} | tail -n 1); [ \"$4\" -ge 1024 ] || echo full",
+             set -- $(df -Pk {} | tail -n 1); [ \"$4\" -ge {LEAST_ROOM} ] || echo full",
             self.places.work
         );
         let Ok(answer) = self.shell(&script) else {
