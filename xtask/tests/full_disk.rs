@@ -92,9 +92,9 @@ fn under_the_target_folder() {
         &tree,
         &disk,
         &[],
-        " failed (",
+        "failed (",
         expect![[r#"
-             failed (exit status: 101); cargo's messages stand above
+            failed (exit status: 101); cargo's messages stand above
               - writing into [ROOT]/disk/image/cargo: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
         "#]],
     );

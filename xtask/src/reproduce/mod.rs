@@ -39,7 +39,7 @@ pub fn verify(
     let (folder, sources) = (paths.reproduction(), sources::digest(&paths.sources())?);
     let again = Again { ui, tree, plan, base, folder, sources };
     let [first, second] = &paths.for_reproduction();
-    let (one, two) = (again.from_nothing(first)?, again.from_nothing(second)?);
+    let (one, two) = (again.build(first)?, again.build(second)?);
     let folders = [first, second].map(|paths| compiled_in(paths, plan));
     if let Some(difference) = difference::first(&one, &two)? {
         let [first, second] = &folders;
@@ -72,7 +72,7 @@ struct Again<'a> {
 
 impl Again<'_> {
     /// The image as it comes out of a target folder that is empty before and gone afterwards.
-    fn from_nothing(&self, paths: &Paths) -> Result<Bytes> {
+    fn build(&self, paths: &Paths) -> Result<Bytes> {
         // What a run left that was killed.
         self.clear(paths)?;
         self.ui.status("Reproducing", format!("from nothing in {}", paths.relative(&paths.image)));

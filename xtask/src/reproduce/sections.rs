@@ -36,12 +36,15 @@ pub fn first_difference(one: &[u8], two: &[u8]) -> Option<(Section, usize)> {
     Some((section, at))
 }
 
-/// In the file's order; sections of one name are counted.
-fn sections(bytes: &[u8]) -> Option<Vec<((String, usize), Vec<u8>)>> {
+/// A name, and how many sections before have it too.
+type Key = (String, usize);
+
+/// In the file's order.
+fn sections(bytes: &[u8]) -> Option<Vec<(Key, Vec<u8>)>> {
     let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
     let endian = header.endian().ok()?;
     let table = header.sections(endian, bytes).ok()?;
-    let mut found: Vec<((String, usize), Vec<u8>)> = Vec::new();
+    let mut found: Vec<(Key, Vec<u8>)> = Vec::new();
     for section in table.iter() {
         let name = String::from_utf8_lossy(table.section_name(endian, section).ok()?).into_owned();
         let same = found.iter().filter(|((other, _), _)| *other == name).count();
