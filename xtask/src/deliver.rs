@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::assemble::{Image, archive};
+use crate::documents::Document;
 use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
@@ -10,19 +11,20 @@ use crate::runtime::Runtime;
 use crate::ui::{Ui, size};
 use crate::verify::held;
 
-/// Writes the archive and the other outputs, and names the image in the runtime. What is already so stays untouched.
+/// Writes the archive and the other outputs, the documents beside each, and names the image in the runtime. What is already so stays untouched.
 pub fn deliver(
     ui: &Ui,
     paths: &Paths,
     plan: &ImagePlan,
     image: &Image,
+    documents: &[Document],
     outputs: &[Output],
     runtime: Option<&Runtime>,
 ) -> Result<()> {
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
     let bytes: u64 = image.layers.iter().map(|(_, layer)| layer.size).sum();
     for output in std::iter::once(&standard).chain(outputs) {
-        let verb = if output.write(image, &plan.image)? { "Written" } else { "Unchanged" };
+        let verb = if output.write(image, &plan.image, documents)? { "Written" } else { "Unchanged" };
         ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(bytes)));
     }
     let Some(runtime) = runtime else { return Ok(()) };

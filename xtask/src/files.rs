@@ -80,6 +80,15 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
     result
 }
 
+/// Writes unless the file has this content; returns whether it had to be written.
+pub fn write_changed(path: &Utf8Path, content: &[u8]) -> Result<bool> {
+    let changed = !fs::read(path).is_ok_and(|old| old == content);
+    if changed {
+        write_atomically(path, |out| Ok(out.write_all(content)?))?;
+    }
+    Ok(changed)
+}
+
 /// `sha256:...`, as OCI writes digests.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod contents;
 mod deliver;
+mod documents;
 mod elf;
 mod exports;
 mod faults;
@@ -18,6 +19,7 @@ mod plan;
 mod process;
 mod push;
 mod reproduce;
+mod referrers;
 mod runtime;
 #[cfg(test)]
 mod test_folder;

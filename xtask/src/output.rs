@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
 
 use crate::assemble::layout::Layout;
 use crate::assemble::{Image, archive};
+use crate::documents::Document;
 use crate::files;
 
 #[derive(Clone, Debug)]
@@ -49,12 +51,17 @@ impl Output {
         }
     }
 
+    /// With the documents beside it, in a layout as the image's referrers too: skopeo refuses an archive that has any.
     /// Returns whether anything had to be written.
-    pub fn write(&self, image: &Image, name: &str) -> Result<bool> {
-        match self {
-            Output::Archive(path) => archive::write_file(image, name, path),
-            Output::Layout(folder) => write_layout(image, name, folder),
+    pub fn write(&self, image: &Image, name: &str, documents: &[Document]) -> Result<bool> {
+        let mut written = match self {
+            Output::Archive(path) => archive::write_file(image, name, path)?,
+            Output::Layout(folder) => write_layout(image, name, documents, folder)?,
+        };
+        for document in documents {
+            written |= document.write_beside(self.path())?;
         }
+        Ok(written)
     }
 }
 
@@ -65,16 +72,13 @@ fn is_empty_folder(path: &Utf8Path) -> bool {
 /// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them,
 /// and what only the old index named goes last.
 /// Source: OCI image specification, image-layout.md.
-fn write_layout(image: &Image, name: &str, folder: &Utf8Path) -> Result<bool> {
+fn write_layout(image: &Image, name: &str, documents: &[Document], folder: &Utf8Path) -> Result<bool> {
     let blobs = folder.join("blobs/sha256");
     let hex = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
     let mut written = false;
     let mut write = |path: Utf8PathBuf, bytes: &[u8]| -> Result<()> {
-        if std::fs::read(&path).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        written = true;
-        files::write_atomically(&path, |out| Ok(out.write_all(bytes)?))
+        written |= files::write_changed(&path, bytes)?;
+        Ok(())
     };
     let mut wanted: BTreeSet<String> = BTreeSet::new();
     for (_, layer) in &image.layers {
@@ -85,8 +89,14 @@ fn write_layout(image: &Image, name: &str, folder: &Utf8Path) -> Result<bool> {
         wanted.insert(hex(digest));
         write(blobs.join(hex(digest)), bytes)?;
     }
+    for bytes in documents.iter().flat_map(Document::blobs) {
+        let digest = files::digest(bytes);
+        wanted.insert(hex(&digest));
+        write(blobs.join(hex(&digest)), bytes)?;
+    }
     write(folder.join("oci-layout"), &archive::layout_file())?;
-    write(folder.join("index.json"), &archive::index(image, Some(name)))?;
+    let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
+    write(folder.join("index.json"), &archive::index(image, Some(name), &referrers))?;
     for entry in blobs.read_dir_utf8().with_context(|| format!("reading the folder {blobs}"))? {
         let entry = entry.with_context(|| format!("reading the folder {blobs}"))?;
         if !wanted.contains(entry.file_name()) {

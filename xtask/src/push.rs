@@ -1,11 +1,14 @@
 //! Brings an image to a registry: by skopeo the very bytes of the archive, by docker or podman what they make of them.
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
 use serde::Serialize;
 
-use crate::plan::reference;
+use crate::assemble::Image;
+use crate::documents::Document;
+use crate::paths::Paths;
+use crate::plan::{ImagePlan, reference};
 use crate::process::Invocation;
+use crate::referrers;
 use crate::runtime::Runtime;
 use crate::ui::Ui;
 
@@ -26,6 +29,8 @@ pub struct Pushed {
     pub reference: String,
     /// The manifest's, as the registry knows it.
     pub digest: String,
+    /// The digests of the documents, which only skopeo pushes.
+    pub referrers: Vec<String>,
 }
 
 impl Push {
@@ -44,29 +49,50 @@ impl Push {
         Ok(Push { reference, by })
     }
 
-    /// `name` is what the runtime has the image under. How the registry is reached, and as whom, is set in the tool's own
+    /// The image, then its documents. How the registry is reached, and as whom, is set in the tool's own
     /// configuration.
-    pub fn run(self, ui: &Ui, archive: &Utf8Path, name: &str, digest: &str) -> Result<Pushed> {
-        let reference = &self.reference;
+    pub fn run(
+        self,
+        ui: &Ui,
+        paths: &Paths,
+        plan: &ImagePlan,
+        image: &Image,
+        documents: &[Document],
+    ) -> Result<Pushed> {
+        let (reference, digest) = (&self.reference, &image.manifest_digest);
         let there = match &self.by {
             Pusher::Skopeo => {
+                let archive = paths.archive(&plan.build.host.name);
                 let (from, to) = (format!("oci-archive:{archive}"), format!("docker://{reference}"));
                 let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests", &from, &to]);
                 copy.read(ui).with_context(|| format!("pushing {reference}"))?;
-                digest.to_owned()
+                digest.clone()
             }
             Pusher::Runtime(runtime) => {
-                runtime.tag(ui, name, reference)?;
+                runtime.tag(ui, &plan.image, reference)?;
                 runtime.push(ui, reference).with_context(|| format!("pushing {reference}"))?
             }
         };
         ui.status("Pushed", format!("{reference}@{there}"));
-        if there != digest {
+        if there != *digest {
             ui.warning(format!(
                 "the registry has another digest than the archive, {digest}: docker and podman pack layers anew; with skopeo \
                  installed it is the same"
             ));
         }
-        Ok(Pushed { reference: self.reference, digest: there })
+        let referrers = match self.by {
+            Pusher::Skopeo => {
+                referrers::push(ui, paths, &self.reference, image, documents)?;
+                documents.iter().map(Document::digest).collect()
+            }
+            Pusher::Runtime(runtime) => {
+                ui.warning(format!(
+                    "the image's bill of materials and its provenance are not pushed: {runtime} pushes images alone; with \
+                     skopeo installed they go to the registry too"
+                ));
+                Vec::new()
+            }
+        };
+        Ok(Pushed { reference: self.reference, digest: there, referrers })
     }
 }

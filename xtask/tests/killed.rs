@@ -16,7 +16,7 @@ const ARGS: [&str; 6] = ["image", "--base", "scratch", "--output", "oci:out", "-
 fn digests(tree: &Tree) -> [String; 2] {
     let copy = format!("dir:{}", tree.root.join("copy"));
     let archive = format!("oci-archive:{}", tree.image_folder().join("greeter.tar"));
-    [archive, format!("oci:{}", tree.root.join("out"))].map(|source| {
+    [archive, format!("oci:{}:greeter:1.2.3", tree.root.join("out"))].map(|source| {
         run("skopeo", &["copy", "--quiet", "--preserve-digests", &source, &copy]);
         let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &copy])).expect("JSON");
         inspected["Digest"].as_str().expect("a digest").to_owned()

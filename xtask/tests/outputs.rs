@@ -21,9 +21,16 @@ fn output_names_an_oci_layout() {
     let second = tree.image(&["--output", "oci:out/layout"]);
     let index = read("index.json");
     assert_eq!(index["manifests"][0]["digest"], digest(&second).as_str());
-    // The new image's blobs are there, and no other.
+    // The new image's blobs and those of its documents are there, and no other.
     let mut wanted: Vec<String> = layers(&second).into_iter().map(|(_, digest)| digest).collect();
     wanted.extend([digest(&second), second["config_digest"].as_str().expect("a digest").to_owned()]);
+    for document in second["documents"].as_array().expect("documents") {
+        let digest = document["referrer"].as_str().expect("a digest");
+        let artifact = read(&format!("blobs/{}", digest.replace(':', "/")));
+        let parts = [&artifact["config"], &artifact["layers"][0]];
+        wanted.extend(parts.map(|part| part["digest"].as_str().expect("a digest").to_owned()));
+        wanted.push(digest.to_owned());
+    }
     let mut wanted: Vec<&str> = wanted.iter().map(|digest| digest.trim_start_matches("sha256:")).collect();
     let entries = fs::read_dir(tree.root.join("out/layout/blobs/sha256")).expect("blobs");
     let mut there: Vec<String> =

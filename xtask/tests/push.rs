@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::fs;
+
+use camino::Utf8Path;
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use support::registry::Registry;
 use support::runtime::{GREETINGS, Leftovers, Runtime};
 use support::{Tree, run};
@@ -17,7 +21,9 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     let _leftovers = Leftovers::of(&Runtime::docker(), &tree, &name);
     let image = tree.image(&["--base", "scratch", "--tag", &name, "--push", &name]);
     let digest = image["manifest_digest"].as_str().expect("a digest");
-    assert_eq!(image["pushed"], serde_json::json!({ "reference": name, "digest": digest }));
+    let referrers: Vec<&Value> =
+        image["documents"].as_array().expect("documents").iter().map(|of| &of["referrer"]).collect();
+    assert_eq!(image["pushed"], json!({ "reference": name, "digest": digest, "referrers": referrers }));
     let there =
         run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{name}")]);
     assert_eq!(there, digest);
@@ -25,6 +31,57 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     let pinned = format!("{}/greeter@{digest}", registry.address);
     Runtime::docker().read(&["pull", "--quiet", &pinned]);
     assert_eq!(Runtime::docker().run(&pinned), GREETINGS);
+    let pulled = tree.root.join("pulled");
+    pull(&format!("{}/greeter:1", registry.address), &pulled);
+    assert_eq!(digest, sha256(&fs::read(pulled.join("manifest.json")).expect("a manifest")));
+}
+
+#[test]
+fn skopeo_pushes_what_refers_to_the_image() {
+    let tree = Tree::small("push-referrers").without_runtime();
+    let registry = Registry::start(&tree);
+    let tree = registry.trusted_by(tree);
+    let repository = format!("{}/greeter", registry.address);
+    let mut expected = Vec::new();
+    // The same image under another name is described by other documents: the list has both.
+    for name in [format!("{repository}:1"), format!("{repository}:2"), format!("{repository}:2")] {
+        let image = tree.image(&["--base", "scratch", "--tag", &name, "--push", &name]);
+        let digest = image["manifest_digest"].as_str().expect("a digest");
+        let listed = raw(&format!("{repository}:{}", digest.replace(':', "-")));
+        for document in image["documents"].as_array().expect("documents") {
+            let referrer = document["referrer"].as_str().expect("a digest").to_owned();
+            let artifact = raw(&format!("{repository}@{referrer}"));
+            assert_eq!(artifact["subject"]["digest"], digest);
+            assert_eq!(artifact["artifactType"], document["media_type"]);
+            let copy = tree.root.join("artifact");
+            pull(&format!("{repository}@{referrer}"), &copy);
+            let blob = artifact["layers"][0]["digest"].as_str().expect("a digest").trim_start_matches("sha256:");
+            let written = fs::read(document["file"].as_str().expect("a path")).expect("a document");
+            assert_eq!(fs::read(copy.join(blob)).expect("the document"), written);
+            if !expected.contains(&referrer) {
+                expected.push(referrer);
+            }
+        }
+        let listed = listed["manifests"].as_array().expect("manifests").iter().map(|of| of["digest"].as_str());
+        assert_eq!(listed.flatten().collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(expected.len(), 4);
+}
+
+/// A manifest as the registry has it.
+fn raw(reference: &str) -> Value {
+    let text = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &format!("docker://{reference}")]);
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn pull(reference: &str, folder: &Utf8Path) {
+    let (from, to) = (format!("docker://{reference}"), format!("dir:{folder}"));
+    run("skopeo", &["copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", &from, &to]);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
 }
 
 #[test]
@@ -41,7 +98,11 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
         run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{name}")]);
     assert_eq!(image["pushed"]["digest"], there.as_str());
     assert_ne!(image["manifest_digest"], there.as_str());
+    assert_eq!(image["pushed"]["referrers"], json!([]));
     assert!(run_.stderr.contains("warning: the registry has another digest than the archive, "), "{}", run_.stderr);
+    let warning = "warning: the image's bill of materials and its provenance are not pushed: docker pushes images alone; with \
+                   skopeo installed they go to the registry too\n";
+    assert!(run_.stderr.ends_with(warning), "{}", run_.stderr);
 }
 
 #[test]

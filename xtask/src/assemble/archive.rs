@@ -5,10 +5,10 @@ use std::io::{BufReader, Read, Write};
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::assemble::Image;
-use crate::assemble::config::{self, MANIFEST};
+use crate::assemble::config::{self, INDEX};
 use crate::files;
 use crate::plan::reference;
 
@@ -33,7 +33,7 @@ pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<(
     blobs.sort();
     blobs.dedup();
     append(&mut tar, "oci-layout", &layout_file())?;
-    append(&mut tar, "index.json", &index(image, name))?;
+    append(&mut tar, "index.json", &index(image, name, &[]))?;
     let docker = json!([{
         "Config": blob_path(&image.config_digest),
         "RepoTags": name.into_iter().collect::<Vec<_>>(),
@@ -54,13 +54,9 @@ pub fn layout_file() -> Vec<u8> {
     config::bytes(&json!({ "imageLayoutVersion": "1.0.0" }))
 }
 
-/// `index.json`.
-pub fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
-    let mut descriptor = json!({
-        "mediaType": MANIFEST,
-        "digest": image.manifest_digest,
-        "size": image.manifest.len(),
-    });
+/// `index.json`; `referrers` are the descriptors of what refers to the image.
+pub fn index(image: &Image, name: Option<&str>, referrers: &[Value]) -> Vec<u8> {
+    let mut descriptor = image.descriptor();
     if let Some(name) = name {
         // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
         descriptor["annotations"] = json!({
@@ -68,10 +64,11 @@ pub fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
             "io.containerd.image.name": reference::qualified(name),
         });
     }
+    let manifests: Vec<&Value> = std::iter::once(&descriptor).chain(referrers).collect();
     config::bytes(&json!({
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [descriptor],
+        "mediaType": INDEX,
+        "manifests": manifests,
     }))
 }
 

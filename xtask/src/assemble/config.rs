@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::assemble::layer::Layer;
 use crate::plan::ImagePlan;
 
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";

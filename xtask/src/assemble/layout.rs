@@ -13,7 +13,7 @@ use crate::files;
 use crate::runtime::ImageSettings;
 
 /// The annotation that names a manifest in a layout.
-const NAME: &str = "org.opencontainers.image.ref.name";
+pub const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// How deep indexes may lie in each other.
 const MOST_INDEXES: usize = 4;
@@ -21,6 +21,8 @@ const MOST_INDEXES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub folder: Utf8PathBuf,
+    /// The manifest's.
+    pub digest: String,
     pub env: Vec<String>,
     layers: Vec<Descriptor>,
     diff_ids: Vec<String>,
@@ -31,6 +33,8 @@ pub struct Layout {
 struct Descriptor {
     media_type: String,
     digest: String,
+    #[serde(default)]
+    artifact_type: Option<String>,
     #[serde(default)]
     platform: Option<Platform>,
     #[serde(default)]
@@ -73,7 +77,8 @@ impl Layout {
         folder.join("oci-layout").is_file()
     }
 
-    /// The image of a layout for linux and this architecture: the one with this name, or the only one.
+    /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as what
+    /// refers to an image, are none.
     pub fn read(folder: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
         if !Layout::is(folder) {
             bail!("{folder} is no OCI layout: it has no file `oci-layout`");
@@ -82,7 +87,8 @@ impl Layout {
         let path = folder.join("index.json");
         let index: Index = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
         let named = |descriptor: &&Descriptor| {
-            name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
+            descriptor.artifact_type.is_none()
+                && name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
         };
         let mut candidates: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
         for _ in 0..MOST_INDEXES {
@@ -129,6 +135,7 @@ impl Layout {
         }
         Ok(Layout {
             folder: folder.to_owned(),
+            digest: digest.to_owned(),
             env: config.config.env.unwrap_or_default(),
             layers: manifest.layers,
             diff_ids,

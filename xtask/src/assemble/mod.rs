@@ -13,6 +13,8 @@ pub mod tree;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
 
 use crate::build::{Dist, Part};
 use crate::faults::Faults;
@@ -22,8 +24,8 @@ use crate::plan::ImagePlan;
 use crate::process::Invocation;
 use crate::ui::{Ui, size};
 use base::BaseFiles;
-use config::Origin;
-use entry::{Entry, ROOT};
+use config::{MANIFEST, Origin};
+use entry::{Content, Entry, ROOT};
 use layer::{Layer, Store};
 use leaks::Leaks;
 use tree::Tree;
@@ -39,6 +41,15 @@ pub struct Image {
     /// How many of the layers are the base's.
     pub base_layers: usize,
     pub store: Store,
+    /// What the image brings beyond the base.
+    pub files: Vec<ImageFile>,
+    pub origin: Origin,
+}
+
+pub struct ImageFile {
+    /// Absolute, in the image.
+    pub path: Utf8PathBuf,
+    pub digest: String,
 }
 
 impl Image {
@@ -47,6 +58,11 @@ impl Image {
         let sum = |layers: &[(String, Layer)]| layers.iter().map(|(_, layer)| layer.unpacked).sum();
         let (base, own) = self.layers.split_at(self.base_layers);
         (sum(base), sum(own))
+    }
+
+    /// What indexes and referrers know it by.
+    pub fn descriptor(&self) -> Value {
+        json!({ "mediaType": MANIFEST, "digest": self.manifest_digest, "size": self.manifest.len() })
     }
 }
 
@@ -65,7 +81,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     }
     let base_layers = layers.len();
     let (leaks, mut faults) = (Leaks::of(paths), Faults::default());
-    let mut tars = Vec::new();
+    let (mut tars, mut brought) = (Vec::new(), Vec::new());
     for (name, entries) in plan.layers.iter().zip(entries(paths, plan, dist, &base.tree)?) {
         let tar = layer::tar(&entries, &base.tree).with_context(|| format!("making the layer {name}"))?;
         let diff_id = files::digest(&tar);
@@ -75,6 +91,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
             leaks.find(&entries, &mut faults);
         }
         tars.push((name, tar, diff_id, found));
+        brought.extend(entries.iter().filter_map(ImageFile::of));
     }
     faults.report("the image")?;
     for (name, tar, diff_id, found) in tars {
@@ -85,7 +102,19 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     let config = config::config(plan, &origin, &base.env, &layers);
     let config_digest = files::digest(&config);
     let manifest = config::manifest(&config, &config_digest, &layers);
-    Ok(Image { manifest_digest: files::digest(&manifest), manifest, config, config_digest, layers, base_layers, store })
+    let manifest_digest = files::digest(&manifest);
+    Ok(Image { manifest_digest, manifest, config, config_digest, layers, base_layers, store, files: brought, origin })
+}
+
+impl ImageFile {
+    fn of(entry: &Entry) -> Option<ImageFile> {
+        match &entry.content {
+            Content::Folder => None,
+            Content::File { bytes, .. } => {
+                Some(ImageFile { path: Utf8Path::new("/").join(&entry.path), digest: files::digest(bytes) })
+            }
+        }
+    }
 }
 
 /// What each of our layers holds, in the plan's order.
@@ -96,7 +125,7 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
     };
     let of_part = |part: Part| dist.files.iter().filter(move |file| file.part == part);
     let mut libraries = closure::find(dist, base, &host.working_folder)?;
-    for library in of_part(Part::Library) {
+    for library in of_part(Part::Sdk).chain(of_part(Part::Std)) {
         libraries.push(file(library)?);
     }
     let mut program = vec![Entry::folder(&host.state_folder, host.user)];

@@ -22,7 +22,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     let of = |package: &PackageId, kind| artifact(paths, machine, artifacts, package, kind);
     let mut names = vec![(plan.host.package.clone(), Part::Host)];
     let mut there = vec![of(&plan.host_id, TargetKind::Bin)?, of(&plan.sdk_id, TargetKind::DyLib)?];
-    names.push((file_name(&there[1]).to_owned(), Part::Library));
+    names.push((file_name(&there[1]).to_owned(), Part::Sdk));
     for plugin in &plan.plugins {
         names.push((plan.file_name(plugin), Part::Plugin));
         there.push(of(&plugin.id, TargetKind::CDyLib)?);
@@ -32,7 +32,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     let mut files: Vec<DistFile> = built.collect();
     check_records(plan, &files)?;
     if let Some(std) = shared_std(paths, plan, machine, &files)? {
-        files.insert(2, DistFile { name: file_name(&std).to_owned(), path: std, part: Part::Library });
+        files.insert(2, DistFile { name: file_name(&std).to_owned(), path: std, part: Part::Std });
     }
     let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
     check_imports(plan, &files, &libraries)?;

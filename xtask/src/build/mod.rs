@@ -46,8 +46,9 @@ pub struct DistFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Part {
     Host,
-    /// The SDK, and std where the toolchain has it as a shared library.
-    Library,
+    Sdk,
+    /// Where the toolchain has it as a shared library.
+    Std,
     Plugin,
 }
 

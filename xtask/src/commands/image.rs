@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use crate::build;
 use crate::commands::Format;
 use crate::contents;
 use crate::deliver::deliver;
+use crate::documents::{self, Document};
 use crate::lock;
 use crate::output::Output;
 use crate::paths::Paths;
@@ -69,6 +70,8 @@ pub struct Made {
     pub manifest_digest: String,
     pub config_digest: String,
     pub archive: Utf8PathBuf,
+    /// The bill of materials, then the provenance.
+    pub documents: Vec<NamedDocument>,
     /// Into which it was loaded.
     pub runtime: Option<&'static str>,
     pub verified: Option<Verified>,
@@ -88,6 +91,21 @@ pub struct NamedLayer {
     #[serde(flatten)]
     layer: Layer,
     new: bool,
+}
+
+#[derive(Serialize)]
+pub struct NamedDocument {
+    media_type: &'static str,
+    /// Beside the archive.
+    file: Utf8PathBuf,
+    /// The digest that the document has as an artifact, in a layout or a registry.
+    referrer: String,
+}
+
+impl NamedDocument {
+    fn new(document: &Document, archive: &Utf8Path) -> NamedDocument {
+        NamedDocument { media_type: document.media_type, file: document.beside(archive), referrer: document.digest() }
+    }
 }
 
 impl NamedLayer {
@@ -126,13 +144,15 @@ impl ImageArgs {
         }
         let reproduce = || reproduce::verify(ui, paths, &self.tree(paths)?, &plan, &base, &image);
         let reproduced = self.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
-        stages.run("deliver", || deliver(ui, paths, &plan, &image, &self.output, runtime))?;
+        let documents = stages.run("describe", || documents::describe(paths, &plan, &dist, &image))?;
+        stages.run("deliver", || deliver(ui, paths, &plan, &image, &documents, &self.output, runtime))?;
         let archive = paths.archive(&plan.build.host.name);
-        let push = || push.map(|push| push.run(ui, &archive, &plan.image, &image.manifest_digest)).transpose();
+        let push = || push.map(|push| push.run(ui, paths, &plan, &image, &documents)).transpose();
         let pushed = stages.run("push", push)?;
         Ok(Made {
             manifest_digest: image.manifest_digest,
             config_digest: image.config_digest,
+            documents: documents.iter().map(|document| NamedDocument::new(document, &archive)).collect(),
             archive,
             runtime: runtime.map(Runtime::program),
             verified,

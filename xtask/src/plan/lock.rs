@@ -6,7 +6,12 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// `Cargo.lock`, as far as it is compared.
+use crate::plan::resolution::{Crate, Source};
+
+/// How a lock names crates.io, wherever its crates are really fetched from.
+pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// `Cargo.lock`, as far as it is compared and quoted.
 #[derive(Deserialize, Default)]
 pub struct Lock {
     #[serde(default)]
@@ -19,6 +24,8 @@ struct Package {
     version: String,
     /// Absent for what lies in the tree.
     source: Option<String>,
+    /// SHA-256 of what a registry gives out.
+    checksum: Option<String>,
     #[serde(default)]
     dependencies: Vec<String>,
 }
@@ -36,6 +43,16 @@ pub struct Change {
 impl Lock {
     pub fn parse(text: &str) -> Result<Lock> {
         toml::from_str(text).context("reading Cargo.lock")
+    }
+
+    /// Where a crate that is not in the tree comes from, and its checksum if it has one.
+    pub fn origin(&self, wanted: &Crate) -> Option<(&str, Option<&str>)> {
+        let fits = |package: &&Package| {
+            let registry = package.source.as_deref() == Some(CRATES_IO);
+            package.id() == (&wanted.name, &wanted.version) && registry == (wanted.source == Source::Registry)
+        };
+        let package = self.package.iter().filter(fits).find(|package| package.source.is_some())?;
+        Some((package.source.as_deref()?, package.checksum.as_deref()))
     }
 
     fn versions(&self, name: &str) -> BTreeSet<String> {

@@ -55,6 +55,11 @@ pub fn without_tag(reference: &str) -> String {
     }
 }
 
+/// The digest that a reference ends in, if one pins it.
+pub fn digest(reference: &str) -> Option<&str> {
+    reference.split_once('@').map(|(_, digest)| digest)
+}
+
 /// Whether a registry is named.
 pub fn names_registry(reference: &str) -> bool {
     split(reference).0.is_some()

@@ -27,9 +27,11 @@ pub enum Source {
     Other(String),
 }
 
-/// What a crate is compiled with.
+/// What a crate is compiled with, and what its manifest says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Compiled {
+    /// As the manifest has it.
+    pub license: Option<String>,
     pub features: BTreeSet<String>,
     pub dependencies: BTreeSet<Crate>,
 }
@@ -39,12 +41,12 @@ pub struct Compiled {
 pub struct Resolution(BTreeMap<Crate, Compiled>);
 
 /// `cargo tree`'s arguments, for packages that are built together, for one target. A line of the answer reads
-/// `DEPTHname vVERSION (SOURCE)|FEATURES (*)`; `(*)` marks a crate whose dependencies stood above.
+/// `DEPTHname vVERSION (SOURCE)|LICENSE|FEATURES (*)`; `(*)` marks a crate whose dependencies stood above.
 /// Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
 pub fn question<'a>(target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let question = ["tree", "--quiet", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "depth"];
     let mut args: Vec<String> = question.map(str::to_owned).to_vec();
-    args.extend(["--format", "{p}|{f}", "--target", target].map(str::to_owned));
+    args.extend(["--format", "{p}|{l}|{f}", "--target", target].map(str::to_owned));
     args.extend(packages.into_iter().flat_map(|package| ["--package".to_owned(), package.to_owned()]));
     args
 }
@@ -56,7 +58,7 @@ impl Resolution {
         // The crates above the line that is read.
         let mut above: Vec<Crate> = Vec::new();
         for line in answer.lines().filter(|line| !line.is_empty()) {
-            let (depth, found, features) =
+            let (depth, found, license, features) =
                 entry(line, root).with_context(|| format!("`cargo tree` wrote the line `{line}`"))?;
             if depth > above.len() {
                 bail!("`cargo tree` wrote the line `{line}` below nothing");
@@ -65,7 +67,9 @@ impl Resolution {
             if let Some(parent) = above.last().and_then(|parent| crates.get_mut(parent)) {
                 parent.dependencies.insert(found.clone());
             }
-            crates.entry(found.clone()).or_default().features.extend(features);
+            let compiled = crates.entry(found.clone()).or_default();
+            compiled.license = license;
+            compiled.features.extend(features);
             above.push(found);
         }
         Ok(Resolution(crates))
@@ -100,10 +104,12 @@ impl Resolution {
     }
 }
 
-fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Vec<String>)> {
+fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Option<String>, Vec<String>)> {
     let digits = line.find(|character: char| !character.is_ascii_digit())?;
     let (depth, rest) = line.split_at(digits);
-    let (package, features) = rest.split_once('|')?;
+    let (package, rest) = rest.split_once('|')?;
+    let (license, features) = rest.rsplit_once('|')?;
+    let license = (!license.is_empty()).then(|| license.to_owned());
     let features = features.trim_end_matches("(*)").trim_end();
     let features = features.split(',').filter(|feature| !feature.is_empty()).map(str::to_owned).collect();
     let (name, rest) = package.split_once(" v")?;
@@ -116,7 +122,8 @@ fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Vec<String>)> {
         None => Source::Registry,
         Some(source) => inside(source).map_or_else(|| Source::Other(source.to_owned()), Source::Tree),
     };
-    Some((depth.parse().ok()?, Crate { name: name.to_owned(), version: version.to_owned(), source }, features))
+    let found = Crate { name: name.to_owned(), version: version.to_owned(), source };
+    Some((depth.parse().ok()?, found, license, features))
 }
 
 #[cfg(test)]
@@ -124,16 +131,16 @@ mod tests {
     use super::{Crate, Resolution, Source};
 
     const ANSWER: &str = "\
-0host v0.1.0 (/tree/host)|
-1sdk v0.2.0 (/tree/host/sdk)|
-2json v1.0.1|default,std
-3memory v2.0.0|
-1axis v0.8.0|
-2json v1.0.1|default,std (*)
-0mail v0.3.0 (/tree/plugins/mail)|
-1hex v0.4.0 (https://example.org/hex#abc)|alloc
-1json v1.0.1|default,std (*)
-1sdk v0.2.0 (/tree/host/sdk)| (*)
+0host v0.1.0 (/tree/host)||
+1sdk v0.2.0 (/tree/host/sdk)||
+2json v1.0.1|MIT OR Apache-2.0|default,std
+3memory v2.0.0|MIT|
+1axis v0.8.0|MIT|
+2json v1.0.1|MIT OR Apache-2.0|default,std (*)
+0mail v0.3.0 (/tree/plugins/mail)||
+1hex v0.4.0 (https://example.org/hex#abc)|MIT|alloc
+1json v1.0.1|MIT OR Apache-2.0|default,std (*)
+1sdk v0.2.0 (/tree/host/sdk)|| (*)
 ";
 
     fn names<'a>(crates: impl IntoIterator<Item = &'a Crate>) -> Vec<&'a str> {
@@ -152,11 +159,13 @@ mod tests {
         let (hex, compiled) = resolution.crates().iter().find(|(found, _)| found.name == "hex").expect("hex");
         assert_eq!(hex.source, Source::Other("https://example.org/hex#abc".to_owned()));
         assert_eq!(compiled.features.iter().collect::<Vec<_>>(), ["alloc"]);
+        assert_eq!(compiled.license.as_deref(), Some("MIT"));
+        assert_eq!(resolution.crates()[member("host")].license, None);
     }
 
     #[test]
     fn another_answer_is_an_error() {
-        for answer in ["nothing", "0name 1.0|", "0a v1|\n2b v1|"] {
+        for answer in ["nothing", "0name 1.0||", "0name v1.0|", "0a v1||\n2b v1||"] {
             assert!(Resolution::parse(answer, "/".into()).is_err(), "{answer}");
         }
     }

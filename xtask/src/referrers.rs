@@ -1,0 +1,98 @@
+//! Brings the documents of an image to the registry that has it: as artifacts, and in the list under a tag that is made of the
+//! image's digest, where clients look if the registry keeps no list of referrers by itself. One that does goes by the
+//! artifacts' own subject.
+//! Source: OCI distribution specification, "Referrers Tag Schema".
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::assemble::config::{self, INDEX};
+use crate::assemble::layout::NAME;
+use crate::assemble::{Image, archive};
+use crate::documents::Document;
+use crate::files;
+use crate::paths::Paths;
+use crate::process::Invocation;
+use crate::ui::Ui;
+
+/// Descriptors as they are: what others wrote into them stays.
+#[derive(Deserialize, Serialize)]
+struct Index {
+    manifests: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags {
+    tags: Vec<String>,
+}
+
+/// By skopeo; `reference` is what the image was pushed under. What others have listed there, such as signatures, stays.
+pub fn push(ui: &Ui, paths: &Paths, reference: &str, image: &Image, documents: &[Document]) -> Result<()> {
+    let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
+    let pushing = || format!("{reference} is pushed; pushing its bill of materials and its provenance");
+    let tag = image.manifest_digest.replace(':', "-");
+    let layout = paths.image.join("referrers");
+    let (here, there) = (format!("oci:{layout}:{tag}"), format!("docker://{repository}:{tag}"));
+    files::remove(&layout)?;
+    files::create_folder(&layout)?;
+    let mut listed = Vec::new();
+    if tags(ui, repository).with_context(pushing)?.contains(&tag) {
+        skopeo(["copy", "--quiet", "--all", "--preserve-digests", &there, &here]).read(ui).with_context(pushing)?;
+        listed = nested(&layout).with_context(pushing)?;
+    }
+    let is_listed = |document: &&Document| listed.iter().any(|descriptor| descriptor["digest"] == document.digest());
+    let new: Vec<&Document> = documents.iter().filter(|document| !is_listed(document)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    listed.extend(new.iter().map(|document| document.descriptor()));
+    for bytes in new.iter().flat_map(|document| document.blobs()) {
+        write_blob(&layout, bytes)?;
+    }
+    let index = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed }));
+    let digest = write_blob(&layout, &index)?;
+    let named = json!({ "mediaType": INDEX, "digest": digest, "size": index.len(), "annotations": { NAME: tag } });
+    let top = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [named] }));
+    files::write_changed(&layout.join("index.json"), &top)?;
+    files::write_changed(&layout.join("oci-layout"), &archive::layout_file())?;
+    // Without --preserve-digests: a skopeo (1.9.3, say) that does not know `artifactType` leaves it out of the list, and with that option
+    // pushes no list at all. The artifacts stay as they are.
+    skopeo(["copy", "--quiet", "--all", &here, &there]).read(ui).with_context(pushing)?;
+    ui.status("Pushed", format!("bill of materials and provenance to {repository}:{tag}"));
+    Ok(())
+}
+
+fn skopeo<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
+    Invocation::new("skopeo", args)
+}
+
+fn tags(ui: &Ui, repository: &str) -> Result<Vec<String>> {
+    let command = skopeo(["list-tags", &format!("docker://{repository}")]);
+    let answer: Tags =
+        serde_json::from_str(&command.read(ui)?).with_context(|| format!("reading what `{command}` wrote"))?;
+    Ok(answer.tags)
+}
+
+/// What the one index in a layout lists.
+fn nested(layout: &Utf8Path) -> Result<Vec<Value>> {
+    let read = |path: &Utf8Path| -> Result<Index> {
+        serde_json::from_slice(&files::read(path)?).with_context(|| format!("reading {path}"))
+    };
+    let top = read(&layout.join("index.json"))?;
+    let digest = top.manifests.first().and_then(|descriptor| descriptor["digest"].as_str());
+    let digest = digest.with_context(|| format!("{layout} has no manifest"))?;
+    Ok(read(&blob(layout, digest))?.manifests)
+}
+
+fn write_blob(layout: &Utf8Path, bytes: &[u8]) -> Result<String> {
+    let digest = files::digest(bytes);
+    files::write_changed(&blob(layout, &digest), bytes)?;
+    Ok(digest)
+}
+
+fn blob(layout: &Utf8Path, digest: &str) -> camino::Utf8PathBuf {
+    layout.join("blobs").join(digest.replace(':', "/"))
+}
