@@ -164,7 +164,7 @@ fn documents_lie_beside_every_output_and_in_no_archive() {
             assert_eq!(fs::read(&copy).expect("a copy"), standard, "{copy}");
         }
         let named = &image["documents"][position];
-        assert_eq!(named["file"], tree.image_folder().join(format!("greeter.{kind}.json")).as_str());
+        assert_eq!(named["file"], format!("[ROOT]/target/image/greeter.{kind}.json"));
         let read = |digest: &Value| {
             let digest = digest.as_str().expect("a digest").replace(':', "/");
             fs::read(tree.root.join("out/layout/blobs").join(digest)).expect("a blob")
@@ -180,9 +180,10 @@ fn documents_lie_beside_every_output_and_in_no_archive() {
     let index = entries.find(|entry| entry.path_bytes().as_ref() == b"index.json").expect("index.json");
     let index: Value = serde_json::from_reader(index).expect("JSON");
     assert_eq!(index["manifests"].as_array().expect("manifests").len(), 1);
+    let others: Vec<Vec<u8>> = entries.map(|entry| entry.path_bytes().into_owned()).collect();
     for document in image["documents"].as_array().expect("documents") {
         let digest = document["referrer"].as_str().expect("a digest").replace(':', "/");
-        assert!(entries.all(|entry| !entry.path_bytes().ends_with(digest.as_bytes())));
+        assert!(others.iter().all(|path| !path.ends_with(digest.as_bytes())));
     }
 }
 
