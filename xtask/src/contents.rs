@@ -1,21 +1,22 @@
 //! What is inside a finished image: the files that carry an ABI record, compared with the host that the image starts, and
 //! what they import with what the image's libraries export. Nothing is started.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use provost_record::{Comparison, ReadError, Report, compare, inspect, missing};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use provost_record::{Comparison, ReadError, Record, Report, compare, inspect, missing};
+use serde::Serialize;
 
 use crate::assemble::Image;
 use crate::assemble::base::uncompressed;
 use crate::assemble::tree::Tree;
+use crate::blobs::Blobs;
 use crate::build::libraries::is_interpreter;
+use crate::build::{Dist, DistFile, Part};
 use crate::elf::Elf;
 use crate::exports::Exported;
 use crate::faults::Faults;
 use crate::files;
-use crate::plan::ImagePlan;
+use crate::plan::{BuildPlan, ImagePlan, Plugin};
 
 /// An image's files with ABI records.
 pub struct Contents {
@@ -27,45 +28,6 @@ pub struct Contents {
     there: Exported,
 }
 
-/// One image in `manifest.json`, as `docker save` writes it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    layers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
-}
-
-/// What an image starts.
-#[derive(Default, Deserialize)]
-struct Config {
-    #[serde(default)]
-    config: Settings,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Settings {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    working_dir: Option<Utf8PathBuf>,
-}
-
 /// The root file system of a finished image.
 pub fn tree(image: &Image) -> Result<Tree> {
     let mut tree = Tree::default();
@@ -74,6 +36,28 @@ pub fn tree(image: &Image) -> Result<Tree> {
         tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {name}"))?;
     }
     Ok(tree)
+}
+
+/// A plugin as it was built.
+#[derive(Serialize)]
+pub struct BuiltPlugin {
+    pub name: String,
+    pub version: String,
+    /// In the image, beside the host.
+    pub file: String,
+    pub abi: Record,
+}
+
+/// The plugins of the plan, by what their files say.
+pub fn plugins(plan: &BuildPlan, dist: &Dist) -> Result<Vec<BuiltPlugin>> {
+    let built = dist.files.iter().filter(|file| file.part == Part::Plugin);
+    let plugin = |(plugin, file): (&Plugin, &DistFile)| {
+        let record = provost_record::read(&files::read(&file.path)?);
+        let (name, version) = (plugin.name.clone(), plugin.version.clone());
+        let abi = record.with_context(|| format!("reading {}", file.path))?;
+        Ok(BuiltPlugin { name, version, file: file.name.clone(), abi })
+    };
+    plan.plugins.iter().zip(built).map(plugin).collect()
 }
 
 /// The host and every plugin of the plan fit together as they stand in the image.
@@ -107,24 +91,14 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
 }
 
 impl Contents {
-    /// Whether a file begins as an archive does: a tar has its own name for itself at a fixed place.
-    pub fn is_archive(bytes: &[u8]) -> bool {
-        bytes.get(257..262) == Some(b"ustar")
-    }
-
-    /// Of an archive that this program, `docker save`, podman or skopeo wrote.
-    /// Source: <https://github.com/moby/docker-image-spec>; OCI image specification, image-layout.md.
-    pub fn of_archive(archive: Vec<u8>) -> Result<Contents> {
-        let mut blobs = Tree::default();
-        blobs.add_bytes(archive)?;
-        let (config, layers) = names(&blobs)?;
-        let config: Config = json(&blobs, &config)?;
+    pub fn of(blobs: &Blobs) -> Result<Contents> {
+        let (config, layers) = blobs.image()?;
         let mut tree = Tree::default();
         for layer in layers {
-            let tar = uncompressed(blob(&blobs, &layer)?);
+            let tar = uncompressed(blobs.read(&layer)?);
             tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {layer}"))?;
         }
-        let started = config.config.started().map(|program| tree.resolve(&program)).transpose()?;
+        let started = config.config.program().map(|program| tree.resolve(&program)).transpose()?;
         let mut files = Vec::new();
         for path in tree.files() {
             let bytes = tree.read(path)?.unwrap_or_default();
@@ -162,42 +136,6 @@ impl Contents {
             Ok(Report { file: path.to_string(), inspection, comparison })
         })
     }
-}
-
-impl Settings {
-    fn started(&self) -> Option<Utf8PathBuf> {
-        let mut command = self.entrypoint.iter().chain(&self.cmd).flatten();
-        let folder = self.working_dir.as_deref().unwrap_or(Utf8Path::new("/"));
-        command.next().map(|program| folder.join(program))
-    }
-}
-
-/// Where an archive holds its image's configuration and layers.
-fn names(blobs: &Tree) -> Result<(String, Vec<String>)> {
-    if blobs.has("manifest.json".into()) {
-        let saved: Vec<Saved> = json(blobs, "manifest.json")?;
-        let count = saved.len();
-        let [image] = <[Saved; 1]>::try_from(saved).map_err(|_| anyhow!("it holds {count} images, wanted is one"))?;
-        return Ok((image.config, image.layers));
-    }
-    if !blobs.has("index.json".into()) {
-        bail!("it is a tar, but no archive of an image: it has neither manifest.json nor index.json");
-    }
-    let index: Index = json(blobs, "index.json")?;
-    let [image] = index.manifests.as_slice() else {
-        bail!("it holds {} images, wanted is one", index.manifests.len());
-    };
-    let path = |of: &Descriptor| format!("blobs/{}", of.digest.replace(':', "/"));
-    let manifest: Manifest = json(blobs, &path(image))?;
-    Ok((path(&manifest.config), manifest.layers.iter().map(path).collect()))
-}
-
-fn blob(blobs: &Tree, path: &str) -> Result<Vec<u8>> {
-    blobs.read(Utf8Path::new(path))?.with_context(|| format!("it has no {path}"))
-}
-
-fn json<T: DeserializeOwned>(blobs: &Tree, path: &str) -> Result<T> {
-    serde_json::from_slice(&blob(blobs, path)?).with_context(|| format!("reading its {path}"))
 }
 
 /// What the libraries export that these files need. Where the dynamic linker would look depends on its configuration, so a

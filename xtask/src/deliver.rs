@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::assemble::{Image, archive};
+use crate::assemble::{Image, Sizes, archive};
 use crate::documents::Document;
 use crate::output::Output;
 use crate::paths::Paths;
@@ -22,14 +22,13 @@ pub fn deliver(
     runtime: Option<&Runtime>,
 ) -> Result<()> {
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
-    let bytes: u64 = image.layers.iter().map(|(_, layer)| layer.size).sum();
+    let Sizes { base, own } = image.sizes();
     for output in std::iter::once(&standard).chain(outputs) {
         let verb = if output.write(image, &plan.image, documents)? { "Written" } else { "Unchanged" };
-        ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(bytes)));
+        ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(base.packed + own.packed)));
     }
     let Some(runtime) = runtime else { return Ok(()) };
-    let (base, own) = image.unpacked();
-    let sizes = format!("{} ({} + {})", size(base + own), plan.base, size(own));
+    let sizes = format!("{} ({} + {})", size(base.unpacked + own.unpacked), plan.base, size(own.unpacked));
     let named = runtime.inspect(ui, &plan.image)?.map(|info| info.id);
     if named.as_ref().is_some_and(|id| [&image.config_digest, &image.manifest_digest].contains(&id)) {
         ui.status("Unchanged", format!("{} in {runtime}, {sizes}", plan.image));

@@ -66,6 +66,25 @@ impl Elf {
     }
 }
 
+/// What a file runs on, as OCI names architectures; `None` if it is no ELF file, or of a rarer one.
+/// Source: System V gABI, chapter 4, "ELF Header": the machine stands at one place, whatever the file's class is.
+pub fn architecture(bytes: &[u8]) -> Option<&'static str> {
+    let machine = bytes.get(18..20).filter(|_| bytes.starts_with(&elf::ELFMAG))?;
+    let machine: [u8; 2] = machine.try_into().ok()?;
+    let big_endian = elf::DataEncoding(bytes[5]) == elf::ELFDATA2MSB;
+    let machine = if big_endian { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
+    Some(match elf::Machine(machine) {
+        elf::EM_X86_64 => "amd64",
+        elf::EM_AARCH64 => "arm64",
+        elf::EM_386 => "386",
+        elf::EM_ARM => "arm",
+        elf::EM_RISCV => "riscv64",
+        elf::EM_PPC64 => "ppc64le",
+        elf::EM_S390 => "s390x",
+        _ => return None,
+    })
+}
+
 /// The names of the symbols that others can be linked with, whatever their version.
 pub fn exports(bytes: &[u8]) -> Result<Vec<String>> {
     let header = FileHeader64::<Endianness>::parse(bytes).context("not a 64-bit ELF file")?;
@@ -82,7 +101,7 @@ fn text(bytes: &[u8]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Elf;
+    use super::{Elf, architecture};
 
     #[test]
     fn this_test_is_read_as_the_linker_reads_it() {
@@ -94,5 +113,17 @@ mod tests {
             assert!(elf.wanted_versions[libc].iter().all(|version| version.starts_with("GLIBC_")));
         }
         assert!(Elf::parse(b"#!/bin/sh").is_err());
+    }
+
+    #[test]
+    fn machines_are_named_as_images_name_them() {
+        let path = std::env::current_exe().expect("the test's own path");
+        let mut bytes = std::fs::read(path).expect("the test itself");
+        let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        assert_eq!(architecture(&bytes), Some(own));
+        (bytes[5], bytes[18], bytes[19]) = (2, 0, 22);
+        assert_eq!(architecture(&bytes), Some("s390x"));
+        bytes[19] = 0xff;
+        assert_eq!([architecture(&bytes), architecture(b"#!/bin/sh"), architecture(b"\x7fELF")], [None; 3]);
     }
 }

@@ -1,6 +1,7 @@
 //! The build system of a host and its plugins. It knows of the host only what `[workspace.metadata.image]` says.
 
 mod assemble;
+mod blobs;
 mod build;
 mod cli;
 mod commands;
@@ -9,17 +10,20 @@ mod deliver;
 mod documents;
 mod elf;
 mod exports;
+mod fate;
 mod faults;
 mod files;
+mod last_image;
 mod lock;
+mod oci;
 mod output;
 mod owner;
 mod paths;
 mod plan;
 mod process;
 mod push;
-mod reproduce;
 mod referrers;
+mod reproduce;
 mod runtime;
 #[cfg(test)]
 mod test_folder;

@@ -81,6 +81,11 @@ impl Paths {
         self.image.join("verified.json")
     }
 
+    /// The layers of the image that was delivered last, and what they were made from.
+    pub fn last_image(&self) -> Utf8PathBuf {
+        self.image.join("last-image.json")
+    }
+
     /// What a container built last.
     pub fn built(&self) -> Utf8PathBuf {
         self.image.join("built.json")

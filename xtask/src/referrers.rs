@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::assemble::config::{self, INDEX};
-use crate::assemble::layout::NAME;
 use crate::assemble::{Image, archive};
 use crate::documents::Document;
 use crate::files;
+use crate::oci::NAME;
 use crate::paths::Paths;
 use crate::process::Invocation;
 use crate::ui::Ui;

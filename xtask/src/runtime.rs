@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use crate::files;
+use crate::oci::Settings;
 use crate::owner::Owner;
 use crate::plan::reference;
 use crate::process::{Invocation, not_found, tail};
@@ -39,15 +40,9 @@ pub struct ImageInfo {
     pub os: String,
     pub architecture: String,
     #[serde(default)]
-    pub config: Option<ImageSettings>,
+    pub config: Option<Settings>,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ImageSettings {
-    pub env: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -39,6 +39,8 @@ fn an_oci_layout_is_a_base_and_keeps_its_layers() {
     let image = tree.image(&["--base", &named]);
     assert_eq!(image["verified"]["by"], "chroot");
     assert_eq!(below(&image, digests(&folder).len()), digests(&folder));
+    let digest = run("skopeo", &["inspect", "--format", "{{.Digest}}", &named]);
+    assert_eq!(tree.label("org.opencontainers.image.base.digest"), digest);
     // Its folder is enough where it holds one image.
     assert_eq!(tree.image(&["--base", "layout"])["manifest_digest"], image["manifest_digest"]);
 }
@@ -120,6 +122,7 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     // As Dockerfiles pin: by a digest, the tag beside it for people.
     let pinned = format!("{reference}@{digest}");
     assert_eq!(below(&tree.image(&["--base", &pinned]), 1), below(&image, 1));
+    assert_eq!(tree.label("org.opencontainers.image.base.digest"), digest);
     let address = registry.address.clone();
     drop(registry);
     // What a digest names is not asked for again.

@@ -21,11 +21,11 @@ fn plan_prints_everything_that_is_decided() {
         plugins    goodbye 0.1.0 from plugins/goodbye
                    hello 0.1.0 from plugins/hello
         command    ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug
-        layers     libraries
-                   greeter
-                   configuration
-                   goodbye.plug
-                   hello.plug
+        layers     libraries      the SDK and shared libraries, new: first image
+                   greeter        the host, new: first image
+                   configuration  the default configuration, new: first image
+                   goodbye.plug   the plugin goodbye, new: first image
+                   hello.plug     the plugin hello, new: first image
     "#]]
     .assert_eq(&run.stdout.replace(platform, "[PLATFORM]"));
     assert!(!tree.image_folder().join("cargo").exists(), "a plan compiles nothing");

@@ -47,13 +47,19 @@ fn a_dropped_in_plugin_is_in_the_next_image() {
     let after: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let command = after["plan"]["command"].as_array().expect("a command");
     assert!(command.windows(2).any(|words| words[0] == "--prov" && words[1] == "syslog.prov"), "{command:?}");
-    assert_eq!(after["verified"]["said"], "5 plugins loaded, 5 ABI records match, 1 provider valid");
+    assert_eq!(after["verified"]["said"], "5 plugins loaded, 5 ABI records match, 2 providers valid");
     let added = ["log.prov", "syslog.prov"];
     let kept = |name: &str| layers(&before).into_iter().find(|layer| layer.0 == name);
     for (name, digest) in layers(&after).into_iter().filter(|(name, _)| !added.contains(&name.as_str())) {
         assert_eq!(kept(&name).map(|layer| layer.1), Some(digest), "{name}");
     }
     assert_eq!(layers(&after).len(), layers(&before).len() + added.len());
+    // On the SDK alone, a plugin adds at most 100 KB to the image.
+    let layers = after["layers"].as_array().expect("layers");
+    let log = layers.iter().find(|layer| layer["name"] == "log.prov").expect("the plugin's layer");
+    for size in ["size", "unpacked"] {
+        assert!(log[size].as_u64().expect("bytes") <= 100_000, "{size}: {}", log[size]);
+    }
     delivers(&tree);
 }
 

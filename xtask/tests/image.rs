@@ -71,6 +71,9 @@ fn an_archive_is_an_oci_layout_and_a_docker_archive() {
         "Labels": {
             "org.opencontainers.image.base.name": "scratch",
             "org.opencontainers.image.created": "2000-02-29T12:34:56Z",
+            "org.opencontainers.image.description": "Greets",
+            "org.opencontainers.image.licenses": "MIT",
+            "org.opencontainers.image.source": "https://example.org/greeter.git",
             "org.opencontainers.image.title": "Greeter",
             "org.opencontainers.image.version": "1.2.3",
             "xtask.engine": "local",

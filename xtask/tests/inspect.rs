@@ -56,7 +56,7 @@ fn judgements(tree: &Tree, archive: &str) -> Vec<(String, Value)> {
 #[test]
 fn of_an_image_every_file_with_a_record_is_compared_with_its_host() {
     let tree = Tree::small("inspect-image").without_runtime();
-    tree.image(&["--base", "scratch"]);
+    tree.image(&["--base", "scratch", "--output", "oci:layout"]);
     let archive = "target/image/greeter.tar";
     let fits = serde_json::json!({ "with": "/opt/greeter/greeter", "differences": [], "missing": null });
     let path = |name: &str| format!("/opt/greeter/{name}");
@@ -69,6 +69,7 @@ fn of_an_image_every_file_with_a_record_is_compared_with_its_host() {
         ]
     };
     assert_eq!(judgements(&tree, archive), expected(&fits));
+    assert_eq!(judgements(&tree, "layout"), expected(&fits));
 
     // As `docker save` would write it, with a plugin that another SDK was built for.
     let before = r#""plugin":"hello","version":"0.1.0","sdk":"1.0.0","source":"small""#;
@@ -122,7 +123,7 @@ fn archives_of_something_else() {
     let run = tree.xtask(&["inspect", "other.tar"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
-        error: reading other.tar: it is a tar, but no archive of an image: it has neither manifest.json nor index.json
+        error: reading other.tar: it is no archive and no OCI layout of an image: it has neither manifest.json nor index.json
     "#]]
     .assert_eq(&run.stderr);
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::assemble::Image;
 use crate::assemble::config::{self, INDEX};
 use crate::files;
+use crate::oci;
 use crate::plan::reference;
 
 /// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
@@ -60,7 +61,7 @@ pub fn index(image: &Image, name: Option<&str>, referrers: &[Value]) -> Vec<u8> 
     if let Some(name) = name {
         // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
         descriptor["annotations"] = json!({
-            "org.opencontainers.image.ref.name": name,
+            (oci::NAME): name,
             "io.containerd.image.name": reference::qualified(name),
         });
     }

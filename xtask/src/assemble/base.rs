@@ -6,11 +6,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::assemble::tree::Tree;
+use crate::elf;
 use crate::files;
+use crate::oci::Saved;
 use crate::paths::Paths;
 use crate::plan::base::Base;
 use crate::runtime::{ImageInfo, Runtime};
@@ -36,15 +37,8 @@ pub struct BaseLayer {
     pub blob: Option<(String, Utf8PathBuf)>,
 }
 
-/// One image in a `docker save` archive.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    layers: Vec<String>,
-}
-
 /// Fetches what is not there yet.
-pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> Result<BaseFiles> {
+pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>, architecture: &str) -> Result<BaseFiles> {
     let (layers, env) = match (base, runtime) {
         (Base::Scratch, _) => (Vec::new(), Vec::new()),
         (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
@@ -60,16 +54,34 @@ pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>) -> R
         tree.add_layer(&layer.path)?;
     }
     if let Base::Tar(path) = base {
-        if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
-            bail!(
-                "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout"
-            );
-        }
-        if tree.is_empty() {
-            bail!("the base {path} is empty; name a tar that holds a root file system");
-        }
+        check_tar(path, &tree, architecture)?;
     }
     Ok(BaseFiles { layers, tree, env })
+}
+
+/// A tar says nothing of itself: what it is for is seen by the files in it.
+fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
+    if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
+        bail!(
+            "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout"
+        );
+    }
+    if tree.is_empty() {
+        bail!("the base {path} is empty; name a tar that holds a root file system");
+    }
+    let linkers = tree.files().filter(|path| path.file_name().is_some_and(|name| name.starts_with("ld-")));
+    let mut others = Vec::new();
+    for program in [Utf8Path::new("bin/sh")].into_iter().chain(linkers) {
+        match tree.read(program)?.as_deref().and_then(elf::architecture) {
+            // Beside its own, a system may have another architecture's libraries.
+            Some(has) if has == architecture => return Ok(()),
+            other => others.extend(other.map(|has| (program, has))),
+        }
+    }
+    if let Some((program, has)) = others.first() {
+        bail!("the base {path} is linux/{has}, as its /{program} shows; what is built is linux/{architecture}");
+    }
+    Ok(())
 }
 
 /// The tar itself, or what its gzip holds.

@@ -38,6 +38,20 @@ pub fn find(dist: &Dist, base: &Tree, folder: &Utf8Path) -> Result<Vec<Entry>> {
     closure.finish()
 }
 
+/// Which libc comes along although the base has one: the other.
+pub fn other_libc(dist: &Dist, base: &Tree) -> Option<(&'static str, &'static str)> {
+    let of = |name: &str| match name {
+        name if name.starts_with("ld-musl-") => Some("musl"),
+        name if name.starts_with("ld-linux") => Some("glibc"),
+        _ => None,
+    };
+    let own = of(dist.libraries.interpreter.place.file_name().unwrap_or_default())?;
+    let there: BTreeSet<&'static str> =
+        base.files().filter_map(|path| of(path.file_name().unwrap_or_default())).collect();
+    let other = there.first().filter(|_| !there.contains(own))?;
+    Some((own, other))
+}
+
 struct Closure<'a> {
     libraries: &'a Libraries,
     /// Absent if the base has another libc, or none.

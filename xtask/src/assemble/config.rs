@@ -72,8 +72,17 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
     oci("title", &plan.build.host.title);
     oci("version", &plan.build.host_version);
     oci("created", &origin.created);
-    if let Some(revision) = &origin.revision {
-        oci("revision", revision);
+    let about = &plan.build.about;
+    let known = [
+        ("description", about.description.as_deref()),
+        ("licenses", about.license.as_deref()),
+        ("source", about.repository.as_deref()),
+        ("url", about.homepage.as_deref()),
+        ("revision", origin.revision.as_deref()),
+        ("base.digest", plan.base.digest()),
+    ];
+    for (name, value) in known {
+        value.map(|value| oci(name, value));
     }
     oci("base.name", &plan.base.to_label());
     labels.insert("xtask.engine".to_owned(), plan.build.engine.label().to_owned());

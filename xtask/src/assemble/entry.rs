@@ -32,6 +32,16 @@ impl Entry {
     }
 }
 
+impl Content {
+    /// Whatever it is where it comes from.
+    pub fn mode(&self) -> u32 {
+        match self {
+            Content::Folder | Content::File { executable: true, .. } => 0o755,
+            Content::File { executable: false, .. } => 0o644,
+        }
+    }
+}
+
 /// A path as layers write it, from one that is absolute in the image.
 pub fn relative(path: &Utf8Path) -> Utf8PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_owned()

@@ -33,15 +33,14 @@ pub struct Layer {
     pub size: u64,
     /// Of the tar, in bytes.
     pub unpacked: u64,
-    /// Whether it was compressed in this run.
-    #[serde(skip)]
-    pub new: bool,
 }
 
-/// Entries as an uncompressed tar: sorted, each parent folder that the base does not have before its content, no PAX
-/// headers, every path where the base's symlinks really lead.
-pub fn tar(entries: &[Entry], base: &Tree) -> Result<Vec<u8>> {
-    let mut sorted: BTreeMap<Utf8PathBuf, (User, Content)> = BTreeMap::new();
+/// Owners and contents by path, as they lie over the base.
+pub type Laid = BTreeMap<Utf8PathBuf, (User, Content)>;
+
+/// Every entry where the base's symlinks really lead, with each parent folder that the base does not have.
+pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
+    let mut laid = Laid::new();
     for entry in entries {
         let path = match entry.path.parent() {
             Some(parent) => base.resolve(parent)?.join(entry.path.file_name().unwrap_or_default()),
@@ -52,12 +51,17 @@ pub fn tar(entries: &[Entry], base: &Tree) -> Result<Vec<u8>> {
             "the base already has /{path}, which the image brings; choose another base, or rename what the image brings"
         );
         for parent in path.ancestors().skip(1).filter(|parent| !base.has_folder(parent)) {
-            sorted.entry(parent.to_owned()).or_insert((ROOT, Content::Folder));
+            laid.entry(parent.to_owned()).or_insert((ROOT, Content::Folder));
         }
-        sorted.insert(path, (entry.owner, entry.content.clone()));
+        laid.insert(path, (entry.owner, entry.content.clone()));
     }
+    Ok(laid)
+}
+
+/// As an uncompressed tar: sorted, folders before their content, no PAX headers.
+pub fn tar(laid: &Laid) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    for (path, (owner, content)) in &sorted {
+    for (path, (owner, content)) in laid {
         append(&mut tar, path, *owner, content).with_context(|| format!("writing /{path} into a layer"))?;
     }
     Ok(tar.into_inner()?)
@@ -68,18 +72,17 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &Utf8Path, owner: User, content
     header.set_mtime(MODIFIED);
     header.set_uid(owner.uid.into());
     header.set_gid(owner.gid.into());
+    header.set_mode(content.mode());
     match content {
         Content::Folder => {
             header.set_entry_type(tar::EntryType::Directory);
-            header.set_mode(0o755);
             header.set_size(0);
             header.set_path(format!("{path}/"))?;
             header.set_cksum();
             tar.append(&header, std::io::empty())?;
         }
-        Content::File { bytes, executable } => {
+        Content::File { bytes, .. } => {
             header.set_entry_type(tar::EntryType::Regular);
-            header.set_mode(if *executable { 0o755 } else { 0o644 });
             header.set_size(bytes.len() as u64);
             header.set_path(path)?;
             header.set_cksum();
@@ -111,7 +114,7 @@ impl Store {
         let blob = gzip(tar)?;
         let (digest, size, unpacked) = (files::digest(&blob), blob.len() as u64, tar.len() as u64);
         files::write_atomically(&self.blob(&digest), |out| Ok(out.write_all(&blob)?))?;
-        let layer = Layer { diff_id: diff_id.to_owned(), digest, size, unpacked, new: true };
+        let layer = Layer { diff_id: diff_id.to_owned(), digest, size, unpacked };
         let index = serde_json::to_vec(&layer)?;
         files::write_atomically(&self.index(diff_id), |out| Ok(out.write_all(&index)?))?;
         Ok(layer)
@@ -123,14 +126,13 @@ impl Store {
             Ok(std::fs::metadata(path).with_context(|| format!("reading {path}"))?.len())
         };
         let (size, unpacked, own) = (length(from)?, length(&layer.path)?, self.blob(digest));
-        let new = !length(&own).is_ok_and(|there| there == size);
-        if new {
+        if !length(&own).is_ok_and(|there| there == size) {
             let bytes = files::read(from)?;
             let is = files::digest(&bytes);
             anyhow::ensure!(is == digest, "{from} is damaged: its digest is {is}; write the layout anew");
             files::write_atomically(&own, |out| Ok(out.write_all(&bytes)?))?;
         }
-        Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked, new })
+        Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked })
     }
 
     pub fn blob(&self, digest: &str) -> Utf8PathBuf {
@@ -155,7 +157,7 @@ pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
 mod tests {
     use camino::Utf8Path;
 
-    use super::{Store, Tree, tar};
+    use super::{Store, Tree, lay, tar};
     use crate::assemble::entry::Entry;
     use crate::files;
     use crate::plan::host::User;
@@ -169,13 +171,17 @@ mod tests {
         ]
     }
 
+    fn packed(entries: &[Entry]) -> Vec<u8> {
+        tar(&lay(entries, &Tree::default()).expect("paths")).expect("a tar")
+    }
+
     #[test]
     fn the_bytes_are_these() {
         let test = TestFolder::new("layer");
-        let bytes = tar(&entries(), &Tree::default()).expect("a tar");
+        let bytes = packed(&entries());
         let mut backwards = entries();
         backwards.reverse();
-        assert_eq!(bytes, tar(&backwards, &Tree::default()).expect("a tar"), "the order of entries is no input");
+        assert_eq!(bytes, packed(&backwards), "the order of entries is no input");
 
         let mut listing = String::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().expect("entries") {
@@ -195,7 +201,7 @@ mod tests {
         let store = Store::new(test.path().to_owned());
         let diff_id = files::digest(&bytes);
         let layer = store.add(&diff_id, &bytes).expect("a layer");
-        assert!(layer.new && !store.find(&diff_id).expect("the same layer").new);
+        assert_eq!(store.find(&diff_id).expect("the same layer").digest, layer.digest);
         assert_eq!(files::digest(&files::read(&store.blob(&layer.digest)).expect("a blob")), layer.digest);
         assert_eq!(
             layer.digest, "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",

@@ -1,19 +1,13 @@
 //! A base in an OCI layout: a folder that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
 //! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::assemble::base::BaseLayer;
 use crate::files;
-use crate::runtime::ImageSettings;
-
-/// The annotation that names a manifest in a layout.
-pub const NAME: &str = "org.opencontainers.image.ref.name";
+use crate::oci::{Config, Descriptor, Index, Manifest, NAME, Platform};
 
 /// How deep indexes may lie in each other.
 const MOST_INDEXES: usize = 4;
@@ -21,54 +15,10 @@ const MOST_INDEXES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub folder: Utf8PathBuf,
-    /// The manifest's.
+    /// Of the image's manifest.
     pub digest: String,
     pub env: Vec<String>,
     layers: Vec<Descriptor>,
-    diff_ids: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: String,
-    digest: String,
-    #[serde(default)]
-    artifact_type: Option<String>,
-    #[serde(default)]
-    platform: Option<Platform>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Platform {
-    os: String,
-    architecture: String,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    os: String,
-    architecture: String,
-    #[serde(default)]
-    config: ImageSettings,
-    rootfs: DiffIds,
-}
-
-#[derive(Deserialize)]
-struct DiffIds {
     diff_ids: Vec<String>,
 }
 
@@ -87,13 +37,13 @@ impl Layout {
         let path = folder.join("index.json");
         let index: Index = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
         let named = |descriptor: &&Descriptor| {
-            descriptor.artifact_type.is_none()
+            !descriptor.is_artifact()
                 && name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
         };
         let mut candidates: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
         for _ in 0..MOST_INDEXES {
             let [only] = candidates.as_slice() else { break };
-            if !only.media_type.ends_with("index.v1+json") && !only.media_type.ends_with("manifest.list.v2+json") {
+            if !only.is_index() {
                 break;
             }
             let nested: Index = blob(&folder, &only.digest)?;
@@ -118,12 +68,9 @@ impl Layout {
     fn of(folder: &Utf8Path, digest: &str, architecture: &str) -> Result<Layout> {
         let manifest: Manifest = blob(folder, digest)?;
         let config: Config = blob(folder, &manifest.config.digest)?;
-        if (config.os.as_str(), config.architecture.as_str()) != ("linux", architecture) {
-            bail!(
-                "the image in {folder} is {}/{}, what is built is linux/{architecture}",
-                config.os,
-                config.architecture
-            );
+        let Platform { os, architecture: has } = &config.platform;
+        if (os.as_str(), has.as_str()) != ("linux", architecture) {
+            bail!("the image in {folder} is {os}/{has}, what is built is linux/{architecture}");
         }
         let diff_ids = config.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {

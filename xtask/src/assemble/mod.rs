@@ -8,12 +8,15 @@ pub mod entry;
 pub mod layer;
 pub mod layout;
 mod leaks;
+pub mod listing;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::build::{Dist, Part};
@@ -22,12 +25,13 @@ use crate::files;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
 use crate::process::Invocation;
-use crate::ui::{Ui, size};
+use crate::ui::Ui;
 use base::BaseFiles;
 use config::{MANIFEST, Origin};
-use entry::{Content, Entry, ROOT};
+use entry::{Entry, ROOT};
 use layer::{Layer, Store};
 use leaks::Leaks;
+use listing::Listed;
 use tree::Tree;
 
 /// A finished image: its manifest and configuration, and the layers in the store.
@@ -40,30 +44,62 @@ pub struct Image {
     pub layers: Vec<(String, Layer)>,
     /// How many of the layers are the base's.
     pub base_layers: usize,
+    /// Of each of our layers.
+    pub files: Vec<Vec<Listed>>,
     pub store: Store,
-    /// What the image brings beyond the base.
-    pub files: Vec<ImageFile>,
     pub origin: Origin,
 }
 
-pub struct ImageFile {
-    /// Absolute, in the image.
-    pub path: Utf8PathBuf,
-    pub digest: String,
-}
-
 impl Image {
-    /// Bytes on disk of the base's layers and of ours, unpacked.
-    pub fn unpacked(&self) -> (u64, u64) {
-        let sum = |layers: &[(String, Layer)]| layers.iter().map(|(_, layer)| layer.unpacked).sum();
-        let (base, own) = self.layers.split_at(self.base_layers);
-        (sum(base), sum(own))
+    fn new(
+        config: Vec<u8>,
+        layers: Vec<(String, Layer)>,
+        base_layers: usize,
+        files: Vec<Vec<Listed>>,
+        store: Store,
+        origin: Origin,
+    ) -> Image {
+        let config_digest = files::digest(&config);
+        let manifest = config::manifest(&config, &config_digest, &layers);
+        let manifest_digest = files::digest(&manifest);
+        Image { manifest, manifest_digest, config, config_digest, layers, base_layers, files, store, origin }
     }
 
     /// What indexes and referrers know it by.
     pub fn descriptor(&self) -> Value {
         json!({ "mediaType": MANIFEST, "digest": self.manifest_digest, "size": self.manifest.len() })
     }
+
+    /// Our layers from the bottom up, with what they hold.
+    pub fn own(&self) -> impl Iterator<Item = (&Layer, &[Listed])> {
+        let own = self.layers[self.base_layers..].iter().map(|(_, layer)| layer);
+        own.zip(self.files.iter().map(Vec::as_slice))
+    }
+
+    pub fn sizes(&self) -> Sizes {
+        let size = |layers: &[(String, Layer)]| Size {
+            packed: layers.iter().map(|(_, layer)| layer.size).sum(),
+            unpacked: layers.iter().map(|(_, layer)| layer.unpacked).sum(),
+        };
+        let (base, own) = self.layers.split_at(self.base_layers);
+        Sizes { base: size(base), own: size(own) }
+    }
+}
+
+/// Of the base's layers and of ours.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sizes {
+    pub base: Size,
+    pub own: Size,
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Size {
+    /// As registries keep it.
+    pub packed: u64,
+    /// As tars.
+    pub unpacked: u64,
 }
 
 pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &BaseFiles) -> Result<Image> {
@@ -80,10 +116,17 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
         layers.push((plan.base.to_label(), packed));
     }
     let base_layers = layers.len();
+    if let Some((own, other)) = closure::other_libc(dist, &base.tree) {
+        ui.status("Adding", format!("{own}, which comes along: the base {} has {other}", plan.base));
+    }
     let (leaks, mut faults) = (Leaks::of(paths), Faults::default());
-    let (mut tars, mut brought) = (Vec::new(), Vec::new());
-    for (name, entries) in plan.layers.iter().zip(entries(paths, plan, dist, &base.tree)?) {
-        let tar = layer::tar(&entries, &base.tree).with_context(|| format!("making the layer {name}"))?;
+    let (mut tars, mut files) = (Vec::new(), Vec::new());
+    let names = plan.layers.iter().map(|layer| &layer.name);
+    for (name, entries) in names.zip(entries(paths, plan, dist, &base.tree)?) {
+        let making = || format!("making the layer {name}");
+        let laid = layer::lay(&entries, &base.tree).with_context(making)?;
+        let tar = layer::tar(&laid).with_context(making)?;
+        files.push(listing::list(&laid));
         let diff_id = files::digest(&tar);
         let found = store.find(&diff_id);
         // A layer that is in the store was looked through when it got there.
@@ -91,30 +134,14 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
             leaks.find(&entries, &mut faults);
         }
         tars.push((name, tar, diff_id, found));
-        brought.extend(entries.iter().filter_map(ImageFile::of));
     }
     faults.report("the image")?;
     for (name, tar, diff_id, found) in tars {
         layers.push((name.clone(), found.map_or_else(|| store.add(&diff_id, &tar), Ok)?));
     }
-    report(ui, plan, &layers);
     let origin = origin(ui, paths)?;
     let config = config::config(plan, &origin, &base.env, &layers);
-    let config_digest = files::digest(&config);
-    let manifest = config::manifest(&config, &config_digest, &layers);
-    let manifest_digest = files::digest(&manifest);
-    Ok(Image { manifest_digest, manifest, config, config_digest, layers, base_layers, store, files: brought, origin })
-}
-
-impl ImageFile {
-    fn of(entry: &Entry) -> Option<ImageFile> {
-        match &entry.content {
-            Content::Folder => None,
-            Content::File { bytes, .. } => {
-                Some(ImageFile { path: Utf8Path::new("/").join(&entry.path), digest: files::digest(bytes) })
-            }
-        }
-    }
+    Ok(Image::new(config, layers, base_layers, files, store, origin))
 }
 
 /// What each of our layers holds, in the plan's order.
@@ -151,17 +178,6 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
     }
     layers.extend(of_plugins.into_values());
     Ok(layers)
-}
-
-fn report(ui: &Ui, plan: &ImagePlan, layers: &[(String, Layer)]) {
-    let new: Vec<String> = layers
-        .iter()
-        .filter(|(_, layer)| layer.new)
-        .map(|(name, layer)| format!("{name} {}", size(layer.unpacked)))
-        .collect();
-    let named = if new.is_empty() { String::new() } else { format!(" ({})", new.join(", ")) };
-    let (all, reused) = (layers.len(), layers.len() - new.len());
-    ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
 }
 
 /// SOURCE_DATE_EPOCH or the commit's date; the commit.

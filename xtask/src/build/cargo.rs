@@ -74,12 +74,7 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
 
 /// The tree's flags, the machine's paths mapped away, and the user's RUSTFLAGS, which would replace the tree's.
 fn flags(paths: &Paths, plan: &BuildPlan, folders: &Folders) -> Result<Vec<String>> {
-    let path = paths.root.join(FLAGS_FILE);
-    let config: Config = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
-    let Some(target) = config.target.get(FLAGS_KEY) else {
-        bail!("{path} has no `[target.'{FLAGS_KEY}']` with the flags that host and plugins need");
-    };
-    let mut flags = target.rustflags.clone();
+    let mut flags = tree_flags(paths)?;
     if plan.toolchain.is_musl() {
         // Else nothing could be loaded: musl targets link libc statically unless told.
         flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
@@ -90,6 +85,16 @@ fn flags(paths: &Paths, plan: &BuildPlan, folders: &Folders) -> Result<Vec<Strin
     }
     flags.extend(users_flags());
     Ok(flags)
+}
+
+/// What the tree itself says of flags.
+pub fn tree_flags(paths: &Paths) -> Result<Vec<String>> {
+    let path = paths.root.join(FLAGS_FILE);
+    let mut config: Config = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
+    let Some(target) = config.target.remove(FLAGS_KEY) else {
+        bail!("{path} has no `[target.'{FLAGS_KEY}']` with the flags that host and plugins need");
+    };
+    Ok(target.rustflags)
 }
 
 pub fn users_flags() -> Vec<String> {

@@ -107,7 +107,7 @@ pub fn answer(machine: &dyn Machine, program: &str, args: &[String]) -> Result<S
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn cargo_home() -> Result<Utf8PathBuf> {
+pub fn cargo_home() -> Result<Utf8PathBuf> {
     if let Ok(home) = std::env::var("CARGO_HOME") {
         return Ok(home.into());
     }

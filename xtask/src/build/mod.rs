@@ -1,12 +1,12 @@
 //! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist folder.
 
 pub mod assets;
-mod cargo;
+pub mod cargo;
 mod container;
 mod dist;
 mod failure;
 pub mod libraries;
-mod machine;
+pub mod machine;
 mod memory;
 pub mod sources;
 mod sync;

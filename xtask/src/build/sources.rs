@@ -16,7 +16,7 @@ use crate::plan::host::Workspace;
 use crate::plan::plugins::Discovered;
 
 /// What cargo reads of the hidden files at the root.
-const CONFIG: &str = ".cargo/config.toml";
+pub const CONFIG: &str = ".cargo/config.toml";
 
 /// Makes the copy what the tree is.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<()> {
@@ -111,4 +111,23 @@ fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String
         }
     }
     Ok(files::hex(&hash.finalize()))
+}
+
+/// A digest over the files of each of these folders of the copy. What lies in another one below is that one's.
+pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
+    let mut hashes: BTreeMap<&str, Sha256> = BTreeMap::new();
+    for entry in WalkDir::new(sources).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
+        let inside = path.strip_prefix(sources)?;
+        let folder = inside.ancestors().skip(1).find_map(|folder| folders.get(folder.as_str()).copied());
+        if let (true, Some(folder)) = (entry.file_type().is_file(), folder) {
+            let Source { executable, .. } = Source::file(path.to_owned())?;
+            let content = files::read(path)?;
+            let hash = hashes.entry(folder).or_default();
+            hash.update(format!("{inside} {executable} {}\n", content.len()));
+            hash.update(content);
+        }
+    }
+    Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), files::hex(&hash.finalize()))).collect())
 }

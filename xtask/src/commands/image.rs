@@ -7,18 +7,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::assemble::assemble;
 use crate::assemble::base::BaseFiles;
-use crate::assemble::layer::Layer;
+use crate::assemble::{Sizes, assemble};
 use crate::build;
 use crate::commands::Format;
-use crate::contents;
+use crate::contents::{self, BuiltPlugin};
 use crate::deliver::deliver;
 use crate::documents::{self, Document};
+use crate::fate::{self, FinishedLayer};
+use crate::last_image::LastImage;
 use crate::lock;
 use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::engine::Wanted;
+use crate::plan::forecast::Forecast;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
 use crate::push::{Push, Pushed};
 use crate::reproduce::{self, Reproduced};
@@ -78,19 +80,15 @@ pub struct Made {
     /// Only where it was asked for.
     pub reproduced: Option<Reproduced>,
     pub pushed: Option<Pushed>,
-    /// With sizes in bytes, the base's first.
-    pub layers: Vec<NamedLayer>,
+    /// The image's `Cmd`.
+    pub command: Vec<String>,
+    pub plugins: Vec<BuiltPlugin>,
+    pub sizes: Sizes,
+    /// The base's first.
+    pub layers: Vec<FinishedLayer>,
     /// Of each stage.
     pub milliseconds: BTreeMap<&'static str, u128>,
     pub plan: ImagePlan,
-}
-
-#[derive(Serialize)]
-pub struct NamedLayer {
-    name: String,
-    #[serde(flatten)]
-    layer: Layer,
-    new: bool,
 }
 
 #[derive(Serialize)]
@@ -105,12 +103,6 @@ pub struct NamedDocument {
 impl NamedDocument {
     fn new(document: &Document, archive: &Utf8Path) -> NamedDocument {
         NamedDocument { media_type: document.media_type, file: document.beside(archive), referrer: document.digest() }
-    }
-}
-
-impl NamedLayer {
-    fn new((name, layer): (String, Layer)) -> NamedLayer {
-        NamedLayer { name, new: layer.new, layer }
     }
 }
 
@@ -131,10 +123,13 @@ impl ImageArgs {
         let runtime = runtime.as_ref();
         let push = self.push.as_deref().map(|name| Push::prepare(ui, name, runtime)).transpose()?;
         ui.status("Planning", plan.build.summary()?);
+        plan.forecast.announce(ui);
         plan.build.announce_lock(ui, paths);
         let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
         plan.build.update_lock(paths)?;
         let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, &base))?;
+        let layers = fate::of_layers(&plan, &image);
+        fate::report(ui, &plan, &layers);
         let verified = stages.run("verify", || match self.no_verify {
             true => contents::check(&contents::tree(&image)?, &plan).map(|()| None),
             false => verify(ui, paths, &plan, &image, runtime),
@@ -146,9 +141,11 @@ impl ImageArgs {
         let reproduced = self.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
         let documents = stages.run("describe", || documents::describe(paths, &plan, &dist, &image))?;
         stages.run("deliver", || deliver(ui, paths, &plan, &image, &documents, &self.output, runtime))?;
+        LastImage::keep(paths, &plan, &dist, &image)?;
         let archive = paths.archive(&plan.build.host.name);
         let push = || push.map(|push| push.run(ui, paths, &plan, &image, &documents)).transpose();
         let pushed = stages.run("push", push)?;
+        let sizes = image.sizes();
         Ok(Made {
             manifest_digest: image.manifest_digest,
             config_digest: image.config_digest,
@@ -158,7 +155,10 @@ impl ImageArgs {
             verified,
             reproduced,
             pushed,
-            layers: image.layers.into_iter().map(NamedLayer::new).collect(),
+            command: plan.command.clone(),
+            plugins: contents::plugins(&plan.build, &dist)?,
+            sizes,
+            layers,
             milliseconds: stages.finish(),
             plan,
         })
@@ -172,7 +172,8 @@ impl ImageArgs {
         let strict = self.push.is_some() || std::env::var("CI").is_ok_and(|value| value == "true");
         let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
-        Ok((ImagePlan::new(build, settled.base, name)?, settled.files, settled.runtime))
+        let forecast = Forecast::make(ui, paths, &build, &settled.files)?;
+        Ok((ImagePlan::new(build, settled.base, name, forecast)?, settled.files, settled.runtime))
     }
 
     fn tree(&self, paths: &Paths) -> Result<Tree> {

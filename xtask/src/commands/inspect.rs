@@ -3,10 +3,11 @@
 use std::mem;
 
 use anyhow::{Context, Result, anyhow};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use provost_record::{Comparison, Report, compare, inspect};
 
+use crate::blobs::Blobs;
 use crate::commands::Format;
 use crate::contents::Contents;
 use crate::faults::Faults;
@@ -15,7 +16,7 @@ use crate::ui;
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// A plugin, the host, the SDK, or an image's archive: then all of these in it. Each further file is compared with the
+    /// A plugin, the host, the SDK, or an image's archive or OCI layout: then all of these in it. Each further file is compared with the
     /// first one, as the plugins of an image are with its host
     #[arg(required = true, value_name = "FILE")]
     files: Vec<Utf8PathBuf>,
@@ -27,12 +28,16 @@ pub struct InspectArgs {
 
 impl InspectArgs {
     pub fn run(&self) -> Result<()> {
+        if let [path] = self.files.as_slice()
+            && path.is_dir()
+        {
+            return self.show_image(path, Ok(Blobs::Folder(path.clone())));
+        }
         let mut contents = self.files.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
         if let ([path], [bytes]) = (self.files.as_slice(), contents.as_mut_slice())
-            && Contents::is_archive(bytes)
+            && Blobs::is_archive(bytes)
         {
-            let contents = Contents::of_archive(mem::take(bytes)).with_context(|| format!("reading {path}"))?;
-            return self.show(contents.reports(), "the image");
+            return self.show_image(path, Blobs::of_archive(mem::take(bytes)));
         }
         let mut first = None;
         let reports = self.files.iter().zip(&contents).map(|(path, bytes)| {
@@ -46,6 +51,11 @@ impl InspectArgs {
             Ok(Report { file: path.to_string(), inspection, comparison })
         });
         self.show(reports, "the files")
+    }
+
+    fn show_image(&self, path: &Utf8Path, blobs: Result<Blobs>) -> Result<()> {
+        let contents = blobs.and_then(|blobs| Contents::of(&blobs)).with_context(|| format!("reading {path}"))?;
+        self.show(contents.reports(), "the image")
     }
 
     /// Prints what could be read; then what could not is the error.

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::package_url::{self, encoded};
 use super::{base_digest, component, hex};
-use crate::assemble::{Image, ImageFile};
-use crate::build::{Dist, Part};
+use crate::assemble::Image;
+use crate::assemble::listing::Listed;
+use crate::build::{Dist, DistFile, Part};
 use crate::files;
 use crate::plan::lock::Lock;
 use crate::plan::resolution::{Crate, Resolution};
@@ -22,15 +23,16 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
         resolution: &plan.build.resolution,
         lock,
         sdk: member(&plan.build, &plan.build.host.sdk)?,
-        std: std_file(&plan.build, dist),
+        std: None,
         components: BTreeMap::new(),
         needs: BTreeMap::new(),
     };
     let url = package_url::of_image(plan, image);
     let mut parts: BTreeSet<String> = sbom.add_base(plan, image).into_iter().collect();
-    let built = built(&plan.build, dist)?;
-    for file in &image.files {
-        parts.insert(match built.get(&file.path) {
+    let (files, built) = (ImageFile::of(image), built(&plan.build, dist)?);
+    sbom.std = std(dist, &files)?.map(ImageFile::reference);
+    for file in &files {
+        parts.insert(match built.get(file.sha256) {
             Some(built) => sbom.add_built(built, file),
             None => sbom.add_file(file),
         });
@@ -55,7 +57,7 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
                 "name": plan.build.host.name,
                 "version": plan.build.host_version,
                 "purl": url,
-                "hashes": hashes(&image.manifest_digest),
+                "hashes": hashes(hex(&image.manifest_digest)),
             },
         },
         "components": sbom.components.values().collect::<Vec<_>>(),
@@ -68,6 +70,32 @@ struct Built<'a> {
     package: &'a Crate,
     /// As CycloneDX has it.
     kind: &'static str,
+}
+
+/// A file that the image brings beyond the base.
+struct ImageFile<'a> {
+    /// Absolute.
+    path: Utf8PathBuf,
+    sha256: &'a str,
+}
+
+impl ImageFile<'_> {
+    fn of(image: &Image) -> Vec<ImageFile<'_>> {
+        image.files.iter().flatten().filter_map(ImageFile::new).collect()
+    }
+
+    fn new(listed: &Listed) -> Option<ImageFile<'_>> {
+        let content = listed.content.as_ref()?;
+        Some(ImageFile { path: Utf8Path::new("/").join(&listed.path), sha256: &content.sha256 })
+    }
+
+    fn reference(&self) -> String {
+        format!("file:{}", encoded(self.path.as_str()))
+    }
+
+    fn hashes(&self) -> Value {
+        hashes(self.sha256)
+    }
 }
 
 struct Sbom<'a> {
@@ -98,7 +126,7 @@ impl Sbom<'_> {
         self.needs.insert(reference.clone(), needs);
         if let Some(component) = self.components.get_mut(&reference) {
             component["type"] = json!(built.kind);
-            component["hashes"] = hashes(&file.digest);
+            component["hashes"] = file.hashes();
         }
         reference
     }
@@ -117,9 +145,8 @@ impl Sbom<'_> {
 
     /// A file that no package of the tree was built to: a shared library, a configuration, what a plugin ships.
     fn add_file(&mut self, file: &ImageFile) -> String {
-        let reference = file_reference(&file.path);
-        let component =
-            json!({ "type": "file", "bom-ref": reference, "name": file.path, "hashes": hashes(&file.digest) });
+        let reference = file.reference();
+        let component = json!({ "type": "file", "bom-ref": reference, "name": file.path, "hashes": file.hashes() });
         self.add(reference, component)
     }
 
@@ -127,7 +154,8 @@ impl Sbom<'_> {
         let digest = base_digest(&plan.base, image)?;
         let name = plan.base.to_label();
         let reference = format!("base:{}", encoded(&name));
-        let component = json!({ "type": "container", "bom-ref": reference, "name": name, "hashes": hashes(digest) });
+        let component =
+            json!({ "type": "container", "bom-ref": reference, "name": name, "hashes": hashes(hex(digest)) });
         Some(self.add(reference, component))
     }
 
@@ -139,8 +167,8 @@ impl Sbom<'_> {
     }
 }
 
-/// Of host, SDK and plugins, by where their files lie in the image.
-fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<Utf8PathBuf, Built<'a>>> {
+/// Of host, SDK and plugins, by what their files hold: a base's symlinks may lead them anywhere.
+fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<String, Built<'a>>> {
     let mut plugins = build.plugins.iter();
     let mut built = BTreeMap::new();
     for file in &dist.files {
@@ -150,7 +178,7 @@ fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<Utf8PathBuf, 
             Part::Plugin => (&plugins.next().context("a file for each plugin")?.name, "library"),
             Part::Std => continue,
         };
-        built.insert(build.host.working_folder.join(&file.name), Built { package: member(build, name)?, kind });
+        built.insert(sha256(file)?, Built { package: member(build, name)?, kind });
     }
     Ok(built)
 }
@@ -159,17 +187,18 @@ fn member<'a>(build: &'a BuildPlan, name: &str) -> Result<&'a Crate> {
     build.resolution.member(name).with_context(|| format!("`cargo tree` named no package `{name}` of the tree"))
 }
 
-fn std_file(build: &BuildPlan, dist: &Dist) -> Option<String> {
-    let std = dist.files.iter().find(|file| file.part == Part::Std)?;
-    Some(file_reference(&build.host.working_folder.join(&std.name)))
+fn std<'a>(dist: &Dist, files: &'a [ImageFile<'a>]) -> Result<Option<&'a ImageFile<'a>>> {
+    let Some(std) = dist.files.iter().find(|file| file.part == Part::Std) else { return Ok(None) };
+    let sha256 = sha256(std)?;
+    Ok(files.iter().find(|file| file.sha256 == sha256))
 }
 
-fn file_reference(path: &Utf8Path) -> String {
-    format!("file:{}", encoded(path.as_str()))
+fn sha256(file: &DistFile) -> Result<String> {
+    Ok(hex(&files::digest(&files::read(&file.path)?)).to_owned())
 }
 
-fn hashes(digest: &str) -> Value {
-    json!([{ "alg": "SHA-256", "content": hex(digest) }])
+fn hashes(sha256: &str) -> Value {
+    json!([{ "alg": "SHA-256", "content": sha256 }])
 }
 
 /// By what is described: a UUID of version 8, whose bits may come from a hash.

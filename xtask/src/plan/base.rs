@@ -82,6 +82,18 @@ impl Base {
         Ok(Base::Image { reference, id: info.id.clone(), info })
     }
 
+    /// The digest under which others find the base, if it has one: a runtime's own id is none.
+    pub fn digest(&self) -> Option<&str> {
+        let pinned = |reference| str::split_once(reference, '@').map(|(_, digest)| digest);
+        match self {
+            Base::Scratch | Base::Tar(_) => None,
+            // What skopeo copied may have been converted on the way: what was asked for is known.
+            Base::Layout { reference, label, .. } if reference == label => pinned(reference),
+            Base::Layout { layout, .. } => Some(&layout.digest),
+            Base::Image { reference, .. } => pinned(reference),
+        }
+    }
+
     /// The base as the image's labels name it: no path of this machine.
     pub fn to_label(&self) -> String {
         match self {

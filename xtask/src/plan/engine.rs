@@ -157,7 +157,7 @@ impl Wanted {
             ui.status("Skipping", format!("the runtime: {why:#}"));
         }
         let runtime = runtime.ok();
-        let files = crate::assemble::base::read(ui, paths, &base, runtime.as_ref())?;
+        let files = crate::assemble::base::read(ui, paths, &base, runtime.as_ref(), architecture)?;
         Ok(Settled { engine: Engine::Local, toolchain, base, files, runtime })
     }
 
@@ -182,7 +182,7 @@ impl Wanted {
         let builder = Builder::ask(ui, paths, &runtime, images.builder, &channel)?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = images.base;
-        let files = crate::assemble::base::read(ui, paths, &base, Some(&runtime))?;
+        let files = crate::assemble::base::read(ui, paths, &base, Some(&runtime), toolchain::architecture(&host)?)?;
         if self.builder_image.is_none() && self.base.is_none() {
             pins::check_musl(&builder, &files)?;
         }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Package;
 use serde::Deserialize;
 
 use crate::faults::Faults;
@@ -68,6 +69,27 @@ pub struct HostSpec {
     /// Folders in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
     #[serde(default)]
     pub test_plugins: Vec<Utf8PathBuf>,
+}
+
+/// What the host's own manifest says of it to people.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    pub description: Option<String>,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    pub repository: Option<String>,
+    pub homepage: Option<String>,
+}
+
+impl About {
+    pub fn of(package: &Package) -> About {
+        About {
+            description: package.description.clone(),
+            license: package.license.clone(),
+            repository: package.repository.clone(),
+            homepage: package.homepage.clone(),
+        }
+    }
 }
 
 /// `uid:gid`, numbers since an image need not have `/etc/passwd`.

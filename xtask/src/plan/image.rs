@@ -1,6 +1,6 @@
 //! What becomes of a build: the image's name, base, command and layers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::plan::BuildPlan;
 use crate::plan::base::Base;
+use crate::plan::forecast::{Content, Fate, Forecast};
 
 /// A build plan and what becomes of the result.
 #[derive(Debug, Serialize)]
@@ -21,20 +22,41 @@ pub struct ImagePlan {
     /// The image's `Cmd`.
     pub command: Vec<String>,
     /// Ours, from the bottom up; the base's lie below.
-    pub layers: Vec<String>,
+    pub layers: Vec<PlannedLayer>,
+    #[serde(skip)]
+    pub forecast: Forecast,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PlannedLayer {
+    pub name: String,
+    pub what: Content,
+    #[serde(flatten)]
+    pub fate: Fate,
 }
 
 impl ImagePlan {
     /// `name` is a parsed reference.
-    pub fn new(build: BuildPlan, base: Base, name: Option<String>) -> Result<ImagePlan> {
+    pub fn new(build: BuildPlan, base: Base, name: Option<String>, forecast: Forecast) -> Result<ImagePlan> {
         let standard = || format!("{}:{}", build.host.name, build.host_version.replace('+', "-"));
         let image = name.unwrap_or_else(standard);
-        let mut layers = vec!["libraries".to_owned(), build.host.package.clone(), "configuration".to_owned()];
+        let mut layers = vec![
+            ("libraries".to_owned(), Content::Libraries),
+            (build.host.package.clone(), Content::Host),
+            ("configuration".to_owned(), Content::Configuration),
+        ];
         // Sorted, since plugins are; groups are numbered with as many digits.
-        let of_plugins: BTreeSet<String> = build.plugins.iter().map(|plugin| build.layer_name(plugin)).collect();
-        layers.extend(of_plugins);
-        let command = build.command(&build.host.config);
-        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build })
+        let mut of_plugins: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for plugin in &build.plugins {
+            of_plugins.entry(build.layer_name(plugin)).or_default().push(plugin.name.clone());
+        }
+        layers.extend(of_plugins.into_iter().map(|(name, plugins)| (name, Content::Plugins(plugins))));
+        let layers = layers.into_iter().map(|(name, what)| {
+            let fate = forecast.fate(&build, &name, &what);
+            PlannedLayer { name, what, fate }
+        });
+        let (layers, command) = (layers.collect(), build.command(&build.host.config));
+        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build, forecast })
     }
 }
 
@@ -52,7 +74,9 @@ impl fmt::Display for ImagePlan {
             self.build.plugins.iter().map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.path)),
         )?;
         writeln!(out, "command    {}", self.command.join(" "))?;
-        list(out, "layers", self.layers.iter().cloned())?;
+        let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or_default();
+        let layer = |layer: &PlannedLayer| format!("{:<width$}  {}, {}", layer.name, layer.what, layer.fate);
+        list(out, "layers", self.layers.iter().map(layer))?;
         list(out, "Cargo.lock", self.build.lock_changes.iter().map(ToString::to_string))
     }
 }

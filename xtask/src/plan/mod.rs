@@ -2,12 +2,19 @@
 //! the copy of the sources and resolves dependencies in it; it compiles nothing and writes nothing outside of the target
 //! folder.
 
+mod ask;
 pub mod base;
 pub mod builder;
+mod changes;
 pub mod dockerfile;
 pub mod engine;
+#[cfg(test)]
+pub mod example;
+mod features;
+pub mod forecast;
 pub mod host;
 mod image;
+pub mod inputs;
 pub mod lock;
 pub mod pins;
 pub mod plugins;
@@ -18,20 +25,19 @@ pub mod toolchain;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{Package, PackageId};
 use serde::Serialize;
 
 use crate::build::sources;
 use crate::files;
 use crate::paths::Paths;
-use crate::process::{self, Invocation};
 use crate::ui::{Ui, count};
 use engine::Engine;
-use host::{HostSpec, Workspace};
+use host::{About, HostSpec, Workspace};
 pub use image::ImagePlan;
 use lock::{Change, Lock};
 use plugins::{Discovered, Found};
-use resolution::Resolution;
+use resolution::{Reach, Resolution};
 use shipped::Shipped;
 use toolchain::Toolchain;
 
@@ -47,6 +53,8 @@ pub struct BuildPlan {
     #[serde(skip)]
     pub host: HostSpec,
     pub host_version: String,
+    #[serde(skip)]
+    pub about: About,
     #[serde(skip)]
     pub host_id: PackageId,
     #[serde(skip)]
@@ -112,7 +120,7 @@ impl BuildPlan {
         let Tree { workspace, discovered } = tree;
         let host = workspace.image().clone();
         sources::sync(paths, workspace, discovered)?;
-        let metadata = members(ui, paths)?;
+        let metadata = ask::members(ui, paths)?;
         let package = |name: &str| {
             let members = metadata.workspace_packages();
             let found = members.into_iter().find(|package| package.name == name);
@@ -122,6 +130,7 @@ impl BuildPlan {
         let plugins = discovered.packages.iter().map(|(name, found)| Ok(Plugin::new(package(name)?, found)));
         let mut plan = BuildPlan {
             host_version: host_package.version.to_string(),
+            about: About::of(&host_package),
             host_id: host_package.id,
             sdk_id: package(&host.sdk)?.id,
             plugins: plugins.collect::<Result<_>>()?,
@@ -133,25 +142,8 @@ impl BuildPlan {
             resolution: Resolution::default(),
         };
         plan.resolve(ui, paths, locked)?;
-        plan.resolution = plan.linked(ui, paths)?;
+        plan.resolution = plan.crates(ui, paths, Reach::Linked)?;
         Ok(plan)
-    }
-
-    /// The crates that are linked, as cargo resolves them in the copy; asked again when a manifest or the lock changed.
-    fn linked(&self, ui: &Ui, paths: &Paths) -> Result<Resolution> {
-        // By their ids, as they are built: a dependency may have the same name and version.
-        let packages = [&self.host_id, &self.sdk_id].into_iter().chain(self.plugins.iter().map(|plugin| &plugin.id));
-        let question = resolution::question(&self.toolchain.target, packages.map(|id| id.repr.as_str()));
-        let key = format!("{} {question:?}\n", sources::manifests_digest(&paths.sources())?);
-        let stamp = paths.image.join("linked");
-        let known = std::fs::read_to_string(&stamp).unwrap_or_default();
-        if let Some(answer) = known.strip_prefix(&key) {
-            return Resolution::parse(answer, &paths.sources());
-        }
-        let command = toolchain::cargo(&paths.root, question)?.folder(paths.sources());
-        let answer = ask_cargo(ui, paths, &command, "asking for the linked crates")?;
-        files::write_atomically(&stamp, |out| Ok(out.write_all(format!("{key}{answer}").as_bytes())?))?;
-        Resolution::parse(&answer, &paths.sources())
     }
 
     /// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
@@ -164,7 +156,7 @@ impl BuildPlan {
         ui.status("Resolving", format!("dependencies of the host and {}", count(self.plugins.len(), "plugin")));
         let target = self.toolchain.target.clone();
         let fetch = toolchain::cargo(&paths.root, ["fetch", "--quiet", "--target", &target])?.folder(paths.sources());
-        ask_cargo(ui, paths, &fetch, "resolving the dependencies")?;
+        ask::cargo(ui, paths, &fetch, "resolving the dependencies")?;
         let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
         let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
         if before == after {
@@ -242,24 +234,6 @@ impl BuildPlan {
     pub fn platform(&self) -> Result<String> {
         Ok(format!("linux/{}", self.toolchain.architecture()?))
     }
-}
-
-/// The workspace's own crates, as cargo reads them from the copy.
-fn members(ui: &Ui, paths: &Paths) -> Result<Metadata> {
-    let command =
-        toolchain::cargo(&paths.root, ["metadata", "--no-deps", "--format-version", "1"])?.folder(paths.sources());
-    let text = ask_cargo(ui, paths, &command, "reading the workspace's manifests")?;
-    MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
-}
-
-/// What cargo answers about the copy. Where it names a file of the copy, the error names the tree's.
-fn ask_cargo(ui: &Ui, paths: &Paths, command: &Invocation, doing: &str) -> Result<String> {
-    let output = command.output(ui)?;
-    if !output.status.success() {
-        let said = process::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
-        bail!("{doing} failed; mend the Cargo.toml that cargo names{said}");
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Plugin {

@@ -1,5 +1,5 @@
-//! Which crates are linked into what is built, and with which features: cargo's own resolution of the very packages that
-//! are built together, before anything is compiled.
+//! Which crates go into what is built, and with which features: cargo's own resolution of the very packages that are built
+//! together, before anything is compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
-/// A crate that is linked, for the target. Build scripts and macros, and what only they need, are none.
+/// A crate of one version and source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct Crate {
     pub name: String,
@@ -36,17 +36,68 @@ pub struct Compiled {
     pub dependencies: BTreeSet<Crate>,
 }
 
-/// Everything that is linked into the host, the SDK and the plugins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The crates that host, SDK and plugins need, with what needs what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(from = "Vec<(Crate, Compiled)>", into = "Vec<(Crate, Compiled)>")]
 pub struct Resolution(BTreeMap<Crate, Compiled>);
+
+/// Which of a crate's dependencies are followed.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach {
+    /// What is linked into the host, the SDK and the plugins.
+    Linked,
+    /// What their build scripts and macros need, too.
+    Compiled,
+}
+
+impl Reach {
+    pub fn name(self) -> &'static str {
+        match self {
+            Reach::Linked => "linked",
+            Reach::Compiled => "compiled",
+        }
+    }
+
+    fn edges(self) -> &'static str {
+        match self {
+            Reach::Linked => "normal,no-proc-macro",
+            Reach::Compiled => "normal,build",
+        }
+    }
+}
+
+impl From<Vec<(Crate, Compiled)>> for Resolution {
+    fn from(crates: Vec<(Crate, Compiled)>) -> Resolution {
+        Resolution(crates.into_iter().collect())
+    }
+}
+
+impl From<Resolution> for Vec<(Crate, Compiled)> {
+    fn from(resolution: Resolution) -> Vec<(Crate, Compiled)> {
+        resolution.0.into_iter().collect()
+    }
+}
 
 /// `cargo tree`'s arguments, for packages that are built together, for one target. A line of the answer reads
 /// `DEPTHname vVERSION (SOURCE)|LICENSE|FEATURES (*)`; `(*)` marks a crate whose dependencies stood above.
 /// Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
-pub fn question<'a>(target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let question = ["tree", "--quiet", "--offline", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "depth"];
+pub fn question<'a>(reach: Reach, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut args = tree(reach.edges(), target, packages);
+    args.extend(["--format", "{p}|{l}|{f}"].map(str::to_owned));
+    args
+}
+
+/// The same turned round: the features of one crate, and below each what wants it.
+pub fn inverted_question<'a>(of: &Crate, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut args = tree("normal,build,features", target, packages);
+    args.extend(["--invert".to_owned(), format!("{}@{}", of.name, of.version)]);
+    args
+}
+
+fn tree<'a>(edges: &str, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let question = ["tree", "--quiet", "--offline", "--locked", "--prefix", "depth", "--edges", edges];
     let mut args: Vec<String> = question.map(str::to_owned).to_vec();
-    args.extend(["--format", "{p}|{l}|{f}", "--target", target].map(str::to_owned));
+    args.extend(["--target", target].map(str::to_owned));
     args.extend(packages.into_iter().flat_map(|package| ["--package".to_owned(), package.to_owned()]));
     args
 }
@@ -113,9 +164,10 @@ fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Option<String>, V
     let features = features.trim_end_matches("(*)").trim_end();
     let features = features.split(',').filter(|feature| !feature.is_empty()).map(str::to_owned).collect();
     let (name, rest) = package.split_once(" v")?;
+    let rest = rest.replacen(" (proc-macro)", "", 1);
     let (version, source) = match rest.split_once(" (") {
         Some((version, source)) => (version, Some(source.trim_end_matches(')'))),
-        None => (rest, None),
+        None => (rest.as_str(), None),
     };
     let inside = |folder: &str| Utf8Path::new(folder).strip_prefix(root).ok().map(Utf8Path::to_string);
     let source = match source {
@@ -135,6 +187,7 @@ mod tests {
 1sdk v0.2.0 (/tree/host/sdk)||
 2json v1.0.1|MIT OR Apache-2.0|default,std
 3memory v2.0.0|MIT|
+2macros v0.2.0 (proc-macro) (/tree/host/macros)||
 1axis v0.8.0|MIT|
 2json v1.0.1|MIT OR Apache-2.0|default,std (*)
 0mail v0.3.0 (/tree/plugins/mail)||
@@ -153,7 +206,8 @@ mod tests {
         let member = |name| resolution.member(name).expect("a member");
         assert_eq!(member("mail").source, Source::Tree("plugins/mail".to_owned()));
         assert_eq!(resolution.member("json"), None);
-        assert_eq!(names(resolution.closure(member("sdk"))), ["json", "memory", "sdk"]);
+        assert_eq!(names(resolution.closure(member("sdk"))), ["json", "macros", "memory", "sdk"]);
+        assert_eq!(member("macros").source, Source::Tree("host/macros".to_owned()));
         assert_eq!(names(resolution.own(member("host"), member("sdk"))), ["axis", "host"]);
         assert_eq!(names(resolution.own(member("mail"), member("sdk"))), ["hex", "mail"]);
         let (hex, compiled) = resolution.crates().iter().find(|(found, _)| found.name == "hex").expect("hex");

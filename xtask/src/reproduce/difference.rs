@@ -179,7 +179,7 @@ mod tests {
 
     use super::{Bytes, first};
     use crate::assemble::entry::Entry;
-    use crate::assemble::layer::{gzip, tar};
+    use crate::assemble::layer::{gzip, lay, tar};
     use crate::assemble::tree::Tree;
     use crate::plan::host::User;
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn layer(entries: &[Entry]) -> Vec<u8> {
-        tar(entries, &Tree::default()).expect("a tar")
+        tar(&lay(entries, &Tree::default()).expect("paths")).expect("a tar")
     }
 
     fn image() -> Bytes {

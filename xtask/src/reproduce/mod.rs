@@ -16,6 +16,7 @@ use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::plan::engine::Engine;
+use crate::plan::forecast::Forecast;
 use crate::plan::{BuildPlan, ImagePlan, Tree};
 use crate::ui::Ui;
 use difference::{Bytes, Difference};
@@ -89,7 +90,8 @@ impl Again<'_> {
             sources::digest(&paths.sources())? == self.sources,
             "the tree was changed while it was built: leave it alone until the image is compared"
         );
-        let plan = ImagePlan::new(build, self.plan.base.clone(), Some(self.plan.image.clone()))?;
+        let forecast = Forecast::make(self.ui, paths, &build, self.base)?;
+        let plan = ImagePlan::new(build, self.plan.base.clone(), Some(self.plan.image.clone()), forecast)?;
         let dist = build::build(self.ui, paths, &plan.build)?;
         Bytes::read(&assemble(self.ui, paths, &plan, &dist, self.base)?)
     }

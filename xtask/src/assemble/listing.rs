@@ -1,0 +1,48 @@
+//! What a layer holds, for people and programs that compare: a root file system, or two images.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::assemble::entry::Content;
+use crate::assemble::layer::Laid;
+use crate::files;
+use crate::plan::host::User;
+
+/// A file or a folder in the image.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Relative to the image's root.
+    pub path: Utf8PathBuf,
+    /// In octal.
+    pub mode: String,
+    pub owner: String,
+    /// Of a file; folders have none.
+    #[serde(flatten)]
+    pub content: Option<FileContent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct FileContent {
+    pub size: u64,
+    pub sha256: String,
+}
+
+pub fn list(laid: &Laid) -> Vec<Listed> {
+    laid.iter().map(|(path, (owner, content))| Listed::new(path, *owner, content)).collect()
+}
+
+impl Listed {
+    fn new(path: &Utf8Path, owner: User, content: &Content) -> Listed {
+        let file = match content {
+            Content::Folder => None,
+            Content::File { bytes, .. } => {
+                let digest = files::digest(bytes);
+                let sha256 = digest.trim_start_matches("sha256:").to_owned();
+                Some(FileContent { size: bytes.len() as u64, sha256 })
+            }
+        };
+        let (mode, owner) = (format!("{:04o}", content.mode()), format!("{}:{}", owner.uid, owner.gid));
+        Listed { path: path.to_owned(), mode, owner, content: file }
+    }
+}

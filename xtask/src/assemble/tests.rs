@@ -1,0 +1,45 @@
+//! A whole image's bytes.
+
+use super::config::{self, Origin};
+use super::entry::{Entry, ROOT};
+use super::layer::{self, Store};
+use super::tree::Tree;
+use super::{Image, archive, listing};
+use crate::files;
+use crate::plan::example;
+use crate::test_folder::TestFolder;
+
+#[test]
+fn the_bytes_of_an_image_are_these() {
+    let test = TestFolder::new("image");
+    let store = Store::new(test.path().to_owned());
+    let plan = example::image_plan().expect("a plan");
+    let contents = [
+        vec![Entry::file("/lib/libc.so".into(), b"libc".repeat(1000), true)],
+        vec![
+            Entry::file("/greeter/greeter".into(), b"host".repeat(1000), true),
+            Entry::folder("/var/lib/greeter".into(), plan.build.host.user),
+        ],
+        vec![Entry::file("/etc/greeter.toml".into(), b"tone = \"polite\"\n".to_vec(), false)],
+    ];
+    let (mut layers, mut listed) = (Vec::new(), Vec::new());
+    for (planned, entries) in plan.layers.iter().zip(&contents) {
+        let laid = layer::lay(entries, &Tree::default()).expect("paths");
+        let tar = layer::tar(&laid).expect("a tar");
+        layers.push((planned.name.clone(), store.add(&files::digest(&tar), &tar).expect("a layer")));
+        listed.push(listing::list(&laid));
+    }
+    let origin = Origin { created: config::rfc3339(951_827_696), revision: Some("abc-dirty".to_owned()) };
+    let config = config::config(&plan, &origin, &["PATH=/bin".to_owned()], &layers);
+    let image = Image::new(config, layers, 0, listed, store, origin);
+    let mut bytes = Vec::new();
+    archive::write(&image, Some("greeter:0.1.0"), &mut bytes).expect("an archive");
+    let digests = format!("manifest {}\narchive {}\n", image.manifest_digest, files::digest(&bytes));
+    expect_test::expect![[r#"
+        manifest sha256:146630a5737a42cf1eda9e020a3c67539be9d9d2f025f71de43044797bfdfb96
+        archive sha256:d73bee86075e3040e98c3b72721fac462036a38368aa5a907331a58cd678254c
+    "#]]
+    .assert_eq(&digests);
+    assert_eq!(layer::FORMAT, 1, "the digests above are of this format: count FORMAT up when they change on purpose");
+    assert_eq!(image.files[1][0].owner, format!("{}:{}", ROOT.uid, ROOT.gid));
+}

@@ -1,0 +1,58 @@
+//! A plan for tests of what comes after it.
+
+use anyhow::Result;
+
+use crate::plan::base::Base;
+use crate::plan::engine::Engine;
+use crate::plan::forecast::Forecast;
+use crate::plan::host::{About, HostSpec};
+use crate::plan::inputs::Inputs;
+use crate::plan::resolution::Resolution;
+use crate::plan::toolchain::Toolchain;
+use crate::plan::{BuildPlan, ImagePlan, PackageId};
+
+const HOST: &str = r#"
+package = "greeter"
+sdk = "greeter-sdk"
+name = "greeter"
+title = "Greeter"
+extension = "plug"
+plugin-flag = "--plugin"
+config-flag = "--settings"
+check-flag = "--dry-run"
+config = "/etc/greeter.toml"
+default-config = "default.toml"
+development-config = "development.toml"
+working-folder = "/greeter"
+state-folder = "/var/lib/greeter"
+user = "1000:1001"
+port = 9000
+"#;
+
+/// An image of the host alone, on nothing.
+pub fn image_plan() -> Result<ImagePlan> {
+    let host: HostSpec = toml::from_str(HOST)?;
+    let id = |name: &str| PackageId { repr: name.to_owned() };
+    let toolchain = Toolchain {
+        channel: "1.2.3".to_owned(),
+        verbose_version: "rustc 1.2.3".to_owned(),
+        host: "x86_64-unknown-linux-gnu".to_owned(),
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        linker: "cc".to_owned(),
+    };
+    let build = BuildPlan {
+        host_version: "0.1.0".to_owned(),
+        about: About::default(),
+        host_id: id(&host.package),
+        sdk_id: id(&host.sdk),
+        host,
+        plugins: Vec::new(),
+        engine: Engine::Local,
+        toolchain,
+        lock_changes: Vec::new(),
+        lock: None,
+        resolution: Resolution::default(),
+    };
+    let forecast = Forecast { last: None, inputs: Inputs::default(), turned_on: Vec::new() };
+    ImagePlan::new(build, Base::Scratch, None, forecast)
+}

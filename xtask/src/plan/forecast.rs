@@ -1,0 +1,194 @@
+//! What becomes of each layer, before anything is compiled: as in the last image if it is made from the same. One that is
+//! made from something else may yet come out the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::Result;
+use serde::{Serialize, Serializer};
+
+use crate::assemble::base::BaseFiles;
+use crate::last_image::{LastImage, LastLayer};
+use crate::paths::Paths;
+use crate::plan::changes::Changes;
+use crate::plan::inputs::Inputs;
+use crate::plan::resolution::{Crate, Source};
+use crate::plan::{BuildPlan, features};
+use crate::ui::{Ui, count, short, size};
+
+/// What one of our layers holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    Libraries,
+    Host,
+    Configuration,
+    /// By their names.
+    Plugins(Vec<String>),
+}
+
+/// Whether a layer is as in the last image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "forecast", rename_all = "kebab-case")]
+pub enum Fate {
+    Reused {
+        digest: String,
+        /// Packed, in bytes.
+        size: u64,
+    },
+    New {
+        why: Vec<String>,
+    },
+}
+
+/// A feature that a crate did not have in the last image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnedOn {
+    pub of: Crate,
+    pub feature: String,
+    /// Packages of the tree.
+    pub by: BTreeSet<String>,
+    /// Whether the SDK uses the crate, and so every layer changes.
+    pub shared: bool,
+}
+
+/// What the next image is made from, and the last one was.
+#[derive(Debug)]
+pub struct Forecast {
+    pub last: Option<LastImage>,
+    pub inputs: Inputs,
+    pub turned_on: Vec<TurnedOn>,
+}
+
+impl Forecast {
+    pub fn make(ui: &Ui, paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Forecast> {
+        let (last, inputs) = (LastImage::read(paths), Inputs::gather(ui, paths, plan, base)?);
+        let turned_on = match &last {
+            Some(last) => turned_on(ui, paths, plan, &last.inputs, &inputs)?,
+            None => Vec::new(),
+        };
+        Ok(Forecast { last, inputs, turned_on })
+    }
+
+    pub fn fate(&self, plan: &BuildPlan, name: &str, content: &Content) -> Fate {
+        let Some(last) = &self.last else { return Fate::New { why: vec!["first image".to_owned()] } };
+        let Some(before) = last.layers.get(name) else {
+            return Fate::New { why: vec![format!("{content} was added")] };
+        };
+        let why = self.reasons(plan, last, before, content);
+        match why.is_empty() {
+            true => Fate::Reused { digest: before.layer.digest.clone(), size: before.layer.size },
+            false => Fate::New { why },
+        }
+    }
+
+    fn reasons(&self, plan: &BuildPlan, last: &LastImage, before: &LastLayer, content: &Content) -> Vec<String> {
+        let changes =
+            Changes { before: &last.inputs, after: &self.inputs, sdk: &plan.host.sdk, turned_on: &self.turned_on };
+        let mut why = changes.of_environment();
+        why.extend(changes.of_packages(&before.packages, &content.packages(plan)));
+        match content {
+            Content::Configuration => why.extend(changes.of_source(plan.host.default_config.as_str())),
+            Content::Libraries => why.extend(last.changed_libraries()),
+            Content::Host | Content::Plugins(_) => {}
+        }
+        why
+    }
+
+    /// Says which shared crates have more features than in the last image.
+    pub fn announce(&self, ui: &Ui) {
+        for feature in self.turned_on.iter().filter(|feature| feature.shared) {
+            ui.status("Features", format!("{feature}: every layer changes"));
+        }
+    }
+}
+
+/// Who turned on the features that crates did not have before: of those that want one, those whose own files changed, if any
+/// did.
+fn turned_on(ui: &Ui, paths: &Paths, plan: &BuildPlan, before: &Inputs, after: &Inputs) -> Result<Vec<TurnedOn>> {
+    let crates = &after.crates;
+    let shared = crates.member(&plan.host.sdk).map(|sdk| crates.closure(sdk)).unwrap_or_default();
+    let changed = |name: &String| match crates.member(name).map(|member| &member.source) {
+        Some(Source::Tree(folder)) => before.sources.get(folder) != after.sources.get(folder),
+        _ => false,
+    };
+    let mut turned_on = Vec::new();
+    for (found, compiled) in crates.crates() {
+        let Some(had) = before.crates.crates().get(found) else { continue };
+        let new: Vec<&String> = compiled.features.difference(&had.features).collect();
+        if new.is_empty() {
+            continue;
+        }
+        let answer = plan.wanting(ui, paths, found)?;
+        for feature in new {
+            let mut by = features::wanting(&answer, feature, &paths.sources())?;
+            if by.iter().any(changed) {
+                by.retain(changed);
+            }
+            let shared = shared.contains(found);
+            turned_on.push(TurnedOn { of: found.clone(), feature: feature.clone(), by, shared });
+        }
+    }
+    Ok(turned_on)
+}
+
+impl Content {
+    /// The packages that its files are built from.
+    pub fn packages(&self, plan: &BuildPlan) -> Vec<String> {
+        match self {
+            Content::Libraries => vec![plan.host.sdk.clone()],
+            Content::Host => vec![plan.host.package.clone()],
+            Content::Configuration => Vec::new(),
+            Content::Plugins(names) => names.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Content::Libraries => write!(out, "the SDK and shared libraries"),
+            Content::Host => write!(out, "the host"),
+            Content::Configuration => write!(out, "the default configuration"),
+            Content::Plugins(names) => match names.as_slice() {
+                [name] => write!(out, "the plugin {name}"),
+                names => write!(out, "{}", count(names.len(), "plugin")),
+            },
+        }
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// `reused sha256:0123456789ab 40 KB`, `new: plugins/file changed`.
+impl fmt::Display for Fate {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Fate::Reused { digest, size: bytes } => write!(out, "reused {} {}", short(digest), size(*bytes)),
+            Fate::New { why } => write!(out, "new: {}", summary(why)),
+        }
+    }
+}
+
+/// `smtp turned on serde_json/preserve_order`.
+impl fmt::Display for TurnedOn {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let by: Vec<&str> = self.by.iter().map(String::as_str).collect();
+        match by.as_slice() {
+            [] => write!(out, "{}/{} was turned on", self.of.name, self.feature),
+            by => write!(out, "{} turned on {}/{}", by.join(" and "), self.of.name, self.feature),
+        }
+    }
+}
+
+/// The first reasons, and how many more there are.
+pub fn summary(why: &[String]) -> String {
+    const MOST: usize = 3;
+    match why.len().saturating_sub(MOST) {
+        0 => why.join("; "),
+        more => format!("{}; and {more} more", why[..MOST].join("; ")),
+    }
+}

@@ -1,0 +1,109 @@
+//! What an image's layers are made from, as far as it is known before anything is compiled. Layers of equal inputs are
+//! equal; what the layers come out as is not known here.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::assemble::base::BaseFiles;
+use crate::assemble::layer::FORMAT;
+use crate::build::machine::cargo_home;
+use crate::build::{cargo, sources};
+use crate::files;
+use crate::paths::Paths;
+use crate::plan::BuildPlan;
+use crate::plan::engine::Engine;
+use crate::plan::resolution::{Reach, Resolution, Source};
+use crate::ui::Ui;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inputs {
+    pub environment: Environment,
+    /// What host, SDK and plugins are compiled from, with what their build scripts and macros need.
+    pub crates: Resolution,
+    /// Digests of the tree's own: of the packages, by folder, and of the default configuration, by path.
+    pub sources: BTreeMap<String, String>,
+}
+
+/// What all layers share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Digest of the build system's own program, which decides flags and bytes.
+    pub xtask: String,
+    /// Of the bytes that layers come out as.
+    pub format: u32,
+    /// The whole answer of `rustc -vV`.
+    pub rustc: String,
+    pub target: String,
+    /// The tree's and the user's.
+    pub rustflags: Vec<String>,
+    /// The image that compiles, by its id; of this machine, what its user says to cargo.
+    pub builder: String,
+    /// Digest over what the workspace says of all its packages, and of where files are in the image.
+    pub workspace: String,
+    /// Digests of the base's layers, unpacked.
+    pub base: Vec<String>,
+}
+
+impl Inputs {
+    /// Reads the copy of the sources, and asks cargo which crates it resolves to.
+    pub fn gather(ui: &Ui, paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Inputs> {
+        let crates = plan.crates(ui, paths, Reach::Compiled)?;
+        let folders = crates.crates().keys().filter_map(|found| match &found.source {
+            Source::Tree(folder) => Some(folder.as_str()),
+            Source::Registry | Source::Other(_) => None,
+        });
+        let mut sources = sources::digests(&paths.sources(), &folders.collect())?;
+        let config = &plan.host.default_config;
+        sources.insert(config.to_string(), files::digest(&files::read(&paths.root.join(config))?));
+        Ok(Inputs { environment: Environment::gather(paths, plan, base)?, crates, sources })
+    }
+}
+
+impl Environment {
+    fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Environment> {
+        let own = std::env::current_exe().context("asking for xtask's own path")?;
+        let own = std::fs::read(&own).with_context(|| format!("reading {}", own.display()))?;
+        Ok(Environment {
+            xtask: files::digest(&own),
+            format: FORMAT,
+            rustc: plan.toolchain.verbose_version.clone(),
+            target: plan.toolchain.target.clone(),
+            rustflags: [cargo::tree_flags(paths)?, cargo::users_flags()].concat(),
+            builder: match &plan.engine {
+                Engine::Container(builder) => builder.id.clone(),
+                Engine::Local => {
+                    let config = std::fs::read(cargo_home()?.join("config.toml")).unwrap_or_default();
+                    format!("this machine, {}", files::digest(&config))
+                }
+            },
+            workspace: workspace(paths, plan)?,
+            base: base.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+        })
+    }
+}
+
+/// Without what the other inputs say more exactly: which packages and crates there are. Crates that are used under another
+/// name than their own stay: a resolution does not show that.
+fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<String> {
+    let path = paths.sources().join("Cargo.toml");
+    let mut manifest: toml::Table =
+        toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
+    if let Some(workspace) = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut) {
+        for key in ["members", "default-members", "exclude", "metadata"] {
+            workspace.remove(key);
+        }
+        if let Some(dependencies) = workspace.get_mut("dependencies").and_then(toml::Value::as_table_mut) {
+            dependencies.retain(|_, dependency| dependency.get("package").is_some());
+        }
+    }
+    let config = files::read_text(&paths.sources().join(sources::CONFIG))?;
+    let host = &plan.host;
+    let places = [&host.working_folder, &host.state_folder, &host.config];
+    let (names, plugin_config) = ([&host.package, &host.sdk, &host.extension], &host.plugin_config);
+    let places = format!("{places:?} {plugin_config:?} {names:?} {:?}", host.user);
+    Ok(files::digest(format!("{manifest}\n{config}\n{places}").as_bytes()))
+}
