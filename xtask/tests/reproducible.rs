@@ -57,8 +57,8 @@ fn an_image_that_comes_out_the_same_is_delivered() {
     let digest = image["manifest_digest"].as_str().expect("a digest");
     let said = format!("Reproducible two builds from nothing in two folders: {digest}\n");
     assert!(run.stderr.contains(&said), "{}", run.stderr);
-    // Each time everything is compiled and packed.
-    assert_eq!(run.stderr.matches("layers on scratch: 5 new (").count(), 2, "{}", run.stderr);
+    // Each time in a folder that knows nothing.
+    assert_eq!(run.stderr.matches("   Resolving dependencies of").count(), 2, "{}", run.stderr);
     assert!(!tree.image_folder().join("reproducible").exists());
 }
 

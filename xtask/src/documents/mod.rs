@@ -20,7 +20,6 @@ use crate::paths::Paths;
 use crate::plan::ImagePlan;
 use crate::plan::base::Base;
 use crate::plan::lock::Lock;
-use crate::plan::reference;
 
 /// An artifact's configuration that says nothing.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
@@ -100,8 +99,8 @@ fn base_digest<'a>(base: &'a Base, image: &'a Image) -> Option<&'a str> {
     match base {
         Base::Scratch => None,
         Base::Tar(_) => image.layers.first().map(|(_, layer)| layer.diff_id.as_str()),
-        Base::Layout { reference, layout, .. } => reference::digest(reference).or(Some(&layout.digest)),
-        Base::Image { reference, id, .. } => reference::digest(reference).or(Some(id)),
+        Base::Layout { layout, .. } => base.digest().or(Some(&layout.digest)),
+        Base::Image { id, .. } => base.digest().or(Some(id)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::assemble::layout::Layout;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::builder;
-use crate::plan::reference::{qualified, without_tag};
+use crate::plan::reference::{self, qualified, without_tag};
 use crate::process::{Invocation, not_found, tail};
 use crate::runtime::{ANOTHER_IMAGE, ImageInfo, Runtime};
 use crate::ui::Ui;
@@ -29,6 +29,9 @@ pub enum Base {
         /// Without a path of this machine.
         #[serde(skip)]
         label: String,
+        /// Under which others find it.
+        #[serde(skip)]
+        digest: Option<String>,
         #[serde(skip)]
         layout: Layout,
     },
@@ -65,7 +68,8 @@ impl Base {
             let layout = Layout::read(Utf8Path::new(folder), name, architecture)
                 .with_context(|| format!("reading the base {text}"))?;
             let label = layout.folder.file_name().unwrap_or_default().to_owned();
-            return Ok(Base::Layout { reference: text.to_owned(), label, layout });
+            let digest = Some(layout.digest.clone());
+            return Ok(Base::Layout { reference: text.to_owned(), label, digest, layout });
         }
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -84,13 +88,10 @@ impl Base {
 
     /// The digest under which others find the base, if it has one: a runtime's own id is none.
     pub fn digest(&self) -> Option<&str> {
-        let pinned = |reference| str::split_once(reference, '@').map(|(_, digest)| digest);
         match self {
             Base::Scratch | Base::Tar(_) => None,
-            // What skopeo copied may have been converted on the way: what was asked for is known.
-            Base::Layout { reference, label, .. } if reference == label => pinned(reference),
-            Base::Layout { layout, .. } => Some(&layout.digest),
-            Base::Image { reference, .. } => pinned(reference),
+            Base::Layout { digest, .. } => digest.as_deref(),
+            Base::Image { reference, .. } => reference::digest(reference),
         }
     }
 
@@ -144,7 +145,10 @@ fn by_skopeo(
             }
         }
     };
-    Ok(Base::Layout { reference: reference.to_owned(), label: reference.to_owned(), layout })
+    let label = reference.to_owned();
+    // On the way it may have been converted: what was asked for is known.
+    let digest = reference::digest(reference).map(str::to_owned);
+    Ok(Base::Layout { reference: reference.to_owned(), label, digest, layout })
 }
 
 impl fmt::Display for Base {

@@ -123,7 +123,7 @@ mod tests {
         inputs
     }
 
-    const BEFORE: &str = "0mail v0.1.0 (/tree/mail)|\n1sdk v0.1.0 (/tree/sdk)|\n2json v1.0.1|std\n1hex v0.4.0|\n";
+    const BEFORE: &str = "0mail v0.1.0 (/tree/mail)||\n1sdk v0.1.0 (/tree/sdk)||\n2json v1.0.1||std\n1hex v0.4.0||\n";
 
     fn check(after: &Inputs, expected: &[&str]) {
         let before = inputs(BEFORE);
