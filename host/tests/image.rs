@@ -138,6 +138,18 @@ async fn a_plugin_that_is_never_loaded_ends_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_image_answers_its_health_check() {
+    let folder = folder();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let config = write_config(folder.path(), &format!("[server]\nlisten = \"{free}\"\n"));
+    let container = Container::create(&[(&config, CONFIG)], &[]);
+    assert_eq!(container.start(), free);
+    // The command that docker runs by itself; podman takes no health check out of an OCI image.
+    container.execute(&["./provost", "--config", CONFIG, "--health"]);
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
     let folder = folder();
     // The image's own command names every plugin, and a plugin without a provider is fine.

@@ -48,6 +48,7 @@ fn blob<'a>(archive: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [
 #[test]
 fn an_archive_is_an_oci_layout_and_a_docker_archive() {
     let tree = Tree::small("archive").titled("Greeter").without_runtime().env("SOURCE_DATE_EPOCH", "951827696");
+    tree.replace("Cargo.toml", "check-flag = ", "health-flag = \"--well\"\ncheck-flag = ");
     let image = tree.image(&["--base", "scratch", "--tag", "hello:there"]);
     let archive = archive(&tree);
     assert_eq!(json(&archive["oci-layout"]), json!({ "imageLayoutVersion": "1.0.0" }));
@@ -63,6 +64,13 @@ fn an_archive_is_an_oci_layout_and_a_docker_archive() {
     let expected = json!({
         "User": "1000:1001",
         "ExposedPorts": { "9000/tcp": {} },
+        "Healthcheck": {
+            "Test": ["CMD", "./greeter", "--settings", "/opt/greeter/etc/settings.toml", "--well"],
+            "Interval": 30_000_000_000_u64,
+            "Timeout": 5_000_000_000_u64,
+            "StartPeriod": 30_000_000_000_u64,
+            "Retries": 3,
+        },
         "Cmd": [
             "./greeter", "--settings", "/opt/greeter/etc/settings.toml", "--plugin", "goodbye.plug", "--plugin", "hello.plug",
         ],

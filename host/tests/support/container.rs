@@ -75,6 +75,11 @@ impl Container {
         runtime(&["inspect", "--format", format, &self.id])
     }
 
+    /// Runs another command in it, which succeeds.
+    pub fn execute(&self, command: &[&str]) {
+        runtime(&[&["exec", &self.id], command].concat());
+    }
+
     /// Copies one of its files into `folder`, and returns what it holds.
     pub fn read(&self, path: &str, folder: &Path) -> String {
         let copy = folder.join("copied");

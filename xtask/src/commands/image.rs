@@ -37,11 +37,13 @@ pub struct ImageArgs {
     #[arg(long, value_name = "NAME:TAG")]
     pub tag: Option<String>,
 
-    /// Write the image to this archive too, or with `oci:FOLDER` to an OCI layout; may be repeated
+    /// Write the image to this archive too, or with `oci:FOLDER` to an OCI layout, where what describes it refers to it; may be
+    /// repeated
     #[arg(long, value_name = "FILE")]
     pub output: Vec<Output>,
 
-    /// Push the image to a registry under this name; then nothing falls back to this machine's toolchain
+    /// Push the image to a registry under this name, by skopeo with what describes it; then nothing falls back to this
+    /// machine's toolchain
     #[arg(long, value_name = "NAME:TAG")]
     pub push: Option<String>,
 
