@@ -43,6 +43,9 @@ impl Blobs {
         let [image] = images.as_slice() else {
             bail!("it holds {} images, wanted is one", images.len());
         };
+        if image.is_index() {
+            bail!("it holds an index of images for several platforms, wanted is one image");
+        }
         let manifest: Manifest = self.json(&image.path())?;
         Ok((self.json(&manifest.config.path())?, manifest.layers.iter().map(Descriptor::path).collect()))
     }

@@ -77,7 +77,7 @@ impl FinishedLayer {
     }
 }
 
-/// One line for the image and one for each new layer; with `-v` one for each.
+/// One line for the image, and one for each layer.
 pub fn report(ui: &Ui, plan: &ImagePlan, layers: &[FinishedLayer]) {
     let new: Vec<String> = layers
         .iter()
@@ -88,11 +88,11 @@ pub fn report(ui: &Ui, plan: &ImagePlan, layers: &[FinishedLayer]) {
     let (all, reused) = (layers.len(), layers.len() - new.len());
     ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
     for layer in layers {
-        let line = format!("{} {} {}", layer.name, size(layer.layer.size), short(&layer.layer.digest));
+        let (name, what) = (&layer.name, &layer.what);
+        let line = format!("{name} ({what}), {} {}", size(layer.layer.size), short(&layer.layer.digest));
         match layer.new {
             true => ui.status("New", format!("{line}: {}", summary(&layer.why))),
-            false if ui.verbose() => ui.status("Reused", line),
-            false => {}
+            false => ui.status("Reused", line),
         }
     }
 }

@@ -44,6 +44,11 @@ impl Output {
             Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
                 bail!("--output {path} is a folder; name a file for the archive, or oci:{path} for an OCI layout")
             }
+            Output::Layout(path) if path.file_name().is_none() => {
+                bail!(
+                    "--output oci:{path} has no name of its own, and what describes the image lies beside it; name a folder below"
+                )
+            }
             Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_folder(path) => {
                 bail!("--output oci:{path} is there and is no OCI layout; name another folder, or remove it")
             }

@@ -29,7 +29,7 @@ impl Paths {
 
     fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
         let target = root.join(target.filter(|folder| !folder.is_empty()).unwrap_or("target"));
-        Paths { root: root.to_owned(), image: target.join("image"), in_container: "/xtask" }
+        Paths { root: root.to_owned(), image: physical(&target).join("image"), in_container: "/xtask" }
     }
 
     /// The same tree with a target folder for tests: nobody's own image changes.
@@ -98,6 +98,15 @@ impl Paths {
     /// `path` as a person in the root would write it.
     pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+/// Without symlinks, as far as it is there: that is how cargo writes paths of the copy, which are compared with ours.
+fn physical(path: &Utf8Path) -> Utf8PathBuf {
+    let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize_utf8().ok()?)));
+    match there.as_ref().and_then(|(folder, real)| Some(real.join(path.strip_prefix(folder).ok()?))) {
+        Some(real) => real.components().collect(),
+        None => path.to_owned(),
     }
 }
 

@@ -23,12 +23,6 @@ struct Index {
     manifests: Vec<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tags {
-    tags: Vec<String>,
-}
-
 /// By skopeo; `reference` is what the image was pushed under. What others have listed there, such as signatures, stays.
 pub fn push(ui: &Ui, paths: &Paths, reference: &str, image: &Image, documents: &[Document]) -> Result<()> {
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
@@ -39,7 +33,7 @@ pub fn push(ui: &Ui, paths: &Paths, reference: &str, image: &Image, documents: &
     files::remove(&layout)?;
     files::create_folder(&layout)?;
     let mut listed = Vec::new();
-    if tags(ui, repository).with_context(pushing)?.contains(&tag) {
+    if is_there(ui, &there).with_context(pushing)? {
         skopeo(["copy", "--quiet", "--all", "--preserve-digests", &there, &here]).read(ui).with_context(pushing)?;
         listed = nested(&layout).with_context(pushing)?;
     }
@@ -69,11 +63,15 @@ fn skopeo<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
     Invocation::new("skopeo", args)
 }
 
-fn tags(ui: &Ui, repository: &str) -> Result<Vec<String>> {
-    let command = skopeo(["list-tags", &format!("docker://{repository}")]);
-    let answer: Tags =
-        serde_json::from_str(&command.read(ui)?).with_context(|| format!("reading what `{command}` wrote"))?;
-    Ok(answer.tags)
+/// Registries let fewer people list tags than read one.
+fn is_there(ui: &Ui, tag: &str) -> Result<bool> {
+    let command = skopeo(["inspect", "--raw", tag]);
+    let output = command.output(ui)?;
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    if !output.status.success() && ["unknown", "not found"].iter().any(|words| said.contains(words)) {
+        return Ok(false);
+    }
+    command.succeeded(&output).map(|()| true)
 }
 
 /// What the one index in a layout lists.

@@ -4,9 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
-use std::process::{Child, ChildStderr, Stdio};
+use std::io::Read;
 
 use camino::Utf8Path;
 use expect_test::expect;
@@ -227,51 +225,6 @@ fn two_folders_give_one_digest() {
     let first = Tree::small("one-digest-a").titled("One digest").without_runtime();
     let second = Tree::small("one-digest-b/somewhere/else").titled("One digest").without_runtime().by_a_user();
     assert_eq!(first.image(&[])["manifest_digest"], second.image(&[])["manifest_digest"]);
-}
-
-#[test]
-fn two_runs_at_once_wait_for_each_other() {
-    let tree = Tree::small("two-runs").without_runtime();
-    // The first one compiles for as long as somebody listens here.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let script = format!(
-        "use std::io::Read;\n\nfn main() {{\n    let held = std::net::TcpStream::connect({:?});\n    \
-         let _ = held.and_then(|mut held| held.read(&mut [0]));\n}}\n",
-        listener.local_addr().expect("its address").to_string()
-    );
-    tree.write("plugins/hello/build.rs", &script);
-    let (first, mut first_said) = start(&tree);
-    until(&mut first_said, "   Compiling ");
-    let (second, mut second_said) = start(&tree);
-    let lock = tree.image_folder().join("lock");
-    assert_eq!(
-        until(&mut second_said, "     Waiting "),
-        format!("     Waiting for another run that holds {lock}\n"),
-        "it is the first thing that it says"
-    );
-    drop(listener);
-    let outputs = [(first, first_said), (second, second_said)].map(|(run, mut said)| {
-        said.read_to_string(&mut String::new()).expect("UTF-8");
-        run.wait_with_output().expect("xtask ends")
-    });
-    assert!(outputs.iter().all(|output| output.status.success()));
-    assert_eq!(outputs[0].stdout, outputs[1].stdout);
-}
-
-fn start(tree: &Tree) -> (Child, BufReader<ChildStderr>) {
-    let mut command = tree.command(&["image"]);
-    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("xtask starts");
-    let said = BufReader::new(run.stderr.take().expect("its messages"));
-    (run, said)
-}
-
-/// What a run says up to the line that begins with `words`, and with it.
-fn until(said: &mut BufReader<ChildStderr>, words: &str) -> String {
-    let mut seen = String::new();
-    while !seen.lines().last().is_some_and(|line| line.starts_with(words)) {
-        assert_ne!(said.read_line(&mut seen).expect("UTF-8"), 0, "it ended without `{words}`:\n{seen}");
-    }
-    seen
 }
 
 /// A root file system that is usr-merged, with this machine's own glibc.

@@ -54,6 +54,18 @@ fn output_names_another_file_for_the_archive() {
 }
 
 #[test]
+fn a_target_folder_may_be_a_symlink() {
+    let tree = Tree::small("output-link").without_runtime();
+    fs::create_dir(tree.root.join("elsewhere")).expect("a folder");
+    std::os::unix::fs::symlink("elsewhere", tree.root.join("target")).expect("a link");
+    let image = tree.image(&[]);
+    // Only of its own path cargo says what is linked, and from where.
+    let documents = tree.read("target/image/greeter.cdx.json");
+    assert!(documents.contains("\"hello\"") && !documents.contains(tree.root.as_str()), "{documents}");
+    assert_eq!(image["verified"]["said"], "2 plugins loaded");
+}
+
+#[test]
 fn a_path_of_this_machine_is_not_shipped() {
     let tree = Tree::small("leak").without_runtime();
     for plugin in ["hello", "goodbye"] {

@@ -172,7 +172,7 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
             layer.push(Entry::file(&place, files::read(&asset.path)?, asset.executable));
         }
         if let (Some(config), Some(folder)) = (&plugin.shipped.config, &host.plugin_config) {
-            let bytes = files::read(&paths.root.join(&plugin.path).join(config))?;
+            let bytes = files::read(&paths.sources().join(&plugin.path).join(config))?;
             layer.push(Entry::file(&folder.join(format!("{}.toml", plugin.name)), bytes, false));
         }
     }

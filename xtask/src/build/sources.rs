@@ -83,7 +83,8 @@ fn walk(root: &Utf8Path, folder: &str, files: &mut BTreeMap<Utf8PathBuf, Source>
     Ok(())
 }
 
-fn is_source(entry: &DirEntry) -> bool {
+/// Whether the copy has it; of a folder that is none nothing is looked at.
+pub fn is_source(entry: &DirEntry) -> bool {
     let hidden = entry.file_name().to_string_lossy().starts_with('.');
     let target = entry.file_type().is_dir() && entry.path().join("CACHEDIR.TAG").is_file();
     !hidden && !target
@@ -105,8 +106,9 @@ fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String
         let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
         if entry.file_type().is_file() && path.file_name().is_some_and(&wanted) {
+            let Source { executable, .. } = Source::file(path.to_owned())?;
             let content = files::read(path)?;
-            hash.update(format!("{} {}\n", path.strip_prefix(sources)?, content.len()));
+            hash.update(format!("{} {executable} {}\n", path.strip_prefix(sources)?, content.len()));
             hash.update(content);
         }
     }
@@ -130,4 +132,24 @@ pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<
         }
     }
     Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), files::hex(&hash.finalize()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::digest;
+    use crate::test_folder::TestFolder;
+
+    #[test]
+    fn a_file_that_becomes_a_program_is_another_source() {
+        let test = TestFolder::new("sources");
+        test.write("plugins/a/script", "#!/bin/sh");
+        let before = digest(test.path()).expect("a digest");
+        assert_eq!(digest(test.path()).expect("a digest"), before);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(test.path().join("plugins/a/script"), mode).expect("a mode");
+        assert_ne!(digest(test.path()).expect("a digest"), before);
+    }
 }

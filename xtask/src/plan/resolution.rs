@@ -95,7 +95,7 @@ pub fn inverted_question<'a>(of: &Crate, target: &str, packages: impl IntoIterat
 }
 
 fn tree<'a>(edges: &str, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let question = ["tree", "--quiet", "--offline", "--locked", "--prefix", "depth", "--edges", edges];
+    let question = ["tree", "--quiet", "--locked", "--prefix", "depth", "--edges", edges];
     let mut args: Vec<String> = question.map(str::to_owned).to_vec();
     args.extend(["--target", target].map(str::to_owned));
     args.extend(packages.into_iter().flat_map(|package| ["--package".to_owned(), package.to_owned()]));

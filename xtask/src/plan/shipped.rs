@@ -3,7 +3,9 @@
 use anyhow::{Result, bail};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
+use crate::build::sources::is_source;
 use crate::faults::Faults;
 use crate::plan::host::HostSpec;
 
@@ -68,6 +70,10 @@ fn check(path: &Utf8Path, folder: &Utf8Path) -> Result<()> {
     }
     if !folder.join(path).exists() {
         bail!("`{path}` is not there: add it, or correct the path");
+    }
+    let mut walk = WalkDir::new(folder.join(path)).follow_links(true).into_iter().filter_entry(is_source);
+    if !walk.any(|entry| entry.is_ok_and(|entry| entry.file_type().is_file())) {
+        bail!("`{path}` holds no file but hidden ones: add one, or remove the path");
     }
     Ok(())
 }

@@ -77,8 +77,9 @@ impl Need {
 /// rustup is asked for a list, since a compiler that is asked by name may get installed for that.
 fn is_installed(ui: &Ui, toolchain: &str) -> bool {
     let list = Invocation::new("rustup", ["toolchain", "list"]).read(ui).unwrap_or_default();
-    // With the host's target behind it.
-    list.lines().any(|line| line.starts_with(&format!("{toolchain}-")))
+    // With the host's target behind it, where another release has its date.
+    let target = |line: &str| line.strip_prefix(toolchain)?.strip_prefix('-')?.chars().next();
+    list.lines().filter_map(target).any(|first| !first.is_ascii_digit())
 }
 
 fn absent(names: &[String], there: impl Fn(&String) -> bool) -> Option<String> {
