@@ -134,7 +134,7 @@ async fn a_plugin_that_is_never_loaded_ends_the_start() {
     let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
     let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
         which is `server.startup_deadline`\n";
-    assert_eq!(container.run().await, ("1".to_owned(), expected.to_owned()));
+    assert_eq!(container.run().await, (Some(1), expected.to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

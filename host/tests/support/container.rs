@@ -60,14 +60,12 @@ impl Container {
     }
 
     /// Starts it, waits for its end, and returns its exit code and what the host wrote to stderr.
-    pub async fn run(&self) -> (String, String) {
-        runtime(&["start", &self.id]);
-        let mut wait = tokio::process::Command::new(variable("XTASK_RUNTIME"));
-        let code = wait.args(["wait", &self.id]).kill_on_drop(true).output();
-        let code = tokio::time::timeout(PATIENCE, code).await.expect("the host ends").expect("the runtime starts");
-        let logs = Command::new(variable("XTASK_RUNTIME")).args(["logs", &self.id]).output();
-        let text = |bytes| String::from_utf8(bytes).expect("a runtime prints text");
-        (text(code.stdout).trim().to_owned(), text(logs.expect("the runtime starts").stderr))
+    pub async fn run(&self) -> (Option<i32>, String) {
+        // Not by `wait`: podman's may miss the end of a container while others run.
+        let mut start = tokio::process::Command::new(variable("XTASK_RUNTIME"));
+        let run = start.args(["start", "--attach", &self.id]).stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the runtime starts");
+        (output.status.code(), String::from_utf8(output.stderr).expect("a host writes text"))
     }
 
     /// What the runtime says of it, by a template.
