@@ -61,7 +61,6 @@ impl Container {
 
     /// Starts it, waits for its end, and returns its exit code and what the host wrote to stderr.
     pub async fn run(&self) -> (Option<i32>, String) {
-        // Not by `wait`: podman's may miss the end of a container while others run.
         let mut start = tokio::process::Command::new(variable("XTASK_RUNTIME"));
         let run = start.args(["start", "--attach", &self.id]).stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the runtime starts");
