@@ -5,12 +5,12 @@
 
 use crate::metrics::Tally;
 use crate::panics;
+use crate::reports::{Reports, reports};
 use crate::startup::Started;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
 use std::fmt;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -153,10 +153,10 @@ impl Lane {
         self.permits.close();
     }
 
-    /// Lets go of the provider, on a thread of its own: its plugin's code runs there, and need not come back. The
-    /// receiver is disconnected when it has.
-    pub fn close(&self) -> Receiver<()> {
-        let (closed, closing) = channel();
+    /// Lets go of the provider, on a thread of its own: its plugin's code runs there, and need not come back. Nothing is
+    /// reported but the end, when it has.
+    pub fn close(&self) -> Reports<()> {
+        let (closed, closing) = reports();
         let (provider, span) = (self.provider().take(), self.context.span().clone());
         if let Some(runtime) = &self.runtime {
             // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.

@@ -22,6 +22,7 @@ mod problem;
 mod providers;
 mod records;
 mod refusals;
+mod reports;
 mod server;
 mod startup;
 

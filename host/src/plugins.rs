@@ -4,13 +4,13 @@ use crate::faults::Faults;
 use crate::loader;
 use crate::records::Demand;
 use crate::refusals::{Refusal, Refusals, TOGETHER};
-use crate::startup::silence;
+use crate::reports::{Reports, reports};
+use crate::startup::told;
 use provost_sdk::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ impl<'a> Judged<'a> {
         let mut by_name = BTreeMap::new();
         for (name, (path, version)) in self.found {
             let shown = path.display();
-            match reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
+            match reports.next(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Ok(plugin)) => {
                     let assets = path.with_file_name(ASSETS).join(&name);
                     by_name.insert(name, Loaded { version, plugin, assets });
@@ -84,8 +84,8 @@ impl<'a> Judged<'a> {
                     faults.add(format!("loading {shown}: {error}; {TOGETHER}"));
                     sound = false;
                 }
-                Err(error) => {
-                    faults.add(format!("loading {shown}: {}", silence(&name, "initialisers", error, deadline)));
+                Err(silence) => {
+                    faults.add(format!("loading {shown}: {}", told(silence, &name, "initialisers", deadline)));
                     return None;
                 }
             }
@@ -113,13 +113,10 @@ impl Plugins {
 
 /// Loads the files, one after the other, on a thread of its own: initialisers are the plugins' code, and need not come back.
 /// One thread is enough, since the dynamic linker loads nothing else until they have.
-fn loading(paths: Vec<PathBuf>) -> io::Result<Receiver<Result<&'static Plugin, String>>> {
-    let (reporter, reports) = channel();
-    let load = move |path: &PathBuf| reporter.send(loader::load(path).map_err(|error| error.to_string()));
-    thread::Builder::new().name("loading".to_owned()).spawn(move || {
-        // An error says that nobody waits any more.
-        let _ = paths.iter().try_for_each(load);
-    })?;
+fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, String>>> {
+    let (reporter, reports) = reports();
+    let load = move |path: &PathBuf| reporter.report(loader::load(path).map_err(|error| error.to_string()));
+    thread::Builder::new().name("loading".to_owned()).spawn(move || paths.iter().for_each(load))?;
     Ok(reports)
 }
 

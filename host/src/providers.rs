@@ -4,11 +4,11 @@ use crate::config::{Config, ProviderConfig, join};
 use crate::delivery::Lane;
 use crate::faults::Faults;
 use crate::plugins::Plugins;
+use crate::reports::Silence;
 use crate::startup::Startup;
 use provost_sdk::ConfigError;
 use provost_sdk::config::suggest;
 use std::collections::BTreeMap;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// The running providers.
@@ -78,7 +78,7 @@ impl Providers {
         let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.lane.close())).collect();
         for (provider, running, closing) in closing {
             let rest = deadline.saturating_sub(begun.elapsed());
-            if closing.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+            if closing.next(rest) == Err(Silence::Deadline) {
                 tracing::warn!(provider, plugin = running.plugin, "its plugin did not let go of it in time");
             }
         }

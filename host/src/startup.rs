@@ -5,12 +5,13 @@ use crate::config::ProviderConfig;
 use crate::metrics::Tally;
 use crate::panics;
 use crate::plugins::Loaded;
+use crate::reports::{Reporter, Reports, Silence, reports};
 use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context};
 use std::io;
+use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use toml::Table;
@@ -20,7 +21,7 @@ pub struct Startup {
     tally: Arc<Tally>,
     context: Context,
     runtime: Runtime,
-    reports: Receiver<Report>,
+    reports: Reports<Report>,
 }
 
 /// A provider that was made and checked, and what it runs on.
@@ -53,11 +54,11 @@ impl Startup {
         let tally = Arc::new(Tally::new(&config.name, &config.plugin));
         let runtime = runtime(&tally)?;
         let context = Context::new(&config.name, config.timeout, &loaded.assets, runtime.handle().clone());
-        let (reporter, reports) = channel();
+        let (reporter, reports) = reports();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
         runtime.spawn_blocking(move || {
             let _span = given.span().clone().entered();
-            make(plugin, table, given, &reporter);
+            make(plugin, table, given, reporter);
         });
         Ok(Self { tally, context, runtime, reports })
     }
@@ -70,12 +71,14 @@ impl Startup {
     pub fn end(self, begun: Instant, deadline: Duration) -> Result<Started, ConfigError> {
         let mut step = "constructor";
         let result = loop {
-            match self.reports.recv_timeout(deadline.saturating_sub(begun.elapsed())) {
+            match self.reports.next(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Report::Constructed) => step = "validation",
                 Ok(Report::Ended(result)) => break result,
-                Err(error) => break Err(ConfigError::new("", silence(self.tally.plugin(), step, error, deadline))),
+                Err(silence) => break Err(ConfigError::new("", told(silence, self.tally.plugin(), step, deadline))),
             }
         };
+        // A provider that comes too late stays: to drop it is the plugin's code, and need not come back.
+        mem::forget(self.reports);
         match result {
             Ok(provider) => Ok(Started { provider, context: self.context, runtime: self.runtime, tally: self.tally }),
             Err(error) => {
@@ -88,30 +91,28 @@ impl Startup {
 }
 
 /// What a plugin that has not come back from a step has done, as far as anybody can tell.
-pub fn silence(plugin: &str, step: &str, error: RecvTimeoutError, deadline: Duration) -> String {
-    match error {
-        RecvTimeoutError::Timeout => format!(
+pub fn told(silence: Silence, plugin: &str, step: &str, deadline: Duration) -> String {
+    match silence {
+        Silence::Deadline => format!(
             "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \
             `server.startup_deadline`"
         ),
         // Nobody reports after a panic.
-        RecvTimeoutError::Disconnected => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
+        Silence::Ended => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
     }
 }
 
 /// Reports before it drops what is of no use: that is the plugin's code too, and need not come back.
-fn make(plugin: &Plugin, table: Table, context: Context, reporter: &Sender<Report>) {
-    catch(|| {
-        // An error says that nobody waits any more.
-        let report = |report| drop(reporter.send(report));
+fn make(plugin: &Plugin, table: Table, context: Context, reporter: Reporter<Report>) {
+    catch(move || {
         let provider = match plugin.construct(table, context) {
             Ok(provider) => provider,
-            Err(error) => return report(Report::Ended(Err(error))),
+            Err(error) => return reporter.report(Report::Ended(Err(error))),
         };
-        report(Report::Constructed);
+        reporter.report(Report::Constructed);
         match provider.validate() {
-            Ok(()) => report(Report::Ended(Ok(provider))),
-            Err(error) => report(Report::Ended(Err(error))),
+            Ok(()) => reporter.report(Report::Ended(Ok(provider))),
+            Err(error) => reporter.report(Report::Ended(Err(error))),
         }
     });
 }

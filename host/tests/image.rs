@@ -128,6 +128,16 @@ async fn a_panic_in_the_image_ends_one_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_never_loaded_ends_the_start() {
+    let folder = folder();
+    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
+    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
+        which is `server.startup_deadline`\n";
+    assert_eq!(container.run().await, (Some(1), expected.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_image_answers_its_health_check() {
     let folder = folder();
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");

@@ -230,6 +230,23 @@ async fn a_plugin_that_is_never_loaded_is_a_fault_among_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_never_loaded_is_waited_for_without_the_dynamic_linker() {
+    let folder = folder();
+    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let late = folder.path().join("late.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/preload/late.rs");
+    let mut rustc = Command::new("rustc");
+    let status = rustc.args(["--edition=2024", "--crate-type=cdylib", "-o"]).args([&late, &source]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{rustc:?}");
+    let mut command = provost();
+    command.env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
+    let (faults, stderr) = faults_of(command, &config).await;
+    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
+        which is `server.startup_deadline`";
+    assert_eq!(faults, [expected], "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_blocks_at_the_exit_is_not_run() {
     let unruly = Unruly::start_with("", |command| {
         command.env(BLOCKS, "finaliser");
