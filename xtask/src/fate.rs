@@ -32,7 +32,10 @@ pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
     let base = image.layers[..image.base_layers].iter().map(|(name, layer)| {
         let why = match last {
             None => vec!["first image".to_owned()],
-            Some(last) if last.inputs.environment.base.contains(&layer.diff_id) => Vec::new(),
+            Some(last) if last.base.contains(&layer.digest) => Vec::new(),
+            Some(last) if last.inputs.environment.base.contains(&layer.diff_id) => {
+                vec!["the base is packed otherwise".to_owned()]
+            }
             Some(_) => vec!["the base changed".to_owned()],
         };
         FinishedLayer::new(name, "the base".to_owned(), layer, why, &[])

@@ -94,6 +94,17 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
+/// A digest without the name of its algorithm.
+pub fn without_algorithm(digest: &str) -> &str {
+    digest.split_once(':').map_or(digest, |(_, encoded)| encoded)
+}
+
+/// This very program: what it makes of the same input may differ from what another one makes.
+pub fn own_program() -> Result<Vec<u8>> {
+    let path = std::env::current_exe().context("asking for xtask's own path")?;
+    fs::read(&path).with_context(|| format!("reading {}", path.display()))
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

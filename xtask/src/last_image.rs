@@ -20,6 +20,8 @@ use crate::plan::inputs::Inputs;
 #[serde(deny_unknown_fields)]
 pub struct LastImage {
     pub inputs: Inputs,
+    /// Digests of the base's layers, as they are packed.
+    pub base: Vec<String>,
     /// Ours, by name.
     pub layers: BTreeMap<String, LastLayer>,
     /// Digests of libraries that came from this machine, by path; from a builder's container none do.
@@ -47,6 +49,7 @@ impl LastImage {
             let packages = planned.what.packages(&plan.build);
             (planned.name.clone(), LastLayer { layer: layer.clone(), packages, files: files.to_vec() })
         });
+        let base = image.layers[..image.base_layers].iter().map(|(_, layer)| layer.digest.clone()).collect();
         let mut libraries = BTreeMap::new();
         if matches!(plan.build.engine, Engine::Local) {
             let shared = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
@@ -54,7 +57,8 @@ impl LastImage {
                 libraries.insert(library.path.clone(), files::digest(&files::read(&library.path)?));
             }
         }
-        let last = LastImage { inputs: plan.forecast.inputs.clone(), layers: layers.collect(), libraries };
+        let inputs = plan.forecast.inputs.clone();
+        let last = LastImage { inputs, base, layers: layers.collect(), libraries };
         let bytes = serde_json::to_vec(&last)?;
         if std::fs::read(paths.last_image()).is_ok_and(|old| old == bytes) {
             return Ok(());

@@ -76,6 +76,11 @@ pub struct Saved {
     pub layers: Vec<String>,
 }
 
+/// Where a layout has a blob. Source: OCI image specification, image-layout.md, "Blobs".
+pub fn blob_path(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
 impl Descriptor {
     /// Whether it is an index of further images, as OCI or docker names one.
     pub fn is_index(&self) -> bool {
@@ -89,7 +94,7 @@ impl Descriptor {
 
     /// Where a layout has it.
     pub fn path(&self) -> String {
-        format!("blobs/{}", self.digest.replace(':', "/"))
+        blob_path(&self.digest)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::assemble::layout::Layout;
 use crate::assemble::{Image, archive};
 use crate::documents::Document;
 use crate::files;
+use crate::oci::blob_path;
 
 #[derive(Clone, Debug)]
 pub enum Output {
@@ -78,33 +79,33 @@ fn is_empty_folder(path: &Utf8Path) -> bool {
 /// and what only the old index named goes last.
 /// Source: OCI image specification, image-layout.md.
 fn write_layout(image: &Image, name: &str, documents: &[Document], folder: &Utf8Path) -> Result<bool> {
-    let blobs = folder.join("blobs/sha256");
-    let hex = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
     let mut written = false;
     let mut write = |path: Utf8PathBuf, bytes: &[u8]| -> Result<()> {
         written |= files::write_changed(&path, bytes)?;
         Ok(())
     };
-    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    let mut wanted: BTreeSet<Utf8PathBuf> = BTreeSet::new();
+    let mut write_blob = |digest: &str, bytes: &[u8]| -> Result<()> {
+        let path = folder.join(blob_path(digest));
+        wanted.insert(path.clone());
+        write(path, bytes)
+    };
     for (_, layer) in &image.layers {
-        wanted.insert(hex(&layer.digest));
-        write(blobs.join(hex(&layer.digest)), &files::read(&image.store.blob(&layer.digest))?)?;
+        write_blob(&layer.digest, &files::read(&image.store.blob(&layer.digest))?)?;
     }
     for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
-        wanted.insert(hex(digest));
-        write(blobs.join(hex(digest)), bytes)?;
+        write_blob(digest, bytes)?;
     }
     for bytes in documents.iter().flat_map(Document::blobs) {
-        let digest = files::digest(bytes);
-        wanted.insert(hex(&digest));
-        write(blobs.join(hex(&digest)), bytes)?;
+        write_blob(&files::digest(bytes), bytes)?;
     }
     write(folder.join("oci-layout"), &archive::layout_file())?;
     let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
     write(folder.join("index.json"), &archive::index(image, Some(name), &referrers))?;
+    let blobs = folder.join("blobs/sha256");
     for entry in blobs.read_dir_utf8().with_context(|| format!("reading the folder {blobs}"))? {
         let entry = entry.with_context(|| format!("reading the folder {blobs}"))?;
-        if !wanted.contains(entry.file_name()) {
+        if !wanted.contains(entry.path()) {
             files::remove(entry.path())?;
         }
     }

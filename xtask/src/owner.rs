@@ -23,7 +23,7 @@ pub struct Owner {
 
 impl Owner {
     pub fn of(ui: &Ui, paths: &Paths) -> Result<Owner> {
-        let hashed = |text: &str| files::digest(text.as_bytes())["sha256:".len()..][..12].to_owned();
+        let hashed = |text: &str| files::without_algorithm(&files::digest(text.as_bytes()))[..12].to_owned();
         let machine = Invocation::new("uname", ["-n"]).read(ui)?;
         Ok(Owner { checkout: hashed(paths.image.as_str()), machine: hashed(&machine) })
     }

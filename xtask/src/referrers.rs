@@ -12,7 +12,7 @@ use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
 use crate::documents::Document;
 use crate::files;
-use crate::oci::NAME;
+use crate::oci::{NAME, blob_path};
 use crate::paths::Paths;
 use crate::process::Invocation;
 use crate::ui::Ui;
@@ -82,15 +82,11 @@ fn nested(layout: &Utf8Path) -> Result<Vec<Value>> {
     let top = read(&layout.join("index.json"))?;
     let digest = top.manifests.first().and_then(|descriptor| descriptor["digest"].as_str());
     let digest = digest.with_context(|| format!("{layout} has no manifest"))?;
-    Ok(read(&blob(layout, digest))?.manifests)
+    Ok(read(&layout.join(blob_path(digest)))?.manifests)
 }
 
 fn write_blob(layout: &Utf8Path, bytes: &[u8]) -> Result<String> {
     let digest = files::digest(bytes);
-    files::write_changed(&blob(layout, &digest), bytes)?;
+    files::write_changed(&layout.join(blob_path(&digest)), bytes)?;
     Ok(digest)
-}
-
-fn blob(layout: &Utf8Path, digest: &str) -> camino::Utf8PathBuf {
-    layout.join("blobs").join(digest.replace(':', "/"))
 }

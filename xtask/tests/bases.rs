@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use support::registry::Registry;
 use support::runtime::ALPINE;
@@ -43,6 +43,13 @@ fn an_oci_layout_is_a_base_and_keeps_its_layers() {
     assert_eq!(tree.label("org.opencontainers.image.base.digest"), digest);
     // Its folder is enough where it holds one image.
     assert_eq!(tree.image(&["--base", "layout"])["manifest_digest"], image["manifest_digest"]);
+
+    let packed = format!("oci:{}:{ALPINE}", tree.root.join("packed"));
+    run("skopeo", &["copy", "--quiet", "--dest-compress-format", "zstd", &named, &packed]);
+    let image = tree.image(&["--base", &packed]);
+    let new = image["layers"].as_array().expect("layers").iter().filter(|layer| layer["new"] == true);
+    let new: Vec<(&Value, &Value)> = new.map(|layer| (&layer["name"], &layer["why"])).collect();
+    assert_eq!(new, [(&json!("packed"), &json!(["the base is packed otherwise"]))]);
 }
 
 #[test]

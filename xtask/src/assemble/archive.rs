@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::assemble::Image;
 use crate::assemble::config::{self, INDEX};
 use crate::files;
-use crate::oci;
+use crate::oci::{self, blob_path};
 use crate::plan::reference;
 
 /// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
@@ -71,10 +71,6 @@ pub fn index(image: &Image, name: Option<&str>, referrers: &[Value]) -> Vec<u8> 
         "mediaType": INDEX,
         "manifests": manifests,
     }))
-}
-
-fn blob_path(digest: &str) -> String {
-    format!("blobs/{}", digest.replace(':', "/"))
 }
 
 fn append(tar: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> Result<()> {

@@ -37,8 +37,7 @@ impl Listed {
         let file = match content {
             Content::Folder => None,
             Content::File { bytes, .. } => {
-                let digest = files::digest(bytes);
-                let sha256 = digest.trim_start_matches("sha256:").to_owned();
+                let sha256 = files::without_algorithm(&files::digest(bytes)).to_owned();
                 Some(FileContent { size: bytes.len() as u64, sha256 })
             }
         };

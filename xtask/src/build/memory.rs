@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,8 +27,7 @@ pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String>
     let (toolchain, flags) = (&plan.toolchain, cargo::users_flags());
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
     // The build system decides flags, and what is made of cargo's files.
-    let own = std::env::current_exe().context("asking for xtask's own path")?;
-    hash.update(std::fs::read(&own).with_context(|| format!("reading {}", own.display()))?);
+    hash.update(files::own_program()?);
     // The same sources may be built with the plugins that only tests have, or without.
     for plugin in &plan.plugins {
         hash.update(format!("{} {}\n", plugin.name, plugin.path));

@@ -103,8 +103,3 @@ fn base_digest<'a>(base: &'a Base, image: &'a Image) -> Option<&'a str> {
         Base::Image { id, .. } => base.digest().or(Some(id)),
     }
 }
-
-/// A digest without the name of its algorithm.
-fn hex(digest: &str) -> &str {
-    digest.trim_start_matches("sha256:")
-}

@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{base_digest, hex};
+use super::base_digest;
 use crate::assemble::Image;
+use crate::files::without_algorithm;
 use crate::plan::ImagePlan;
 use crate::plan::engine::Engine;
 use crate::plan::reference;
@@ -23,7 +24,7 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
         parameters.iter().map(|(option, value)| ((*option).to_owned(), json!(value))).collect();
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": plan.image, "digest": { "sha256": hex(&image.manifest_digest) } }],
+        "subject": [{ "name": plan.image, "digest": { "sha256": without_algorithm(&image.manifest_digest) } }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -67,7 +68,7 @@ fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
 /// What went into the image and is not in it by itself.
 fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
     let toolchain = &plan.build.toolchain;
-    let sha256 = |name: &str, digest: &str| json!({ "name": name, "digest": { "sha256": hex(digest) } });
+    let sha256 = |name: &str, digest: &str| json!({ "name": name, "digest": { "sha256": without_algorithm(digest) } });
     let mut dependencies = Vec::new();
     if let Some(revision) = &image.origin.revision {
         let commit = revision.strip_suffix("-dirty");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::package_url::{self, encoded};
-use super::{base_digest, component, hex};
+use super::{base_digest, component};
 use crate::assemble::Image;
 use crate::assemble::listing::Listed;
 use crate::build::{Dist, DistFile, Part};
@@ -57,7 +57,7 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
                 "name": plan.build.host.name,
                 "version": plan.build.host_version,
                 "purl": url,
-                "hashes": hashes(hex(&image.manifest_digest)),
+                "hashes": hashes(files::without_algorithm(&image.manifest_digest)),
             },
         },
         "components": sbom.components.values().collect::<Vec<_>>(),
@@ -154,8 +154,7 @@ impl Sbom<'_> {
         let digest = base_digest(&plan.base, image)?;
         let name = plan.base.to_label();
         let reference = format!("base:{}", encoded(&name));
-        let component =
-            json!({ "type": "container", "bom-ref": reference, "name": name, "hashes": hashes(hex(digest)) });
+        let component = json!({ "type": "container", "bom-ref": reference, "name": name, "hashes": hashes(files::without_algorithm(digest)) });
         Some(self.add(reference, component))
     }
 
@@ -194,7 +193,7 @@ fn std<'a>(dist: &Dist, files: &'a [ImageFile<'a>]) -> Result<Option<&'a ImageFi
 }
 
 fn sha256(file: &DistFile) -> Result<String> {
-    Ok(hex(&files::digest(&files::read(&file.path)?)).to_owned())
+    Ok(files::hex(&Sha256::digest(files::read(&file.path)?)))
 }
 
 fn hashes(sha256: &str) -> Value {

@@ -116,7 +116,7 @@ fn by_skopeo(
 ) -> Result<Base> {
     const NAME: &str = "base";
     let key = files::digest(format!("{reference} {architecture}").as_bytes());
-    let folder = paths.bases().join(&key["sha256:".len()..][..16]);
+    let folder = paths.bases().join(&files::without_algorithm(&key)[..16]);
     let found = || Layout::read(&folder, Some(NAME), architecture);
     let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
         Some(layout) => layout,

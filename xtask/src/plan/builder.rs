@@ -73,7 +73,7 @@ impl Builder {
     ) -> Result<Builder> {
         let (reference, info) = image;
         let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
-        let memory = paths.image.join("builders").join(format!("{}.json", &key["sha256:".len()..][..16]));
+        let memory = paths.image.join("builders").join(format!("{}.json", &files::without_algorithm(&key)[..16]));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
             Some(facts) => facts,
@@ -140,7 +140,7 @@ fn built_name(path: &Utf8Path) -> Result<String> {
         }
     }
     let stem = path.file_stem().unwrap_or_default();
-    Ok(format!("localhost/xtask/{stem}:{}", &files::digest(&content)["sha256:".len()..][..16]))
+    Ok(format!("localhost/xtask/{stem}:{}", &files::without_algorithm(&files::digest(&content))[..16]))
 }
 
 impl Facts {

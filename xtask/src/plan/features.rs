@@ -2,27 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8Path;
 
+use crate::plan::cargo_tree;
+
 /// The packages of the tree that a feature is wanted by; through other crates, but through no other package of the tree.
-/// A line of the answer reads `DEPTHname vVERSION (SOURCE)` or `DEPTHname feature "FEATURE"`, and ends with `(*)` where what
-/// is below stood above. Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
+/// A line of the answer reads `name vVERSION (SOURCE)` or `name feature "FEATURE"`.
 pub fn wanting(answer: &str, feature: &str, root: &Utf8Path) -> Result<BTreeSet<String>> {
     let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut above: Vec<&str> = Vec::new();
-    for line in answer.lines().filter(|line| !line.is_empty()) {
-        let found = line.find(|character: char| !character.is_ascii_digit());
-        let (depth, node) = line.split_at(found.unwrap_or(line.len()));
-        let depth: usize = depth.parse().with_context(|| format!("`cargo tree` wrote the line `{line}`"))?;
-        let node = node.trim_end_matches("(*)").trim_end();
-        above.truncate(depth);
-        if let Some(parent) = above.last() {
-            below.entry(parent).or_default().insert(node);
+    let lines = cargo_tree::lines(answer)?;
+    for line in &lines {
+        if let Some(parent) = line.parent {
+            below.entry(lines[parent].text).or_default().insert(line.text);
         }
-        above.push(node);
     }
-    let crate_itself = above.first().copied().unwrap_or_default();
+    let crate_itself = lines.first().map(|line| line.text).unwrap_or_default();
     let name = crate_itself.split(' ').next().unwrap_or_default();
     let wanted = format!("{name} feature \"{feature}\"");
     let (mut seen, mut members) = (BTreeSet::new(), BTreeSet::new());

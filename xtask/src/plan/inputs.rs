@@ -65,10 +65,8 @@ impl Inputs {
 
 impl Environment {
     fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Environment> {
-        let own = std::env::current_exe().context("asking for xtask's own path")?;
-        let own = std::fs::read(&own).with_context(|| format!("reading {}", own.display()))?;
         Ok(Environment {
-            xtask: files::digest(&own),
+            xtask: files::digest(&files::own_program()?),
             format: FORMAT,
             rustc: plan.toolchain.verbose_version.clone(),
             target: plan.toolchain.target.clone(),

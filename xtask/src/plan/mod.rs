@@ -5,6 +5,7 @@
 mod ask;
 pub mod base;
 pub mod builder;
+mod cargo_tree;
 mod changes;
 pub mod dockerfile;
 pub mod engine;
@@ -206,7 +207,7 @@ impl BuildPlan {
             return self.file_name(plugin);
         }
         let digest = files::digest(plugin.name.as_bytes());
-        let group = u64::from_str_radix(&digest["sha256:".len()..][..8], 16).unwrap_or_default() % GROUPS;
+        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % GROUPS;
         format!("plugins-{group:02}")
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
+
+use crate::plan::cargo_tree;
 
 /// A crate of one version and source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -79,8 +81,7 @@ impl From<Resolution> for Vec<(Crate, Compiled)> {
 }
 
 /// `cargo tree`'s arguments, for packages that are built together, for one target. A line of the answer reads
-/// `DEPTHname vVERSION (SOURCE)|LICENSE|FEATURES (*)`; `(*)` marks a crate whose dependencies stood above.
-/// Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
+/// `name vVERSION (SOURCE)|LICENSE|FEATURES`.
 pub fn question<'a>(reach: Reach, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut args = tree(reach.edges(), target, packages);
     args.extend(["--format", "{p}|{l}|{f}"].map(str::to_owned));
@@ -106,22 +107,17 @@ impl Resolution {
     /// What cargo answered; `root` is the folder that it was asked in.
     pub fn parse(answer: &str, root: &Utf8Path) -> Result<Resolution> {
         let mut crates: BTreeMap<Crate, Compiled> = BTreeMap::new();
-        // The crates above the line that is read.
-        let mut above: Vec<Crate> = Vec::new();
-        for line in answer.lines().filter(|line| !line.is_empty()) {
-            let (depth, found, license, features) =
-                entry(line, root).with_context(|| format!("`cargo tree` wrote the line `{line}`"))?;
-            if depth > above.len() {
-                bail!("`cargo tree` wrote the line `{line}` below nothing");
+        // One for each line.
+        let mut found: Vec<Crate> = Vec::new();
+        for line in cargo_tree::lines(answer)? {
+            let (this, license, features) = entry(line.text, root).with_context(|| cargo_tree::wrote(line.text))?;
+            if let Some(parent) = line.parent.and_then(|parent| crates.get_mut(&found[parent])) {
+                parent.dependencies.insert(this.clone());
             }
-            above.truncate(depth);
-            if let Some(parent) = above.last().and_then(|parent| crates.get_mut(parent)) {
-                parent.dependencies.insert(found.clone());
-            }
-            let compiled = crates.entry(found.clone()).or_default();
+            let compiled = crates.entry(this.clone()).or_default();
             compiled.license = license;
             compiled.features.extend(features);
-            above.push(found);
+            found.push(this);
         }
         Ok(Resolution(crates))
     }
@@ -155,13 +151,10 @@ impl Resolution {
     }
 }
 
-fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Option<String>, Vec<String>)> {
-    let digits = line.find(|character: char| !character.is_ascii_digit())?;
-    let (depth, rest) = line.split_at(digits);
-    let (package, rest) = rest.split_once('|')?;
+fn entry(line: &str, root: &Utf8Path) -> Option<(Crate, Option<String>, Vec<String>)> {
+    let (package, rest) = line.split_once('|')?;
     let (license, features) = rest.rsplit_once('|')?;
     let license = (!license.is_empty()).then(|| license.to_owned());
-    let features = features.trim_end_matches("(*)").trim_end();
     let features = features.split(',').filter(|feature| !feature.is_empty()).map(str::to_owned).collect();
     let (name, rest) = package.split_once(" v")?;
     let rest = rest.replacen(" (proc-macro)", "", 1);
@@ -175,7 +168,7 @@ fn entry(line: &str, root: &Utf8Path) -> Option<(usize, Crate, Option<String>, V
         Some(source) => inside(source).map_or_else(|| Source::Other(source.to_owned()), Source::Tree),
     };
     let found = Crate { name: name.to_owned(), version: version.to_owned(), source };
-    Some((depth.parse().ok()?, found, license, features))
+    Some((found, license, features))
 }
 
 #[cfg(test)]
@@ -219,7 +212,7 @@ mod tests {
 
     #[test]
     fn another_answer_is_an_error() {
-        for answer in ["nothing", "0name 1.0||", "0name v1.0|", "0a v1||\n2b v1||"] {
+        for answer in ["nothing", "0name 1.0||", "0name v1.0|", "0a||"] {
             assert!(Resolution::parse(answer, "/".into()).is_err(), "{answer}");
         }
     }

@@ -71,7 +71,7 @@ impl<'a> Container<'a> {
         let vendored = vendor::vendor(ui, paths)?;
         let (owner, places) = (Owner::of(ui, paths)?, Places::below(paths.in_container));
         let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
-        let volume = owner.volume(&format!("work-{}", &key["sha256:".len()..][..16]));
+        let volume = owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16]));
         // Of a run that was ended before its container started: nothing else ends that one.
         owner.remove_leftovers(ui, &builder.runtime)?;
         if !builder.runtime.command(["volume", "inspect", &volume]).output(ui)?.status.success() {

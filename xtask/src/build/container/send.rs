@@ -47,7 +47,7 @@ impl Container<'_> {
                 continue;
             }
             let digest = files::digest(&files::read(&checksum)?);
-            let line = format!("{}  {}/{CHECKSUMS}", &digest["sha256:".len()..], entry.file_name());
+            let line = format!("{}  {}/{CHECKSUMS}", files::without_algorithm(&digest), entry.file_name());
             if !there.contains(&line.as_str()) {
                 missing.push(entry.file_name().to_owned());
             }

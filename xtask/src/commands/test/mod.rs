@@ -115,7 +115,7 @@ impl TestArgs {
             // Of this checkout: another one may test at the same time.
             tag: Some(format!(
                 "{name}:{TAG}-{}",
-                &files::digest(paths.image.as_str().as_bytes())["sha256:".len()..][..8]
+                &files::without_algorithm(&files::digest(paths.image.as_str().as_bytes()))[..8]
             )),
             output: Vec::new(),
             push: None,
