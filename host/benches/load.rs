@@ -21,8 +21,9 @@ fn main() {
     for plugin in ["file", "webhook", "smtp"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let folder = folder.path();
-        for entry in std::fs::read_dir(&dist).expect("the built files") {
-            let name = entry.expect("the built files").file_name();
+        let entries = std::fs::read_dir(&dist).expect("the built files").map(|entry| entry.expect("a built file"));
+        // What plugins ship lies in a folder, and is not loaded.
+        for name in entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()) {
             std::fs::copy(dist.join(&name), folder.join(&name)).expect("a temporary file");
         }
         std::fs::write(folder.join("config.toml"), "").expect("a temporary file");

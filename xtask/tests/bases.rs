@@ -6,10 +6,9 @@ use std::fs;
 
 use expect_test::expect;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use support::registry::Registry;
 use support::runtime::ALPINE;
-use support::{Tree, errors, layers, run};
+use support::{Tree, errors, layers, run, sha256};
 
 /// Alpine out of docker, as an OCI layout in the tree.
 fn layout(tree: &Tree) -> String {
@@ -90,8 +89,7 @@ fn a_layout_that_names_a_file_of_this_machine() {
     let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("layout/{path}"))).expect("JSON") };
     let write = |value: &Value| -> Value {
         let text = value.to_string();
-        let digest = Sha256::digest(&text);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = sha256(text.as_bytes());
         tree.write(&format!("layout/blobs/sha256/{hex}"), &text);
         format!("sha256:{hex}").into()
     };

@@ -6,8 +6,7 @@ use std::fs::{self, File};
 
 use expect_test::expect;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use support::Tree;
+use support::{Tree, sha256};
 
 fn document(tree: &Tree, file: &str) -> Value {
     let path = tree.image_folder().join(file);
@@ -30,10 +29,6 @@ fn component<'a>(sbom: &'a Value, reference: &str) -> Option<&'a Value> {
 fn features(sbom: &Value, reference: &str) -> Vec<String> {
     let properties = component(sbom, reference).expect("a component")["properties"].as_array().expect("properties");
     properties.iter().map(|property| property["value"].as_str().expect("text").to_owned()).collect()
-}
-
-fn sha256(bytes: &[u8]) -> Value {
-    json!(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// A crate of the small tree that others depend on.

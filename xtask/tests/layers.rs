@@ -4,7 +4,7 @@ mod support;
 
 use expect_test::expect;
 use serde_json::Value;
-use support::{Tree, layers, run};
+use support::{Tree, layers};
 
 type Layers = Vec<(String, Vec<String>)>;
 
@@ -69,21 +69,11 @@ const ALL: [&str; 5] = ["libraries", "greeter", "configuration", "goodbye.plug",
 fn an_edited_plugin_and_a_commit_change_one_layer() {
     let tree = Tree::small("committed").without_runtime();
     tree.write(".gitignore", "/target\n/xtask\n");
-    let git = |args: &[&str]| {
-        let who = ["-C", tree.root.as_str(), "-c", "user.name=Test", "-c", "user.email=test@example.org"];
-        run("git", &[who.as_slice(), args].concat())
-    };
-    let commit = || {
-        git(&["add", "--all"]);
-        git(&["commit", "--quiet", "--message", "One more"]);
-        git(&["rev-parse", "HEAD"])
-    };
-    git(&["init", "--quiet"]);
-    let first = commit();
+    let first = tree.commit();
     let before = tree.image(&[]);
     assert_eq!(tree.label("org.opencontainers.image.revision"), first);
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
-    let second = commit();
+    let second = tree.commit();
     let after = tree.image(&[]);
     assert_eq!(tree.label("org.opencontainers.image.revision"), second);
     assert_ne!(before["manifest_digest"], after["manifest_digest"]);

@@ -7,9 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use camino::Utf8Path;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use support::runtime::{ALPINE, GREETINGS};
-use support::{Tree, run};
+use support::{Tree, run, sha256};
 use walkdir::WalkDir;
 
 const NAME: &str = "ghcr.io/xtask-test/greeter:peers";
@@ -87,8 +86,7 @@ fn unpacked(tree: &Tree, image: &str, name: &str) -> Files {
             kind if kind.is_symlink() => format!("-> {}", std::fs::read_link(path).expect("a link").display()),
             kind if kind.is_file() => {
                 let content = std::fs::read(path).expect("content");
-                let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("{owned} {} {digest}", content.len())
+                format!("{owned} {} {}", content.len(), sha256(&content))
             }
             _ => owned,
         };

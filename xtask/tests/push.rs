@@ -7,10 +7,9 @@ use std::fs;
 use camino::Utf8Path;
 use expect_test::expect;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use support::registry::Registry;
 use support::runtime::{GREETINGS, Leftovers, Runtime};
-use support::{Tree, run};
+use support::{Tree, run, sha256};
 
 #[test]
 fn skopeo_pushes_the_digest_that_was_printed() {
@@ -33,7 +32,8 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     assert_eq!(Runtime::docker().run(&pinned), GREETINGS);
     let pulled = tree.root.join("pulled");
     pull(&format!("{}/greeter:1", registry.address), &pulled);
-    assert_eq!(digest, sha256(&fs::read(pulled.join("manifest.json")).expect("a manifest")));
+    let manifest = fs::read(pulled.join("manifest.json")).expect("a manifest");
+    assert_eq!(digest, format!("sha256:{}", sha256(&manifest)));
 }
 
 #[test]
@@ -78,11 +78,6 @@ fn raw(reference: &str) -> Value {
 fn pull(reference: &str, folder: &Utf8Path) {
     let (from, to) = (format!("docker://{reference}"), format!("dir:{folder}"));
     run("skopeo", &["copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", &from, &to]);
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 #[test]

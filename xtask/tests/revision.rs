@@ -2,30 +2,14 @@
 
 mod support;
 
-use std::process::Command;
-
-use support::{Tree, run};
+use support::Tree;
 
 const REVISION: &str = "org.opencontainers.image.revision";
 
-/// A repository with one commit, which is the same wherever the tree lies; its id.
+/// All of the tree but what is made in it.
 fn commit(tree: &Tree) -> String {
     tree.write(".gitignore", "/target\n/xtask/path\n");
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command
-            .arg("-C")
-            .arg(&tree.root)
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
-            .args(args);
-        let date = "2024-02-29T12:34:56Z";
-        let output = command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date).output().expect("git starts");
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    git(&["init", "--quiet"]);
-    git(&["add", "--all"]);
-    git(&["commit", "--quiet", "--no-gpg-sign", "--message", "All of it"]);
-    run("git", &["-C", tree.root.as_str(), "rev-parse", "HEAD"])
+    tree.commit()
 }
 
 #[test]

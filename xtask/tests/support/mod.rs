@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use camino::{Utf8Path, Utf8PathBuf};
 use expect_test::Expect;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 /// A copy of a tree, removed at the end of the test.
@@ -210,6 +211,21 @@ impl Tree {
         config["config"]["Labels"][name].as_str().expect("a label").to_owned()
     }
 
+    /// Commits all of it, in a repository of its own and at one time; the commit's id, which is the same wherever the tree lies.
+    pub fn commit(&self) -> String {
+        let git = |args: &[&str]| {
+            let mut git = Command::new("git");
+            git.args(["-C", self.root.as_str(), "-c", "user.name=Test", "-c", "user.email=test@example.org"]);
+            git.args(["-c", "commit.gpgSign=false"]).args(args);
+            let date = "2024-02-29T12:34:56Z";
+            succeed(git.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date))
+        };
+        git(&["init", "--quiet"]);
+        git(&["add", "--all"]);
+        git(&["commit", "--quiet", "--message", "All of it"]);
+        git(&["rev-parse", "HEAD"])
+    }
+
     /// The folder that the build system works in.
     pub fn image_folder(&self) -> Utf8PathBuf {
         self.target.clone().unwrap_or_else(|| self.root.join("target")).join("image")
@@ -231,9 +247,12 @@ pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
 
 /// What a program that succeeds wrote to stdout, trimmed.
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output =
-        Command::new(program).args(args).output().unwrap_or_else(|error| panic!("starting {program}: {error}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    succeed(Command::new(program).args(args))
+}
+
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
 
@@ -270,4 +289,9 @@ pub fn layers(image: &Value) -> Vec<(String, String)> {
     let layers = image["layers"].as_array().expect("layers");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     layers.iter().map(|layer| (text(&layer["name"]), text(&layer["digest"]))).collect()
+}
+
+/// In hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
