@@ -6,6 +6,7 @@ use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 use provost_record::Exports;
 use provost_sdk::abi;
 use provost_sdk::plugin::{Plugin, SYMBOL};
+use provost_sdk::with_causes;
 use std::ffi::CStr;
 use std::mem;
 use std::path::Path;
@@ -21,11 +22,11 @@ pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
     // SAFETY: opening runs the file's initialisers. The caller has compared its record, so it was built with this host
     // from one source tree, by somebody whose code is meant to run here.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL)? };
+    // Never closed: threads, thread-locals and log call sites point into its code.
+    let library = mem::ManuallyDrop::new(library);
     // SAFETY: only `export!` defines the symbol, as a `static` of type `Plugin`, and the equal records say that plugin
     // and host were compiled by one compiler against one SDK, so it is the same type with the same layout.
     let plugin: *const Plugin = unsafe { *library.get::<*const Plugin>(SYMBOL.as_bytes())? };
-    // Never closed: threads, thread-locals and log call sites point into its code.
-    mem::forget(library);
     // SAFETY: the symbol is the address of a `static`, which lives as long as its library, which is never closed.
     Ok(unsafe { &*plugin })
 }
@@ -74,7 +75,7 @@ impl Process {
     pub fn this() -> Result<Self, String> {
         // SAFETY: with no name nothing is loaded and no initialiser runs.
         let this = unsafe { Library::open(None::<&Path>, RTLD_LAZY) };
-        this.map(Self).map_err(|error| format!("asking the dynamic linker what is loaded: {error}"))
+        this.map(Self).map_err(|error| format!("asking the dynamic linker what is loaded: {}", with_causes(&error)))
     }
 }
 

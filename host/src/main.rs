@@ -32,7 +32,8 @@ use config::Config;
 use faults::Faults;
 use plugins::Judged;
 use providers::Providers;
-use std::io::{self, Write};
+use provost_sdk::panics::catch;
+use std::io::{self, ErrorKind, Write};
 use std::time::Instant;
 
 // The host's own file says what it was built with, as each plugin's does.
@@ -41,19 +42,33 @@ provost_sdk::record!();
 fn main() {
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
-    let result = run(&Args::parse());
-    if let Err(faults) = &result {
-        eprint!("{faults}");
+    // A panic of this thread too ends the process here: it is in the log.
+    let code = match catch(|| run(&Args::parse())) {
+        Some(Ok(())) => 0,
+        Some(Err(faults)) => {
+            // Where nobody reads them nothing more can be done.
+            let _ = write!(io::stderr(), "{faults}");
+            1
+        }
+        None => 101,
+    };
+    loader::end(code);
+}
+
+/// Writes a result to stdout.
+fn say(text: &str) -> Result<(), Faults> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Who reads no results needs none.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Faults::one(format!("writing to stdout: {error}"))),
+        _ => Ok(()),
     }
-    // Who reads no results needs none.
-    let _ = io::stdout().flush();
-    loader::end(i32::from(result.is_err()));
 }
 
 /// Reads everything, loads everything, then serves. What is wrong before that is reported together.
 fn run(args: &Args) -> Result<(), Faults> {
     if let Some(file) = &args.inspect {
-        return records::show(file, args.format).map_err(Faults::one);
+        return records::show(file, args.format).map_err(Faults::one).and_then(|text| say(&text));
     }
     let mut faults = Faults::default();
     let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
@@ -78,18 +93,15 @@ fn run(args: &Args) -> Result<(), Faults> {
     if faults.is_empty() && !args.check {
         return server::serve(&config, providers);
     }
-    if faults.is_empty() {
-        println!("{}", summary(plugins.len(), providers.len()));
-    }
     providers.close(Instant::now(), config.shutdown_deadline);
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if faults.is_empty() { say(&summary(plugins.len(), providers.len())) } else { Err(faults) }
 }
 
 /// What `--check` prints.
 fn summary(plugins: usize, providers: usize) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     format!(
-        "{plugins} plugin{} loaded, {plugins} ABI record{} match{}, {providers} provider{} valid",
+        "{plugins} plugin{} loaded, {plugins} ABI record{} match{}, {providers} provider{} valid\n",
         plural(plugins),
         plural(plugins),
         if plugins == 1 { "es" } else { "" },
@@ -103,8 +115,8 @@ mod tests {
 
     #[test]
     fn the_summary_counts_in_english() {
-        assert_eq!(summary(3, 1), "3 plugins loaded, 3 ABI records match, 1 provider valid");
-        assert_eq!(summary(1, 2), "1 plugin loaded, 1 ABI record matches, 2 providers valid");
-        assert_eq!(summary(0, 0), "0 plugins loaded, 0 ABI records match, 0 providers valid");
+        assert_eq!(summary(3, 1), "3 plugins loaded, 3 ABI records match, 1 provider valid\n");
+        assert_eq!(summary(1, 2), "1 plugin loaded, 1 ABI record matches, 2 providers valid\n");
+        assert_eq!(summary(0, 0), "0 plugins loaded, 0 ABI records match, 0 providers valid\n");
     }
 }

@@ -7,6 +7,7 @@ use crate::refusals::{Refusal, Refusals, TOGETHER};
 use crate::reports::{Reports, reports};
 use crate::startup::told;
 use provost_sdk::plugin::Plugin;
+use provost_sdk::with_causes;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
@@ -115,7 +116,11 @@ impl Plugins {
 /// One thread is enough, since the dynamic linker loads nothing else until they have.
 fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, String>>> {
     let (reporter, reports) = reports();
-    let load = move |path: &PathBuf| reporter.report(loader::load(path).map_err(|error| error.to_string()));
+    let load = move |path: &PathBuf| {
+        // Before: of a plugin that ends the process meanwhile it is the only trace.
+        tracing::debug!(file = %path.display(), "loading");
+        reporter.report(loader::load(path).map_err(|error| with_causes(&error)));
+    };
     thread::Builder::new().name("loading".to_owned()).spawn(move || paths.iter().for_each(load))?;
     Ok(reports)
 }

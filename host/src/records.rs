@@ -3,8 +3,9 @@
 use crate::args::Format;
 use crate::loader::{self, Process};
 use crate::refusals::{Refusal, TOGETHER};
-use provost_record::{Comparison, ReadError, Record, Report, compare, inspect, missing, read, table_of_files};
+use provost_record::{Comparison, ReadError, Record, Report, compare, exports, inspect, missing, read, table_of_files};
 use provost_sdk::abi;
+use provost_sdk::plugin::SYMBOL;
 use std::fs;
 use std::path::Path;
 
@@ -58,7 +59,14 @@ impl Demand {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let own = format!("{}.{EXTENSION}", have.plugin);
         if name != own {
-            return Err(Refusal::new("name", name.into_owned(), &own, format!("rename {} to {own}", path.display())));
+            // Cargo's packages have no other names, and a record may say anything.
+            let is_a_package = have.plugin.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
+            let rename = || format!("rename {} to {own}", path.display());
+            let remedy = if is_a_package { rename() } else { TOGETHER.to_owned() };
+            return Err(Refusal::new("name", name.into_owned(), own, remedy));
+        }
+        if !exports(&bytes, SYMBOL).map_err(unreadable)? {
+            return Err(Refusal::new("export", "none".to_owned(), SYMBOL, TOGETHER.to_owned()));
         }
         match missing(&bytes, &self.process).map_err(unreadable)? {
             None => Ok(have),
@@ -67,12 +75,12 @@ impl Demand {
     }
 }
 
-/// Prints what a file says of itself, and in what it does not fit this host, which is no error here.
+/// What a file says of itself, and in what it does not fit this host, which is no error here.
 ///
 /// # Errors
 ///
-/// When the file has no readable record.
-pub fn show(path: &Path, format: Format) -> Result<(), String> {
+/// When the file has no readable record, or there is nothing to compare it with, since the SDK beside this host is another.
+pub fn show(path: &Path, format: Format) -> Result<String, String> {
     let failed = |error| format!("{}: {error}", path.display());
     let bytes = bytes(path).map_err(|what| format!("reading {}: {what}", path.display()))?;
     let inspection = inspect(&bytes).map_err(failed)?;
@@ -84,10 +92,9 @@ pub fn show(path: &Path, format: Format) -> Result<(), String> {
     };
     let report = Report { file: path.display().to_string(), inspection, comparison: Some(comparison) };
     match format {
-        Format::Human => print!("{report}"),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?),
+        Format::Human => Ok(report.to_string()),
+        Format::Json => Ok(serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n"),
     }
-    Ok(())
 }
 
 /// What a plugin says that was built with this SDK, under the host's name.

@@ -1,6 +1,6 @@
 //! Why plugins are refused: one table for all of them, and below it what mends them.
 
-use provost_record::{Difference, table_of_files};
+use provost_record::{Difference, printable, table_of_files};
 use std::fmt;
 
 /// What mends a plugin of another build.
@@ -57,6 +57,6 @@ impl fmt::Display for Refusals {
         let (plural, verb) = (if given == 1 { "" } else { "s" }, if refused == 1 { "is" } else { "are" });
         writeln!(f, "{refused} of {given} plugin{plural} {verb} refused, and none is loaded")?;
         f.write_str(&table_of_files(&self.files))?;
-        write!(f, "remedy: {}", self.remedies.join("; "))
+        write!(f, "remedy: {}", printable(&self.remedies.join("; ")))
     }
 }

@@ -12,8 +12,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -26,10 +28,9 @@ use tokio::sync::SetOnce;
 ///
 /// When the address cannot be listened on.
 pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
-    let runtime = Builder::new_multi_thread()
-        .thread_name("api")
-        .enable_all()
-        .build()
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = spare(threads)
+        .and_then(|()| Builder::new_multi_thread().worker_threads(threads).thread_name("api").enable_all().build())
         .map_err(|error| Faults::one(format!("starting the API's threads: {error}")))?;
     let providers = Arc::new(providers);
     let result = runtime.block_on(run(config, &providers));
@@ -37,6 +38,16 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
     let begun = result.as_ref().copied().unwrap_or_else(|_| Instant::now());
     providers.close(begun, config.shutdown_deadline);
     result.map(drop)
+}
+
+/// Whether there are so many threads to be had. Where tokio gets one and not the next, it panics, and then waits for the
+/// first.
+fn spare(count: usize) -> io::Result<()> {
+    let all = Mutex::new(());
+    thread::scope(|scope| {
+        let _held = all.lock();
+        (0..count).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(all.lock())).map(drop))
+    })
 }
 
 /// Returns since when the process ends.

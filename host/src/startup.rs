@@ -8,7 +8,7 @@ use crate::plugins::Loaded;
 use crate::reports::{Reporter, Reports, Silence, reports};
 use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
-use provost_sdk::{ConfigError, Context};
+use provost_sdk::{ConfigError, Context, Fault};
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -52,14 +52,15 @@ impl Startup {
     /// When the provider's threads cannot be started.
     pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
         let tally = Arc::new(Tally::new(&config.name, &config.plugin));
-        let runtime = runtime(&tally)?;
+        let runtime = spawned(|| runtime(&tally))??;
         let context = Context::new(&config.name, config.timeout, &loaded.assets, runtime.handle().clone());
         let (reporter, reports) = reports();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
-        runtime.spawn_blocking(move || {
+        let make = move || {
             let _span = given.span().clone().entered();
             make(plugin, table, given, reporter);
-        });
+        };
+        spawned(|| runtime.spawn_blocking(make))?;
         Ok(Self { tally, context, runtime, reports })
     }
 
@@ -73,7 +74,7 @@ impl Startup {
         let result = loop {
             match self.reports.next(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Report::Constructed) => step = "validation",
-                Ok(Report::Ended(result)) => break result,
+                Ok(Report::Ended(result)) => break result.map_err(|error| of_plugin(error, &self.tally)),
                 Err(silence) => break Err(ConfigError::new("", told(silence, self.tally.plugin(), step, deadline))),
             }
         };
@@ -88,6 +89,17 @@ impl Startup {
             }
         }
     }
+}
+
+/// What a plugin says of a provider, with its name where the provider has another.
+fn of_plugin(error: ConfigError, tally: &Tally) -> ConfigError {
+    if tally.provider() == tally.plugin() {
+        return error;
+    }
+    let named = |message| format!("{message} (plugin `{}`)", tally.plugin());
+    let faults = error.into_faults().into_iter();
+    let faults = faults.map(|Fault { key, message }| Fault { key, message: named(message) });
+    ConfigError::all(faults.collect()).expect_err("there is at least one fault")
 }
 
 /// What a plugin that has not come back from a step has done, as far as anybody can tell.
@@ -128,4 +140,9 @@ fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
         .thread_keep_alive(Duration::from_secs(60))
         .enable_all()
         .build()
+}
+
+/// What `spawn` made: tokio panics where the system gives it no thread.
+fn spawned<T>(spawn: impl FnOnce() -> T) -> io::Result<T> {
+    catch(spawn).ok_or_else(|| io::Error::other("the system gives no more of them; see the log"))
 }

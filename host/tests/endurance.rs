@@ -5,7 +5,7 @@ mod support;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use support::unruly::{Unruly, provider};
-use support::{PATIENCE, client, load, send};
+use support::{PATIENCE, client, load, print, send};
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +56,7 @@ async fn everybody_else_answers_while_deliveries_are_stuck() {
             *slowest = begun.elapsed().max(*slowest);
         }
     }
-    println!("the slowest of 100 answers, of /healthz, another provider and one that is full: {slowest:?}");
+    print(&format!("the slowest of 100 answers, of /healthz, another provider and one that is full: {slowest:?}"));
     assert_eq!(callers.len(), STUCK * DELIVERIES);
     assert!(callers.try_join_next().is_none(), "and they are stuck still");
     callers.shutdown().await;

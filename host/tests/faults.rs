@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::fs::File;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use support::{dist, folder, provost, write_config};
 
 const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
@@ -22,6 +25,22 @@ fn check(config: &str, plugins: &[&str], expected: &str) {
     let stderr = String::from_utf8(output.stderr).expect("messages are text").replace(shown, "@");
     assert_eq!(stderr, expected);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{:?}", output.status.signal());
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_fault() {
+    let folder = folder();
+    let config = write_config(folder.path(), "");
+    let full = "error: writing to stdout: No space left on device (os error 28)\n";
+    let unread = || io::pipe().expect("a pipe").1.into();
+    let file = || File::create("/dev/full").expect("a full disk").into();
+    for (stdout, code, expected) in [(file(), 1, full), (unread(), 0, "")] as [(Stdio, i32, &str); 2] {
+        let mut command = provost();
+        command.arg("--config").arg(&config).arg("--check");
+        let output = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the host starts").wait_with_output();
+        let output = output.expect("it is this process's own");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(code), expected));
+    }
 }
 
 #[test]
@@ -107,16 +126,16 @@ expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or
 error: @/config.toml: providers.a b: a provider's name has letters, digits, `-` and `_` only: rename it
 error: @/config.toml: providers.a b.timeout: a duration must be more than zero
 error: @/config.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
-error: @/config.toml: providers.a b.path: @ is a folder: name a file in it
-error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http
-error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...`
+error: @/config.toml: providers.a b.path: @ is a folder: name a file in it (plugin `file`)
+error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
 error: @/config.toml: providers.file.pathh: unknown key, did you mean `path`?
 error: @/config.toml: providers.file.timout: unknown key, did you mean `timeout`?
 error: @/config.toml: providers.file: missing field `path`
 error: @/config.toml: providers.mail: its plugin `smpt` is not given (given are file, smtp, webhook): \
 did you mean `plugin = \"smtp\"`?
-error: @/config.toml: providers.other.from: `nobody` is no mail address such as `Alerts <alerts@example.org>`: Invalid input
-error: @/config.toml: providers.other.user: without a password: set `password` or `password_file`
+error: @/config.toml: providers.other.from: `nobody` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.other.user: without a password: set `password` or `password_file` (plugin `smtp`)
 ",
     );
 }

@@ -106,8 +106,8 @@ error: @/config.d/c.toml:2:22: unexpected key or value, expected newline, `#`
 error: @/config.d/d.toml: include: unknown key, remove it; known are providers
 error: @/config.d/d.toml: providers: invalid type: integer `3`, expected a map
 error: reading the configuration @/config.d/e.toml: Is a directory (os error 21)
-error: @/config.toml: providers.own: missing field `path`
-error: @/config.d/a.toml: providers.slow: missing field `path`
+error: @/config.toml: providers.own: missing field `path` (plugin `file`)
+error: @/config.d/a.toml: providers.slow: missing field `path` (plugin `file`)
 ";
     assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::json;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -179,7 +180,7 @@ async fn who_aborts_the_host_is_named_in_its_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_be_made_is_a_fault() {
-    let refused = ".behaviour: as configured";
+    let refused = ".behaviour: as configured (plugin `unruly`)";
     let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");
     for (behaviour, expected, log) in [
         ("fail-in-constructor", refused, ""),
@@ -208,7 +209,7 @@ async fn a_provider_that_is_never_made_is_a_fault_among_the_others() {
             `server.startup_deadline`",
         "block-in-validation: the plugin `unruly` has not come back from its validation after 3s, which is \
             `server.startup_deadline`",
-        "fail-in-constructor.behaviour: as configured",
+        "fail-in-constructor.behaviour: as configured (plugin `unruly`)",
     ];
     assert_eq!(faults, expected.map(|fault| format!("error: {}: providers.{fault}", config.display())), "{stderr}");
 }
@@ -239,11 +240,28 @@ async fn a_plugin_that_is_never_loaded_is_waited_for_without_the_dynamic_linker(
     let status = rustc.args(["--edition=2024", "--crate-type=cdylib", "-o"]).args([&late, &source]).status();
     assert!(status.is_ok_and(|status| status.success()), "{rustc:?}");
     let mut command = provost();
-    command.env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
+    command.args(["--log", "debug"]).env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
     let (faults, stderr) = faults_of(command, &config).await;
+    assert!(stderr.contains(" loading file=unruly.prov\n"), "who ends the process there is named: {stderr}");
     let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
         which is `server.startup_deadline`";
     assert_eq!(faults, [expected], "{stderr}");
+}
+
+/// Writing to a pipe that nobody reads any more is no panic: that would need the dynamic linker, and run finalisers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_nobody_listens_to_ends() {
+    let folder = folder();
+    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    for (blocks, code) in [("initialiser", 1), ("finaliser", 0)] {
+        let unread = || io::pipe().expect("a pipe").1;
+        let mut command = provost();
+        command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(&config).env(BLOCKS, blocks);
+        command.stdout(unread()).stderr(unread());
+        let mut host = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("the host starts");
+        let status = tokio::time::timeout(PATIENCE, host.wait()).await.expect("the host ends");
+        assert_eq!(status.expect("it is this process's own").code(), Some(code), "{blocks}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

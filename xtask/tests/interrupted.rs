@@ -53,7 +53,8 @@ fn removed(runtime: &Runtime, tree: &Tree, since: u64) {
 
 fn check(name: &str, signal: i32, interrupt: impl FnOnce(&mut Child)) {
     let runtime = Runtime::found();
-    let tree = Tree::small(name);
+    // A shell has those that it starts in the background ignore SIGINT.
+    let tree = Tree::small(name).by(&["env", "--default-signal=INT"]);
     let image = format!("localhost/xtask-test/greeter:{name}");
     let _leftovers = Leftovers::of(&runtime, &tree, &image);
     let args = ["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", &image];

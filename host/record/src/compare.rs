@@ -94,7 +94,7 @@ fn differing_lines(have: &str, want: &str) -> Vec<(String, String)> {
 }
 
 /// What a file says of itself may be anything, also what moves a terminal's cursor.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let escaped = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
     text.chars().map(escaped).collect()
 }

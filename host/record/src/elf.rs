@@ -95,6 +95,17 @@ impl<'data> Elf<'data> {
         }))
     }
 
+    /// Whether the dynamic linker finds the symbol in it.
+    pub fn exports(&self, wanted: &str) -> Result<bool, ReadError> {
+        for symbol in self.symbols()? {
+            let (symbol, name) = symbol?;
+            if name == wanted && !symbol.is_undefined(ENDIAN) && !symbol.is_local() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// `DT_NEEDED`, in the file's order.
     pub fn needed(&self) -> Result<impl Iterator<Item = Result<&'data str, ReadError>>, ReadError> {
         let dynamic = self.sections.dynamic(ENDIAN, self.bytes).map_err(broken)?;

@@ -2,7 +2,7 @@
 //! dynamic linker, which knows what is really loaded, the build system reads files.
 
 use crate::elf::Elf;
-use crate::{Difference, ReadError};
+use crate::{Difference, ReadError, printable};
 use std::fmt;
 
 /// How many symbols are named. A plugin of another build lacks hundreds, and the first ones tell as much as all.
@@ -69,7 +69,7 @@ impl Missing {
 
     fn names(&self) -> String {
         let names: Vec<String> =
-            self.first.iter().map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+            self.first.iter().map(|name| printable(&format!("{:#}", rustc_demangle::demangle(name)))).collect();
         match self.count - self.first.len() {
             0 => names.join(", "),
             more => format!("{} and {more} more", names.join(", ")),

@@ -1,7 +1,7 @@
 //! All that a file says of itself, for people and programs that ask. Judges nothing.
 
 use crate::elf::{Anchor, Elf};
-use crate::{Difference, Missing, ReadError, Record, record, table};
+use crate::{Difference, Missing, ReadError, Record, printable, record, table};
 use serde::Serialize;
 use std::fmt;
 
@@ -78,7 +78,8 @@ impl fmt::Display for Inspection<'_> {
             ("needed", &self.needed.join(", ")),
             ("imports", &self.imports.to_string()),
         ] {
-            writeln!(f, "{field:<8} {}", value.trim_end().replace('\n', "\n         "))?;
+            let lines: Vec<String> = value.trim_end().split('\n').map(printable).collect();
+            writeln!(f, "{field:<8} {}", lines.join("\n         "))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ mod inspect;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Difference, compare, table, table_of_files};
+pub use compare::{Difference, compare, printable, table, table_of_files};
 pub use error::ReadError;
 pub use imports::{Exports, Missing, missing};
 pub use inspect::{Comparison, Inspection, Report, inspect};
@@ -78,6 +78,15 @@ pub fn read(bytes: &[u8]) -> Result<Record, ReadError> {
 /// As [`read`].
 pub fn read_sdk(bytes: &[u8]) -> Result<Record, ReadError> {
     record(&Elf::parse(bytes)?, Anchor::Defined)
+}
+
+/// Whether the file exports the symbol, which nobody else may do for it.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn exports(bytes: &[u8], symbol: &str) -> Result<bool, ReadError> {
+    Elf::parse(bytes)?.exports(symbol)
 }
 
 fn record(elf: &Elf, anchor: Anchor) -> Result<Record, ReadError> {

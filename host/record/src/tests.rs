@@ -2,7 +2,7 @@
 
 mod file;
 
-use crate::{Comparison, Exports, Missing, ReadError, Record, Report, inspect, missing, read, read_sdk};
+use crate::{Comparison, Exports, Missing, ReadError, Record, Report, exports, inspect, missing, read, read_sdk};
 use file::Symbol::{Defined, Imported};
 use file::{File, RECORD, SYMBOL, elf, note};
 
@@ -62,6 +62,27 @@ fn imports_that_nothing_exports() {
     ] {
         assert_eq!(missing(&plugin, &Loaded(libraries, exported)), lacking(expected), "{libraries:?} {exported:?}");
     }
+}
+
+#[test]
+fn exports_are_defined_symbols() {
+    let file = elf(&File { symbols: &[("memcpy", Imported), ("mine", Defined)], ..File::default() });
+    let exported = ["mine", "memcpy", "min", "other"].map(|symbol| exports(&file, symbol));
+    assert_eq!(exported, [Ok(true), Ok(false), Ok(false), Ok(false)]);
+    assert_eq!(exports(b"", "mine"), Err(ReadError::NotElf));
+}
+
+#[test]
+fn what_is_shown_moves_no_cursor() {
+    let plugin = elf(&File::default());
+    let mut inspection = inspect(&plugin).expect("a record");
+    inspection.record.version = "\u{1b}[2J1\r\n2".into();
+    inspection.needed = vec!["\u{7}.so"];
+    let shown = inspection.to_string();
+    assert!(shown.contains("version  \\u{1b}[2J1\\r\n         2\n"), "{shown}");
+    assert!(shown.contains("needed   \\u{7}.so\n"), "{shown}");
+    let missing = Missing { first: vec!["\u{1b}c".into()], count: 1 }.to_string();
+    assert!(missing.ends_with(": \\u{1b}c"), "{missing}");
 }
 
 #[test]

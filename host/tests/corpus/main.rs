@@ -107,7 +107,7 @@ libprovost_sdk.so | anchor | one of its own | {anchor}
 "
     );
     let remedy = format!(
-        "{READABLE}; {TOGETHER}; rename @/renamed.prov to file.prov; rename @/named/file.prov to ../smtp.prov; \
+        "{READABLE}; {TOGETHER}; rename @/renamed.prov to file.prov; \
         remove `--prov ./file.prov`; remove `--prov @/file.prov`"
     );
     let output = run(provost(), folder.path(), &given);
@@ -128,6 +128,23 @@ fn a_file_that_the_user_cannot_read() {
     let rows = "@/closed/file.prov | file | Permission denied (os error 13) | a plugin\n";
     assert_eq!(refused(output, folder.path()), report(1, 1, rows, READABLE));
     print(1, "file that cannot be read");
+}
+
+/// What its record does not say, the dynamic linker does.
+#[test]
+fn a_library_that_is_nowhere() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let path = write(folder.path(), "needs-more", &plugin.replaced("libgcc_s.so.1", "libgcc_t.so.1"));
+    let output = run(provost(), folder.path(), &[path]);
+    let reason = match plugin.record.target.contains("musl") {
+        true => {
+            "Error loading shared library libgcc_t.so.1: No such file or directory (needed by @/needs-more/file.prov)"
+        }
+        false => "libgcc_t.so.1: cannot open shared object file: No such file or directory",
+    };
+    let expected = format!("error: loading @/needs-more/file.prov: dlopen failed: {reason}; {TOGETHER}");
+    assert_eq!(refused(output, folder.path()).lines().last(), Some(expected.as_str()));
+    print(1, "plugin whose library is nowhere");
 }
 
 /// A copy of host and libraries with something else in place of one of them.

@@ -1,7 +1,7 @@
 //! What the host says of the files that it refuses, as the tests compare it.
 
+use crate::support;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::Output;
 
@@ -28,9 +28,9 @@ pub fn report(files: usize, given: usize, rows: &str, remedy: &str) -> String {
     )
 }
 
-/// Not by `println!`: of a test that succeeds the harness shows nothing.
+/// Prints how many were refused.
 pub fn print(cases: usize, of: &str) {
-    writeln!(std::io::stderr(), "corpus: {cases} {of} refused").expect("stderr is open");
+    support::print(&format!("corpus: {cases} {of} refused"));
 }
 
 /// Writes the file of a case into a folder of its own.

@@ -1,6 +1,6 @@
 //! Panics in great number, and what they cost the host.
 
-use super::{client, metrics};
+use super::{client, metrics, print};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ pub async fn ten_thousand_panics(address: &str, id: &str) {
     let before = resident(id);
     panics(address, 12_000).await;
     let after = resident(id);
-    println!("resident memory before and after: {before} KiB, {after} KiB");
+    print(&format!("resident memory before and after: {before} KiB, {after} KiB"));
     assert!(after < before + NOISE, "{before} KiB grew to {after} KiB");
 }
 

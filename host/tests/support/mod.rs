@@ -13,7 +13,7 @@ pub mod smtp;
 pub mod unruly;
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -50,6 +50,11 @@ pub fn write_config(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("config.toml");
     std::fs::write(&path, text).expect("a temporary file");
     path
+}
+
+/// Prints a figure. Not by `println!`: of a test that succeeds the harness shows nothing.
+pub fn print(figure: &str) {
+    writeln!(std::io::stderr(), "{figure}").expect("stderr is open");
 }
 
 /// How long to wait for an end that comes at once, or never.

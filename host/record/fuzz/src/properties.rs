@@ -1,7 +1,7 @@
 //! What holds for the reader, whatever the bytes are: it does not panic, it reads nothing beyond them (the sanitizer sees
 //! that), and it needs no more memory than they have, plus a constant.
 
-use provost_record::{Exports, inspect, missing, read, read_sdk};
+use provost_record::{Exports, exports, inspect, missing, read, read_sdk};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -14,6 +14,7 @@ pub fn hold(bytes: &[u8]) {
     MOST.store(before, Relaxed);
     let _ = read(bytes);
     let _ = read_sdk(bytes);
+    let _ = exports(bytes, "PROVOST_PLUGIN");
     let inspected = inspect(bytes);
     let missing = [true, false].map(|known| missing(bytes, &Nothing { known }));
     let used = MOST.load(Relaxed) - before;
