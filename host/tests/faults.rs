@@ -7,7 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use support::{dist, folder, provost, write_config};
+use support::{dist, folder, libc, provost, write_config};
 
 const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
 
@@ -225,9 +225,10 @@ fn the_port_is_in_use() {
     let config = write_config(folder.path(), &format!("[server]\nlisten = \"{address}\"\n"));
     let output = provost().arg("--config").arg(&config).output().expect("the host starts");
     let expected = format!(
-        "error: {}: server.listen: listening on {address}: Address already in use (os error 98): \
+        "error: {}: server.listen: listening on {address}: {} (os error 98): \
         end the program that listens there, or choose another port\n",
-        config.display()
+        config.display(),
+        libc("Address already in use", "Address in use")
     );
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
 }

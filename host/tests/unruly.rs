@@ -7,8 +7,7 @@ use serde_json::json;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
-use support::unruly::{Unruly, impatient, provider};
+use support::unruly::{BLOCKS, Unruly, faults_of, impatient, provider};
 use support::{PATIENCE, client, folder, provost, write_config};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,24 +229,6 @@ async fn a_plugin_that_is_never_loaded_is_a_fault_among_the_others() {
     assert_eq!(faults, expected, "{stderr}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_is_never_loaded_is_waited_for_without_the_dynamic_linker() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
-    let late = folder.path().join("late.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/preload/late.rs");
-    let mut rustc = Command::new("rustc");
-    let status = rustc.args(["--edition=2024", "--crate-type=cdylib", "-o"]).args([&late, &source]).status();
-    assert!(status.is_ok_and(|status| status.success()), "{rustc:?}");
-    let mut command = provost();
-    command.args(["--log", "debug"]).env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
-    let (faults, stderr) = faults_of(command, &config).await;
-    assert!(stderr.contains(" loading file=unruly.prov\n"), "who ends the process there is named: {stderr}");
-    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
-        which is `server.startup_deadline`";
-    assert_eq!(faults, [expected], "{stderr}");
-}
-
 /// Writing to a pipe that nobody reads any more is no panic: that would need the dynamic linker, and run finalisers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_nobody_listens_to_ends() {
@@ -272,20 +253,7 @@ async fn what_blocks_at_the_exit_is_not_run() {
     unruly.end().await;
 }
 
-/// Tells the plugin to block where nobody has asked it for anything.
-const BLOCKS: &str = "UNRULY_BLOCKS";
-
 /// Lets the host refuse a configuration; returns the lines that are faults, and all of them.
 async fn faults(config: &Path) -> (Vec<String>, String) {
     faults_of(provost(), config).await
-}
-
-/// The same of a command that has begun.
-async fn faults_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
-    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
-    let run = tokio::process::Command::from(command).kill_on_drop(true).output();
-    let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");
-    let stderr = String::from_utf8(output.stderr).expect("messages are text");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
-    (stderr.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect(), stderr)
 }

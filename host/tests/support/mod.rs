@@ -31,6 +31,13 @@ pub fn dist() -> PathBuf {
     folder.canonicalize().expect("a folder that exists has a path")
 }
 
+/// What the built host's libc says: glibc and musl have words of their own.
+pub fn libc<'a>(glibc: &'a str, musl: &'a str) -> &'a str {
+    let host = std::fs::read(dist().join("provost")).expect("the host is there");
+    let record = provost_record::read(&host).expect("it has a record");
+    if record.target.ends_with("musl") { musl } else { glibc }
+}
+
 /// The host, in its own folder and with nothing of this process's environment: cargo's LD_LIBRARY_PATH would make it
 /// load another SDK, and a proxy or a bundle of certificates would change what is tested.
 pub fn provost() -> Command {

@@ -1,10 +1,13 @@
 //! The host with the plugin `unruly`, which misbehaves as it is told.
 
-use super::{Host, folder};
+use super::{Host, PATIENCE, folder};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
+
+/// Tells the plugin to block where nobody has asked it for anything: in its `initialiser` or its `finaliser`.
+pub const BLOCKS: &str = "UNRULY_BLOCKS";
 
 /// A host with misbehaving providers and one, `file`, that behaves.
 pub struct Unruly {
@@ -65,4 +68,14 @@ pub fn provider(behaviour: &str) -> String {
 /// The same, soon given up.
 pub fn impatient(behaviour: &str) -> String {
     provider(behaviour) + "timeout = \"100ms\"\n"
+}
+
+/// Lets the host of a command that has begun refuse a configuration; returns the lines that are faults, and all of them.
+pub async fn faults_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
+    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
+    let run = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
+    (stderr.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect(), stderr)
 }
