@@ -38,6 +38,16 @@ pub fn end(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Has `handler` called when somebody ends the process by exit(3), on the thread that does.
+///
+/// # Errors
+///
+/// When there is no memory to remember it in.
+pub fn at_exit(handler: extern "C" fn()) -> Result<(), &'static str> {
+    // SAFETY: the handler is a function of the host, which is never unloaded.
+    if unsafe { libc::atexit(handler) } == 0 { Ok(()) } else { Err("no memory is left") }
+}
+
 /// The mangled name of the link anchor of the SDK that is really loaded.
 ///
 /// Asked of the dynamic linker, which needs no file: `--check` may run where there is no /proc.

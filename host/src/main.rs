@@ -84,7 +84,7 @@ fn run(args: &Args) -> Result<(), Faults> {
         return Err(faults);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
-    panics::watch();
+    panics::watch().map_err(Faults::one)?;
     let begun = Instant::now();
     let Some(plugins) = judged.load(begun, config.startup_deadline, &mut faults) else {
         return Err(faults);

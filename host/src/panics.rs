@@ -1,12 +1,20 @@
-//! Logs panics of plugins, and counts them for the provider on whose thread they happen. The SDK catches them.
+//! Logs panics of plugins, and counts them for the provider on whose thread they happen. The SDK catches them. Who ends the
+//! process by exit(3) is named too: no plugin is to do that.
 
+use crate::loader;
 use crate::metrics::{self, Tally};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 thread_local! {
     /// The provider whose thread this is.
     static OWNER: RefCell<Option<Arc<Tally>>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    /// Whose code runs on this thread. Unlike the owner it is never dropped, which at an exit comes first.
+    static WHOSE: Cell<&'static str> = const { Cell::new("something") };
 }
 
 tokio::task_local! {
@@ -16,7 +24,11 @@ tokio::task_local! {
 
 /// Sends all panics to the log, and counts them. The line is written before anything is unwound, so it is there even
 /// if the process aborts.
-pub fn watch() {
+///
+/// # Errors
+///
+/// When an exit cannot be watched for.
+pub fn watch() -> Result<(), &'static str> {
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload_as_str().unwrap_or("a panic without a text");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -33,6 +45,19 @@ pub fn watch() {
             }
         }
     }));
+    loader::at_exit(exited)
+}
+
+/// The host itself ends by `_exit`. What the caller's code says is not passed on: an orchestrator would not start a host
+/// again that seems to have succeeded.
+extern "C" fn exited() {
+    let _ = writeln!(io::stderr(), "error: {} called exit, which ends the host with all its providers", WHOSE.get());
+    loader::end(101);
+}
+
+/// Says whose code runs on this thread.
+pub fn whose(text: &'static str) {
+    WHOSE.set(text);
 }
 
 /// Makes this thread the provider's.

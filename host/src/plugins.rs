@@ -2,6 +2,7 @@
 
 use crate::faults::Faults;
 use crate::loader;
+use crate::panics;
 use crate::records::Demand;
 use crate::refusals::{Refusal, Refusals, TOGETHER};
 use crate::reports::{Reports, reports};
@@ -117,7 +118,8 @@ impl Plugins {
 fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, String>>> {
     let (reporter, reports) = reports();
     let load = move |path: &PathBuf| {
-        // Before: of a plugin that ends the process meanwhile it is the only trace.
+        panics::whose(format!("the plugin in {}", path.display()).leak());
+        // Before: of a plugin that aborts meanwhile it is the only trace.
         tracing::debug!(file = %path.display(), "loading");
         reporter.report(loader::load(path).map_err(|error| with_causes(&error)));
     };

@@ -132,11 +132,15 @@ fn make(plugin: &Plugin, table: Table, context: Context, reporter: Reporter<Repo
 /// One worker: what a provider blocks is its own.
 fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
     let name = owner.provider();
+    let whose: &str = format!("the plugin `{}` of the provider `{name}`", owner.plugin()).leak();
     let owner = Arc::clone(owner);
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name(name)
-        .on_thread_start(move || panics::own(&owner))
+        .on_thread_start(move || {
+            panics::own(&owner);
+            panics::whose(whose);
+        })
         .thread_keep_alive(Duration::from_secs(60))
         .enable_all()
         .build()

@@ -178,6 +178,30 @@ async fn who_aborts_the_host_is_named_in_its_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_exits_is_named_and_is_no_success() {
+    let exit = "called exit, which ends the host with all its providers";
+    let unruly = Unruly::start_with(&provider("exit").replace("[providers.exit]", "[providers.alerts]"), |command| {
+        command.env(BLOCKS, "finaliser");
+    });
+    let message = json!({ "provider": "alerts", "text": "a" });
+    let answer = client().post(unruly.host.url("/v1/messages")).json(&message).send().await;
+    assert!(answer.is_err(), "nobody is left to answer");
+    let (status, log) = unruly.host.wait();
+    let expected = format!("error: the plugin `unruly` of the provider `alerts` {exit}");
+    assert_eq!((status.code(), log.lines().last()), (Some(101), Some(expected.as_str())), "{log}");
+
+    let folder = folder();
+    let mut command = provost();
+    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(write_config(folder.path(), ""));
+    let output = command.env("UNRULY_EXITS", "initialiser").output().expect("the host starts");
+    let expected = format!("error: the plugin in unruly.prov {exit}\n");
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+        (Some(101), expected.as_str())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_be_made_is_a_fault() {
     let refused = ".behaviour: as configured (plugin `unruly`)";
     let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");

@@ -1,7 +1,9 @@
 //! What holds for the reader, whatever the bytes are: it does not panic, it reads nothing beyond them (the sanitizer sees
 //! that), and it needs no more memory than they have, plus a constant.
 
-use provost_record::{Exports, exports, inspect, missing, read, read_sdk};
+use provost_record::{
+    Difference, Exports, FORMAT, Record, compare, exports, inspect, missing, read, read_sdk, table_of_files,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -12,7 +14,7 @@ const CONSTANT: usize = 1 << 20;
 pub fn hold(bytes: &[u8]) {
     let before = USED.load(Relaxed);
     MOST.store(before, Relaxed);
-    let _ = read(bytes);
+    let record = read(bytes);
     let _ = read_sdk(bytes);
     let _ = exports(bytes, "PROVOST_PLUGIN");
     let inspected = inspect(bytes);
@@ -21,7 +23,30 @@ pub fn hold(bytes: &[u8]) {
     assert!(used <= bytes.len() + CONSTANT, "{used} bytes were needed for a file of {}", bytes.len());
     // What is shown of it may need more: names are demangled.
     let _ = inspected.map(|inspection| inspection.to_string());
-    let _ = missing.map(|missing| missing.map(|missing| missing.map(|missing| missing.to_string())));
+    let [known, _] = missing.map(|missing| missing.map(|missing| missing.map(|missing| missing.difference())));
+    let mut differences: Vec<Difference> = known.ok().flatten().into_iter().collect();
+    match record {
+        Ok(record) => differences.extend(compare(&record, &wanted())),
+        Err(error) => differences.push(error.difference(&wanted())),
+    }
+    let shown = table_of_files(&[("a.prov".to_owned(), differences)]);
+    assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");
+}
+
+/// What a host wants, and no file here is.
+fn wanted() -> Record {
+    let text = || "another".to_owned();
+    Record {
+        format: FORMAT,
+        plugin: text(),
+        version: text(),
+        sdk: text(),
+        source: text(),
+        rustc: "another\nhost: one".to_owned(),
+        target: text(),
+        profile: text(),
+        anchor: text(),
+    }
 }
 
 /// Exports nothing, from all libraries or from none.

@@ -8,6 +8,7 @@ use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receip
 use std::fs;
 use std::future::pending;
 use std::panic::panic_any;
+use std::process;
 use std::sync::mpsc;
 use std::thread;
 
@@ -71,6 +72,8 @@ enum Behaviour {
     NeverAnswer,
     /// Blocks its thread for good.
     BlockThread,
+    /// Ends the process, as if all were well.
+    Exit,
 }
 
 struct Unruly {
@@ -199,6 +202,7 @@ impl Provider for Unruly {
             }
             Behaviour::NeverAnswer => pending().await,
             Behaviour::BlockThread => block(),
+            Behaviour::Exit => process::exit(0),
             _ => {}
         }
         Ok(Receipt::default())

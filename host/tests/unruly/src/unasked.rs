@@ -1,9 +1,12 @@
 //! What runs without being called: the dynamic linker calls it, when it loads the plugin and when the process exits.
 
-use std::env;
+use std::{env, process};
 
 /// Names what blocks: `initialiser` or `finaliser`.
-const VARIABLE: &str = "UNRULY_BLOCKS";
+const BLOCKS: &str = "UNRULY_BLOCKS";
+
+/// Names what ends the process, as if all were well.
+const EXITS: &str = "UNRULY_EXITS";
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -14,15 +17,19 @@ static INITIALISER: extern "C" fn() = initialiser;
 static FINALISER: extern "C" fn() = finaliser;
 
 extern "C" fn initialiser() {
-    block_if("initialiser");
+    run("initialiser");
 }
 
 extern "C" fn finaliser() {
-    block_if("finaliser");
+    run("finaliser");
 }
 
-fn block_if(this: &str) {
-    if env::var(VARIABLE).is_ok_and(|named| named == this) {
+fn run(this: &str) {
+    let named = |variable| env::var(variable).is_ok_and(|named| named == this);
+    if named(BLOCKS) {
         crate::block();
+    }
+    if named(EXITS) {
+        process::exit(0);
     }
 }
