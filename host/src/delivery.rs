@@ -6,7 +6,7 @@
 use crate::metrics::Tally;
 use crate::panics;
 use crate::reports::{Reports, reports};
-use crate::startup::Started;
+use crate::startup::{Started, spawned};
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, DeliveryError, Message, Receipt};
@@ -160,12 +160,14 @@ impl Lane {
         let (provider, span) = (self.provider().take(), self.context.span().clone());
         if let Some(runtime) = &self.runtime {
             // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
-            runtime.spawn_blocking(move || {
+            let close = move || {
                 let _span = span.entered();
                 // A panic here was logged, and nothing is left that it could harm.
                 let _ = catch(|| drop(provider));
                 drop(closed);
-            });
+            };
+            // Nor is there if there was no thread: the host ends.
+            let _ = spawned(|| runtime.spawn_blocking(close));
         }
         closing
     }

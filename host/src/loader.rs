@@ -45,7 +45,7 @@ pub fn end(code: i32) -> ! {
 /// When there is no memory to remember it in.
 pub fn at_exit(handler: extern "C" fn()) -> Result<(), &'static str> {
     // SAFETY: the handler is a function of the host, which is never unloaded.
-    if unsafe { libc::atexit(handler) } == 0 { Ok(()) } else { Err("no memory is left") }
+    if unsafe { libc::atexit(handler) } == 0 { Ok(()) } else { Err("watching for an exit: no memory is left") }
 }
 
 /// The mangled name of the link anchor of the SDK that is really loaded.

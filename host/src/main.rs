@@ -84,11 +84,13 @@ fn run(args: &Args) -> Result<(), Faults> {
         return Err(faults);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
-    panics::watch().map_err(Faults::one)?;
+    panics::watch();
+    panics::watch_exits().map_err(Faults::one)?;
     let begun = Instant::now();
     let Some(plugins) = judged.load(begun, config.startup_deadline, &mut faults) else {
         return Err(faults);
     };
+    panics::watch_exits().map_err(Faults::one)?;
     let providers = Providers::start(&config, &plugins, begun, &mut faults);
     if faults.is_empty() && !args.check {
         return server::serve(&config, providers);

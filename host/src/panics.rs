@@ -10,9 +10,7 @@ use std::sync::Arc;
 thread_local! {
     /// The provider whose thread this is.
     static OWNER: RefCell<Option<Arc<Tally>>> = const { RefCell::new(None) };
-}
 
-thread_local! {
     /// Whose code runs on this thread. Unlike the owner it is never dropped, which at an exit comes first.
     static WHOSE: Cell<&'static str> = const { Cell::new("something") };
 }
@@ -24,11 +22,7 @@ tokio::task_local! {
 
 /// Sends all panics to the log, and counts them. The line is written before anything is unwound, so it is there even
 /// if the process aborts.
-///
-/// # Errors
-///
-/// When an exit cannot be watched for.
-pub fn watch() -> Result<(), &'static str> {
+pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload_as_str().unwrap_or("a panic without a text");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -45,6 +39,15 @@ pub fn watch() -> Result<(), &'static str> {
             }
         }
     }));
+}
+
+/// Names who ends the process by exit(3). What was registered later is run before, so this is done again once more code is
+/// loaded.
+///
+/// # Errors
+///
+/// When there is no memory to remember it in.
+pub fn watch_exits() -> Result<(), &'static str> {
     loader::at_exit(exited)
 }
 

@@ -7,6 +7,7 @@ use crate::records::Demand;
 use crate::refusals::{Refusal, Refusals, TOGETHER};
 use crate::reports::{Reports, reports};
 use crate::startup::told;
+use provost_record::printable;
 use provost_sdk::plugin::Plugin;
 use provost_sdk::with_causes;
 use std::collections::BTreeMap;
@@ -121,7 +122,7 @@ fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, St
         panics::whose(format!("the plugin in {}", path.display()).leak());
         // Before: of a plugin that aborts meanwhile it is the only trace.
         tracing::debug!(file = %path.display(), "loading");
-        reporter.report(loader::load(path).map_err(|error| with_causes(&error)));
+        reporter.report(loader::load(path).map_err(|error| printable(&with_causes(&error))));
     };
     thread::Builder::new().name("loading".to_owned()).spawn(move || paths.iter().for_each(load))?;
     Ok(reports)

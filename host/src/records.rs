@@ -60,13 +60,15 @@ impl Demand {
         let own = format!("{}.{EXTENSION}", have.plugin);
         if name != own {
             // Cargo's packages have no other names, and a record may say anything.
-            let is_a_package = have.plugin.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter));
+            let is_of_a_package = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
+            let is_a_package = !have.plugin.is_empty() && have.plugin.chars().all(is_of_a_package);
             let rename = || format!("rename {} to {own}", path.display());
             let remedy = if is_a_package { rename() } else { TOGETHER.to_owned() };
             return Err(Refusal::new("name", name.into_owned(), own, remedy));
         }
         if !exports(&bytes, SYMBOL).map_err(unreadable)? {
-            return Err(Refusal::new("export", "none".to_owned(), SYMBOL, TOGETHER.to_owned()));
+            let remedy = "export its provider by `provost_sdk::export!`".to_owned();
+            return Err(Refusal::new("export", "none".to_owned(), SYMBOL, remedy));
         }
         match missing(&bytes, &self.process).map_err(unreadable)? {
             None => Ok(have),

@@ -4,6 +4,8 @@ use crate::api;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::providers::Providers;
+use crate::reports::reports;
+use crate::startup::NO_THREAD;
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
@@ -12,13 +14,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
-use std::num::NonZero;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::SetOnce;
 
@@ -28,10 +29,10 @@ use tokio::sync::SetOnce;
 ///
 /// When the address cannot be listened on.
 pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let runtime = spare(threads)
-        .and_then(|()| Builder::new_multi_thread().worker_threads(threads).thread_name("api").enable_all().build())
-        .map_err(|error| Faults::one(format!("starting the API's threads: {error}")))?;
+    let Some(runtime) = runtime(config.startup_deadline) else {
+        providers.close(Instant::now(), config.shutdown_deadline);
+        return Err(Faults::one(format!("starting the API's threads: {NO_THREAD}")));
+    };
     let providers = Arc::new(providers);
     let result = runtime.block_on(run(config, &providers));
     runtime.shutdown_background();
@@ -40,14 +41,12 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
     result.map(drop)
 }
 
-/// Whether there are so many threads to be had. Where tokio gets one and not the next, it panics, and then waits for the
-/// first.
-fn spare(count: usize) -> io::Result<()> {
-    let all = Mutex::new(());
-    thread::scope(|scope| {
-        let _held = all.lock();
-        (0..count).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, || drop(all.lock())).map(drop))
-    })
+/// On a thread of its own: where tokio gets one thread and not the next, it panics, and waits for the first for ever.
+fn runtime(deadline: Duration) -> Option<Runtime> {
+    let (reporter, reports) = reports();
+    let build = move || reporter.report(Builder::new_multi_thread().thread_name("api").enable_all().build());
+    thread::Builder::new().spawn(build).ok()?;
+    reports.next(deadline).ok()?.ok()
 }
 
 /// Returns since when the process ends.

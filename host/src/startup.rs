@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use toml::Table;
 
+/// Why there are no threads.
+pub const NO_THREAD: &str = "the system gives no more of them; see the log";
+
 /// A provider that is being made.
 pub struct Startup {
     tally: Arc<Tally>,
@@ -147,6 +150,10 @@ fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
 }
 
 /// What `spawn` made: tokio panics where the system gives it no thread.
-fn spawned<T>(spawn: impl FnOnce() -> T) -> io::Result<T> {
-    catch(spawn).ok_or_else(|| io::Error::other("the system gives no more of them; see the log"))
+///
+/// # Errors
+///
+/// That it did.
+pub fn spawned<T>(spawn: impl FnOnce() -> T) -> io::Result<T> {
+    catch(spawn).ok_or_else(|| io::Error::other(NO_THREAD))
 }

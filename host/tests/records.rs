@@ -5,20 +5,9 @@ mod support;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
-use support::{dist, folder, write_config};
+use support::{copy_dist, dist, folder, write_config};
 
 const SDK: &str = "libprovost_sdk.so";
-
-/// A host of its own with its libraries and the plugin `file`, in `folder`.
-fn copy_dist(folder: &Path) {
-    for entry in std::fs::read_dir(dist()).expect("the built files") {
-        let name = entry.expect("the built files").file_name();
-        let wanted = ["provost", "file.prov"].map(Into::into).contains(&name);
-        if wanted || name.to_string_lossy().contains(".so") {
-            std::fs::copy(dist().join(&name), folder.join(&name)).expect("a temporary file");
-        }
-    }
-}
 
 /// Replaces bytes in a file wherever they stand; both have one length, so that nothing else moves.
 fn replace(file: &Path, from: &str, to: &str) {

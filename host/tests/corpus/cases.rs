@@ -177,11 +177,6 @@ pub const NOTES: &[Case] = &[
         rows: &["sdk | \\u{1b}[2J0.1.0 | [SDK]"],
     },
     Case {
-        name: "no-export",
-        bytes: |plugin| plugin.replaced("PROVOST_PLUGIN", "PROVOST_HAWSER"),
-        rows: &["export | none | PROVOST_PLUGIN"],
-    },
-    Case {
         name: "text-too-long",
         bytes: |plugin| plugin.with_note_size(field::TEXT_SIZE, 1 << 20),
         rows: &["record | broken: the note is larger than its section | format 1"],

@@ -12,9 +12,9 @@ use plugin::{Plugin, replaced};
 use report::{TOGETHER, print, refused, report, write};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use support::{dist, folder, libc, provost, write_config};
+use support::{copy_dist, dist, folder, libc, provost, write_config};
 
 const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
 
@@ -135,31 +135,37 @@ fn a_file_that_the_user_cannot_read() {
 #[test]
 fn a_library_that_is_nowhere() {
     let (folder, plugin) = (folder(), Plugin::read());
-    let path = write(folder.path(), "needs-more", &plugin.replaced("libgcc_s.so.1", "libgcc_t.so.1"));
+    let path = write(folder.path(), "needs-more", &plugin.replaced("libgcc_s.so.1", "libgcc_\u{1b}.so.1"));
     let output = run(provost(), folder.path(), &[path]);
     let reason = libc(
-        "libgcc_t.so.1: cannot open shared object file: No such file or directory",
-        "Error loading shared library libgcc_t.so.1: No such file or directory (needed by @/needs-more/file.prov)",
+        "libgcc_\\u{1b}.so.1: cannot open shared object file: No such file or directory",
+        "Error loading shared library libgcc_\\u{1b}.so.1: No such file or directory (needed by @/needs-more/file.prov)",
     );
     let expected = format!("error: loading @/needs-more/file.prov: dlopen failed: {reason}; {TOGETHER}");
     assert_eq!(refused(output, folder.path()).lines().last(), Some(expected.as_str()));
     print(1, "plugin whose library is nowhere");
 }
 
+/// It would be found out only after its initialisers have run.
+#[test]
+fn a_file_that_exports_no_plugin() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let path = write(folder.path(), "no-export", &plugin.replaced("PROVOST_PLUGIN", "PROVOST_HAWSER"));
+    let output = run(provost(), folder.path(), &[path]);
+    let rows = "@/no-export/file.prov | export | none | PROVOST_PLUGIN\n";
+    let remedy = "export its provider by `provost_sdk::export!`";
+    assert_eq!(refused(output, folder.path()), report(1, 1, rows, remedy));
+    print(1, "file that exports no plugin");
+}
+
 /// A copy of host and libraries with something else in place of one of them.
 fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Command {
-    let mut changed = 0;
-    for entry in fs::read_dir(dist()).expect("the folder is there") {
-        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("the folder is read");
-        let is_wanted = name.to_str().is_some_and(|name| name.starts_with(prefix));
-        let to = folder.join(name);
-        fs::copy(&path, &to).expect("a temporary file");
-        if is_wanted {
-            fs::write(&to, change(fs::read(&path).expect("the library is there"))).expect("a temporary file");
-            changed += 1;
-        }
-    }
-    assert_eq!(changed, 1, "{prefix} is there");
+    copy_dist(folder);
+    let names = fs::read_dir(folder).expect("the copy").map(|entry| entry.expect("an entry").path());
+    let wanted = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    let libraries: Vec<PathBuf> = names.filter(wanted).collect();
+    let [library] = libraries.as_slice() else { panic!("{prefix}: {libraries:?}") };
+    fs::write(library, change(fs::read(library).expect("the library"))).expect("a temporary file");
     let mut command = Command::new(folder.join("provost"));
     command.current_dir(folder).env_clear();
     command

@@ -28,7 +28,7 @@ unsafe extern "C" fn pthread_create(
     // SAFETY: the arguments are the caller's.
     let result = unsafe { next(thread, attributes, start, argument) };
     let mapped = || fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("unruly.prov"));
-    while !mapped() {
+    while result == 0 && !mapped() {
         thread::yield_now();
     }
     result

@@ -31,6 +31,14 @@ pub fn dist() -> PathBuf {
     folder.canonicalize().expect("a folder that exists has a path")
 }
 
+/// A host of its own with its libraries and plugins, in `folder`; without what plugins ship.
+pub fn copy_dist(folder: &Path) {
+    let entries = std::fs::read_dir(dist()).expect("the built files").map(|entry| entry.expect("a built file"));
+    for entry in entries.filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("a temporary file");
+    }
+}
+
 /// What the built host's libc says: glibc and musl have words of their own.
 pub fn libc<'a>(glibc: &'a str, musl: &'a str) -> &'a str {
     let host = std::fs::read(dist().join("provost")).expect("the host is there");

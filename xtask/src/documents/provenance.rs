@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::base_digest;
 use crate::assemble::Image;
-use crate::files::without_algorithm;
 use crate::plan::ImagePlan;
 use crate::plan::engine::Engine;
 use crate::plan::reference;
@@ -24,7 +23,7 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
         parameters.iter().map(|(option, value)| ((*option).to_owned(), json!(value))).collect();
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": plan.image, "digest": { "sha256": without_algorithm(&image.manifest_digest) } }],
+        "subject": [{ "name": plan.image, "digest": digest_set(&image.manifest_digest) }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -65,10 +64,16 @@ fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
     parameters
 }
 
+/// A digest as OCI writes it, by the name of its algorithm. Source: in-toto attestation framework, DigestSet.
+fn digest_set(digest: &str) -> Value {
+    let (algorithm, encoded) = digest.split_once(':').unwrap_or(("sha256", digest));
+    json!({ algorithm: encoded })
+}
+
 /// What went into the image and is not in it by itself.
 fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
     let toolchain = &plan.build.toolchain;
-    let sha256 = |name: &str, digest: &str| json!({ "name": name, "digest": { "sha256": without_algorithm(digest) } });
+    let named = |name: &str, digest: &str| json!({ "name": name, "digest": digest_set(digest) });
     let mut dependencies = Vec::new();
     if let Some(revision) = &image.origin.revision {
         let commit = revision.strip_suffix("-dirty");
@@ -78,7 +83,7 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
             dependencies[0]["annotations"] = json!({ "dirty": true });
         }
     }
-    dependencies.push(sha256("Cargo.lock", lock));
+    dependencies.push(named("Cargo.lock", lock));
     let line = |key: &str| toolchain.verbose_version.lines().find_map(|line| line.strip_prefix(key));
     let commit = line("commit-hash: ").filter(|commit| *commit != "unknown");
     dependencies.push(match commit {
@@ -86,10 +91,10 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
         None => json!({ "name": "rustc" }),
     });
     if let Engine::Container(builder) = &plan.build.engine {
-        dependencies.push(sha256(&builder.reference, reference::digest(&builder.reference).unwrap_or(&builder.id)));
+        dependencies.push(named(&builder.reference, reference::digest(&builder.reference).unwrap_or(&builder.id)));
     }
     if let Some(digest) = base_digest(&plan.base, image) {
-        dependencies.push(sha256(&plan.base.to_label(), digest));
+        dependencies.push(named(&plan.base.to_label(), digest));
     }
     dependencies
 }

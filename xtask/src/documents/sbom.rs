@@ -154,7 +154,11 @@ impl Sbom<'_> {
         let digest = base_digest(&plan.base, image)?;
         let name = plan.base.to_label();
         let reference = format!("base:{}", encoded(&name));
-        let component = json!({ "type": "container", "bom-ref": reference, "name": name, "hashes": hashes(files::without_algorithm(digest)) });
+        let mut component = json!({ "type": "container", "bom-ref": reference, "name": name });
+        // A reference may pin by another algorithm.
+        if let Some(sha256) = digest.strip_prefix("sha256:") {
+            component["hashes"] = hashes(sha256);
+        }
         Some(self.add(reference, component))
     }
 

@@ -22,14 +22,14 @@ pub fn hold(bytes: &[u8]) {
     let used = MOST.load(Relaxed) - before;
     assert!(used <= bytes.len() + CONSTANT, "{used} bytes were needed for a file of {}", bytes.len());
     // What is shown of it may need more: names are demangled.
-    let _ = inspected.map(|inspection| inspection.to_string());
+    let mut shown = inspected.map(|inspection| inspection.to_string()).unwrap_or_default();
     let [known, _] = missing.map(|missing| missing.map(|missing| missing.map(|missing| missing.difference())));
     let mut differences: Vec<Difference> = known.ok().flatten().into_iter().collect();
     match record {
         Ok(record) => differences.extend(compare(&record, &wanted())),
         Err(error) => differences.push(error.difference(&wanted())),
     }
-    let shown = table_of_files(&[("a.prov".to_owned(), differences)]);
+    shown += &table_of_files(&[("a.prov".to_owned(), differences)]);
     assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");
 }
 
