@@ -29,9 +29,12 @@ use tokio::sync::SetOnce;
 ///
 /// When the address cannot be listened on.
 pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
-    let Some(runtime) = runtime(config.startup_deadline) else {
-        providers.close(Instant::now(), config.shutdown_deadline);
-        return Err(Faults::one(format!("starting the API's threads: {NO_THREAD}")));
+    let runtime = match runtime(config.startup_deadline) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            providers.close(Instant::now(), config.shutdown_deadline);
+            return Err(Faults::one(format!("starting the API's threads: {error}")));
+        }
     };
     let providers = Arc::new(providers);
     let result = runtime.block_on(run(config, &providers));
@@ -42,11 +45,11 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
 }
 
 /// On a thread of its own: where tokio gets one thread and not the next, it panics, and waits for the first for ever.
-fn runtime(deadline: Duration) -> Option<Runtime> {
+fn runtime(deadline: Duration) -> io::Result<Runtime> {
     let (reporter, reports) = reports();
     let build = move || reporter.report(Builder::new_multi_thread().thread_name("api").enable_all().build());
-    thread::Builder::new().spawn(build).ok()?;
-    reports.next(deadline).ok()?.ok()
+    thread::Builder::new().spawn(build)?;
+    reports.next(deadline).unwrap_or_else(|_| Err(io::Error::other(NO_THREAD)))
 }
 
 /// Returns since when the process ends.
