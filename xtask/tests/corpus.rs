@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::build::{Build, REMEDY};
+use support::build::{Build, REMEDY, print};
 use support::{Tree, run};
 
 /// What is edited for a build: the file, the text that is there, and what stands there instead.
@@ -60,6 +60,12 @@ fn plugins_of_another_build() {
     // Of other names: that the dynamic linker itself finds out.
     let (code, stderr) = first.with_sdk_of(&turned_on).check(&turned_on);
     assert!(code == Some(127) && stderr.contains(": undefined symbol: "), "{code:?}: {stderr}");
+
+    tree.replace(FEATURE.0, FEATURE.1, FEATURE.2);
+    let alone = Build::alone(&tree, "alone", None);
+    tree.replace(FEATURE.0, FEATURE.2, FEATURE.1);
+    first.refuses(&alone, &["anchor"]);
+    print(1, &alone);
 
     let manifest = tree.root.join("Cargo.toml");
     run("cargo", &["update", "--manifest-path", manifest.as_str(), "serde_json", "--precise", "1.0.145"]);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Tree;
+use super::{Tree, repository};
 
 pub const REMEDY: &str = "remedy: host and plugins must be built together: `cargo xtask image`";
 
@@ -27,8 +27,25 @@ impl Build {
         Build::of(name, dist)
     }
 
+    /// What `file` comes to when cargo builds it alone, with the tree's own flags; by another toolchain if one is named.
+    pub fn alone(tree: &Tree, name: &'static str, toolchain: Option<&str>) -> Build {
+        let target = repository().join("target/test").join(name);
+        let mut command = Command::new("cargo");
+        command.args(["build", "--release", "--quiet", "-p", "file", "--target-dir", target.as_str()]);
+        command.current_dir(&tree.root);
+        for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "LD_LIBRARY_PATH"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(toolchain.map(|name| ("RUSTUP_TOOLCHAIN", name))).output().expect("cargo starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let dist = tree.root.join("target").join(name);
+        fs::create_dir_all(&dist).expect("a folder");
+        fs::copy(target.join("release/libfile.so"), dist.join("file.prov")).expect("the plugin was built");
+        Build::of(name, dist)
+    }
+
     /// The build in the folder `dist`, which may be no more than a plugin.
-    pub fn of(name: &'static str, dist: Utf8PathBuf) -> Build {
+    fn of(name: &'static str, dist: Utf8PathBuf) -> Build {
         let bytes = fs::read(dist.join("file.prov")).expect("the plugin was built");
         Build { name, record: provost_record::read(&bytes).expect("it has a record"), dist }
     }
@@ -66,19 +83,23 @@ impl Build {
 
     /// The host of this build refuses the plugin of the other, and the reverse, for these fields alone.
     pub fn differs_from(&self, other: &Build, fields: &[&str]) {
-        for (host, plugin) in [(self, other), (other, self)] {
-            let row = |field: &&str| {
-                let mask = field.to_uppercase();
-                format!("{field} [{mask} OF {}] [{mask} OF {}]\n", plugin.name, host.name)
-            };
-            let rows: String = fields.iter().map(row).collect();
-            let expected = format!(
-                "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{REMEDY}\n",
-                plugin.name
-            );
-            assert_eq!(host.check(plugin), (Some(1), expected));
-        }
+        self.refuses(other, fields);
+        other.refuses(self, fields);
         print(2, other);
+    }
+
+    /// The host of this build refuses the plugin of the other for these fields alone.
+    pub fn refuses(&self, plugin: &Build, fields: &[&str]) {
+        let row = |field: &&str| {
+            let mask = field.to_uppercase();
+            format!("{field} [{mask} OF {}] [{mask} OF {}]\n", plugin.name, self.name)
+        };
+        let rows: String = fields.iter().map(row).collect();
+        let expected = format!(
+            "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{REMEDY}\n",
+            plugin.name
+        );
+        assert_eq!(self.check(plugin), (Some(1), expected));
     }
 }
 
