@@ -1,5 +1,8 @@
 //! Writes down how the SDK is built, for the ABI record, and refuses flags with which plugins could not be linked.
 
+#[path = "build/flags.rs"]
+mod flags;
+
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 /// What the hash covers; what else lies in the folder cannot change the SDK.
-const SOURCES: [&str; 5] = ["Cargo.toml", "build.rs", "macros/Cargo.toml", "macros/src", "src"];
+const SOURCES: [&str; 6] = ["Cargo.toml", "build", "build.rs", "macros/Cargo.toml", "macros/src", "src"];
 
 fn main() -> ExitCode {
     match run() {
@@ -21,7 +24,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    if variable("CARGO_CFG_TARGET_OS")? == "linux" && !prefers_dynamic(&variable("CARGO_ENCODED_RUSTFLAGS")?) {
+    let encoded = variable("CARGO_ENCODED_RUSTFLAGS")?;
+    if variable("CARGO_CFG_TARGET_OS")? == "linux" && !flags::prefers_dynamic(&encoded) {
         return Err("`-C prefer-dynamic` is missing, and without it host and plugins do not share one std: \
             RUSTFLAGS in the environment replaces .cargo/config.toml; use `cargo xtask`, or add `-C prefer-dynamic`"
             .into());
@@ -30,6 +34,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (target, rustc) = (variable("TARGET")?, rustc_version()?);
     let (level, panic) = (variable("OPT_LEVEL")?, variable("CARGO_CFG_PANIC")?);
     let profile = |assertions| format!("opt-level {level}, debug-assertions {assertions}, panic {panic}");
+    let flags = flags::recorded(&encoded, &env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default())?;
     // A build script is not told of debug-assertions; the crate itself is.
     let text = format!(
         "/// The hash over the SDK's own sources.\n\
@@ -39,7 +44,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         /// The target triple.\n\
         pub const TARGET: &str = {target:?};\n\
         /// What of the profile changes layout or behaviour.\n\
-        pub const PROFILE: &str = if cfg!(debug_assertions) {{ {:?} }} else {{ {:?} }};\n",
+        pub const PROFILE: &str = if cfg!(debug_assertions) {{ {:?} }} else {{ {:?} }};\n\
+        /// The flags of rustc that change layout, calling convention or code, a line each.\n\
+        pub const FLAGS: &str = {flags:?};\n",
         source_hash(&root)?,
         profile("on"),
         profile("off"),
@@ -50,25 +57,6 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 fn variable(name: &str) -> Result<String, String> {
     env::var(name).map_err(|error| format!("cargo sets {name} for build scripts, but here: {error}"))
-}
-
-/// Whether the flags, separated by 0x1f, hold `-C prefer-dynamic` in one of its spellings, the last one counting.
-fn prefers_dynamic(flags: &str) -> bool {
-    let mut result = false;
-    let mut previous = "";
-    for flag in flags.split('\x1f') {
-        let option = match previous {
-            "-C" | "--codegen" => flag,
-            _ => flag.strip_prefix("-C").or_else(|| flag.strip_prefix("--codegen=")).unwrap_or(""),
-        };
-        match option {
-            "prefer-dynamic" | "prefer-dynamic=yes" | "prefer-dynamic=y" | "prefer-dynamic=on" => result = true,
-            "prefer-dynamic=no" | "prefer-dynamic=n" | "prefer-dynamic=off" => result = false,
-            _ => {}
-        }
-        previous = flag;
-    }
-    result
 }
 
 fn rustc_version() -> Result<String, String> {

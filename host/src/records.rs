@@ -110,6 +110,7 @@ fn record_of(sdk: &abi::Built, anchor: String) -> Record {
         rustc: sdk.rustc.to_owned(),
         target: sdk.target.to_owned(),
         profile: sdk.profile.to_owned(),
+        flags: sdk.flags.to_owned(),
         anchor,
     }
 }

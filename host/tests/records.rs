@@ -101,10 +101,20 @@ fn what_is_inspected_is_not_judged() {
         let text = String::from_utf8(output.stdout).expect("text");
         let fields: Vec<&str> =
             text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next()).collect();
-        let expected = "file format plugin version sdk source rustc target profile anchor needed imports matches";
+        let expected = "file format plugin version sdk source rustc target profile flags anchor needed imports matches";
         assert_eq!(fields.join(" "), expected, "{text}");
     }
     fails(&run(&dist(), &["--inspect", "none"]), "error: reading none: No such file or directory (os error 2)\n");
+}
+
+/// Neither the tree's own flags nor the remaps of a build change anything; musl's need for a shared libc does.
+#[test]
+fn flags_that_change_nothing_are_not_in_the_record() {
+    for name in ["file.prov", "provost", SDK] {
+        let record = record(name);
+        let expected = if record.target.ends_with("musl") { "-C target-feature=-crt-static" } else { "" };
+        assert_eq!(record.flags, expected, "{name}");
+    }
 }
 
 #[test]

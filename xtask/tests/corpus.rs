@@ -31,12 +31,35 @@ const FEATURE: Edit = (
     "[dependencies]\nserde_json = { workspace = true, features = [\"preserve_order\"] }\n",
 );
 
+/// What a cfg alone turns on, in the sources of every build here.
+const FIELD_OF_A_CFG: [Edit; 2] = [
+    (
+        "host/sdk/src/message.rs",
+        "pub to: Vec<String>,",
+        "pub to: Vec<String>,\n    /// Added.\n    #[cfg(wide)]\n    pub wide: [u64; 8],",
+    ),
+    ("host/src/api.rs", "Ok(Message { id,", "Ok(Message { id, #[cfg(wide)] wide: [0; 8],"),
+];
+/// Profile settings for the SDK, and for a crate that the SDK uses.
+const PROFILES: [(&str, &str); 2] = [
+    ("sdk-profile", "[profile.release.package.provost-sdk]\noverflow-checks = true\n"),
+    ("crate-profile", "[profile.release.package.serde_json]\noverflow-checks = true\n"),
+];
+
 /// One test, since all builds share a folder: each takes what the one before it left.
 #[test]
 fn plugins_of_another_build() {
     let tree = Tree::real("corpus");
+    FIELD_OF_A_CFG.iter().for_each(|(file, from, to)| tree.replace(file, from, to));
     let first = Build::make(&tree, "first");
     assert_eq!(first.check(&first), (Some(0), String::new()), "a plugin of the same build is loaded");
+
+    let tree = tree.env("RUSTFLAGS", "--cfg wide -C target-cpu=x86-64-v2 -C link-arg=-Wl,--as-needed");
+    let wide = Build::make(&tree, "other-flags");
+    first.refuses_with(&wide, "flags --cfg wide -\n-C target-cpu=x86-64-v2 -\n");
+    wide.refuses_with(&first, "flags - --cfg wide\n- -C target-cpu=x86-64-v2\n");
+    print(2, &wide);
+    let tree = tree.env("RUSTFLAGS", "");
     let edited = |name, edits: &[Edit]| {
         edits.iter().for_each(|(file, from, to)| tree.replace(file, from, to));
         let build = Build::make(&tree, name);
@@ -54,6 +77,13 @@ fn plugins_of_another_build() {
     assert_eq!(mixed.check(&swapped), (Some(1), expected));
 
     first.differs_from(&edited("added-field", &[ADDED_FIELD, FILLED_FIELD]), &["source"]);
+
+    let manifest = tree.read("Cargo.toml");
+    for (name, profile) in PROFILES {
+        tree.write("Cargo.toml", &format!("{manifest}\n{profile}"));
+        first.differs_from(&Build::make(&tree, name), &["anchor"]);
+    }
+    tree.write("Cargo.toml", &manifest);
 
     let turned_on = edited("other-features", &[FEATURE]);
     first.differs_from(&turned_on, &["anchor"]);

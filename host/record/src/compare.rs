@@ -24,6 +24,7 @@ pub fn compare(have: &Record, want: &Record) -> Vec<Difference> {
         ("rustc", have.rustc.clone(), want.rustc.clone()),
         ("target", have.target.clone(), want.target.clone()),
         ("profile", have.profile.clone(), want.profile.clone()),
+        ("flags", have.flags.clone(), want.flags.clone()),
         ("anchor", have.anchor.clone(), want.anchor.clone()),
     ];
     fields
@@ -105,7 +106,7 @@ mod tests {
 
     fn record() -> Record {
         Record {
-            format: 1,
+            format: 2,
             plugin: "file".into(),
             version: "0.1.0".into(),
             sdk: "0.1.0".into(),
@@ -113,6 +114,7 @@ mod tests {
             rustc: "rustc 1.95.0 (abc 2026-04-14)\nbinary: rustc\nrelease: 1.95.0\n".into(),
             target: "x86_64-unknown-linux-gnu".into(),
             profile: "opt-level 3".into(),
+            flags: String::new(),
             anchor: "_ZN11provost_sdk3abi19provost_link_anchor17h0123456789abcdefE".into(),
         }
     }
@@ -126,17 +128,18 @@ mod tests {
     #[test]
     fn every_other_field_counts() {
         let changed = Record {
-            format: 2,
+            format: 3,
             sdk: "0.2.0".into(),
             source: "cd".repeat(32),
             rustc: "other".into(),
             target: "other".into(),
             profile: "other".into(),
+            flags: "--cfg other".into(),
             anchor: "other".into(),
             ..record()
         };
         let fields: Vec<_> = compare(&changed, &record()).into_iter().map(|difference| difference.field).collect();
-        assert_eq!(fields, ["format", "sdk", "source", "rustc", "target", "profile", "anchor"]);
+        assert_eq!(fields, ["format", "sdk", "source", "rustc", "target", "profile", "flags", "anchor"]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection<'_>, ReadError> {
 /// One field a line, and each line ends with a line feed.
 impl fmt::Display for Inspection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { format, plugin, version, sdk, source, rustc, target, profile, anchor } = &self.record;
+        let Record { format, plugin, version, sdk, source, rustc, target, profile, flags, anchor } = &self.record;
         for (field, value) in [
             ("format", &format.to_string()),
             ("plugin", plugin),
@@ -74,11 +74,13 @@ impl fmt::Display for Inspection<'_> {
             ("rustc", rustc),
             ("target", target),
             ("profile", profile),
+            ("flags", flags),
             ("anchor", anchor),
             ("needed", &self.needed.join(", ")),
             ("imports", &self.imports.to_string()),
         ] {
-            let lines: Vec<String> = value.trim_end().split('\n').map(printable).collect();
+            let shown = if value.is_empty() { "-" } else { value.trim_end() };
+            let lines: Vec<String> = shown.split('\n').map(printable).collect();
             writeln!(f, "{field:<8} {}", lines.join("\n         "))?;
         }
         Ok(())

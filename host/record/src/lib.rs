@@ -22,7 +22,7 @@ use elf::{Anchor, Elf};
 use serde::{Deserialize, Serialize};
 
 /// The newest format of the record that this crate reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The ELF section that holds the record.
 pub const SECTION: &str = ".note.provost";
@@ -55,6 +55,8 @@ pub struct Record {
     pub target: String,
     /// What of the profile changes layout or behaviour.
     pub profile: String,
+    /// The flags of rustc that change layout, calling convention or code, a line each.
+    pub flags: String,
     /// The mangled name of the SDK's link anchor. It is not part of the JSON text, it comes from the symbol table.
     #[serde(default)]
     pub anchor: String,

@@ -8,7 +8,7 @@ use file::{File, RECORD, SYMBOL, elf, note};
 
 fn record() -> Record {
     Record {
-        format: 1,
+        format: 2,
         plugin: "file".into(),
         version: "0.1.0".into(),
         sdk: "0.1.0".into(),
@@ -16,6 +16,7 @@ fn record() -> Record {
         rustc: "rustc 1.95.0\nhost: \"x\"".into(),
         target: "x86_64-unknown-linux-gnu".into(),
         profile: "opt-level 3".into(),
+        flags: "--cfg wide".into(),
         anchor: SYMBOL.into(),
     }
 }
@@ -93,7 +94,7 @@ fn a_report() {
     let fields = format!(
         "\
 file     a/file.prov
-format   1
+format   2
 plugin   file
 version  0.1.0
 sdk      0.1.0
@@ -102,6 +103,7 @@ rustc    rustc 1.95.0
          host: \"x\"
 target   x86_64-unknown-linux-gnu
 profile  opt-level 3
+flags    --cfg wide
 anchor   {SYMBOL}
 needed   libprovost_sdk.so, libc.so.6
 imports  2
@@ -206,10 +208,10 @@ fn other_notes() {
     assert_eq!(with([note(RECORD), note(RECORD)].concat()), broken("there is more than one note"));
     assert_eq!(with(vec![0; 65 * 1024]), broken("the section is larger than any record"));
     assert_eq!(with(note(b"{")), broken("EOF while parsing an object at line 1 column 1"));
-    let later = r#"{"format":2,"new":[]}"#;
-    let expected = "its ABI record has format 2, and this program reads format 1: it was built for a later host";
+    let later = r#"{"format":3,"new":[]}"#;
+    let expected = "its ABI record has format 3, and this program reads format 2: it was built for a later host";
     assert_eq!(with(note(later.as_bytes())), Err(expected.to_owned()));
-    assert_eq!(with(note(br#"{"format":1}"#)), broken("missing field `plugin` at line 1 column 12"));
+    assert_eq!(with(note(br#"{"format":2}"#)), broken("missing field `plugin` at line 1 column 12"));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //!
 //! Everything here is made while compiling; reading a record is another crate's work.
 
-// SOURCE, RUSTC, TARGET and PROFILE.
+// SOURCE, RUSTC, TARGET, PROFILE and FLAGS.
 include!(concat!(env!("OUT_DIR"), "/built.rs"));
 
 /// The format of the record that this SDK writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The SDK's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,10 +24,13 @@ pub struct Built {
     pub target: &'static str,
     /// What of the profile changes layout or behaviour.
     pub profile: &'static str,
+    /// The flags of rustc that change layout, calling convention or code, a line each.
+    pub flags: &'static str,
 }
 
 /// How the SDK was built with which the crate that uses this constant was compiled.
-pub const BUILT: Built = Built { version: VERSION, source: SOURCE, rustc: RUSTC, target: TARGET, profile: PROFILE };
+pub const BUILT: Built =
+    Built { version: VERSION, source: SOURCE, rustc: RUSTC, target: TARGET, profile: PROFILE, flags: FLAGS };
 
 /// The function whose mangled name ties a plugin to exactly this build of the SDK, and which says how the SDK was built
 /// that is really loaded.
@@ -67,15 +70,16 @@ pub const fn note_size(name: &str, version: &str) -> usize {
 
 /// Writes the record's JSON text as far as it fits, and returns how long it is.
 const fn write(output: &mut [u8], name: &str, version: &str) -> usize {
-    const { assert!(FORMAT == 1, "the text below says 1") };
+    const { assert!(FORMAT == 2, "the text below says 2") };
     let fields = [
-        ("{\"format\":1,\"plugin\":\"", name),
+        ("{\"format\":2,\"plugin\":\"", name),
         ("\",\"version\":\"", version),
         ("\",\"sdk\":\"", VERSION),
         ("\",\"source\":\"", SOURCE),
         ("\",\"rustc\":\"", RUSTC),
         ("\",\"target\":\"", TARGET),
         ("\",\"profile\":\"", PROFILE),
+        ("\",\"flags\":\"", FLAGS),
     ];
     let mut at = 0;
     let mut index = 0;

@@ -25,6 +25,9 @@ pub mod duration;
 mod error;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+#[path = "../build/flags.rs"]
+mod flags;
 pub mod http;
 mod message;
 pub mod panics;

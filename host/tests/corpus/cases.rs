@@ -149,27 +149,27 @@ pub const NOTES: &[Case] = &[
     Case {
         name: "no-note",
         bytes: |plugin| plugin.replaced("\0.note.provost\0", "\0.note.another\0"),
-        rows: &["record | none: not exported with `provost_sdk::export!` | format 1"],
+        rows: &["record | none: not exported with `provost_sdk::export!` | format 2"],
     },
     Case {
         name: "later-format",
-        bytes: |plugin| plugin.with_text(br#"{"format":2,"all":"new"}"#),
-        rows: &["format | 2 | 1"],
+        bytes: |plugin| plugin.with_text(br#"{"format":3,"all":"new"}"#),
+        rows: &["format | 3 | 2"],
     },
     Case {
         name: "earlier-format",
         bytes: |plugin| plugin.with_record(|record| record["format"] = 0.into()),
-        rows: &["format | 0 | 1"],
+        rows: &["format | 0 | 2"],
     },
     Case {
         name: "no-json",
         bytes: |plugin| plugin.with_text(b"\xff\xfe"),
-        rows: &["record | broken: expected value at line 1 column 1 | format 1"],
+        rows: &["record | broken: expected value at line 1 column 1 | format 2"],
     },
     Case {
         name: "too-few-fields",
-        bytes: |plugin| plugin.with_text(br#"{"format":1}"#),
-        rows: &["record | broken: missing field `plugin` at line 1 column 12 | format 1"],
+        bytes: |plugin| plugin.with_text(br#"{"format":2}"#),
+        rows: &["record | broken: missing field `plugin` at line 1 column 12 | format 2"],
     },
     Case {
         name: "terminal",
@@ -179,22 +179,22 @@ pub const NOTES: &[Case] = &[
     Case {
         name: "text-too-long",
         bytes: |plugin| plugin.with_note_size(field::TEXT_SIZE, 1 << 20),
-        rows: &["record | broken: the note is larger than its section | format 1"],
+        rows: &["record | broken: the note is larger than its section | format 2"],
     },
     Case {
         name: "text-without-end",
         bytes: |plugin| plugin.with_note_size(field::TEXT_SIZE, u32::MAX),
-        rows: &["record | broken: the note is larger than its section | format 1"],
+        rows: &["record | broken: the note is larger than its section | format 2"],
     },
     Case {
         name: "text-too-short",
         bytes: |plugin| plugin.with_note_size(field::TEXT_SIZE, 16),
-        rows: &["record | broken: there is more than one note | format 1"],
+        rows: &["record | broken: there is more than one note | format 2"],
     },
     Case {
         name: "name-too-long",
         bytes: |plugin| plugin.with_note_size(field::NAME_SIZE, u32::MAX),
-        rows: &["record | broken: the note's owner is another | format 1"],
+        rows: &["record | broken: the note's owner is another | format 2"],
     },
     Case {
         name: "section-too-large",
@@ -209,7 +209,7 @@ pub const NOTES: &[Case] = &[
     Case {
         name: "section-empty",
         bytes: |plugin| plugin.with_section(field::SIZE, 0),
-        rows: &["record | broken: the section ends inside the note's header | format 1"],
+        rows: &["record | broken: the section ends inside the note's header | format 2"],
     },
 ];
 

@@ -94,7 +94,11 @@ impl Build {
             let mask = field.to_uppercase();
             format!("{field} [{mask} OF {}] [{mask} OF {}]\n", plugin.name, self.name)
         };
-        let rows: String = fields.iter().map(row).collect();
+        self.refuses_with(plugin, &fields.iter().map(row).collect::<String>());
+    }
+
+    /// The host of this build refuses the plugin of the other with these rows of the table.
+    pub fn refuses_with(&self, plugin: &Build, rows: &str) {
         let expected = format!(
             "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{REMEDY}\n",
             plugin.name
