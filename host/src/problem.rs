@@ -3,9 +3,12 @@
 use crate::delivery::Failure;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use provost_sdk::DeliveryError;
+use provost_sdk::{DeliveryError, excerpt};
 use serde::Serialize;
 use std::time::Duration;
+
+/// How long a detail may be, in characters: part of it may be another side's words, or the caller's own.
+const DETAIL: usize = 500;
 
 /// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
 #[derive(Debug, Serialize)]
@@ -29,7 +32,13 @@ pub struct Problem {
 impl Problem {
     /// A problem of the kind `kind`, which is the last part of its type.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, title, status, detail: detail.into(), provider: None, id: None, retry_after: None }
+        let detail = excerpt(&detail.into(), DETAIL);
+        Self { kind, title, status, detail, provider: None, id: None, retry_after: None }
+    }
+
+    /// What happened, on one line.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Says which delivery it was.

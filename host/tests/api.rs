@@ -57,6 +57,52 @@ async fn bad_messages_are_problems() {
     check(&host, &large, 413, "too-large", "the body has more bytes than `server.body_limit` allows").await;
 }
 
+/// Whatever a caller sends, an answer repeats a line of it at most, and no work grows faster than the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_values_are_not_repeated() {
+    let host = Host::start(FILE);
+    let long = "x".repeat(1_000_000);
+    let problem = |body: Value, status: u16, detail: String| {
+        let host = &host;
+        async move {
+            let (code, answer) = host.send(body).await;
+            assert_eq!((code, answer["detail"].as_str()), (status, Some(detail.as_str())));
+        }
+    };
+    // Far more than one after the other, so that health is asked while they are judged.
+    let unknown = || {
+        let detail = format!("there is no provider `{}...`: GET /v1/providers lists those there are", &long[..64]);
+        problem(json!({ "provider": long, "text": "" }), 404, detail)
+    };
+    let health = async || client().get(host.url("/healthz")).send().await.expect("the host answers").status();
+    let (_, _, _, _, health) = tokio::join!(unknown(), unknown(), unknown(), unknown(), health());
+    assert_eq!(health, 200);
+    let lines = json!({ "provider": "a\n\u{1b}[2J", "text": "" });
+    let detail = "there is no provider `a\\n\\u{1b}[2J`: GET /v1/providers lists those there are";
+    problem(lines, 404, detail.to_owned()).await;
+    let refused = "Failed to deserialize the JSON body into the target type: ";
+    let key = format!("{refused}{long}");
+    problem(json!({ "provider": "file", "text": "", &long: 1 }), 400, format!("{}...", &key[..500])).await;
+    let id = "`id` must have 1 to 64 letters, digits, `-` or `_`";
+    problem(json!({ "provider": "file", "text": "", "id": long }), 400, id.to_owned()).await;
+
+    let path = format!("/{}", &long[..10_000]);
+    let shown = format!("/{}...", &long[..63]);
+    for (method, path, expected) in [
+        ("GET", path.as_str(), format!("there is nothing at {shown}")),
+        (
+            &long[..5000],
+            "/healthz",
+            format!("/healthz does not take {}...; the header `allow` says what it takes", &long[..64]),
+        ),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let response = client().request(method, host.url(path)).send().await.expect("the host answers");
+        let answer: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!(answer["detail"], expected);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_request_is_given_up() {
     let host = Host::start(&format!("request_timeout = \"100ms\"\n{FILE}"));

@@ -53,9 +53,13 @@ pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T
 
 /// The candidate that `name` was probably meant to be.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = name.chars().count().max(3) / 3;
+    let length = name.chars().count();
+    let most = length.max(3) / 3;
     candidates
         .into_iter()
+        // The distance is at least the difference in length, and takes the product of both to find: a name that is far too
+        // long is not looked at.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= most)
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)

@@ -78,6 +78,20 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The first `most` characters of a text that somebody else wrote, on one line, with `...` if there are more: to repeat it in a
+/// message or a log.
+pub fn excerpt(text: &str, most: usize) -> String {
+    let mut letters = text.chars();
+    let mut line = String::new();
+    for letter in letters.by_ref().take(most) {
+        if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
+    }
+    if letters.next().is_some() {
+        line += "...";
+    }
+    line
+}
+
 /// Why a message was not delivered. The reason is shown to the caller: it must hold no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

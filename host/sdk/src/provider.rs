@@ -29,7 +29,14 @@ pub trait Provider: Send + Sync + Sized + 'static {
 
     /// Delivers one message. `Ok` means delivered: whatever happens afterwards, the message is not lost.
     ///
-    /// Runs on the provider's own runtime. The host gives up after the provider's `timeout` and then drops the future.
+    /// Runs on the provider's own runtime. The host gives up after the provider's `timeout` and then drops the future,
+    /// at whatever `await` it has come to; nothing behind that point runs. So:
+    ///
+    /// - What is shared between deliveries must be whole at each `await`.
+    /// - A connection whose exchange was cut off must never be used again: the answer that comes late would be taken for the
+    ///   next message's. Own the connection while an exchange runs, and give it back only after the last answer. A pool
+    ///   that takes connections back on `Drop` does not do that; the [HTTP client](crate::Context::http) does.
+    /// - What must go on is started by [`Context::spawn`], and has to be bounded by itself.
     ///
     /// # Errors
     ///

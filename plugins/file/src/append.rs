@@ -2,16 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Appends `line`, which ends with a line feed, and returns at which byte it begins.
 ///
 /// The file is opened each time, so that one which was moved away (by log rotation) is made anew.
 pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
-    let mut file = open(path)?;
-    // Until the file is closed: a line that failed half-way is taken back, and must be the last one then, whatever
-    // other provider or process appends to the same file.
-    file.lock()?;
+    let mut file = open_locked(path)?;
     let end = end_of_lines(&mut file)?;
     if end == 0 {
         // The file's name is in its folder, and is on the disk only when the folder is. Before the first line, so that
@@ -24,6 +22,25 @@ pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
         return Err(error);
     }
     Ok(end)
+}
+
+/// The file that is at `path` while this process has its lock.
+///
+/// The lock lasts until the file is closed: a line that failed half-way is taken back, and must be the last one then, whatever
+/// other provider or process appends to the same file.
+fn open_locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = open(path)?;
+        file.lock()?;
+        // While this waited, whoever had the lock may have moved the file away or removed it, as log rotation does: what
+        // is written to it then, nobody reads. Each turn begins with another file, so somebody else gets on.
+        let mine = file.metadata()?;
+        match fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (mine.dev(), mine.ino()) => return Ok(file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -143,6 +160,45 @@ mod tests {
         drop(other);
         assert_eq!(appended.recv().expect("an answer").expect("appended"), 4);
         assert_eq!(fs::read(&path).expect("the file"), b"{1}\n{2}\n");
+    }
+
+    /// It takes the file under its lock, and reads it under another name: no line may be missing then.
+    #[test]
+    fn a_rotator_gets_every_line() {
+        const LINES: usize = 2000;
+        let folder = Folder::new("rotated");
+        let path = folder.0.join("messages.jsonl");
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let path = path.clone();
+                thread::spawn(move || {
+                    for line in 0..LINES {
+                        append(&path, format!("{writer} {line}\n").as_bytes()).expect("appended");
+                    }
+                })
+            })
+            .collect();
+        let mut lines = Vec::new();
+        let mut rotate = || {
+            let Ok(mut file) = OpenOptions::new().read(true).append(true).open(&path) else { return };
+            file.lock().expect("a lock");
+            let moved = folder.0.join("moved");
+            fs::rename(&path, &moved).expect("moved");
+            let mut text = String::new();
+            file.read_to_string(&mut text).expect("the file");
+            lines.extend(text.lines().map(str::to_owned));
+            fs::remove_file(moved).expect("removed");
+        };
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            rotate();
+        }
+        writers.into_iter().for_each(|writer| writer.join().expect("it appended all"));
+        rotate();
+        lines.sort();
+        let mut expected: Vec<String> =
+            (0..2).flat_map(|writer| (0..LINES).map(move |line| format!("{writer} {line}"))).collect();
+        expected.sort();
+        assert_eq!(lines, expected);
     }
 
     #[test]

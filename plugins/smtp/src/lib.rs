@@ -3,12 +3,15 @@
 //! `to` are mail addresses. The message's metadata is not sent.
 
 mod mail;
+mod pool;
 mod server;
 
 use lettre::message::Mailbox;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use pool::Pool;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret};
+use server::Server;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -53,22 +56,23 @@ enum Protection {
 
 struct Smtp {
     from: Mailbox,
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    pool: Arc<Pool>,
 }
 
 impl Provider for Smtp {
     type Config = Config;
 
-    fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let from = config.from.parse::<Mailbox>().map_err(|error| {
             let message =
                 format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
             ConfigError::new("from", message)
         });
-        match (from, server::transport(config)) {
-            (Ok(from), Ok(transport)) => Ok(Self { from, transport }),
-            (from, transport) => {
-                let faults = [from.err(), transport.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
+        let most = config.pool as usize;
+        match (from, Server::new(config)) {
+            (Ok(from), Ok(server)) => Ok(Self { from, pool: Pool::new(server, most, context) }),
+            (from, server) => {
+                let faults = [from.err(), server.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
                 Err(ConfigError::all(faults.collect()).expect_err("one of the two is an error"))
             }
         }
@@ -76,7 +80,8 @@ impl Provider for Smtp {
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
         let mail = mail::compose(&self.from, message)?;
-        let response = self.transport.send(mail).await.map_err(|error| server::failure(&error))?;
+        let response =
+            self.pool.send(mail.envelope(), &mail.formatted()).await.map_err(|error| server::failure(&error))?;
         Ok(Receipt::with_reference(server::answer(&response)))
     }
 }

@@ -1,7 +1,10 @@
 //! Turns a message into a mail. Knows nothing of servers.
 
 use lettre::message::{Mailbox, header::ContentType};
-use provost_sdk::{DeliveryError, Message};
+use provost_sdk::{DeliveryError, Message, excerpt};
+
+/// How much of an address is repeated in a message, in characters.
+const SHOWN: usize = 100;
 
 /// The mail for `message`.
 ///
@@ -18,9 +21,10 @@ pub(crate) fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Messa
         // The same for each try, so that a receiver can tell a repetition.
         .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())));
     for recipient in &message.to {
-        let mailbox: Mailbox = recipient
-            .parse()
-            .map_err(|error| DeliveryError::permanent(format!("`{recipient}` in `to` is no mail address: {error}")))?;
+        let mailbox: Mailbox = recipient.parse().map_err(|error| {
+            let reason = format!("`{}` in `to` is no mail address: {error}", excerpt(recipient, SHOWN));
+            DeliveryError::permanent(reason)
+        })?;
         builder = builder.to(mailbox);
     }
     builder

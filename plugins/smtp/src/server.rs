@@ -1,41 +1,66 @@
 //! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
 
 use crate::{Config, Protection};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Mode, TlsParameters};
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, Tls as Mode, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
-use lettre::transport::smtp::{Error, PoolConfig};
-use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use provost_sdk::tls::TlsRoots;
-use provost_sdk::{ConfigError, DeliveryError, Secret, with_causes};
+use provost_sdk::{ConfigError, DeliveryError, Secret, excerpt, with_causes};
 use std::path::PathBuf;
 
-/// The way to the server. Opens no connection.
-pub(crate) fn transport(config: Config) -> Result<AsyncSmtpTransport<Tokio1Executor>, ConfigError> {
-    if config.host.is_empty() {
-        return Err(ConfigError::new("host", "empty: set it to the server's name"));
+/// How much of an answer is a receipt, in characters: a line of SMTP is shorter.
+const LINE: usize = 500;
+
+/// The way to the server.
+pub(crate) struct Server {
+    host: String,
+    port: u16,
+    mode: Mode,
+    credentials: Option<Credentials>,
+    /// How this machine introduces itself.
+    hello: ClientId,
+}
+
+impl Server {
+    /// Opens no connection.
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        if config.host.is_empty() {
+            return Err(ConfigError::new("host", "empty: set it to the server's name"));
+        }
+        let clear = config.tls == Protection::None;
+        let credentials = credentials(config.user, config.password, config.password_file)?;
+        if clear && credentials.is_some() {
+            let message = "`none` would send the password in the clear: use `starttls` or `tls`, or remove `user`";
+            return Err(ConfigError::new("tls", message));
+        }
+        let (mode, port) = match config.tls {
+            Protection::Starttls => (Mode::Required(parameters(&config.host)?), 587),
+            Protection::Tls => (Mode::Wrapper(parameters(&config.host)?), 465),
+            Protection::None => (Mode::None, 25),
+        };
+        let port = config.port.unwrap_or(port);
+        Ok(Self { host: config.host, port, mode, credentials, hello: ClientId::default() })
     }
-    let clear = config.tls == Protection::None;
-    let credentials = credentials(config.user, config.password, config.password_file)?;
-    if clear && credentials.is_some() {
-        let message = "`none` would send the password in the clear: use `starttls` or `tls`, or remove `user`";
-        return Err(ConfigError::new("tls", message));
+
+    /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
+    pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
+        let address = (self.host.as_str(), self.port);
+        let (wrapper, upgrade) = match &self.mode {
+            Mode::Wrapper(parameters) => (Some(parameters.clone()), None),
+            Mode::Required(parameters) => (None, Some(parameters.clone())),
+            _ => (None, None),
+        };
+        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, wrapper, None).await?;
+        if let Some(parameters) = upgrade {
+            connection.starttls(parameters, &self.hello).await?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
     }
-    let (mode, port) = match config.tls {
-        Protection::Starttls => (Mode::Required(parameters(&config.host)?), 587),
-        Protection::Tls => (Mode::Wrapper(parameters(&config.host)?), 465),
-        Protection::None => (Mode::None, 25),
-    };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
-        .port(config.port.unwrap_or(port))
-        .tls(mode)
-        // The host's limit ends a delivery, and the connection with it.
-        .timeout(None)
-        .pool_config(PoolConfig::new().max_size(config.pool));
-    if let Some(credentials) = credentials {
-        builder = builder.credentials(credentials);
-    }
-    Ok(builder.build())
 }
 
 fn credentials(
@@ -82,5 +107,5 @@ pub(crate) fn failure(error: &Error) -> DeliveryError {
 
 /// The server's answer as one line: `250 2.0.0 queued as 4F2A`.
 pub(crate) fn answer(response: &Response) -> String {
-    format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))
+    excerpt(&format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" ")), LINE)
 }

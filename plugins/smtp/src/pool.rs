@@ -1,0 +1,102 @@
+//! The connections that are kept open. Knows nothing of mails.
+//!
+//! Whoever sends owns the connection meanwhile, and gives it back only after the server's last answer. The host drops a delivery
+//! that takes too long, wherever it waits: its connection goes with it. Were it used again, the answers that are still to
+//! come would be taken for those of the next mail. (lettre's own pool takes such a connection back.)
+
+use crate::server::Server;
+use lettre::address::Envelope;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::response::Response;
+use provost_sdk::Context;
+use provost_sdk::tokio::time::{Instant, sleep, timeout};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// A connection that nobody has used for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long a server may take to answer the end of a connection.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+pub(crate) struct Pool {
+    server: Server,
+    /// How many are kept.
+    most: usize,
+    /// The one that was used last comes last.
+    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    context: Context,
+}
+
+impl Pool {
+    /// Opens no connection.
+    pub(crate) fn new(server: Server, most: usize, context: Context) -> Arc<Self> {
+        let pool = Arc::new(Self { server, most, idle: Mutex::default(), context });
+        pool.context.spawn(close_idle(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// Sends a mail, and returns the server's last answer.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not sent. The connection is closed then.
+    pub(crate) async fn send(&self, envelope: &Envelope, mail: &[u8]) -> Result<Response, Error> {
+        let mut connection = self.take().await?;
+        let response = connection.send(envelope, mail).await?;
+        self.give_back(connection);
+        Ok(response)
+    }
+
+    /// A connection that works, which is out of the pool.
+    async fn take(&self) -> Result<AsyncSmtpConnection, Error> {
+        loop {
+            let Some((mut connection, _)) = self.idle().pop() else { return self.server.connect().await };
+            // The server may have closed it meanwhile.
+            if connection.test_connected().await {
+                return Ok(connection);
+            }
+        }
+    }
+
+    fn give_back(&self, connection: AsyncSmtpConnection) {
+        let mut idle = self.idle();
+        if idle.len() < self.most {
+            idle.push((connection, Instant::now()));
+        } else {
+            drop(idle);
+            self.context.spawn(close(connection));
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(AsyncSmtpConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let idle: Vec<_> = self.idle().drain(..).collect();
+        for (connection, _) in idle {
+            self.context.spawn(close(connection));
+        }
+    }
+}
+
+/// Closes connections that nobody uses, until the pool is gone.
+async fn close_idle(pool: Weak<Pool>) {
+    loop {
+        sleep(IDLE).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let old: Vec<_> = pool.idle().extract_if(.., |(_, since)| since.elapsed() >= IDLE).collect();
+        for (connection, _) in old {
+            pool.context.spawn(close(connection));
+        }
+    }
+}
+
+/// Says goodbye, as RFC 5321 section 4.1.1.10 asks of a client.
+async fn close(mut connection: AsyncSmtpConnection) {
+    let _ = timeout(GOODBYE, connection.abort()).await;
+}
