@@ -195,7 +195,7 @@ impl fmt::Display for Invocation {
 }
 
 /// `text` as one word of a POSIX shell; control characters (cargo separates encoded flags by one) as `$'...'`.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     if text.chars().any(char::is_control) {
         let escaped: String = text
             .chars()

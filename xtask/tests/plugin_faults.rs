@@ -75,8 +75,7 @@ fn every_fault_of_every_manifest_at_once() {
 #[test]
 fn what_a_plugin_ships_and_does_not_have() {
     let tree = Tree::small("ships-nothing");
-    tree.write("plugins/hello/.words", "");
-    tree.write("plugins/hello/empty/.words", "");
+    tree.write("plugins/hello/empty/.git/words", "");
     let manifests = ["hello", "goodbye"].map(|name| format!("plugins/{name}/Cargo.toml"));
     let add = |path: &str, table: &str| tree.write(path, &format!("{}\n{table}\n", tree.read(path)));
     add(
@@ -91,12 +90,12 @@ fn what_a_plugin_ships_and_does_not_have() {
             error: 9 faults in plugins/
               - plugins/goodbye/Cargo.toml: [package.metadata.greeter]: unknown field `asset`, expected `assets` or `config`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `config` is for hosts that read a folder of configurations: name it as `plugin-config` in [workspace.metadata.image], or remove the key
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `../goodbye` must be a path inside of the plugin's folder, without `..` and nothing in it hidden
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `.words` must be a path inside of the plugin's folder, without `..` and nothing in it hidden
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `/etc` must be a path inside of the plugin's folder, without `..` and nothing in it hidden
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `` must be a path inside of the plugin's folder, without `..` and nothing in it hidden
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `../goodbye` must be a path inside of the plugin's folder, without `..`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `.words` is not there: add it, or correct the path
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `/etc` must be a path inside of the plugin's folder, without `..`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `` must be a path inside of the plugin's folder, without `..`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `words` is not there: add it, or correct the path
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `empty` holds no file but hidden ones: add one, or remove the path
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `empty` holds no file: add one, or remove the path
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `src` is a folder: name a file for `config`
         "#]],
     );

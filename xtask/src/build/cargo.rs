@@ -47,6 +47,8 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
     // By their ids: a dependency may have the same name and version.
     let packages = [&plan.host_id, &plan.sdk_id].into_iter().chain(plan.plugins.iter().map(|plugin| &plugin.id));
     args.extend(packages.flat_map(|id| ["-p".to_owned(), folders.package(paths, id)]));
+    // Not the programs that a plugin has for itself.
+    args.extend(["--lib", "--bin", &plan.host.package].map(str::to_owned));
     let flags = flags(paths, plan, folders)?.join(SEPARATOR);
     let mut environment = vec![("CARGO_ENCODED_RUSTFLAGS", flags)];
     if ui.terminal {

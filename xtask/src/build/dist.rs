@@ -1,5 +1,7 @@
 //! The dist folder: the built files under the names that they have in the image, each checked first.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
@@ -19,13 +21,15 @@ use crate::plan::BuildPlan;
 
 /// Checks what cargo built and makes the dist folder hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
-    let of = |package: &PackageId, kind| artifact(paths, machine, artifacts, package, kind);
+    let of = |wanted| artifact(paths, machine, artifacts, &wanted);
     let mut names = vec![(plan.host.package.clone(), Part::Host)];
-    let mut there = vec![of(&plan.host_id, TargetKind::Bin)?, of(&plan.sdk_id, TargetKind::DyLib)?];
+    let program = Wanted { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
+    let library = |package, kind| Wanted { package, kind, name: None };
+    let mut there = vec![of(program)?, of(library(&plan.sdk_id, TargetKind::DyLib))?];
     names.push((file_name(&there[1]).to_owned(), Part::Sdk));
     for plugin in &plan.plugins {
         names.push((plan.file_name(plugin), Part::Plugin));
-        there.push(of(&plugin.id, TargetKind::CDyLib)?);
+        there.push(of(library(&plugin.id, TargetKind::CDyLib))?);
     }
     let here = machine.bring(&there)?;
     let built = names.into_iter().zip(here).map(|((name, part), path)| DistFile { name, path, part });
@@ -43,7 +47,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     let shipped = assets
         .iter()
         .map(|asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable }));
-    sync(&built.chain(shipped).collect(), &folder)?;
+    sync(&built.chain(shipped).collect(), &BTreeSet::new(), &folder)?;
     for file in &mut files {
         file.path = folder.join(&file.name);
     }
@@ -57,16 +61,22 @@ fn file_name(path: &Utf8Path) -> &str {
     path.file_name().unwrap_or_default()
 }
 
-/// The file that cargo made of a package's target, on the machine.
-fn artifact(
-    paths: &Paths,
-    machine: &dyn Machine,
-    artifacts: &[Artifact],
-    package: &PackageId,
+/// What is looked for among all that cargo made.
+struct Wanted<'a> {
+    package: &'a PackageId,
     kind: TargetKind,
-) -> Result<Utf8PathBuf> {
+    /// A package has one library and any number of programs.
+    name: Option<&'a str>,
+}
+
+/// The file that cargo made of a package's target, on the machine.
+fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &Wanted) -> Result<Utf8PathBuf> {
+    let Wanted { package, kind, name } = of;
     let id = machine.folders().package(paths, package);
-    let wanted = |artifact: &&Artifact| artifact.package_id.repr == id && artifact.target.kind.contains(&kind);
+    let wanted = |artifact: &&Artifact| {
+        let target = &artifact.target;
+        artifact.package_id.repr == id && target.kind.contains(kind) && name.is_none_or(|name| target.name == name)
+    };
     let file = artifacts.iter().find(wanted).and_then(|artifact| {
         let library = artifact.filenames.iter().find(|path| path.extension() == Some("so"));
         artifact.executable.as_ref().or(library)

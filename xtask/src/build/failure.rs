@@ -23,6 +23,9 @@ const NETWORK: [&str; 8] = [
     "Could not resolve host",
 ];
 
+/// How much of what was left out is named.
+const MOST_SHOWN: usize = 10;
+
 /// The error for cargo's output, of which stderr has the end.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
     let mishaps = machine.mishaps();
@@ -99,6 +102,18 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, mishaps: &[Mishap], said: &str) -
             "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
              CARGO_BUILD_JOBS=1"
         ));
+    }
+    // Of what is left out, cargo and macros say no more than that it is not there.
+    if has("(os error 2)") {
+        let shown: Vec<String> = plan.left_out.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
+        let more = plan.left_out.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        if !shown.is_empty() {
+            causes.push(format!(
+                "a file is missing in the copy of the sources, which lacks of the tree: {}{more}",
+                shown.join(", ")
+            ));
+        }
     }
     if builder.is_some() && NETWORK.iter().any(|words| has(words)) {
         causes.push(

@@ -23,9 +23,19 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// A package of the tree is named by its folder, which is another one on the machine.
+    /// A package of the tree is named by the URL of its folder, which is another one on the machine.
+    /// Source: <https://doc.rust-lang.org/cargo/reference/pkgid-spec.html>.
     pub fn package(&self, paths: &Paths, id: &PackageId) -> String {
-        id.repr.replace(paths.sources().as_str(), self.sources.as_str())
+        const SCHEME: &str = "path+file://";
+        let sources = paths.sources();
+        let Some(url) = id.repr.strip_prefix(SCHEME).filter(|_| self.sources != sources) else {
+            return id.repr.clone();
+        };
+        // The URL is percent-encoded, the folder is not, so the parts of the path are counted. What is below the folder
+        // stays as cargo wrote it; the machine's own folder has no letter that is encoded.
+        let (path, rest) = url.split_once('#').unwrap_or((url, ""));
+        let below: String = path.split('/').skip(sources.components().count()).map(|part| format!("/{part}")).collect();
+        format!("{SCHEME}{}{below}#{rest}", self.sources)
     }
 }
 

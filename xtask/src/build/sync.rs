@@ -23,10 +23,13 @@ impl Source {
     }
 }
 
-/// Afterwards `folder` holds the files of `wanted`, by path relative to it, and nothing else.
-pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, folder: &Utf8Path) -> Result<()> {
+/// Afterwards `folder` holds the files of `wanted`, by path relative to it, these folders, and nothing else.
+pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, folders: &BTreeSet<Utf8PathBuf>, folder: &Utf8Path) -> Result<()> {
     files::create_folder(folder)?;
-    remove_others(wanted, folder)?;
+    remove_others(wanted, folders, folder)?;
+    for inside in folders {
+        files::create_folder(&folder.join(inside))?;
+    }
     for (relative, source) in wanted {
         let path = folder.join(relative);
         let content = files::read(&source.path)?;
@@ -48,8 +51,13 @@ fn is(path: &Utf8Path, content: &[u8], mode: u32) -> bool {
         && fs::read(path).is_ok_and(|old| old == content)
 }
 
-fn remove_others(wanted: &BTreeMap<Utf8PathBuf, Source>, folder: &Utf8Path) -> Result<()> {
-    let folders: BTreeSet<&Utf8Path> = wanted.keys().flat_map(|path| path.ancestors().skip(1)).collect();
+fn remove_others(
+    wanted: &BTreeMap<Utf8PathBuf, Source>,
+    folders: &BTreeSet<Utf8PathBuf>,
+    folder: &Utf8Path,
+) -> Result<()> {
+    let parents = wanted.keys().flat_map(|path| path.ancestors().skip(1));
+    let folders: BTreeSet<&Utf8Path> = parents.chain(folders.iter().flat_map(|path| path.ancestors())).collect();
     let mut walk = WalkDir::new(folder).min_depth(1).into_iter();
     while let Some(entry) = walk.next() {
         let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
@@ -73,7 +81,7 @@ fn remove_others(wanted: &BTreeMap<Utf8PathBuf, Source>, folder: &Utf8Path) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::fs;
 
     use camino::{Utf8Path, Utf8PathBuf};
@@ -88,10 +96,11 @@ mod tests {
     #[test]
     fn only_what_differs_is_touched() {
         let test = TestFolder::new("sync");
+        let folders = BTreeSet::from([Utf8PathBuf::from("empty/inside")]);
         let (from, to) = (test.path().join("from"), test.path().join("to"));
         test.write("from/a/one", "1");
         test.write("from/two", "2");
-        sync(&wanted(&from, &["a/one", "two"]), &to).expect("a first sync");
+        sync(&wanted(&from, &["a/one", "two"]), &folders, &to).expect("a first sync");
         let stamp = |file: &str| fs::metadata(to.join(file)).and_then(|of| of.modified()).expect("a time");
         let before = (stamp("a/one"), stamp("two"));
 
@@ -99,13 +108,13 @@ mod tests {
         let old = fs::File::options().write(true).open(from.join("two")).expect("a file");
         old.set_modified(std::time::UNIX_EPOCH).expect("an older time");
         test.write("to/b/left", "over");
-        sync(&wanted(&from, &["a/one", "two"]), &to).expect("a second sync");
+        sync(&wanted(&from, &["a/one", "two"]), &folders, &to).expect("a second sync");
         assert_eq!(stamp("a/one"), before.0, "unchanged content keeps its time");
         assert!(stamp("two") > before.1, "changed content is new, however old its source");
         assert!(!to.join("b").exists());
 
-        sync(&wanted(&from, &["two"]), &to).expect("a third sync");
-        assert!(!to.join("a").exists());
+        sync(&wanted(&from, &["two"]), &folders, &to).expect("a third sync");
+        assert!(!to.join("a").exists() && to.join("empty/inside").is_dir());
         assert_eq!(fs::read_to_string(to.join("two")).expect("a file"), "3");
     }
 }

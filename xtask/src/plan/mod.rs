@@ -26,10 +26,11 @@ pub mod toolchain;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Package, PackageId};
+use cargo_metadata::{Metadata, Package, PackageId, TargetKind};
 use serde::Serialize;
 
-use crate::build::sources;
+use crate::build::sources::{self, LeftOut};
+use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::ui::{Ui, count};
@@ -71,6 +72,9 @@ pub struct BuildPlan {
     /// What is linked.
     #[serde(skip)]
     pub resolution: Resolution,
+    /// What of the tree is not in the copy that is compiled.
+    #[serde(skip)]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A crate of `plugins/`.
@@ -120,7 +124,8 @@ impl BuildPlan {
     ) -> Result<BuildPlan> {
         let Tree { workspace, discovered } = tree;
         let host = workspace.image().clone();
-        sources::sync(paths, workspace, discovered)?;
+        let left_out = sources::sync(paths, workspace, discovered)?;
+        sources::announce(ui, &left_out);
         let metadata = ask::members(ui, paths)?;
         let package = |name: &str| {
             let members = metadata.workspace_packages();
@@ -128,6 +133,7 @@ impl BuildPlan {
             found.cloned().with_context(|| format!("the package `{name}` is no member of the workspace in Cargo.toml"))
         };
         let host_package = package(&host.package)?;
+        check_programs(&metadata, &host, discovered)?;
         let plugins = discovered.packages.iter().map(|(name, found)| Ok(Plugin::new(package(name)?, found)));
         let mut plan = BuildPlan {
             host_version: host_package.version.to_string(),
@@ -141,6 +147,7 @@ impl BuildPlan {
             lock_changes: Vec::new(),
             lock: None,
             resolution: Resolution::default(),
+            left_out,
         };
         plan.resolve(ui, paths, locked)?;
         plan.resolution = plan.crates(ui, paths, Reach::Linked)?;
@@ -235,6 +242,31 @@ impl BuildPlan {
     pub fn platform(&self) -> Result<String> {
         Ok(format!("linux/{}", self.toolchain.architecture()?))
     }
+}
+
+/// The host's program is the one that is named as its package is, and cargo writes all programs into one folder.
+fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered) -> Result<()> {
+    let mut faults = Faults::default();
+    for package in metadata.workspace_packages() {
+        let programs = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
+        let names: Vec<&str> = programs.map(|target| target.name.as_str()).collect();
+        let is_there = names.contains(&host.package.as_str());
+        if package.name == host.package && !is_there {
+            faults.push(format!(
+                "the host's package has no program `{0}`, which the image starts; it has {1}: name one `{0}`",
+                host.package,
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            ));
+        }
+        let plugin = discovered.packages.get(package.name.as_str());
+        if let Some(Found { folder, .. }) = plugin.filter(|_| is_there) {
+            faults.push(format!(
+                "{folder}: its program `{}` has the name of the host's, and cargo writes both to one file: rename it",
+                host.package
+            ));
+        }
+    }
+    faults.report("the programs")
 }
 
 impl Plugin {

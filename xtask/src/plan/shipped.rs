@@ -62,18 +62,16 @@ pub fn read(
     Shipped { assets: table.assets, config: table.config }
 }
 
-/// Hidden files are not in the copy that is built from.
 fn check(path: &Utf8Path, folder: &Utf8Path) -> Result<()> {
-    let visible = |part: Utf8Component| matches!(part, Utf8Component::Normal(name) if !name.starts_with('.'));
-    if !path.components().all(visible) || path.as_str().is_empty() {
-        bail!("`{path}` must be a path inside of the plugin's folder, without `..` and nothing in it hidden");
+    if !path.components().all(|part| matches!(part, Utf8Component::Normal(_))) || path.as_str().is_empty() {
+        bail!("`{path}` must be a path inside of the plugin's folder, without `..`");
     }
     if !folder.join(path).exists() {
         bail!("`{path}` is not there: add it, or correct the path");
     }
     let mut walk = WalkDir::new(folder.join(path)).follow_links(true).into_iter().filter_entry(is_source);
     if !walk.any(|entry| entry.is_ok_and(|entry| entry.file_type().is_file())) {
-        bail!("`{path}` holds no file but hidden ones: add one, or remove the path");
+        bail!("`{path}` holds no file: add one, or remove the path");
     }
     Ok(())
 }

@@ -7,8 +7,10 @@ use camino::Utf8Path;
 use walkdir::WalkDir;
 
 use super::{Container, Places, VENDOR_CONFIG};
+use crate::build::sync::Source;
 use crate::files;
 use crate::paths::Paths;
+use crate::process::quoted;
 
 /// What cargo keeps beside each vendored crate.
 const CHECKSUMS: &str = ".cargo-checksum.json";
@@ -21,12 +23,15 @@ fn sync_script(places: &Places) -> String {
         r#"set -e
 rm -f {incoming}/src/rust-toolchain.toml
 mkdir -p {work}/src {vendor}; cd {work}/src
-find . -type f | while IFS= read -r file; do [ -f "{incoming}/src/$file" ] || rm "$file"; done
+find . ! -type d | while IFS= read -r file; do [ -f "$file" ] && [ ! -L "$file" ] && [ -f "{incoming}/src/$file" ] || rm "$file"; done
 find . -depth -type d | while IFS= read -r folder; do [ -d "{incoming}/src/$folder" ] || rmdir "$folder"; done
 cd {incoming}/src
+find . -type d | while IFS= read -r folder; do mkdir -p "{work}/src/$folder"; done
+executable() {{ if [ -x "$1" ]; then echo yes; fi; }}
 find . -type f | while IFS= read -r file; do
-  cmp -s "$file" "{work}/src/$file" && continue
-  mkdir -p "{work}/src/${{file%/*}}"; cp "$file" "{work}/src/$file"
+  old={work}/src/$file
+  cmp -s "$file" "$old" && [ "$(executable "$file")" = "$(executable "$old")" ] && continue
+  rm -f "$old"; cp "$file" "$old"
 done
 "#
     )
@@ -38,7 +43,7 @@ impl Container<'_> {
         let vendor = &self.places.vendor;
         let there = self.shell(&format!("cd {vendor} 2>/dev/null && sha256sum */{CHECKSUMS} 2>/dev/null || true"))?;
         let there: Vec<&str> = there.lines().collect();
-        let mut missing = Vec::new();
+        let (mut missing, mut kept) = (Vec::new(), Vec::new());
         let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
         for entry in entries {
             let entry = entry.with_context(|| format!("reading the folder {vendored}"))?;
@@ -48,9 +53,19 @@ impl Container<'_> {
             }
             let digest = files::digest(&files::read(&checksum)?);
             let line = format!("{}  {}/{CHECKSUMS}", files::without_algorithm(&digest), entry.file_name());
-            if !there.contains(&line.as_str()) {
+            if there.contains(&line.as_str()) {
+                kept.push(line);
+            } else {
                 missing.push(entry.file_name().to_owned());
             }
+        }
+        // Also the crates of an earlier lock; and one whose files are others now must not keep what it no longer has.
+        let stays = |line: &&str| kept.iter().any(|kept| kept == line);
+        let gone =
+            there.iter().filter(|line| !stays(line)).filter_map(|line| line.split_once("  ")?.1.split('/').next());
+        let gone: Vec<String> = gone.map(quoted).collect();
+        if !gone.is_empty() {
+            self.shell(&format!("cd {vendor} && rm -rf {}", gone.join(" ")))?;
         }
         if missing.is_empty() {
             return Ok(());
@@ -66,7 +81,7 @@ impl Container<'_> {
             // By these a crate is known to be there: when they come, all of it is.
             for name in &missing {
                 let checksums = files::read(&vendored.join(name).join(CHECKSUMS))?;
-                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(vendor)), &checksums)?;
+                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(vendor)), &checksums, 0o644)?;
             }
             Ok(())
         })
@@ -77,7 +92,7 @@ impl Container<'_> {
         self.send(|tar| {
             append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
-            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes())
+            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes(), 0o644)
         })?;
         self.shell(&sync_script(&self.places)).map(drop)
     }
@@ -115,17 +130,24 @@ fn append_folder(
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        if entry.file_type().is_file() && wanted(path) {
-            let inside = path.strip_prefix(folder)?;
-            append_file(tar, &format!("{name}/{inside}"), &files::read(path)?)?;
+        let inside = format!("{name}/{}", path.strip_prefix(folder)?);
+        if entry.file_type().is_dir() {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o755);
+            header.set_size(0);
+            tar.append_data(&mut header, &inside, std::io::empty()).with_context(|| format!("sending {inside}"))?;
+        } else if entry.file_type().is_file() && wanted(path) {
+            let Source { executable, .. } = Source::file(path.to_owned())?;
+            append_file(tar, &inside, &files::read(path)?, if executable { 0o755 } else { 0o644 })?;
         }
     }
     Ok(())
 }
 
-fn append_file(tar: &mut tar::Builder<&mut dyn Write>, path: &str, content: &[u8]) -> Result<()> {
+fn append_file(tar: &mut tar::Builder<&mut dyn Write>, path: &str, content: &[u8], mode: u32) -> Result<()> {
     let mut header = tar::Header::new_gnu();
-    header.set_mode(0o755);
+    header.set_mode(mode);
     header.set_size(content.len() as u64);
     tar.append_data(&mut header, path, content).with_context(|| format!("sending {path}"))
 }
