@@ -1,6 +1,7 @@
 //! Which containers, volumes and images of a runtime are this checkout's: their labels say so.
 
 use anyhow::Result;
+use camino::Utf8Path;
 
 use crate::files;
 use crate::paths::Paths;
@@ -12,8 +13,15 @@ use crate::ui::Ui;
 /// the same daemon: they share volumes, which is what they want, and a container's lock keeps them apart.
 const CHECKOUT: &str = "xtask.checkout";
 
-/// Names the machine, or the container, that a container was started from: nobody else may take it for a leftover.
+/// Names the machine since it was started, or the container, that a container was started from. Its name alone is not enough: two
+/// jobs of CI have containers of one name.
 const MACHINE: &str = "xtask.machine";
+
+/// The process there that started it: while that one runs, it is no leftover.
+const PROCESS: &str = "xtask.process";
+
+/// Marks a volume that one run has for itself.
+const ISOLATED: &str = "xtask.isolated";
 
 #[derive(Clone, Debug)]
 pub struct Owner {
@@ -24,8 +32,12 @@ pub struct Owner {
 impl Owner {
     pub fn of(ui: &Ui, paths: &Paths) -> Result<Owner> {
         let hashed = |text: &str| files::without_algorithm(&files::digest(text.as_bytes()))[..12].to_owned();
-        let machine = Invocation::new("uname", ["-n"]).read(ui)?;
-        Ok(Owner { checkout: hashed(paths.image.as_str()), machine: hashed(&machine) })
+        let name = Invocation::new("uname", ["-n"]).read(ui)?;
+        // Neither is there on macOS.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let processes = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let machine = hashed(&format!("{name} {} {}", boot.trim(), processes.display()));
+        Ok(Owner { checkout: hashed(paths.image.as_str()), machine })
     }
 
     /// A name for a volume of this checkout.
@@ -33,24 +45,43 @@ impl Owner {
         format!("xtask-{}-{what}", self.checkout)
     }
 
-    /// A name for a container of this process.
-    pub fn container(&self, what: &str) -> String {
+    /// A name for a container, or a volume, of this process.
+    pub fn own(&self, what: &str) -> String {
         format!("xtask-{what}-{}-{}-{}", self.checkout, self.machine, std::process::id())
     }
 
     /// Options that mark what is made as this checkout's.
-    pub fn labels(&self) -> [String; 4] {
-        let label = |name: &str, value: &str| format!("{name}={value}");
-        ["--label".to_owned(), label(CHECKOUT, &self.checkout), "--label".to_owned(), label(MACHINE, &self.machine)]
+    pub fn labels(&self) -> [String; 6] {
+        let process = std::process::id().to_string();
+        let [checkout, machine, process] = [(CHECKOUT, &self.checkout), (MACHINE, &self.machine), (PROCESS, &process)]
+            .map(|(name, value)| format!("{name}={value}"));
+        let label = || "--label".to_owned();
+        [label(), checkout, label(), machine, label(), process]
     }
 
-    /// Removes the containers that a run of this machine left which was killed. The caller holds the lock: none is in use.
+    /// The option that marks a volume as this process's alone.
+    pub fn isolated_label(&self) -> [String; 2] {
+        ["--label".to_owned(), format!("{ISOLATED}=yes")]
+    }
+
+    /// Removes the containers, and the volumes of their own, that runs of this machine left which were killed.
     pub fn remove_leftovers(&self, ui: &Ui, runtime: &Runtime) -> Result<()> {
         let machine = format!("label={MACHINE}={}", self.machine);
-        let ids = self.list(ui, runtime, &["ps", "--all", "--filter", &machine])?;
-        for id in ids {
-            // One that ends by itself just now cannot be removed, and need not.
-            runtime.command(["rm", "--force", "--volumes", &id]).output(ui)?;
+        let started_by = |inspect: &[&str], labels: &str, id: &str| {
+            let format = format!("{{{{index {labels} \"{PROCESS}\"}}}}");
+            runtime.command(inspect.iter().copied()).args(["--format", &format, id]).read(ui).unwrap_or_default()
+        };
+        for id in self.list(ui, runtime, &["ps", "--all", "--filter", &machine])? {
+            if !is_running(ui, &started_by(&["inspect"], ".Config.Labels", &id)) {
+                // One that ends by itself just now cannot be removed, and need not.
+                runtime.command(["rm", "--force", "--volumes", &id]).output(ui)?;
+            }
+        }
+        let isolated = format!("label={ISOLATED}=yes");
+        for name in self.list(ui, runtime, &["volume", "ls", "--filter", &machine, "--filter", &isolated])? {
+            if !is_running(ui, &started_by(&["volume", "inspect"], ".Labels", &name)) {
+                runtime.command(["volume", "rm", &name]).output(ui)?;
+            }
         }
         Ok(())
     }
@@ -76,5 +107,16 @@ impl Owner {
         // An image is listed once for each of its names.
         ids.dedup();
         Ok(ids)
+    }
+}
+
+/// Whether a process of this machine runs. Another one may have its number by now: then what it left stays a while longer.
+fn is_running(ui: &Ui, process: &str) -> bool {
+    if process.is_empty() || process == std::process::id().to_string() {
+        return false;
+    }
+    match Utf8Path::new("/proc/self").exists() {
+        true => Utf8Path::new("/proc").join(process).exists(),
+        false => Invocation::new("ps", ["-p", process]).output(ui).is_ok_and(|output| output.status.success()),
     }
 }

@@ -61,6 +61,11 @@ impl Paths {
         self.image.join("cargo")
     }
 
+    /// The same of a build that begins with nothing; gone afterwards.
+    pub fn isolated_target(&self) -> Utf8PathBuf {
+        self.image.join("isolated")
+    }
+
     /// The built files that become layers.
     pub fn dist(&self) -> Utf8PathBuf {
         self.image.join("dist")

@@ -152,6 +152,11 @@ pub fn tail(output: &Output) -> String {
     if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
 }
 
+/// Whether this is a run of CI, which nobody watches and whose result others use.
+pub fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
 /// Whether a program could not be started because it is not there.
 pub fn not_found(error: &anyhow::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();

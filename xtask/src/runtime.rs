@@ -153,7 +153,7 @@ impl Runtime {
     /// what it printed.
     pub fn check(&self, ui: &Ui, owner: &Owner, id: &str, args: &[String]) -> Result<String> {
         owner.remove_leftovers(ui, self)?;
-        let name = owner.container("verify");
+        let name = owner.own("verify");
         let command = self.command(["run", "--rm", "--name", &name]).args(owner.labels());
         let command = command.args(["--network", "none", "--read-only", id]).args(args);
         let Some(output) = command.output_within(ui, CHECK)? else {

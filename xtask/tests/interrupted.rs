@@ -98,14 +98,24 @@ fn before_its_container_started() {
     let _leftovers = Leftovers::of(&runtime, &tree, image);
     let filter = filter(&tree);
     let label = filter.strip_prefix("label=").expect("a label");
-    // What is there after `create` and before `start`: of this machine, and of another one at the same path.
-    let create = |machine: &str| {
-        let labels = ["--label", label, "--label", machine];
+    // What is there after `create` and before `start`, of this machine: of a process that has ended, and of one that runs, which may
+    // be another job with the same path. And of another machine with the same path.
+    let mut ended = Command::new("true").spawn().expect("a process");
+    ended.wait().expect("its end");
+    let (ended, running) = (ended.id(), std::process::id());
+    let create = |machine: &str, process: u32| {
+        let process = format!("xtask.process={process}");
+        let labels = ["--label", label, "--label", machine, "--label", &process];
         runtime.read(&[&["create", "--interactive", "--network", "none"], labels.as_slice(), &[GNU, "cat"]].concat())
     };
-    let (own, others) = (create(&machine()), create("xtask.machine=another"));
-    assert_eq!(runtime.containers(&tree).len(), 2);
+    let own = create(&machine(), ended);
+    let others = [create(&machine(), running), create("xtask.machine=another", ended)];
+    assert_eq!(runtime.containers(&tree).len(), 3);
     tree.image(&["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image]);
-    let [left] = &runtime.containers(&tree)[..] else { panic!("{own} is left, or {others} is not") };
-    assert!(others.starts_with(left));
+    let mut left = runtime.containers(&tree);
+    left.sort_by_key(|left| others.iter().position(|id| id.starts_with(left)));
+    assert!(
+        left.len() == 2 && others.iter().zip(&left).all(|(id, left)| id.starts_with(left)),
+        "{own}, {others:?}: {left:?}"
+    );
 }

@@ -77,8 +77,9 @@ pub struct Local<'a> {
 }
 
 impl<'a> Local<'a> {
-    pub fn new(ui: &'a Ui, paths: &Paths, toolchain: &'a Toolchain) -> Result<Local<'a>> {
-        let folders = Folders { sources: paths.sources(), target: paths.cargo_target(), crates: cargo_home()? };
+    /// `target` is cargo's target folder.
+    pub fn new(ui: &'a Ui, target: Utf8PathBuf, paths: &Paths, toolchain: &'a Toolchain) -> Result<Local<'a>> {
+        let folders = Folders { sources: paths.sources(), target, crates: cargo_home()? };
         Ok(Local { ui, toolchain, folders })
     }
 }

@@ -26,6 +26,8 @@ pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String>
     let mut hash = Sha256::new();
     let (toolchain, flags) = (&plan.toolchain, cargo::users_flags());
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
+    // What was built beside earlier builds is no answer where it is to begin with nothing.
+    hash.update(format!("isolated {}\n", plan.isolated));
     // The build system decides flags, and what is made of cargo's files.
     hash.update(files::own_program()?);
     // The same sources may be built with the plugins that only tests have, or without.

@@ -20,6 +20,7 @@ use libraries::Libraries;
 use machine::{Local, Machine};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
 use crate::plan::engine::Engine;
@@ -59,7 +60,16 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Dist> {
     match &plan.engine {
         Engine::Local => {
             ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
-            compile(ui, paths, plan, &Local::new(ui, paths, &plan.toolchain)?)
+            if !plan.isolated {
+                return compile(ui, paths, plan, &Local::new(ui, paths.cargo_target(), paths, &plan.toolchain)?);
+            }
+            let target = paths.isolated_target();
+            // Of a run that was killed.
+            files::remove(&target)?;
+            let dist = Local::new(ui, target.clone(), paths, &plan.toolchain)
+                .and_then(|machine| compile(ui, paths, plan, &machine));
+            files::remove(&target)?;
+            dist
         }
         Engine::Container(builder) => {
             let key = memory::key(paths, plan, builder)?;
@@ -69,7 +79,7 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Dist> {
             }
             let (reference, runtime) = (&builder.reference, &builder.runtime);
             ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({runtime}, no network)"));
-            let container = Container::start(ui, paths, builder, &plan.toolchain)?;
+            let container = Container::start(ui, paths, builder, plan)?;
             let dist = compile(ui, paths, plan, &container)?;
             memory::keep(paths, &key, &dist)?;
             Ok(dist)

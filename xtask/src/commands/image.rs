@@ -22,6 +22,7 @@ use crate::paths::Paths;
 use crate::plan::engine::Wanted;
 use crate::plan::forecast::Forecast;
 use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
+use crate::process;
 use crate::push::{Push, Pushed};
 use crate::reproduce::{self, Reproduced};
 use crate::runtime::Runtime;
@@ -54,6 +55,11 @@ pub struct ImageArgs {
     /// Refuse to change Cargo.lock
     #[arg(long)]
     pub locked: bool,
+
+    /// Compile from nothing, in a folder or volume of this run's own, as with --push and with CI=true: nothing that an earlier build
+    /// left, or a build script changed there, gets into the image
+    #[arg(long)]
+    pub isolated: bool,
 
     /// Do not start the finished image to see that it loads every plugin
     #[arg(long)]
@@ -171,9 +177,10 @@ impl ImageArgs {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
         self.output.iter().try_for_each(Output::check)?;
         let tree = self.tree(paths)?;
-        let strict = self.push.is_some() || std::env::var("CI").is_ok_and(|value| value == "true");
+        let strict = self.push.is_some() || process::is_ci();
         let settled = self.wanted.settle(ui, paths, strict)?;
-        let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
+        let mut build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
+        build.isolated = self.isolated || strict;
         let forecast = Forecast::make(ui, paths, &build, &settled.files)?;
         Ok((ImagePlan::new(build, settled.base, name, forecast)?, settled.files, settled.runtime))
     }

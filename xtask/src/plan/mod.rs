@@ -64,6 +64,8 @@ pub struct BuildPlan {
     pub plugins: Vec<Plugin>,
     pub engine: Engine,
     pub toolchain: Toolchain,
+    /// Whether it is compiled from nothing, where no earlier build has been.
+    pub isolated: bool,
     /// What resolving changes in `Cargo.lock`.
     pub lock_changes: Vec<Change>,
     /// The lock as it has to be, if that is not how it is.
@@ -144,6 +146,7 @@ impl BuildPlan {
             host,
             engine,
             toolchain,
+            isolated: false,
             lock_changes: Vec::new(),
             lock: None,
             resolution: Resolution::default(),

@@ -89,9 +89,11 @@ pub fn filter_of(folder: &Utf8Path) -> String {
     format!("label=xtask.checkout={}", hashed(folder.as_str()))
 }
 
-/// The label of what this machine started.
+/// The label of what this machine started, since it was started itself.
 pub fn machine() -> String {
-    format!("xtask.machine={}", hashed(&run("uname", &["-n"])))
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux has it");
+    let processes = std::fs::read_link("/proc/self/ns/pid").expect("Linux has it");
+    format!("xtask.machine={}", hashed(&format!("{} {} {}", run("uname", &["-n"]), boot.trim(), processes.display())))
 }
 
 fn hashed(text: &str) -> String {

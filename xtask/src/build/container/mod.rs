@@ -17,8 +17,8 @@ use crate::build::vendor;
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
+use crate::plan::BuildPlan;
 use crate::plan::builder::Builder;
-use crate::plan::toolchain::Toolchain;
 use crate::process::{Invocation, tail};
 use crate::runtime::Runtime;
 use crate::ui::Ui;
@@ -61,24 +61,22 @@ pub struct Container<'a> {
     received: Utf8PathBuf,
     /// What chooses the toolchain, where rustup does.
     environment: Option<String>,
+    volume: Volume,
     /// Ends the container when it is dropped.
     _stdin: std::io::PipeWriter,
 }
 
 impl<'a> Container<'a> {
     /// Starts the builder, with the sources and all crates in it.
-    pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, toolchain: &Toolchain) -> Result<Container<'a>> {
+    pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, plan: &BuildPlan) -> Result<Container<'a>> {
+        let toolchain = &plan.toolchain;
         let vendored = vendor::vendor(ui, paths)?;
         let (owner, places) = (Owner::of(ui, paths)?, Places::below(paths.in_container));
-        let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
-        let volume = owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16]));
         // Of a run that was ended before its container started: nothing else ends that one.
         owner.remove_leftovers(ui, &builder.runtime)?;
-        if !builder.runtime.command(["volume", "inspect", &volume]).output(ui)?.status.success() {
-            builder.runtime.command(["volume", "create"]).args(owner.labels()).args([volume.as_str()]).read(ui)?;
-        }
+        let volume = Volume::make(ui, &owner, builder, plan)?;
         let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
-        let create = create.args(owner.labels()).args(["--volume", &format!("{volume}:{}", places.work)]);
+        let create = create.args(owner.labels()).args(["--volume", &format!("{}:{}", volume.name, places.work)]);
         let create = create.args(["--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
         let id = create.read(ui).context("making the builder's container")?;
         let stdin = attach(ui, &builder.runtime, &id)?;
@@ -94,6 +92,7 @@ impl<'a> Container<'a> {
             places,
             received: paths.image.join("received"),
             environment: builder.facts.chosen.then(|| format!("RUSTUP_TOOLCHAIN={}", toolchain.channel)),
+            volume,
             _stdin: stdin,
         };
         container.send_crates(&vendored)?;
@@ -124,6 +123,32 @@ impl Drop for Container<'_> {
     fn drop(&mut self) {
         // Gone when this returns. If this process is ended before, the container ends with its stdin.
         let _ = self.runtime.command(["rm", "--force", &self.id]).output(self.ui);
+        if self.volume.isolated {
+            let _ = self.runtime.command(["volume", "rm", &self.volume.name]).output(self.ui);
+        }
+    }
+}
+
+/// What keeps the crates, the sources and what was compiled of them.
+struct Volume {
+    name: String,
+    /// Of this run alone: gone with its container.
+    isolated: bool,
+}
+
+impl Volume {
+    fn make(ui: &Ui, owner: &Owner, builder: &Builder, plan: &BuildPlan) -> Result<Volume> {
+        let (runtime, toolchain, isolated) = (&builder.runtime, &plan.toolchain, plan.isolated);
+        let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
+        let name = match isolated {
+            true => owner.own("isolated"),
+            false => owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16])),
+        };
+        if !runtime.command(["volume", "inspect", &name]).output(ui)?.status.success() {
+            let own = isolated.then(|| owner.isolated_label()).into_iter().flatten();
+            runtime.command(["volume", "create"]).args(owner.labels()).args(own).args([name.as_str()]).read(ui)?;
+        }
+        Ok(Volume { name, isolated })
     }
 }
 

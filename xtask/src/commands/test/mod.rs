@@ -121,6 +121,7 @@ impl TestArgs {
             push: None,
             format: Format::Human,
             locked: true,
+            isolated: false,
             no_verify: false,
             verify_reproducible: false,
             test_plugins: true,
