@@ -9,6 +9,7 @@ mod contents;
 mod deliver;
 mod documents;
 mod elf;
+mod environment;
 mod exports;
 mod fate;
 mod faults;
@@ -24,6 +25,7 @@ mod process;
 mod push;
 mod referrers;
 mod reproduce;
+mod revision;
 mod runtime;
 #[cfg(test)]
 mod test_folder;

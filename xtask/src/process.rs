@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use xshell::Shell;
 
+use crate::environment;
 use crate::ui::Ui;
 
 /// How many of a failed program's last lines stand in the error.
@@ -27,12 +28,14 @@ pub struct Invocation {
     args: Vec<String>,
     folder: Option<Utf8PathBuf>,
     environment: BTreeMap<String, String>,
+    /// Whether it sees nothing else.
+    alone: bool,
 }
 
 impl Invocation {
     pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
         let args = args.into_iter().map(Into::into).collect();
-        Invocation { program: program.to_owned(), args, folder: None, environment: BTreeMap::new() }
+        Invocation { program: program.to_owned(), args, folder: None, environment: BTreeMap::new(), alone: false }
     }
 
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Invocation {
@@ -50,6 +53,14 @@ impl Invocation {
         self
     }
 
+    /// It sees these variables, and none of this process's.
+    pub fn only_with<'v>(mut self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Invocation {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        self.environment = variables.into_iter().map(owned).collect();
+        self.alone = true;
+        self
+    }
+
     /// Runs it to its end, without input, and returns what it wrote and its status, whatever that is.
     pub fn output(&self, ui: &Ui) -> Result<Output> {
         ui.echo(self);
@@ -58,10 +69,10 @@ impl Invocation {
             shell.change_dir(folder);
         }
         let mut command = shell.cmd(&self.program).args(&self.args).quiet().ignore_status();
-        for name in leaked() {
+        for name in environment::hidden() {
             command = command.env_remove(name);
         }
-        command.envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
+        command.envs(environment::TOLD).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
     }
 
     /// As [`output`](Self::output); `None` if it did not end in time, and then it is ended.
@@ -120,7 +131,7 @@ impl Invocation {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        for name in leaked() {
+        for name in environment::hidden() {
             command.env_remove(name);
         }
         Err(command.exec()).with_context(|| format!("starting `{self}`"))
@@ -129,12 +140,23 @@ impl Invocation {
     /// For pipelines, deadlines and programs that run for long.
     pub fn expression(&self, ui: &Ui) -> duct::Expression {
         ui.echo(self);
+        if self.alone {
+            // Along this process's PATH: the program's own is another system's.
+            let folders = std::env::var_os("PATH").unwrap_or_default();
+            let found =
+                std::env::split_paths(&folders).map(|folder| folder.join(&self.program)).find(|path| path.is_file());
+            let program = found.unwrap_or_else(|| self.program.clone().into());
+            return duct::cmd(program, &self.args).full_env(&self.environment);
+        }
         let mut expression = duct::cmd(&self.program, &self.args);
         if let Some(folder) = &self.folder {
             expression = expression.dir(folder);
         }
-        for name in leaked() {
+        for name in environment::hidden() {
             expression = expression.env_remove(name);
+        }
+        for (name, value) in environment::TOLD {
+            expression = expression.env(name, value);
         }
         for (name, value) in &self.environment {
             expression = expression.env(name, value);
@@ -161,29 +183,6 @@ pub fn is_ci() -> bool {
 pub fn not_found(error: &anyhow::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-/// Variables that the cargo and the rustup that started xtask left behind, or that would make the result depend on who
-/// built it: a nested cargo would rebuild everything, and a host would load the debug SDK.
-fn leaked() -> Vec<String> {
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_leaked(name)).collect()
-}
-
-fn is_leaked(name: &str) -> bool {
-    const OURS: [&str; 9] = [
-        "CARGO",
-        "LD_LIBRARY_PATH",
-        "LD_PRELOAD",
-        "RUSTC",
-        "RUSTC_BOOTSTRAP",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTDOCFLAGS",
-        "RUSTFLAGS",
-        "RUSTUP_TOOLCHAIN",
-    ];
-    // Where crates come from and how they are reached is the user's.
-    const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"];
-    OURS.contains(&name) || name.starts_with("CARGO_") && !KEPT.iter().any(|kept| name.starts_with(kept))
 }
 
 impl fmt::Display for Invocation {
@@ -221,18 +220,11 @@ pub fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Invocation, is_leaked};
+    use super::Invocation;
 
     #[test]
     fn an_invocation_can_be_pasted() {
         let invocation = Invocation::new("cargo", ["build", "two words", ""]).folder("/a b").env("FLAGS", "a\u{1f}b'");
         assert_eq!(invocation.to_string(), r"cd '/a b' && FLAGS=$'a\x1fb\'' cargo build 'two words' ''");
-    }
-
-    #[test]
-    fn only_the_users_own_cargo_settings_are_kept() {
-        let kept = ["CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_MINE_TOKEN", "PATH", "RUSTUP_HOME"];
-        let gone = ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"];
-        assert!(!kept.into_iter().any(is_leaked) && gone.into_iter().all(is_leaked));
     }
 }

@@ -224,11 +224,10 @@ impl Runtime {
         Ok(())
     }
 
-    /// Runs a shell script in a fresh container without network; returns what it wrote.
-    pub fn ask(&self, ui: &Ui, id: &str, channel: &str, script: &str) -> Result<String> {
-        let choice = format!("RUSTUP_TOOLCHAIN={channel}");
-        self.command(["run", "--rm", "--network", "none", "--env", &choice, "--entrypoint", "sh", id, "-c", script])
-            .read(ui)
+    /// Runs a shell script by root in a fresh container without network, with a variable set; returns what it wrote.
+    pub fn ask(&self, ui: &Ui, id: &str, variable: &str, script: &str) -> Result<String> {
+        let command = self.command(["run", "--rm", "--network", "none", "--user", "0:0", "--env", variable]);
+        command.args(["--entrypoint", "sh", id, "-c", script]).read(ui)
     }
 
     pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {

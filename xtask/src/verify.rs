@@ -34,6 +34,8 @@ pub struct Verified {
     pub said: String,
 }
 
+/// `env` are the image's variables.
+///
 /// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
 /// not verified again.
 pub fn verify(
@@ -41,6 +43,7 @@ pub fn verify(
     paths: &Paths,
     plan: &ImagePlan,
     image: &Image,
+    env: &[String],
     runtime: Option<&Runtime>,
 ) -> Result<Option<Verified>> {
     if let Some(verified) = already(paths, image) {
@@ -55,7 +58,7 @@ pub fn verify(
             let owner = Owner::of(ui, paths)?;
             (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
         }
-        None => match unpacked(ui, paths, plan, &tree, &command)? {
+        None => match unpacked(ui, paths, plan, (&tree, env), &command)? {
             Some(found) => found,
             None => return Ok(None),
         },
@@ -103,7 +106,7 @@ fn unpacked(
     ui: &Ui,
     paths: &Paths,
     plan: &ImagePlan,
-    tree: &Tree,
+    (tree, env): (&Tree, &[String]),
     command: &[String],
 ) -> Result<Option<(String, String)>> {
     let folder = paths.image.join("rootfs");
@@ -115,15 +118,15 @@ fn unpacked(
         return Err(error);
     }
     let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
-    let mut unshare = Invocation::new("unshare", [format!("--root={folder}"), format!("--wd={}", host.working_folder)]);
-    let by = if root {
-        unshare = unshare.args([format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)]);
-        "chroot"
-    } else {
-        unshare = unshare.args(["--user", "--map-root-user", "--net"]);
-        "user namespace"
+    let place = [format!("--root={folder}"), format!("--wd={}", host.working_folder)];
+    let by = if root { "chroot" } else { "user namespace" };
+    let as_user = match root {
+        true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
+        false => ["--user", "--map-root-user"].map(str::to_owned).to_vec(),
     };
-    let unshare = unshare.args(["--"]).args(command);
+    // What is built must not depend on what is reached, and a plugin that is loaded may try.
+    let unshare = Invocation::new("unshare", ["--net"]).args(place).args(as_user).args(["--"]).args(command);
+    let unshare = unshare.only_with(env.iter().filter_map(|variable| variable.split_once('=')));
     let output = match unshare.output_within(ui, CHECK) {
         Ok(Some(output)) => output,
         Ok(None) => bail!("the image does not start: `{unshare}` did not end within {} s", CHECK.as_secs()),

@@ -235,3 +235,21 @@ fn the_real_trees_crates_stand_where_they_are_linked() {
     assert_eq!(found["licenses"], json!([{ "expression": "MIT" }]));
     assert!(features(&sbom, &url).contains(&"smtp-transport".to_owned()), "{:?}", features(&sbom, &url));
 }
+
+#[test]
+fn what_a_cfg_links_is_in_it() {
+    let tree = Tree::small("documents-cfg").without_runtime();
+    add_crate(&tree, "extra", "");
+    append(
+        &tree,
+        "plugins/hello/Cargo.toml",
+        "[target.'cfg(extra)'.dependencies]\nextra = { path = \"../../lib/extra\" }\n",
+    );
+    let linked = |tree: &Tree| {
+        tree.image(&["--base", "scratch"]);
+        needs(&document(tree, "greeter.cdx.json"), "tree:plugins/hello").iter().any(|name| name.contains("extra"))
+    };
+    assert!(!linked(&tree));
+    let tree = tree.env("RUSTFLAGS", "--cfg extra");
+    assert!(linked(&tree));
+}

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Tree;
+use support::{Tree, run};
 
 const REVISION: &str = "org.opencontainers.image.revision";
 
@@ -43,4 +43,83 @@ fn a_tree_that_is_not_what_was_committed_says_so_and_is_deterministic() {
     let noted = digests();
     assert!(noted != clean && noted != edited);
     assert_eq!(trees[0].label(REVISION), dirty);
+}
+
+#[test]
+fn no_setting_of_the_users_git_changes_the_answer() {
+    let tree = Tree::small("revision-settings").without_runtime();
+    let git = |folder: &str, args: &[&str]| {
+        let folder = tree.root.join(folder);
+        run(
+            "git",
+            &[
+                &[
+                    "-C",
+                    folder.as_str(),
+                    "-c",
+                    "protocol.file.allow=always",
+                    "-c",
+                    "user.name=T",
+                    "-c",
+                    "user.email=t@example.org",
+                ],
+                args,
+            ]
+            .concat(),
+        )
+    };
+    // A symlink and a submodule are kept otherwise than files.
+    std::os::unix::fs::symlink("greeter/src", tree.root.join("sources")).expect("a symlink");
+    let other = Tree::small("revision-submodule");
+    other.commit();
+    tree.write(".gitignore", "/target\n/xtask/path\n/plugins/ignored\n");
+    git("", &["init", "--quiet"]);
+    git("", &["submodule", "--quiet", "add", other.root.as_str(), "shared"]);
+    git("", &["add", "--all"]);
+    git("", &["commit", "--quiet", "--message", "All of it"]);
+    for setting in [
+        ["log.showSignature", "true"],
+        ["status.showUntrackedFiles", "no"],
+        ["core.quotePath", "true"],
+        ["core.fileMode", "false"],
+    ] {
+        git("", &["config", setting[0], setting[1]]);
+    }
+    let commit = git("", &["rev-parse", "HEAD"]);
+    let revision = || {
+        tree.image(&["--base", "scratch"]);
+        tree.label(REVISION)
+    };
+    assert_eq!(revision(), commit);
+
+    let dirty = format!("{commit}-dirty");
+    tree.write("shared/notes", "");
+    assert_eq!(revision(), dirty, "a submodule is not what was committed");
+    std::fs::remove_file(tree.root.join("shared/notes")).expect("a file");
+    assert_eq!(revision(), commit);
+
+    let tool = tree.root.join("greeter/src/main.rs");
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a file");
+    assert_eq!(revision(), dirty, "a file's mode is another");
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("a file");
+    assert_eq!(revision(), commit);
+
+    tree.add_plugin("hello", "ignored");
+    assert_eq!(revision(), dirty, "git ignores a plugin that is compiled");
+    git("", &["commit", "--quiet", "--all", "--message", "Its lock"]);
+    assert_eq!(revision(), format!("{}-dirty", git("", &["rev-parse", "HEAD"])));
+}
+
+#[test]
+fn a_repository_without_git_is_said() {
+    let tree = Tree::small("revision-no-git").without(&["docker", "podman", "git"]);
+    tree.write(".git/HEAD", "ref: refs/heads/main\n");
+    let run = tree.xtask(&["plan", "--base", "scratch"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let warning = run.stderr.lines().find(|line| line.starts_with("warning: ")).expect("a warning");
+    assert!(
+        warning.starts_with("warning: the image names no revision: starting `cd [ROOT] && ")
+            && warning.ends_with("HEAD^{commit}'`: No such file or directory (os error 2)"),
+        "{warning}"
+    );
 }

@@ -6,24 +6,17 @@ use serde_json::{Value, json};
 
 use crate::assemble::layer::Layer;
 use crate::plan::ImagePlan;
+use crate::revision::Origin;
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// What the tree's history says of the image; nothing of this stands in a layer.
-pub struct Origin {
-    /// RFC 3339.
-    pub created: String,
-    /// The commit, with `-dirty` if the tree is not what was committed; absent outside of git.
-    pub revision: Option<String>,
-}
-
 /// Source: OCI image specification, config.md.
 pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(String, Layer)]) -> Vec<u8> {
     let host = &plan.build.host;
-    let history = |(name, _): &(String, Layer)| json!({ "created": origin.created, "created_by": format!("cargo xtask image: {name}") });
+    let history = |(name, _): &(String, Layer)| json!({ "created": rfc3339(origin.created), "created_by": format!("cargo xtask image: {name}") });
     let diff_ids: Vec<&str> = layers.iter().map(|(_, layer)| layer.diff_id.as_str()).collect();
     let mut config = json!({
         "User": format!("{}:{}", host.user.uid, host.user.gid),
@@ -43,7 +36,7 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(Stri
     bytes(&json!({
         "architecture": plan.platform.trim_start_matches("linux/"),
         "os": "linux",
-        "created": origin.created,
+        "created": rfc3339(origin.created),
         "config": config,
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         "history": layers.iter().map(history).collect::<Vec<_>>(),
@@ -71,7 +64,7 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
     let mut oci = |name: &str, value: &str| labels.insert(format!("org.opencontainers.image.{name}"), value.to_owned());
     oci("title", &plan.build.host.title);
     oci("version", &plan.build.host_version);
-    oci("created", &origin.created);
+    oci("created", &rfc3339(origin.created));
     let about = &plan.build.about;
     let known = [
         ("description", about.description.as_deref()),
@@ -105,9 +98,6 @@ pub fn manifest(config: &[u8], config_digest: &str, layers: &[(String, Layer)]) 
 pub fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
-
-/// The end of the year 9999: RFC 3339 has four digits for a year.
-pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Seconds since 1970 as RFC 3339 in UTC.
 /// Source: "days from civil" turned round, <https://howardhinnant.github.io/date_algorithms.html>.

@@ -15,7 +15,7 @@ pub mod tree;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,10 +24,10 @@ use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::ImagePlan;
-use crate::process::Invocation;
+use crate::revision::Origin;
 use crate::ui::Ui;
 use base::BaseFiles;
-use config::{MANIFEST, Origin};
+use config::MANIFEST;
 use entry::{Entry, ROOT};
 use layer::{Layer, Store};
 use leaks::Leaks;
@@ -139,7 +139,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     for (name, tar, diff_id, found) in tars {
         layers.push((name.clone(), found.map_or_else(|| store.add(&diff_id, &tar), Ok)?));
     }
-    let origin = origin(ui, paths)?;
+    let origin = plan.build.origin.clone();
     let config = config::config(plan, &origin, &base.env, &layers);
     Ok(Image::new(config, layers, base_layers, files, store, origin))
 }
@@ -178,31 +178,4 @@ fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<
     }
     layers.extend(of_plugins.into_values());
     Ok(layers)
-}
-
-/// SOURCE_DATE_EPOCH or the commit's date; the commit.
-fn origin(ui: &Ui, paths: &Paths) -> Result<Origin> {
-    let git = |args: &[&str]| -> Option<String> {
-        // Git refuses a tree that another user owns, as in a container of CI; whose it is does not matter here.
-        let trusted = ["-c".to_owned(), format!("safe.directory={}", paths.root)];
-        let command = Invocation::new("git", trusted).args(args.iter().copied()).folder(&paths.root);
-        let output = command.output(ui).ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    // A tree inside of somebody else's repository has no history of its own.
-    let own = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| top == paths.root);
-    let commit = own.then(|| git(&["log", "-1", "--format=%H %ct"])).flatten();
-    let commit = commit.as_deref().and_then(|line| line.split_once(' '));
-    let revision = commit.map(|(id, _)| {
-        let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
-        if dirty { format!("{id}-dirty") } else { id.to_owned() }
-    });
-    let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?,
-        Err(_) => commit.and_then(|(_, date)| date.parse().ok()).unwrap_or(0),
-    };
-    if seconds > config::LAST_SECOND {
-        bail!("SOURCE_DATE_EPOCH is {seconds}: seconds since 1970, in a year of four digits");
-    }
-    Ok(Origin { created: config::rfc3339(seconds), revision })
 }

@@ -1,12 +1,13 @@
 //! A whole image's bytes.
 
-use super::config::{self, Origin};
+use super::config;
 use super::entry::{Entry, ROOT};
 use super::layer::{self, Store};
 use super::tree::Tree;
 use super::{Image, archive, listing};
 use crate::files;
 use crate::plan::example;
+use crate::revision::Origin;
 use crate::test_folder::TestFolder;
 
 #[test]
@@ -29,7 +30,7 @@ fn the_bytes_of_an_image_are_these() {
         layers.push((planned.name.clone(), store.add(&files::digest(&tar), &tar).expect("a layer")));
         listed.push(listing::list(&laid));
     }
-    let origin = Origin { created: config::rfc3339(951_827_696), revision: Some("abc-dirty".to_owned()) };
+    let origin = Origin { created: 951_827_696, revision: Some("abc-dirty".to_owned()) };
     let config = config::config(&plan, &origin, &["PATH=/bin".to_owned()], &layers);
     let image = Image::new(config, layers, 0, listed, store, origin);
     let mut bytes = Vec::new();

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Artifact, Message};
+use cargo_platform::{Cfg, Platform};
 use serde::Deserialize;
 
 use crate::build::failure;
@@ -9,23 +10,51 @@ use crate::build::machine::{Folders, Machine};
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
+use crate::plan::toolchain::{self, Toolchain};
 use crate::ui::Ui;
 
-/// The tree's own rustflags; the key is the one that spares macOS and merges with a user's target flags.
+/// The tree's own rustflags stand in it.
 const FLAGS_FILE: &str = ".cargo/config.toml";
+
+/// The table that has them: it spares macOS, and merges with others.
 const FLAGS_KEY: &str = "cfg(target_os = \"linux\")";
 
-/// Cargo separates encoded flags by this.
-const SEPARATOR: &str = "\u{1f}";
+/// Cargo's variable for flags, which it separates by this.
+pub const ENCODED_FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+pub const SEPARATOR: &str = "\u{1f}";
 
 #[derive(Deserialize)]
 struct Config {
     target: std::collections::BTreeMap<String, TargetConfig>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct TargetConfig {
-    rustflags: Vec<String>,
+    #[serde(default)]
+    rustflags: Flags,
+}
+
+/// Cargo takes both.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flags {
+    List(Vec<String>),
+    Words(String),
+}
+
+impl Default for Flags {
+    fn default() -> Flags {
+        Flags::List(Vec::new())
+    }
+}
+
+impl Flags {
+    fn words(self) -> Vec<String> {
+        match self {
+            Flags::List(flags) => flags,
+            Flags::Words(text) => text.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// What cargo built, by paths of the machine.
@@ -49,8 +78,10 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
     args.extend(packages.flat_map(|id| ["-p".to_owned(), folders.package(paths, id)]));
     // Not the programs that a plugin has for itself.
     args.extend(["--lib", "--bin", &plan.host.package].map(str::to_owned));
-    let flags = flags(paths, plan, folders)?.join(SEPARATOR);
-    let mut environment = vec![("CARGO_ENCODED_RUSTFLAGS", flags)];
+    // Else the user's configuration may put what is between into another folder, whose path would not be mapped away.
+    let folder = toml::Value::String(folders.target.to_string());
+    args.extend(["--config".to_owned(), format!("build.build-dir={folder}")]);
+    let mut environment = vec![(ENCODED_FLAGS, flags(plan, folders).join(SEPARATOR))];
     if ui.terminal {
         // Its messages come through a pipe, so it sees no terminal.
         let shown = [
@@ -74,32 +105,59 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
     Ok(artifacts)
 }
 
-/// The tree's flags, the machine's paths mapped away, and the user's RUSTFLAGS, which would replace the tree's.
-fn flags(paths: &Paths, plan: &BuildPlan, folders: &Folders) -> Result<Vec<String>> {
-    let mut flags = tree_flags(paths)?;
-    if plan.toolchain.is_musl() {
-        // Else nothing could be loaded: musl targets link libc statically unless told.
-        flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
-    }
+/// The flags of the build, the machine's paths mapped away.
+fn flags(plan: &BuildPlan, folders: &Folders) -> Vec<String> {
+    let mut flags = plan.rustflags.clone();
     // The last mapping that fits is the one that rustc takes.
     for (from, to) in [(&folders.crates, "/cargo"), (&folders.target, "/target"), (&folders.sources, "/source")] {
         flags.push(format!("--remap-path-prefix={from}={to}"));
+    }
+    flags
+}
+
+/// The tree's flags for the target, what musl needs, and the user's RUSTFLAGS, which would replace the tree's. Cargo is asked with
+/// these too: a cfg decides which crates are linked.
+pub fn rustflags(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Vec<String>> {
+    let mut flags = tree_flags(ui, paths, &toolchain.target)?;
+    if toolchain.is_musl() {
+        // Else nothing could be loaded: musl targets link libc statically unless told.
+        flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
     }
     flags.extend(users_flags());
     Ok(flags)
 }
 
-/// What the tree itself says of flags.
-pub fn tree_flags(paths: &Paths) -> Result<Vec<String>> {
+/// What the tree itself says of flags: of all tables for this target, as cargo joins them.
+/// Source: <https://doc.rust-lang.org/cargo/reference/config.html#buildrustflags>.
+fn tree_flags(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<String>> {
     let path = paths.root.join(FLAGS_FILE);
     let mut config: Config = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
-    let Some(target) = config.target.remove(FLAGS_KEY) else {
+    let Some(always) = config.target.remove(FLAGS_KEY) else {
         bail!("{path} has no `[target.'{FLAGS_KEY}']` with the flags that host and plugins need");
     };
-    Ok(target.rustflags)
+    let own = config.target.remove(target).unwrap_or_default();
+    let mut flags = own.rustflags.words();
+    flags.extend(always.rustflags.words());
+    let mut known = None;
+    for (key, table) in config.target.into_iter().filter(|(key, _)| key.starts_with("cfg(")) {
+        let platform: Platform = key.parse().with_context(|| format!("reading [target.'{key}'] in {path}"))?;
+        if known.is_none() {
+            known = Some(cfgs(ui, paths, target)?);
+        }
+        if platform.matches(target, known.as_deref().unwrap_or_default()) {
+            flags.extend(table.rustflags.words());
+        }
+    }
+    Ok(flags)
 }
 
-pub fn users_flags() -> Vec<String> {
+/// What rustc has set for a target.
+fn cfgs(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<Cfg>> {
+    let text = toolchain::rustc(&paths.root, ["--print", "cfg", "--target", target])?.read(ui)?;
+    text.lines().map(|line| line.parse().with_context(|| format!("rustc names the cfg `{line}`"))).collect()
+}
+
+fn users_flags() -> Vec<String> {
     let split = |text: String, separator: &str| -> Vec<String> {
         text.split(separator).map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
     };

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::build::{Dist, cargo, sources};
+use crate::build::{Dist, sources};
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
@@ -24,7 +24,7 @@ struct Memory {
 /// flags.
 pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<String> {
     let mut hash = Sha256::new();
-    let (toolchain, flags) = (&plan.toolchain, cargo::users_flags());
+    let (toolchain, flags) = (&plan.toolchain, &plan.rustflags);
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
     // What was built beside earlier builds is no answer where it is to begin with nothing.
     hash.update(format!("isolated {}\n", plan.isolated));

@@ -140,7 +140,7 @@ impl ImageArgs {
         fate::report(ui, &plan, &layers);
         let verified = stages.run("verify", || match self.no_verify {
             true => contents::check(&contents::tree(&image)?, &plan).map(|()| None),
-            false => verify(ui, paths, &plan, &image, runtime),
+            false => verify(ui, paths, &plan, &image, &base.env, runtime),
         })?;
         if verified.is_none() {
             ui.status("Not verified", "whether the image starts is not known");

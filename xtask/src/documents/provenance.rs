@@ -4,10 +4,11 @@
 use serde_json::{Map, Value, json};
 
 use super::base_digest;
-use crate::assemble::Image;
+use crate::assemble::{Image, config};
 use crate::plan::ImagePlan;
 use crate::plan::engine::Engine;
 use crate::plan::reference;
+use crate::revision::DIRTY;
 
 /// What the parameters mean, `docs/architecture.md` says.
 const BUILD_TYPE: &str = "urn:xtask:image:v1";
@@ -31,7 +32,7 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
                 "externalParameters": named,
                 "internalParameters": {
                     "command": command,
-                    "created": image.origin.created,
+                    "created": config::rfc3339(image.origin.created),
                     "plugins": plugins.collect::<Vec<_>>(),
                     "rustc": build.toolchain.verbose_version,
                     "target": build.toolchain.target,
@@ -76,7 +77,7 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
     let named = |name: &str, digest: &str| json!({ "name": name, "digest": digest_set(digest) });
     let mut dependencies = Vec::new();
     if let Some(revision) = &image.origin.revision {
-        let commit = revision.strip_suffix("-dirty");
+        let commit = revision.strip_suffix(DIRTY);
         let source = json!({ "name": "source", "digest": { "gitCommit": commit.unwrap_or(revision) } });
         dependencies.push(source);
         if commit.is_some() {

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::package_url::{self, encoded};
 use super::{base_digest, component};
-use crate::assemble::Image;
 use crate::assemble::listing::Listed;
+use crate::assemble::{Image, config};
 use crate::build::{Dist, DistFile, Part};
 use crate::files;
 use crate::plan::lock::Lock;
@@ -46,7 +46,7 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
         "serialNumber": serial_number(plan, image),
         "version": 1,
         "metadata": {
-            "timestamp": image.origin.created,
+            "timestamp": config::rfc3339(image.origin.created),
             "lifecycles": [{ "phase": "build" }],
             "tools": { "components": [
                 { "type": "application", "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
+use crate::build::cargo::{ENCODED_FLAGS, SEPARATOR};
 use crate::build::sources;
 use crate::files;
 use crate::paths::Paths;
@@ -18,16 +19,23 @@ impl BuildPlan {
         packages.map(|id| id.repr.as_str())
     }
 
+    /// Asks with the build's own flags: they decide which `[target.'cfg(...)'.dependencies]` count.
+    fn question(&self, paths: &Paths, args: Vec<String>) -> Result<Invocation> {
+        let command = toolchain::cargo(&paths.root, args)?.folder(paths.sources());
+        Ok(command.env(ENCODED_FLAGS, self.rustflags.join(SEPARATOR)))
+    }
+
     /// The crates as cargo resolves them in the copy; asked again when a manifest or the lock changed.
     pub fn crates(&self, ui: &Ui, paths: &Paths, reach: Reach) -> Result<Resolution> {
         let question = resolution::question(reach, &self.toolchain.target, self.packages());
-        let key = format!("{} {question:?}\n", sources::manifests_digest(&paths.sources())?);
+        let digest = sources::manifests_digest(&paths.sources())?;
+        let key = format!("{digest} {question:?} {:?}\n", self.rustflags);
         let stamp = paths.image.join(reach.name());
         let known = std::fs::read_to_string(&stamp).unwrap_or_default();
         if let Some(answer) = known.strip_prefix(&key) {
             return Resolution::parse(answer, &paths.sources());
         }
-        let command = toolchain::cargo(&paths.root, question)?.folder(paths.sources());
+        let command = self.question(paths, question)?;
         let answer = cargo(ui, paths, &command, &format!("asking for the {} crates", reach.name()))?;
         files::write_atomically(&stamp, |out| Ok(out.write_all(format!("{key}{answer}").as_bytes())?))?;
         Resolution::parse(&answer, &paths.sources())
@@ -37,7 +45,7 @@ impl BuildPlan {
     /// its name and version.
     pub fn wanting(&self, ui: &Ui, paths: &Paths, of: &Crate) -> Result<String> {
         let question = resolution::inverted_question(of, &self.toolchain.target, self.packages());
-        let command = toolchain::cargo(&paths.root, question)?.folder(paths.sources());
+        let command = self.question(paths, question)?;
         let output = command.output(ui)?;
         Ok(if output.status.success() { String::from_utf8_lossy(&output.stdout).into_owned() } else { String::new() })
     }

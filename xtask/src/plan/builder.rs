@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
@@ -34,6 +35,9 @@ done
 cat "$config" 2>/dev/null || true
 "#;
 
+/// By this rustup chooses a toolchain.
+pub const CHOICE: &str = "RUSTUP_TOOLCHAIN";
+
 /// An image that compiles.
 #[derive(Clone, Debug, Serialize)]
 pub struct Builder {
@@ -43,6 +47,9 @@ pub struct Builder {
     pub id: String,
     #[serde(skip)]
     pub facts: Facts,
+    /// Variables of the image that what compiles must not see.
+    #[serde(skip)]
+    pub hidden: Vec<String>,
 }
 
 /// What a builder says of itself.
@@ -72,19 +79,22 @@ impl Builder {
         channel: &str,
     ) -> Result<Builder> {
         let (reference, info) = image;
+        let env = info.config.as_ref().and_then(|config| config.env.as_deref()).unwrap_or_default();
+        let names = env.iter().filter_map(|variable| variable.split('=').next());
+        let hidden: Vec<String> = names.filter(|name| environment::is_hidden(name)).map(str::to_owned).collect();
         let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
         let memory = paths.image.join("builders").join(format!("{}.json", &files::without_algorithm(&key)[..16]));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
             Some(facts) => facts,
             None => {
-                let facts = Facts::ask(ui, runtime, &reference, &info.id, channel)?;
+                let facts = Facts::ask(ui, runtime, &reference, &info.id, channel, &hidden)?;
                 let bytes = serde_json::to_vec(&facts)?;
                 files::write_atomically(&memory, |out| Ok(out.write_all(&bytes)?))?;
                 facts
             }
         };
-        Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts })
+        Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts, hidden })
     }
 }
 
@@ -144,9 +154,13 @@ fn built_name(path: &Utf8Path) -> Result<String> {
 }
 
 impl Facts {
-    fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str) -> Result<Facts> {
-        let answer =
-            runtime.ask(ui, id, channel, QUESTIONS).with_context(|| format!("asking the builder {reference}"))?;
+    fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str, hidden: &[String]) -> Result<Facts> {
+        let unset: String =
+            hidden.iter().filter(|name| *name != CHOICE).map(|name| format!("unset {name}\n")).collect();
+        let script = unset + QUESTIONS;
+        let answer = runtime
+            .ask(ui, id, &format!("{CHOICE}={channel}"), &script)
+            .with_context(|| format!("asking the builder {reference}"))?;
         if answer.starts_with("missing cargo") {
             bail!(
                 "the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image"

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::assemble::base::BaseFiles;
+use crate::environment;
+use crate::faults::Faults;
 use crate::paths::Paths;
 use crate::plan::base::Base;
 use crate::plan::builder::{self, BASE_FILE, BUILDER_FILE, Builder};
@@ -208,6 +210,11 @@ fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles
             toolchain::FILE
         ));
     }
+    let config = toml::from_str(&facts.config)
+        .with_context(|| format!("reading cargo's configuration in the builder {reference}"))?;
+    let mut faults = Faults::default();
+    environment::check_config(&config, &format!("cargo's configuration in the builder {reference}"), &mut faults);
+    faults.report("the builder")?;
     let processor = host.split('-').next().unwrap_or_default();
     let musl = format!("{processor}-unknown-linux-musl");
     let base_is_musl = base.tree.read(&pins::musl_interpreter(processor))?.is_some();

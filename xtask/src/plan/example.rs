@@ -10,6 +10,7 @@ use crate::plan::inputs::Inputs;
 use crate::plan::resolution::Resolution;
 use crate::plan::toolchain::Toolchain;
 use crate::plan::{BuildPlan, ImagePlan, PackageId};
+use crate::revision::Origin;
 
 const HOST: &str = r#"
 package = "greeter"
@@ -49,6 +50,10 @@ pub fn image_plan() -> Result<ImagePlan> {
         plugins: Vec::new(),
         engine: Engine::Local,
         toolchain,
+        rustflags: Vec::new(),
+        isolated: false,
+        left_out: Vec::new(),
+        origin: Origin::default(),
         lock_changes: Vec::new(),
         lock: None,
         resolution: Resolution::default(),

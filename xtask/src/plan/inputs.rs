@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::assemble::base::BaseFiles;
 use crate::assemble::layer::FORMAT;
 use crate::build::machine::cargo_home;
-use crate::build::{cargo, sources};
+use crate::build::sources;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
@@ -70,7 +70,7 @@ impl Environment {
             format: FORMAT,
             rustc: plan.toolchain.verbose_version.clone(),
             target: plan.toolchain.target.clone(),
-            rustflags: [cargo::tree_flags(paths)?, cargo::users_flags()].concat(),
+            rustflags: plan.rustflags.clone(),
             builder: match &plan.engine {
                 Engine::Container(builder) => builder.id.clone(),
                 Engine::Local => {

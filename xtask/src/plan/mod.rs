@@ -30,9 +30,12 @@ use cargo_metadata::{Metadata, Package, PackageId, TargetKind};
 use serde::Serialize;
 
 use crate::build::sources::{self, LeftOut};
+use crate::build::{cargo, machine};
+use crate::environment;
 use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
+use crate::revision::{self, Origin};
 use crate::ui::{Ui, count};
 use engine::Engine;
 use host::{About, HostSpec, Workspace};
@@ -64,6 +67,9 @@ pub struct BuildPlan {
     pub plugins: Vec<Plugin>,
     pub engine: Engine,
     pub toolchain: Toolchain,
+    /// Flags for rustc.
+    #[serde(skip)]
+    pub rustflags: Vec<String>,
     /// Whether it is compiled from nothing, where no earlier build has been.
     pub isolated: bool,
     /// What resolving changes in `Cargo.lock`.
@@ -77,6 +83,9 @@ pub struct BuildPlan {
     /// What of the tree is not in the copy that is compiled.
     #[serde(skip)]
     pub left_out: Vec<LeftOut>,
+    /// What git says of the copy.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// A crate of `plugins/`.
@@ -125,9 +134,13 @@ impl BuildPlan {
         toolchain: Toolchain,
     ) -> Result<BuildPlan> {
         let Tree { workspace, discovered } = tree;
+        if matches!(engine, Engine::Local) {
+            environment::check_settings(paths, &machine::cargo_home()?)?;
+        }
         let host = workspace.image().clone();
         let left_out = sources::sync(paths, workspace, discovered)?;
         sources::announce(ui, &left_out);
+        let origin = revision::ask(ui, paths, &left_out)?;
         let metadata = ask::members(ui, paths)?;
         let package = |name: &str| {
             let members = metadata.workspace_packages();
@@ -145,12 +158,14 @@ impl BuildPlan {
             plugins: plugins.collect::<Result<_>>()?,
             host,
             engine,
+            rustflags: cargo::rustflags(ui, paths, &toolchain)?,
             toolchain,
             isolated: false,
             lock_changes: Vec::new(),
             lock: None,
             resolution: Resolution::default(),
             left_out,
+            origin,
         };
         plan.resolve(ui, paths, locked)?;
         plan.resolution = plan.crates(ui, paths, Reach::Linked)?;
@@ -185,6 +200,7 @@ impl BuildPlan {
             );
         }
         self.lock = Some(after);
+        self.origin.is_not_committed();
         Ok(())
     }
 

@@ -100,6 +100,11 @@ pub fn cargo<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>
     Ok(invocation(&pinned(root)?, "cargo", args))
 }
 
+/// This machine's rustc of the pinned release, for the same.
+pub fn rustc<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>) -> Result<Invocation> {
+    Ok(invocation(&pinned(root)?, "rustc", args))
+}
+
 /// rustup's proxies choose by this variable; without rustup it changes nothing.
 fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
     Invocation::new(program, args).env("RUSTUP_TOOLCHAIN", channel)

@@ -14,11 +14,12 @@ use camino::Utf8PathBuf;
 
 use crate::build::machine::{Folders, LEAST_ROOM, Machine, Mishap};
 use crate::build::vendor;
+use crate::environment;
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
 use crate::plan::BuildPlan;
-use crate::plan::builder::Builder;
+use crate::plan::builder::{Builder, CHOICE};
 use crate::process::{Invocation, tail};
 use crate::runtime::Runtime;
 use crate::ui::Ui;
@@ -60,7 +61,9 @@ pub struct Container<'a> {
     /// Where files that are brought here are put.
     received: Utf8PathBuf,
     /// What chooses the toolchain, where rustup does.
-    environment: Option<String>,
+    environment: Option<(&'static str, String)>,
+    /// Variables that the image sets and nobody may see.
+    hidden: Vec<String>,
     volume: Volume,
     /// Ends the container when it is dropped.
     _stdin: std::io::PipeWriter,
@@ -77,7 +80,7 @@ impl<'a> Container<'a> {
         let volume = Volume::make(ui, &owner, builder, plan)?;
         let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
         let create = create.args(owner.labels()).args(["--volume", &format!("{}:{}", volume.name, places.work)]);
-        let create = create.args(["--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
+        let create = create.args(["--user", "0:0", "--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
         let id = create.read(ui).context("making the builder's container")?;
         let stdin = attach(ui, &builder.runtime, &id)?;
         let container = Container {
@@ -91,7 +94,8 @@ impl<'a> Container<'a> {
             },
             places,
             received: paths.image.join("received"),
-            environment: builder.facts.chosen.then(|| format!("RUSTUP_TOOLCHAIN={}", toolchain.channel)),
+            environment: builder.facts.chosen.then(|| (CHOICE, toolchain.channel.clone())),
+            hidden: builder.hidden.clone(),
             volume,
             _stdin: stdin,
         };
@@ -100,18 +104,24 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
-    fn exec(&self, program: &str, args: &[String], environment: &[(&str, String)], folder: Option<&str>) -> Invocation {
+    fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], folder: Option<&str>) -> Invocation {
         let mut command = self.runtime.command(["exec"]);
-        if let Some(variable) = &self.environment {
-            command = command.args(["--env", variable]);
-        }
-        for (name, value) in environment {
+        let told = environment::TOLD.map(|(name, value)| (name, value.to_owned()));
+        let set: Vec<(&str, String)> =
+            told.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
+        for (name, value) in &set {
             command = command.args(["--env".to_owned(), format!("{name}={value}")]);
         }
+        let hidden = self.hidden.iter().filter(|hidden| !set.iter().any(|(name, _)| name == hidden));
+        let unset: Vec<String> = hidden.flat_map(|name| ["-u".to_owned(), name.clone()]).collect();
         if let Some(folder) = folder {
             command = command.args(["--workdir", folder]);
         }
-        command.args([self.id.as_str(), program]).args(args)
+        command = command.args([self.id.as_str()]);
+        if !unset.is_empty() {
+            command = command.args(["env"]).args(unset);
+        }
+        command.args([program]).args(args)
     }
 
     fn shell(&self, script: &str) -> Result<String> {
