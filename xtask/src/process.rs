@@ -181,8 +181,12 @@ pub fn is_ci() -> bool {
 
 /// Whether a program could not be started because it is not there.
 pub fn not_found(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    let cause = error.root_cause();
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => error.kind() == std::io::ErrorKind::NotFound,
+        // xshell has an error of its own for it.
+        None => cause.to_string().starts_with("command not found: "),
+    }
 }
 
 impl fmt::Display for Invocation {

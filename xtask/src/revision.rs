@@ -10,7 +10,7 @@ use crate::build::sources::LeftOut;
 use crate::environment;
 use crate::files;
 use crate::paths::Paths;
-use crate::process::Invocation;
+use crate::process::{Invocation, not_found};
 use crate::ui::Ui;
 
 /// What the tree's history says of the image; nothing of this stands in a layer.
@@ -62,7 +62,8 @@ pub fn ask(ui: &Ui, paths: &Paths, left_out: &[LeftOut]) -> Result<Origin> {
         // Nothing was committed yet.
         Ok(None) => return Ok(unknown),
         Err(error) => {
-            ui.warning(format!("the image names no revision: {error:#}"));
+            let why = if not_found(&error) { "git is not installed".to_owned() } else { format!("{error:#}") };
+            ui.warning(format!("the image names no revision: {why}"));
             return Ok(unknown);
         }
     };

@@ -225,7 +225,7 @@ fn is_cache(entry: &DirEntry) -> bool {
 
 /// Whether the copy has it, and all that is in it; of a folder that is none nothing is looked at.
 pub fn is_source(entry: &DirEntry) -> bool {
-    !is_version_control(entry) && !(entry.file_type().is_dir() && is_cache(entry))
+    !(is_version_control(entry) || entry.file_type().is_dir() && is_cache(entry))
 }
 
 /// A digest over everything that resolving dependencies depends on: the lock and all manifests.

@@ -58,7 +58,7 @@ pub struct Wanted {
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
     Local,
-    Container(Builder),
+    Container(Box<Builder>),
 }
 
 /// All that was settled.
@@ -189,7 +189,7 @@ impl Wanted {
             pins::check_musl(&builder, &files)?;
         }
         let toolchain = in_builder(&builder, channel, host, &files)?;
-        Ok(Settled { engine: Engine::Container(builder), toolchain, base, files, runtime: Some(runtime) })
+        Ok(Settled { engine: Engine::Container(Box::new(builder)), toolchain, base, files, runtime: Some(runtime) })
     }
 }
 
