@@ -12,11 +12,12 @@ const NAME: &str = "localhost/xtask-test/greeter:in-container";
 
 /// By root, who only gives the tree away: then xtask as somebody whom the socket's group lets in, and what it left.
 const SCRIPT: &str = r#"set -e
-chown -R 1000:1000 "$TREE"
+mkdir -p "$CARGO"
+chown -R 1000:1000 "$TREE" "$CARGO"
 libraries=$(rustc --print target-libdir)
 cd "$TREE"
 setpriv --reuid 1000 --regid 1000 --groups "$(stat -c %g "$SOCKET")" \
-  env HOME=/tmp LD_LIBRARY_PATH="$libraries" DOCKER_HOST="unix://$SOCKET" xtask image "$@"
+  env HOME=/tmp CARGO_HOME="$CARGO" LD_LIBRARY_PATH="$libraries" DOCKER_HOST="unix://$SOCKET" xtask image "$@"
 find target -name greeter.tar
 find "$TREE" ! -user 1000
 "#;
@@ -40,25 +41,27 @@ struct Job {
 }
 
 impl Job {
-    fn create(tree: &Tree, args: &[&str]) -> Job {
+    /// With the tree in `folder`, and cargo's home in another one.
+    fn create(tree: &Tree, folder: &Utf8Path, cargo: &str, args: &[&str]) -> Job {
         let socket = socket();
-        let (volume, folder) = (format!("{socket}:{socket}"), format!("TREE={}", tree.root));
-        let create = ["create", "--network", "none", "--volume", &volume, "--env", &folder];
+        let (volume, tree_there) = (format!("{socket}:{socket}"), format!("TREE={folder}"));
+        let cargo = format!("CARGO={cargo}");
+        let create = ["create", "--network", "none", "--volume", &volume, "--env", &tree_there, "--env", &cargo];
         let command = ["--env", &format!("SOCKET={socket}"), "--entrypoint", "sh", GNU, "-c", SCRIPT, "sh"];
         let job = Job { id: Runtime::docker().read(&[create.as_slice(), &command, args].concat()) };
-        job.fill(tree);
+        job.fill(tree, folder);
         job
     }
 
     /// As one tar stream, in which all folders stand.
-    fn fill(&self, tree: &Tree) {
+    fn fill(&self, tree: &Tree, folder: &Utf8Path) {
         let mut copy = Runtime::docker().command(&["cp", "-", &format!("{}:/", self.id)]);
         let mut copy = copy.stdin(Stdio::piped()).spawn().expect("docker starts");
         let mut tar = tar::Builder::new(copy.stdin.take().expect("its stdin"));
         // Docker does not know GNU's sparse files.
         tar.sparse(false);
         let inside = |path: &Utf8Path| path.strip_prefix("/").expect("an absolute path").to_owned();
-        tar.append_dir_all(inside(&tree.root), &tree.root).expect("the tree");
+        tar.append_dir_all(inside(folder), &tree.root).expect("the tree");
         for (name, file) in [("xtask", env!("CARGO_BIN_EXE_xtask")), ("docker", on_path("docker").as_str())] {
             tar.append_path_with_name(file, format!("usr/local/bin/{name}")).expect("a program");
         }
@@ -90,10 +93,20 @@ fn a_socket_and_a_user_are_enough() {
 
     let tree = Tree::small("in-container").titled("Container");
     let _inside = Leftovers::of(&runtime, &tree, NAME);
-    let said = Job::create(&tree, &args).run();
+    let said = Job::create(&tree, &tree.root, "/tmp/cargo", &args).run();
     // The digest, the archive, and no file of another user in the tree.
     let digest = expected["manifest_digest"].as_str().expect("a digest");
     assert_eq!(said, format!("{digest}\ntarget/image/greeter.tar\n"));
     assert_eq!(runtime.run(NAME), GREETINGS);
     runtime.no_container_is_left(&tree);
+}
+
+/// Both names stand in what is built anyway: one is a piece of many paths, the other is what paths are mapped to.
+#[test]
+fn a_checkout_may_have_a_short_path() {
+    let args = ["--engine", "local", "--base", "scratch", "--tag", "localhost/xtask-test/greeter:short-path"];
+    let tree = Tree::small("short-path").titled("Short path");
+    let said = Job::create(&tree, Utf8Path::new("/src"), "/cargo", &args).run();
+    let _ = Runtime::docker().command(&["rmi", "--force", "localhost/xtask-test/greeter:short-path"]).output();
+    assert!(said.starts_with("sha256:") && said.ends_with("\ntarget/image/greeter.tar\n"), "{said}");
 }

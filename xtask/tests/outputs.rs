@@ -68,6 +68,15 @@ fn a_target_folder_may_be_a_symlink() {
 #[test]
 fn a_path_of_this_machine_is_not_shipped() {
     let tree = Tree::small("leak").without_runtime();
+    // What people write is theirs.
+    let home = std::env::var("HOME").expect("a home");
+    tree.write("plugins/hello/inbox", &format!("{home}/inbox {}", tree.root));
+    let manifest = tree.read("plugins/hello/Cargo.toml");
+    tree.write("plugins/hello/Cargo.toml", &format!("{manifest}\n[package.metadata.greeter]\nassets = [\"inbox\"]\n"));
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", &format!("\"{home}/inbox\""));
+    tree.image(&[]);
+    fs::remove_file(tree.image_folder().join("greeter.tar")).expect("an archive");
+    tree.replace("plugins/hello/src/lib.rs", &format!("\"{home}/inbox\""), "\"hello\"");
     for plugin in ["hello", "goodbye"] {
         let greeting = format!("\"{plugin}\"");
         tree.replace(&format!("plugins/{plugin}/src/lib.rs"), &greeting, "env!(\"CARGO_MANIFEST_DIR\")");

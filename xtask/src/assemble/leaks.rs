@@ -1,31 +1,51 @@
-//! What is shipped holds no path of the machine that built it: two people who build one commit get one digest.
+//! What was compiled here holds no path of the machine that built it: two people who build one commit get one digest. Configurations
+//! and assets may say what they want: they are the same for everybody.
 
-use camino::Utf8PathBuf;
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use camino::{Utf8Path, Utf8PathBuf};
 use memchr::memmem;
 
 use crate::assemble::entry::{Content, Entry};
+use crate::build::cargo::REMAPPED;
+use crate::build::{Dist, Part, machine};
 use crate::faults::Faults;
 use crate::paths::Paths;
+use crate::plan::HostSpec;
 
-/// The folders whose names must not be found.
-pub struct Leaks(Vec<String>);
+pub struct Leaks {
+    /// The folders whose names must not be found, with `/` at the end.
+    folders: BTreeSet<String>,
+    /// The paths in the image of what was compiled.
+    built: BTreeSet<Utf8PathBuf>,
+}
 
 impl Leaks {
-    pub fn of(paths: &Paths) -> Leaks {
+    /// The folders that went into the build.
+    pub fn of(paths: &Paths, dist: &Dist, host: &HostSpec) -> Result<Leaks> {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
+        let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
+        let in_container = Utf8Path::new(paths.in_container).join("work");
+        let folders = [paths.root.clone(), paths.image.clone(), machine::cargo_home()?, in_container];
         let folders =
-            [Some(paths.root.clone()), variable("HOME"), variable("CARGO_HOME"), Some(paths.in_container.into())];
-        // `/` alone, a home in some containers, is everywhere.
-        let named = folders.into_iter().flatten().filter(|folder| folder.is_absolute() && folder.parent().is_some());
-        Leaks(named.map(|folder| format!("{folder}/")).collect())
+            folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute() && folder.parent().is_some());
+        // What a file says of a folder with such a name says nothing of the machine: all files have it.
+        let folders = folders.filter(|folder| !REMAPPED.contains(&folder.as_str()));
+        let built = dist.files.iter().filter(|file| file.part != Part::Std);
+        Ok(Leaks {
+            folders: folders.map(|folder| format!("{folder}/")).collect(),
+            built: built.map(|file| host.working_folder.join(&file.name)).collect(),
+        })
     }
 
     /// Adds what these entries hold.
     pub fn find(&self, entries: &[Entry], faults: &mut Faults) {
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| self.built.contains(&Utf8Path::new("/").join(&entry.path))) {
             let Content::File { bytes, .. } = &entry.content else { continue };
-            for folder in &self.0 {
-                let Some(at) = memmem::find(bytes, folder.as_bytes()) else { continue };
+            // The longest first: it says most.
+            for folder in self.folders.iter().rev() {
+                let Some(at) = position(bytes, folder) else { continue };
                 let rest = &bytes[at..];
                 let end = rest.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(rest.len()).min(120);
                 faults.push(format!(
@@ -37,5 +57,30 @@ impl Leaks {
                 break;
             }
         }
+    }
+}
+
+/// Where the folder's name stands, which ends with `/`.
+///
+/// A name of one part, such as `/src/`, is a piece of many paths, and is meant only where no path goes on to its left. A longer one
+/// is meant everywhere: Rust puts one text behind another, with nothing between.
+fn position(bytes: &[u8], folder: &str) -> Option<usize> {
+    let is_short = folder.matches('/').count() == 2;
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+~@".contains(byte) || !byte.is_ascii();
+    memmem::find_iter(bytes, folder.as_bytes()).find(|at| !is_short || *at == 0 || !goes_on(&bytes[at - 1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::position;
+
+    #[test]
+    fn a_short_name_is_no_piece_of_a_path() {
+        let check = |text: &str, folder, expected| assert_eq!(position(text.as_bytes(), folder), expected, "{text}");
+        check("/rustc/5980/library/core/src/num/mod.rs", "/src/", None);
+        check("/source/host/src/main.rs\0/src/target", "/src/", Some(25));
+        check("/src/main.rs", "/src/", Some(0));
+        check("a text/work/main/x", "/work/main/", Some(6));
+        check("/work/mainly/x", "/work/main/", None);
     }
 }

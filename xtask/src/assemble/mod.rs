@@ -119,7 +119,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
     if let Some((own, other)) = closure::other_libc(dist, &base.tree) {
         ui.status("Adding", format!("{own}, which comes along: the base {} has {other}", plan.base));
     }
-    let (leaks, mut faults) = (Leaks::of(paths), Faults::default());
+    let (leaks, mut faults) = (Leaks::of(paths, dist, &plan.build.host)?, Faults::default());
     let (mut tars, mut files) = (Vec::new(), Vec::new());
     let names = plan.layers.iter().map(|layer| &layer.name);
     for (name, entries) in names.zip(entries(paths, plan, dist, &base.tree)?) {

@@ -19,6 +19,9 @@ const FLAGS_FILE: &str = ".cargo/config.toml";
 /// The table that has them: it spares macOS, and merges with others.
 const FLAGS_KEY: &str = "cfg(target_os = \"linux\")";
 
+/// What stands in built files for the crates' folder, cargo's target folder and the sources.
+pub const REMAPPED: [&str; 3] = ["/cargo", "/target", "/source"];
+
 /// Cargo's variable for flags, which it separates by this.
 pub const ENCODED_FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 pub const SEPARATOR: &str = "\u{1f}";
@@ -109,7 +112,7 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) ->
 fn flags(plan: &BuildPlan, folders: &Folders) -> Vec<String> {
     let mut flags = plan.rustflags.clone();
     // The last mapping that fits is the one that rustc takes.
-    for (from, to) in [(&folders.crates, "/cargo"), (&folders.target, "/target"), (&folders.sources, "/source")] {
+    for (from, to) in [&folders.crates, &folders.target, &folders.sources].into_iter().zip(REMAPPED) {
         flags.push(format!("--remap-path-prefix={from}={to}"));
     }
     flags
