@@ -32,7 +32,7 @@ pub struct Contents {
 pub fn tree(image: &Image) -> Result<Tree> {
     let mut tree = Tree::default();
     for (name, layer) in &image.layers {
-        let tar = uncompressed(files::read(&image.store.blob(&layer.digest))?);
+        let tar = uncompressed(image.store.read(&layer.digest)?);
         tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {name}"))?;
     }
     Ok(tree)

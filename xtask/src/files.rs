@@ -1,11 +1,16 @@
 //! Reading and writing files so that every error names the path, and so that nothing is ever half-written.
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Error, Result, anyhow};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest, Sha256};
+
+/// The end of the name of a file that is being written.
+const PARTIAL: &str = ".partial";
 
 /// What a full disk is, and how to mend it.
 pub const FULL: &str = "no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, \
@@ -64,10 +69,14 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
     if let Some(folder) = path.parent() {
         create_folder(folder)?;
     }
-    let partial = Utf8Path::new(&format!("{path}.partial")).to_owned();
+    let partial = Utf8PathBuf::from(format!("{path}.{}{PARTIAL}", unique()));
     let result = (|| {
         let failed = |error| not_written(path, error);
-        let file = fs::File::create(&partial).map_err(|error| failed(error.into()))?;
+        // Nobody else's file, and no symlink that somebody put there.
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(&partial);
+        let file = file.map_err(|error| failed(error.into()))?;
+        // While it is held, it is no leftover.
+        file.lock().map_err(|error| failed(error.into()))?;
         let mut buffered = io::BufWriter::with_capacity(1 << 20, file);
         write(&mut buffered).map_err(failed)?;
         let file = buffered.into_inner().map_err(|error| error.into_error());
@@ -78,6 +87,23 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
         let _ = fs::remove_file(&partial);
     }
     result
+}
+
+/// Removes what runs left in a folder that were killed while they wrote there.
+pub fn remove_partials(folder: &Utf8Path) -> Result<()> {
+    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+        let is_partial = entry.file_name().ends_with(PARTIAL) && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_partial && fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            remove(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Part of a name that nobody can foresee.
+pub fn unique() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}-{random:016x}", std::process::id())
 }
 
 /// Writes unless the file has this content; returns whether it had to be written.

@@ -1,6 +1,7 @@
 //! One run at a time in a target folder.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
 
@@ -15,16 +16,26 @@ pub struct TargetLock {
 
 /// Waits for another run in the same target folder, saying so.
 pub fn take(ui: &Ui, paths: &Paths) -> Result<TargetLock> {
-    files::create_folder(&paths.image)?;
     let path = paths.image.join("lock");
-    let file = files::create(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            ui.status("Waiting", format!("for another run that holds {path}"));
-            file.lock().with_context(|| format!("locking {path}"))?;
+    loop {
+        files::create_folder(&paths.image)?;
+        let file = files::create(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                ui.status("Waiting", format!("for another run that holds {path}"));
+                file.lock().with_context(|| format!("locking {path}"))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {path}")),
         }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {path}")),
+        // `clean` removes it with the folder: who waited then holds a file that nobody else will find.
+        let held = file.metadata().with_context(|| format!("reading {path}"))?;
+        if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+            // Nobody else writes here: what is left was left by a run that was killed.
+            for folder in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.image.join("builders")] {
+                files::remove_partials(folder)?;
+            }
+            return Ok(TargetLock { _file: file });
+        }
     }
-    Ok(TargetLock { _file: file })
 }

@@ -1,17 +1,15 @@
 //! Where an image is written beside the standard archive: another archive, or an OCI layout.
 
-use std::collections::BTreeSet;
+mod layout;
+
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::Value;
 
 use crate::assemble::layout::Layout;
 use crate::assemble::{Image, archive};
 use crate::documents::Document;
-use crate::files;
-use crate::oci::blob_path;
 
 #[derive(Clone, Debug)]
 pub enum Output {
@@ -62,7 +60,7 @@ impl Output {
     pub fn write(&self, image: &Image, name: &str, documents: &[Document]) -> Result<bool> {
         let mut written = match self {
             Output::Archive(path) => archive::write_file(image, name, path)?,
-            Output::Layout(folder) => write_layout(image, name, documents, folder)?,
+            Output::Layout(folder) => layout::write(image, name, documents, folder)?,
         };
         for document in documents {
             written |= document.write_beside(self.path())?;
@@ -73,41 +71,4 @@ impl Output {
 
 fn is_empty_folder(path: &Utf8Path) -> bool {
     path.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them,
-/// and what only the old index named goes last.
-/// Source: OCI image specification, image-layout.md.
-fn write_layout(image: &Image, name: &str, documents: &[Document], folder: &Utf8Path) -> Result<bool> {
-    let mut written = false;
-    let mut write = |path: Utf8PathBuf, bytes: &[u8]| -> Result<()> {
-        written |= files::write_changed(&path, bytes)?;
-        Ok(())
-    };
-    let mut wanted: BTreeSet<Utf8PathBuf> = BTreeSet::new();
-    let mut write_blob = |digest: &str, bytes: &[u8]| -> Result<()> {
-        let path = folder.join(blob_path(digest));
-        wanted.insert(path.clone());
-        write(path, bytes)
-    };
-    for (_, layer) in &image.layers {
-        write_blob(&layer.digest, &files::read(&image.store.blob(&layer.digest))?)?;
-    }
-    for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
-        write_blob(digest, bytes)?;
-    }
-    for bytes in documents.iter().flat_map(Document::blobs) {
-        write_blob(&files::digest(bytes), bytes)?;
-    }
-    write(folder.join("oci-layout"), &archive::layout_file())?;
-    let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
-    write(folder.join("index.json"), &archive::index(image, Some(name), &referrers))?;
-    let blobs = folder.join("blobs/sha256");
-    for entry in blobs.read_dir_utf8().with_context(|| format!("reading the folder {blobs}"))? {
-        let entry = entry.with_context(|| format!("reading the folder {blobs}"))?;
-        if !wanted.contains(entry.path()) {
-            files::remove(entry.path())?;
-        }
-    }
-    Ok(written)
 }

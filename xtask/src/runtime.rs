@@ -203,11 +203,14 @@ impl Runtime {
             let digest = said.lines().rev().find_map(|line| line.split_once("digest: ")?.1.split(' ').next());
             return digest.map(str::to_owned).with_context(|| format!("docker named no digest: {said}"));
         }
-        let file = std::env::temp_dir().join(format!("xtask-push-{}", std::process::id()));
-        let file = Utf8PathBuf::from_path_buf(file).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+        let folder = std::env::temp_dir().join(format!("xtask-push-{}", files::unique()));
+        let folder = Utf8PathBuf::from_path_buf(folder).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+        // Nobody else's, and no symlink that somebody put there.
+        std::fs::create_dir(&folder).with_context(|| format!("making the folder {folder}"))?;
+        let file = folder.join("digest");
         let pushed = self.command(["push", "--digestfile", file.as_str(), reference]).read(ui);
         let digest = pushed.and_then(|_| files::read_text(&file));
-        files::remove(&file)?;
+        files::remove(&folder)?;
         digest
     }
 

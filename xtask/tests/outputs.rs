@@ -6,7 +6,7 @@ use std::fs;
 
 use expect_test::expect;
 use serde_json::Value;
-use support::{Tree, errors, layers};
+use support::{Tree, errors, layers, sha256};
 
 #[test]
 fn output_names_an_oci_layout() {
@@ -87,4 +87,87 @@ fn a_path_of_this_machine_is_not_shipped() {
           - /opt/greeter/goodbye.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/goodbye: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
           - /opt/greeter/hello.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/hello: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
     "#]].assert_eq(&error);
+}
+
+#[test]
+fn a_blob_that_was_damaged_is_made_anew() {
+    let tree = Tree::small("output-damaged").without_runtime();
+    let first = tree.image(&["--base", "scratch"]);
+    let archive = tree.image_folder().join("greeter.tar");
+    let whole = fs::read(&archive).expect("the archive");
+    let blobs = tree.image_folder().join("blobs/sha256");
+    for entry in fs::read_dir(&blobs).expect("blobs") {
+        let path = entry.expect("an entry").path();
+        let mut bytes = fs::read(&path).expect("a blob");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).expect("a blob");
+    }
+    let second = tree.image(&["--base", "scratch", "--output", "oci:layout"]);
+    assert_eq!(second["manifest_digest"], first["manifest_digest"]);
+    assert_eq!(fs::read(&archive).expect("the archive"), whole);
+    for entry in fs::read_dir(tree.root.join("layout/blobs/sha256")).expect("blobs") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(path.file_name().and_then(|name| name.to_str()), Some(&*sha256(&fs::read(&path).expect("a blob"))));
+    }
+}
+
+#[test]
+fn a_layout_may_hold_other_images() {
+    let tree = Tree::small("output-merged").without_runtime();
+    let output = ["--base", "scratch", "--output", "oci:layout", "--tag"];
+    let image = |name: &str| tree.image(&[&output[..], &[name]].concat());
+    let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("layout/{path}"))).expect("JSON") };
+    let names = || -> Vec<String> {
+        let index = read("index.json");
+        let listed = index["manifests"].as_array().expect("manifests").iter();
+        let name =
+            |entry: &Value| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
+        listed.filter_map(name).collect()
+    };
+    let digest = |image: &Value| image["manifest_digest"].as_str().expect("a digest").replace(':', "/");
+    let is_there = |image: &Value| tree.root.join("layout/blobs").join(digest(image)).exists();
+    let first = image("greeter:1");
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
+    let second = image("greeter:2");
+    assert_eq!(names(), ["greeter:1", "greeter:2"]);
+
+    tree.replace("plugins/hello/src/lib.rs", "\"good day\"", "\"good evening\"");
+    let third = image("greeter:2");
+    assert_eq!(names(), ["greeter:1", "greeter:2"]);
+    assert!(is_there(&first) && !is_there(&second) && is_there(&third));
+    let listed = read("index.json")["manifests"].as_array().expect("manifests").len();
+    assert_eq!(listed, 2 + 4, "two images, and two documents of each");
+    for entry in read("index.json")["manifests"].as_array().expect("manifests") {
+        let manifest = read(&format!("blobs/{}", entry["digest"].as_str().expect("a digest").replace(':', "/")));
+        for part in manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]) {
+            let path = part["digest"].as_str().expect("a digest").replace(':', "/");
+            assert!(tree.root.join("layout/blobs").join(&path).exists(), "{path} is gone");
+        }
+    }
+
+    tree.write("layout/index.json", "{}");
+    let run = tree.xtask(&[&["image"], &output[..], &["greeter:2"]].concat());
+    let error = "error: [ROOT]/layout/index.json lists no manifests\n".replace("[ROOT]/", "");
+    assert!(run.code == Some(1) && run.stderr.ends_with(&error), "{}", run.stderr);
+    assert_eq!(tree.read("layout/index.json"), "{}");
+}
+
+#[test]
+fn nobody_foresees_the_name_that_is_written_to() {
+    let tree = Tree::small("output-partial").without_runtime();
+    tree.write("out/greeter.tar.4711.partial", "left by a run that was killed");
+    tree.write("victim", "somebody's");
+    for name in ["out/greeter.tar.partial", "target/image/greeter.tar.partial"] {
+        fs::create_dir_all(tree.root.join(name).parent().expect("a parent")).expect("a folder");
+        std::os::unix::fs::symlink(tree.root.join("victim"), tree.root.join(name)).expect("a symlink");
+    }
+    tree.image(&["--base", "scratch", "--output", "out/greeter.tar"]);
+    assert_eq!(tree.read("victim"), "somebody's");
+    let mut there: Vec<String> = fs::read_dir(tree.root.join("out"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    there.sort();
+    assert_eq!(there, ["greeter.cdx.json", "greeter.provenance.json", "greeter.tar", "greeter.tar.partial"]);
 }

@@ -52,3 +52,31 @@ fn until(said: &mut BufReader<ChildStderr>, words: &str) -> String {
     }
     seen
 }
+
+/// `clean` removes the lock with its folder while others wait for it: they must not take what nobody else will find.
+#[test]
+fn a_lock_that_was_removed_is_none() {
+    let tree = Tree::small("removed-lock").without_runtime();
+    let lock = tree.root.join("target/image/lock");
+    let take = || {
+        std::fs::create_dir_all(lock.parent().expect("a parent")).expect("a folder");
+        let file = std::fs::File::create(&lock).expect("a file");
+        file.lock().expect("a lock");
+        file
+    };
+    let first = take();
+    let mut xtask = tree.command(&["plan", "--base", "scratch"]);
+    let mut xtask = xtask.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("xtask starts");
+    let mut stderr = BufReader::new(xtask.stderr.take().expect("its stderr")).lines().map(|line| line.expect("UTF-8"));
+    let waits = |line: Option<String>| {
+        assert!(line.as_deref().is_some_and(|line| line.starts_with("     Waiting ")), "{line:?}")
+    };
+    waits(stderr.next());
+    std::fs::remove_file(&lock).expect("the lock");
+    let second = take();
+    drop(first);
+    waits(stderr.next());
+    drop(second);
+    assert!(!stderr.any(|line| line.starts_with("     Waiting ")));
+    assert_eq!(xtask.wait().expect("xtask ends").code(), Some(0));
+}

@@ -22,6 +22,7 @@ pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
             return Ok(false);
         }
     }
+    files::remove_partials(path.parent().unwrap_or(Utf8Path::new(".")))?;
     files::write_atomically(path, |out| write(image, Some(name), out))?;
     Ok(true)
 }
@@ -44,7 +45,7 @@ pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<(
     append(&mut tar, &blob_path(&image.manifest_digest), &image.manifest)?;
     append(&mut tar, &blob_path(&image.config_digest), &image.config)?;
     for digest in blobs {
-        let bytes = files::read(&image.store.blob(digest))?;
+        let bytes = image.store.read(digest)?;
         append(&mut tar, &blob_path(digest), &bytes)?;
     }
     tar.finish().context("writing the archive")

@@ -102,12 +102,24 @@ impl Store {
         Store { folder }
     }
 
-    /// The layer that holds the tar of this digest, if it is whole.
-    pub fn find(&self, diff_id: &str) -> Option<Layer> {
+    /// The layer that holds the tar of this digest and size in bytes, if it is whole.
+    pub fn find(&self, diff_id: &str, unpacked: u64) -> Option<Layer> {
         let index = std::fs::read(self.index(diff_id)).ok()?;
         let layer: Layer = serde_json::from_slice(&index).ok()?;
-        let size = std::fs::metadata(self.blob(&layer.digest)).ok()?.len();
-        (size == layer.size).then_some(layer)
+        let size = self.read(&layer.digest).ok()?.len() as u64;
+        (layer.diff_id == diff_id && (size, unpacked) == (layer.size, layer.unpacked)).then_some(layer)
+    }
+
+    /// A layer's blob: what is delivered is what its digest says, however long it has lain here.
+    pub fn read(&self, digest: &str) -> Result<Vec<u8>> {
+        let path = self.blob(digest);
+        let bytes = files::read(&path)?;
+        let is = files::digest(&bytes);
+        anyhow::ensure!(
+            is == digest,
+            "{path} is damaged: its digest is {is}; run the command again, which makes it anew"
+        );
+        Ok(bytes)
     }
 
     pub fn add(&self, diff_id: &str, tar: &[u8]) -> Result<Layer> {
@@ -122,20 +134,22 @@ impl Store {
 
     /// A gzipped layer of a base as it is.
     pub fn adopt(&self, layer: &BaseLayer, digest: &str, from: &Utf8Path) -> Result<Layer> {
-        let length = |path: &Utf8Path| -> Result<u64> {
-            Ok(std::fs::metadata(path).with_context(|| format!("reading {path}"))?.len())
+        let unpacked = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
+        let bytes = match self.read(digest) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                let bytes = files::read(from)?;
+                let is = files::digest(&bytes);
+                anyhow::ensure!(is == digest, "{from} is damaged: its digest is {is}; write the layout anew");
+                files::write_atomically(&self.blob(digest), |out| Ok(out.write_all(&bytes)?))?;
+                bytes
+            }
         };
-        let (size, unpacked, own) = (length(from)?, length(&layer.path)?, self.blob(digest));
-        if !length(&own).is_ok_and(|there| there == size) {
-            let bytes = files::read(from)?;
-            let is = files::digest(&bytes);
-            anyhow::ensure!(is == digest, "{from} is damaged: its digest is {is}; write the layout anew");
-            files::write_atomically(&own, |out| Ok(out.write_all(&bytes)?))?;
-        }
+        let size = bytes.len() as u64;
         Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked })
     }
 
-    pub fn blob(&self, digest: &str) -> Utf8PathBuf {
+    fn blob(&self, digest: &str) -> Utf8PathBuf {
         self.folder.join(digest.replace(':', "/"))
     }
 
@@ -201,8 +215,16 @@ mod tests {
         let store = Store::new(test.path().to_owned());
         let diff_id = files::digest(&bytes);
         let layer = store.add(&diff_id, &bytes).expect("a layer");
-        assert_eq!(store.find(&diff_id).expect("the same layer").digest, layer.digest);
-        assert_eq!(files::digest(&files::read(&store.blob(&layer.digest)).expect("a blob")), layer.digest);
+        assert_eq!(store.find(&diff_id, layer.unpacked).expect("the same layer").digest, layer.digest);
+        let (path, mut blob) = (store.blob(&layer.digest), store.read(&layer.digest).expect("a blob"));
+        blob[20] ^= 1;
+        std::fs::write(&path, &blob).expect("a blob");
+        assert!(store.find(&diff_id, layer.unpacked).is_none(), "one that is damaged is made anew");
+        let damaged = format!(
+            "{path} is damaged: its digest is {}; run the command again, which makes it anew",
+            files::digest(&blob)
+        );
+        assert_eq!(store.read(&layer.digest).expect_err("damaged").to_string(), damaged);
         assert_eq!(
             layer.digest, "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",
             "count FORMAT up when these bytes change on purpose"

@@ -109,7 +109,8 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
         let packed = match &layer.blob {
             Some((digest, blob)) => store.adopt(layer, digest, blob)?,
             None => {
-                let found = store.find(&layer.diff_id);
+                let length = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
+                let found = store.find(&layer.diff_id, length);
                 found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?
             }
         };
@@ -128,7 +129,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
         let tar = layer::tar(&laid).with_context(making)?;
         files.push(listing::list(&laid));
         let diff_id = files::digest(&tar);
-        let found = store.find(&diff_id);
+        let found = store.find(&diff_id, tar.len() as u64);
         // A layer that is in the store was looked through when it got there.
         if found.is_none() {
             leaks.find(&entries, &mut faults);

@@ -157,10 +157,12 @@ fn shared_std(
     let content = files::read(&original)?;
     let folder = paths.image.join("stripped").join(&files::hex(&Sha256::digest(&content))[..16]);
     let stripped = folder.join(&name);
-    if !stripped.is_file() {
-        files::create_folder(&folder)?;
+    let written = folder.join("digest");
+    let is_whole = |digest: String| files::read(&stripped).is_ok_and(|bytes| files::digest(&bytes) == digest);
+    if !files::read_text(&written).is_ok_and(is_whole) {
         let bytes = strip(plan, machine, &name)?;
         files::write_atomically(&stripped, |out| Ok(out.write_all(&bytes)?))?;
+        files::write_atomically(&written, |out| Ok(out.write_all(files::digest(&bytes).as_bytes())?))?;
     }
     Ok(Some(stripped))
 }

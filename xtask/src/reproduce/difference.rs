@@ -43,7 +43,7 @@ pub enum Difference {
 impl Bytes {
     pub fn read(image: &Image) -> Result<Bytes> {
         let layer = |(name, layer): &(String, crate::assemble::layer::Layer)| {
-            Ok((name.clone(), files::read(&image.store.blob(&layer.digest))?))
+            Ok((name.clone(), image.store.read(&layer.digest)?))
         };
         let layers = image.layers.iter().map(layer).collect::<Result<_>>()?;
         Ok(Bytes { manifest: image.manifest.clone(), config: image.config.clone(), layers })
