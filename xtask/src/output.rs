@@ -51,7 +51,8 @@ impl Output {
             Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_folder(path) => {
                 bail!("--output oci:{path} is there and is no OCI layout; name another folder, or remove it")
             }
-            _ => Ok(()),
+            Output::Layout(path) => layout::listed(path).map(drop),
+            Output::Archive(_) => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::assemble::Image;
 use crate::documents::Document;
+use crate::files;
 use crate::paths::Paths;
 use crate::plan::{ImagePlan, reference};
 use crate::process::Invocation;
@@ -46,6 +47,9 @@ impl Push {
             (false, Some(runtime)) => Pusher::Runtime(runtime.clone()),
             (false, None) => bail!("--push needs skopeo, docker or podman; install one of them"),
         };
+        if reference.starts_with('[') {
+            check_address(ui, &by, &reference)?;
+        }
         Ok(Push { reference, by })
     }
 
@@ -64,8 +68,13 @@ impl Push {
             Pusher::Skopeo => {
                 let archive = paths.archive(&plan.build.host.name);
                 let (from, to) = (format!("oci-archive:{archive}"), format!("docker://{reference}"));
-                let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests", &from, &to]);
-                copy.read(ui).with_context(|| format!("pushing {reference}"))?;
+                let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
+                let copy = copy.args(referrers::plain(reference, "--dest-tls-verify=false")).args([&from, &to]);
+                let output = copy.output(ui)?;
+                // A tag that may not be written again is no fault where it is this very image already.
+                if !output.status.success() && !is_there(ui, reference, digest) {
+                    copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
+                }
                 digest.clone()
             }
             Pusher::Runtime(runtime) => {
@@ -82,8 +91,17 @@ impl Push {
         }
         let referrers = match self.by {
             Pusher::Skopeo => {
-                referrers::push(ui, paths, &self.reference, image, documents)?;
-                documents.iter().map(Document::digest).collect()
+                // The image is there, whatever becomes of these.
+                match referrers::push(ui, paths, &self.reference, image, documents) {
+                    Ok(()) => documents.iter().map(Document::digest).collect(),
+                    Err(error) => {
+                        ui.warning(format!(
+                            "the image's bill of materials and its provenance are not pushed, they lie beside the archive: \
+                             {error:#}"
+                        ));
+                        Vec::new()
+                    }
+                }
             }
             Pusher::Runtime(runtime) => {
                 ui.warning(format!(
@@ -95,4 +113,27 @@ impl Push {
         };
         Ok(Pushed { reference: self.reference, digest: there, referrers })
     }
+}
+
+/// Older tools take no IPv6 address for a registry, and say so when all is done.
+fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
+    let (tool, question) = match by {
+        Pusher::Skopeo => ("skopeo", Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")])),
+        Pusher::Runtime(runtime) => (runtime.program(), runtime.command(["image", "inspect", reference])),
+    };
+    if String::from_utf8_lossy(&question.output(ui)?.stderr).contains("invalid reference format") {
+        bail!(
+            "--push {reference}: this {tool} takes no IPv6 address for a registry; give the address a name, in DNS or /etc/hosts, \
+             and push to that name"
+        );
+    }
+    Ok(())
+}
+
+/// Whether the registry has this image under the name.
+fn is_there(ui: &Ui, reference: &str, digest: &str) -> bool {
+    let inspect = Invocation::new("skopeo", ["inspect", "--raw"]);
+    let inspect =
+        inspect.args(referrers::plain(reference, "--tls-verify=false")).args([format!("docker://{reference}")]);
+    inspect.output(ui).is_ok_and(|output| output.status.success() && files::digest(&output.stdout) == digest)
 }

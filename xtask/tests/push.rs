@@ -7,7 +7,7 @@ use std::fs;
 use camino::Utf8Path;
 use expect_test::expect;
 use serde_json::{Value, json};
-use support::registry::Registry;
+use support::registry::{Gate, Refuses, Registry};
 use support::runtime::{GREETINGS, Leftovers, Runtime};
 use support::{Tree, run, sha256};
 
@@ -113,6 +113,17 @@ fn a_name_without_a_registry() {
     .assert_eq(error);
 }
 
+/// Newer tools may take it: then it is the registry that does not answer.
+#[test]
+fn a_registry_by_its_address() {
+    let tree = Tree::small("push-address").without_runtime();
+    let run = tree.xtask(&["image", "--base", "scratch", "--push", "[::1]:1/greeter:1"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    let error = "error: --push [::1]:1/greeter:1: this skopeo takes no IPv6 address for a registry; give the address a name, in DNS or \
+        /etc/hosts, and push to that name\n";
+    assert!(run.stderr.ends_with(error) || run.stderr.contains("error: pushing [::1]:1/greeter:1: "), "{}", run.stderr);
+}
+
 #[test]
 fn nothing_to_push_with() {
     let tree = Tree::small("push-nothing").without(&["docker", "podman", "skopeo"]);
@@ -123,4 +134,67 @@ fn nothing_to_push_with() {
         error: --push needs skopeo, docker or podman; install one of them
     "#]]
     .assert_eq(error);
+}
+
+/// Pushes through a registry that refuses something; what was pushed, and what was said after that.
+fn push_through(tree: &Tree, gate: &Gate, name: &str) -> (Value, String) {
+    let run = tree.xtask(&["image", "--base", "scratch", "--format", "json", "--push", name]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let image: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let said = run.stderr.split("      Pushed ").last().expect("a line").replace(&gate.address, "[GATE]");
+    (image, said)
+}
+
+#[test]
+fn an_image_is_pushed_where_its_documents_are_refused() {
+    let tree = Tree::small("push-refused").without_runtime();
+    let registry = Registry::start(&tree);
+    let gate = Gate::before(&registry, Refuses::Referrers);
+    let (image, said) = push_through(&tree, &gate, &format!("{}/greeter:1", gate.address));
+    let digest = image["manifest_digest"].as_str().expect("a digest");
+    assert_eq!(
+        image["pushed"],
+        json!({ "reference": format!("{}/greeter:1", gate.address), "digest": digest, "referrers": [] })
+    );
+    let (line, warning) = said.split_once('\n').expect("two lines");
+    assert_eq!(line, format!("[GATE]/greeter:1@{digest}"));
+    let begin = "warning: the image's bill of materials and its provenance are not pushed, they lie beside the archive: pushing them \
+        to [GATE]/greeter: `skopeo copy --quiet --all --dest-tls-verify=false ";
+    assert!(warning.starts_with(begin) && warning.contains("manifest invalid"), "{warning}");
+}
+
+#[test]
+fn a_tag_that_may_not_be_written_again_is_no_fault_of_the_same_image() {
+    let tree = Tree::small("push-immutable").without_runtime();
+    let registry = Registry::start(&tree);
+    let gate = Gate::before(&registry, Refuses::SecondTags);
+    let name = format!("{}/greeter:1", gate.address);
+    let (first, _) = push_through(&tree, &gate, &name);
+    let (second, _) = push_through(&tree, &gate, &name);
+    assert_eq!(first["pushed"], second["pushed"]);
+
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
+    let run = tree.xtask(&["image", "--base", "scratch", "--push", &name]);
+    let error = run.stderr.lines().find(|line| line.starts_with("error: ")).expect("an error");
+    assert!(
+        run.code == Some(1) && error.starts_with(&format!("error: pushing {name}: `skopeo copy ")),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(raw(&name)["config"]["digest"], first["config_digest"]);
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_not_replaced() {
+    let tree = Tree::small("push-list").without_runtime();
+    let registry = Registry::start(&tree);
+    let repository = format!("{}/greeter", registry.address);
+    let image = tree.image(&["--base", "scratch", "--push", &format!("{repository}:1")]);
+    let list = format!("{repository}:{}", image["manifest_digest"].as_str().expect("a digest").replace(':', "-"));
+    let before = raw(&list);
+    let gate = Gate::before(&registry, Refuses::Lists);
+    // Another name, so that it has other documents.
+    let (_, said) = push_through(&tree, &gate, &format!("{}/greeter:2", gate.address));
+    assert!(said.contains("\nwarning: the image's bill of materials and its provenance are not pushed, "), "{said}");
+    assert_eq!(raw(&list), before);
 }

@@ -47,14 +47,22 @@ pub fn write(image: &Image, name: &str, documents: &[Document], folder: &Utf8Pat
     Ok(written)
 }
 
-/// What a layout lists, but ours; and ours: the image of this name, and what refers to it alone.
-fn split(folder: &Utf8Path, name: &str) -> Result<(Vec<Value>, Vec<Value>)> {
+/// What a layout lists; nothing, if it is not there yet.
+pub fn listed(folder: &Utf8Path) -> Result<Vec<Value>> {
     let path = folder.join("index.json");
     if !path.exists() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Vec::new());
     }
     let index: Value = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
-    let listed = index["manifests"].as_array().cloned().with_context(|| format!("{path} lists no manifests"))?;
+    index["manifests"]
+        .as_array()
+        .cloned()
+        .with_context(|| format!("{path} lists no manifests; write to another folder"))
+}
+
+/// What a layout lists, but ours; and ours: the image of this name, and what refers to it alone.
+fn split(folder: &Utf8Path, name: &str) -> Result<(Vec<Value>, Vec<Value>)> {
+    let listed = listed(folder)?;
     let (mut old, mut others): (Vec<Value>, Vec<Value>) =
         listed.into_iter().partition(|entry| entry["annotations"][NAME] == name);
     let subject = |entry: &Value| {

@@ -125,7 +125,8 @@ fn by_skopeo(
             let platform = ["--override-os", "linux", "--override-arch", architecture];
             let (from, to) =
                 (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{folder}:{NAME}"));
-            let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet", &from, &to]);
+            let plain = reference::is_loopback(reference).then_some("--src-tls-verify=false");
+            let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet"]).args(plain).args([&from, &to]);
             ui.status("Pulling", format!("{reference} (skopeo)"));
             match copy.output_within(ui, limit) {
                 Err(error) if not_found(&error) => bail!(

@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<String> {
         part.starts_with(lower) && part.ends_with(lower) && part.split(lower).all(allowed)
     };
     let (domain, path) = split(name);
-    let host = |domain: &str| domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
+    let host = |domain: &str| domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c));
     if text.contains('@') || !domain.is_none_or(host) || !path.split('/').all(component) {
         bail!("`{text}` is no name for an image: write NAME:TAG, the name in lower case");
     }
@@ -60,6 +60,18 @@ pub fn digest(reference: &str) -> Option<&str> {
     reference.split_once('@').map(|(_, digest)| digest)
 }
 
+/// Whether the registry is on this machine, which docker asks without TLS too.
+/// Source: <https://docs.docker.com/reference/cli/dockerd/#insecure-registries>.
+pub fn is_loopback(reference: &str) -> bool {
+    let Some(domain) = split(reference).0 else { return false };
+    let host = match domain.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => domain,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// Whether a registry is named.
 pub fn names_registry(reference: &str) -> bool {
     split(reference).0.is_some()
@@ -67,7 +79,7 @@ pub fn names_registry(reference: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, qualified, without_tag};
+    use super::{is_loopback, parse, qualified, without_tag};
 
     #[test]
     fn a_digest_is_enough() {
@@ -83,6 +95,18 @@ mod tests {
         assert_eq!(accepted("provost"), "provost:latest");
         assert_eq!(accepted("localhost:5000/a/b:1.0"), "localhost:5000/a/b:1.0");
         assert_eq!(accepted("a--b__c.d"), "a--b__c.d:latest");
+        assert_eq!(accepted("[::1]:5000/a/b:1.0"), "[::1]:5000/a/b:1.0");
+        assert_eq!(accepted("[2001:db8::1]/a"), "[2001:db8::1]/a:latest");
+        for there in
+            ["localhost/a:1", "localhost:5000/a:1", "127.0.0.1/a:1", "127.9.9.9:1/a:1", "[::1]:5000/a:1", "[::1]/a:1"]
+        {
+            assert!(is_loopback(there), "{there}");
+        }
+        for elsewhere in
+            ["a:1", "docker.io/a:1", "128.0.0.1:5000/a:1", "[2001:db8::1]:5000/a:1", "localhost.example.org/a:1"]
+        {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
         assert_eq!(qualified("a:1"), "docker.io/library/a:1");
         assert_eq!(qualified("a/b:1"), "docker.io/a/b:1");
         assert_eq!(qualified("ghcr.io/a/b:1"), "ghcr.io/a/b:1");

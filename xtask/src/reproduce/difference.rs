@@ -10,7 +10,6 @@ use camino::Utf8PathBuf;
 use super::{json, sections};
 use crate::assemble::Image;
 use crate::assemble::base::uncompressed;
-use crate::files;
 
 /// An image as it is compared.
 #[derive(Clone)]

@@ -1,8 +1,8 @@
 //! A registry on this machine, Debian's docker-registry, and servers that are none.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use super::Tree;
@@ -57,6 +57,116 @@ impl Drop for Registry {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// What a [`Gate`] refuses.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Refuses {
+    /// Manifests that refer to another one.
+    Referrers,
+    /// To write a tag that is there.
+    SecondTags,
+    /// To say what refers to an image, in words that look as if nothing did.
+    Lists,
+}
+
+/// A server before a registry that refuses something, and passes all else on.
+pub struct Gate {
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+}
+
+impl Gate {
+    pub fn before(registry: &Registry, refuses: Refuses) -> Gate {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = server.local_addr().expect("an address").to_string();
+        let registry = registry.address.clone();
+        std::thread::spawn(move || {
+            for client in server.incoming() {
+                let (client, registry) = (client.expect("a connection"), registry.clone());
+                // Who goes away in the middle is no fault of the server.
+                std::thread::spawn(move || drop(pass(client, &registry, refuses)));
+            }
+        });
+        Gate { address }
+    }
+}
+
+/// One request and its answer.
+fn pass(mut client: TcpStream, registry: &str, refuses: Refuses) -> io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if line == "\r\n" {
+            break;
+        }
+        // One request a connection: then the answer ends with it.
+        if !line.to_lowercase().starts_with("connection: ") {
+            head.push(line);
+        }
+    }
+    let (method, path) = head[0]
+        .split_once(' ')
+        .map(|(method, rest)| (method, rest.split(' ').next().unwrap_or_default()))
+        .unwrap_or_default();
+    let (method, path) = (method.to_owned(), path.to_owned());
+    let (is_manifest, tag) = (path.contains("/manifests/"), path.rsplit('/').next().unwrap_or_default());
+    let mut body = Vec::new();
+    if method == "PUT" && is_manifest {
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+    }
+    let refused = match refuses {
+        Refuses::Referrers => String::from_utf8_lossy(&body).contains("\"subject\"").then_some((
+            "400 Bad Request",
+            "MANIFEST_INVALID",
+            "manifest invalid",
+        )),
+        Refuses::SecondTags => {
+            let is_there = || {
+                let url = format!("http://{registry}{path}");
+                let accept =
+                    "accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+                Command::new("curl")
+                    .args(["--silent", "--fail", "--head", "--header", accept, &url])
+                    .stdout(Stdio::null())
+                    .status()
+                    .is_ok_and(|status| status.success())
+            };
+            (!body.is_empty() && !tag.starts_with("sha256:") && is_there()).then_some((
+                "400 Bad Request",
+                "TAG_INVALID",
+                "tag invalid",
+            ))
+        }
+        Refuses::Lists => (method == "GET" && is_manifest && tag.starts_with("sha256-")).then_some((
+            "403 Forbidden",
+            "DENIED",
+            "unknown user, not found",
+        )),
+    };
+    if let Some((status, code, message)) = refused {
+        let text = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+            text.len()
+        );
+        return client.write_all(answer.as_bytes());
+    }
+    let mut upstream = TcpStream::connect(registry)?;
+    upstream.write_all(format!("{}connection: close\r\n\r\n", head.concat()).as_bytes())?;
+    upstream.write_all(&body)?;
+    let mut up = upstream.try_clone()?;
+    std::thread::spawn(move || io::copy(&mut reader, &mut up));
+    io::copy(&mut upstream, &mut client)?;
+    client.shutdown(std::net::Shutdown::Both)
 }
 
 /// Takes connections and never answers.
