@@ -7,7 +7,7 @@ use provost_record::{Comparison, ReadError, Record, Report, compare, inspect, mi
 use serde::Serialize;
 
 use crate::assemble::Image;
-use crate::assemble::base::uncompressed;
+use crate::assemble::base::{BaseFiles, uncompressed};
 use crate::assemble::tree::Tree;
 use crate::blobs::Blobs;
 use crate::build::libraries::is_interpreter;
@@ -28,11 +28,11 @@ pub struct Contents {
     there: Exported,
 }
 
-/// The root file system of a finished image.
-pub fn tree(image: &Image) -> Result<Tree> {
-    let mut tree = Tree::default();
-    for (name, layer) in &image.layers {
-        let tar = uncompressed(image.store.read(&layer.digest)?);
+/// The root file system of a finished image; the base's files were read from its layers.
+pub fn tree(image: &Image, base: &BaseFiles) -> Result<Tree> {
+    let mut tree = base.tree.clone();
+    for (name, layer) in &image.layers[image.base_layers..] {
+        let tar = uncompressed(&image.store.read(&layer.digest)?);
         tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {name}"))?;
     }
     Ok(tree)
@@ -95,7 +95,7 @@ impl Contents {
         let (config, layers) = blobs.image()?;
         let mut tree = Tree::default();
         for layer in layers {
-            let tar = uncompressed(blobs.read(&layer)?);
+            let tar = uncompressed(&blobs.read(&layer)?);
             tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {layer}"))?;
         }
         let started = config.config.program().map(|program| tree.resolve(&program)).transpose()?;

@@ -34,6 +34,8 @@ pub struct Descriptor {
 pub struct Platform {
     pub os: String,
     pub architecture: String,
+    #[serde(default)]
+    pub variant: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -18,6 +18,9 @@ pub enum Output {
     Layout(Utf8PathBuf),
 }
 
+/// Names that promise more than an archive of an image is.
+const COMPRESSED: [&str; 6] = [".gz", ".tgz", ".xz", ".zst", ".bz2", ".zip"];
+
 impl FromStr for Output {
     type Err = String;
 
@@ -42,6 +45,12 @@ impl Output {
         match self {
             Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
                 bail!("--output {path} is a folder; name a file for the archive, or oci:{path} for an OCI layout")
+            }
+            Output::Archive(path) if COMPRESSED.iter().any(|ending| path.as_str().ends_with(ending)) => {
+                bail!(
+                    "--output {path} would be a plain tar, whose layers are compressed by gzip already; name it .tar, and \
+                     compress it yourself if it has to be"
+                )
             }
             Output::Layout(path) if path.file_name().is_none() => {
                 bail!(

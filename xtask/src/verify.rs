@@ -10,6 +10,7 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::assemble::base::BaseFiles;
 use crate::assemble::tree::Tree;
 use crate::assemble::{Image, archive};
 use crate::contents;
@@ -34,8 +35,6 @@ pub struct Verified {
     pub said: String,
 }
 
-/// `env` are the image's variables.
-///
 /// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
 /// not verified again.
 pub fn verify(
@@ -43,13 +42,13 @@ pub fn verify(
     paths: &Paths,
     plan: &ImagePlan,
     image: &Image,
-    env: &[String],
+    base: &BaseFiles,
     runtime: Option<&Runtime>,
 ) -> Result<Option<Verified>> {
     if let Some(verified) = already(paths, image) {
         return Ok(Some(verified));
     }
-    let tree = contents::tree(image)?;
+    let tree = contents::tree(image, base)?;
     contents::check(&tree, plan)?;
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
@@ -58,7 +57,7 @@ pub fn verify(
             let owner = Owner::of(ui, paths)?;
             (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
         }
-        None => match unpacked(ui, paths, plan, (&tree, env), &command)? {
+        None => match unpacked(ui, paths, plan, (&tree, &base.env), &command)? {
             Some(found) => found,
             None => return Ok(None),
         },

@@ -1,7 +1,7 @@
 //! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Cursor, Read, Write};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,8 +18,17 @@ use crate::runtime::{ImageInfo, Runtime};
 use crate::ui::Ui;
 
 /// What compressed content begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What other packed content begins with, what it is, and the program that unpacks it.
+const OTHERS: [(&[u8], &str, &str); 6] = [
+    (&[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd", "zstd --decompress"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz", "xz --decompress --keep"),
+    (b"BZh", "compressed by bzip2", "bzip2 --decompress --keep"),
+    (&[0x04, 0x22, 0x4d, 0x18], "compressed by lz4", "lz4 --decompress"),
+    (b"hsqs", "a squashfs image", "sqfs2tar"),
+    (b"PK\x03\x04", "a zip archive", "unzip"),
+];
 
 /// A base's layers from the bottom up, and what containers see of them.
 #[derive(Default)]
@@ -87,23 +96,33 @@ fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
 /// The tar itself, or what its gzip holds.
 fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     let reading = || format!("reading the base {path}");
-    let gzipped = is_gzip(path)?;
+    check_kind(path)?;
+    if !is_gzip(path)? {
+        return Ok(BaseLayer { path: path.to_owned(), diff_id: digest(path).with_context(reading)?, blob: None });
+    }
+    let key = digest(path).with_context(reading)?;
+    let target = paths.bases().join(format!("{}.unpacked.tar", key.replace(':', "-")));
+    // What it holds is known only once it was unpacked.
+    let stamp = target.with_extension("digest");
+    if let Some(diff_id) = files::read_text(&stamp).ok().filter(|diff_id| is_whole(&target, diff_id)) {
+        return Ok(BaseLayer { path: target, diff_id, blob: None });
+    }
     let mut file = File::open(path).with_context(reading)?;
-    if !gzipped {
-        let diff_id = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
-        return Ok(BaseLayer { path: path.to_owned(), diff_id, blob: None });
-    }
-    let digest = copy(&mut file, &mut std::io::sink()).with_context(reading)?;
-    file.seek(SeekFrom::Start(0)).with_context(reading)?;
-    let target = paths.bases().join(format!("{}.unpacked.tar", digest.replace(':', "-")));
-    if !target.is_file() {
-        files::write_atomically(&target, |out| {
-            copy(&mut MultiGzDecoder::new(file), out).map(drop).with_context(reading)
-        })?;
-    }
-    let mut plain = File::open(&target).with_context(|| format!("reading {target}"))?;
-    let diff_id = copy(&mut plain, &mut std::io::sink()).with_context(|| format!("reading {target}"))?;
+    files::write_atomically(&target, |out| copy(&mut plain(&mut file)?, out).map(drop).with_context(reading))?;
+    let diff_id = digest(&target)?;
+    files::write_atomically(&stamp, |out| Ok(out.write_all(diff_id.as_bytes())?))?;
     Ok(BaseLayer { path: target, diff_id, blob: None })
+}
+
+/// What a file is that is no tar, by what it begins with, whatever its name says.
+fn check_kind(path: &Utf8Path) -> Result<()> {
+    let mut start = Vec::new();
+    let file = File::open(path).with_context(|| format!("reading the base {path}"))?;
+    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base {path}"))?;
+    if let Some((_, what, program)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
+        bail!("the base {path} is {what}, which is not supported: unpack it by `{program} {path}`, and name the tar");
+    }
+    Ok(())
 }
 
 /// By what a file begins with, whatever its name or media type says.
@@ -111,6 +130,44 @@ pub(super) fn is_gzip(path: &Utf8Path) -> Result<bool> {
     let mut start = [0; GZIP.len()];
     let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
     Ok(file.read_exact(&mut start).is_ok() && start == GZIP)
+}
+
+/// The digest of a file, which is read piece by piece.
+pub(super) fn digest(path: &Utf8Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
+    copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))
+}
+
+/// Whether a layer that was unpacked before is there as it was.
+pub(super) fn is_whole(path: &Utf8Path, diff_id: &str) -> bool {
+    path.is_file() && digest(path).is_ok_and(|is| is == diff_id)
+}
+
+/// Unpacks a layer to `path`, piece by piece, if it holds what it should; else its digest is returned.
+pub(super) fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &str) -> Result<Option<String>> {
+    let mut is = String::new();
+    let written = files::write_atomically(path, |out| {
+        is = copy(&mut plain(from)?, out)?;
+        // Nothing gets this name that does not deserve it.
+        anyhow::ensure!(is == diff_id, "another digest");
+        Ok(())
+    });
+    match written {
+        Err(_) if !is.is_empty() && is != diff_id => Ok(Some(is)),
+        written => written.map(|()| None),
+    }
+}
+
+/// What a layer holds, as docker's own store gives it out, or as the containerd store does.
+fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
+    let mut start = Vec::new();
+    from.take(8).read_to_end(&mut start)?;
+    if let Some((_, what, _)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
+        bail!("the layer is {what}, which is not supported; name the base as a root file system in a tar");
+    }
+    let gzipped = start.starts_with(&GZIP);
+    let whole = BufReader::with_capacity(1 << 16, Cursor::new(start).chain(from));
+    Ok(if gzipped { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
 }
 
 /// Copies, and returns the digest of what went through.
@@ -128,17 +185,11 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
     }
 }
 
-/// A layer as docker's own store gives it out, or as the containerd store does.
-pub fn uncompressed(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    if bytes.starts_with(&ZSTD) {
-        bail!("the layer is compressed by zstd, which is not supported; name the base as a root file system in a tar");
-    }
-    if !bytes.starts_with(&GZIP) {
-        return Ok(bytes);
-    }
-    let mut plain = Vec::new();
-    MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain)?;
-    Ok(plain)
+/// The same of a layer in memory, such as ours.
+pub fn uncompressed(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    plain(&mut &*bytes)?.read_to_end(&mut unpacked)?;
+    Ok(unpacked)
 }
 
 fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
@@ -148,7 +199,7 @@ fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> 
         blob: None,
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
-    if layers.iter().any(|layer| !layer.path.is_file()) {
+    if layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id)) {
         ui.status("Reading", format!("base {} out of {runtime}", info.id));
         let archive = paths.bases().join("saved.tar");
         runtime.save(ui, &info.id, |from| {
@@ -173,13 +224,11 @@ fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
         bail!("{archive} holds {} layers, the runtime named {}", names.len(), layers.len());
     }
     for (name, layer) in names.iter().zip(layers) {
-        let bytes = tree.read(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
-        let bytes = uncompressed(bytes).with_context(|| format!("reading {name} in {archive}"))?;
-        let digest = files::digest(&bytes);
-        if digest != layer.diff_id {
-            bail!("{name} in {archive} has the digest {digest}, the runtime named {}", layer.diff_id);
+        let mut content = tree.open(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
+        let unpacked = unpack(&mut content, &layer.path, &layer.diff_id);
+        if let Some(other) = unpacked.with_context(|| format!("reading {name} in {archive}"))? {
+            bail!("{name} in {archive} has the digest {other}, the runtime named {}", layer.diff_id);
         }
-        files::write_atomically(&layer.path, |out| Ok(out.write_all(&bytes)?))?;
     }
     Ok(())
 }

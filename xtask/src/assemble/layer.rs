@@ -2,14 +2,15 @@
 //! bytes changes the digest of every image: `FORMAT` counts such changes.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
+use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::assemble::base::BaseLayer;
+use crate::assemble::base::{self, BaseLayer};
 use crate::assemble::entry::{Content, Entry, ROOT};
 use crate::assemble::tree::Tree;
 use crate::files;
@@ -58,7 +59,7 @@ pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
     Ok(laid)
 }
 
-/// As an uncompressed tar: sorted, folders before their content, no PAX headers.
+/// As an uncompressed tar: sorted, folders before their content, a PAX header only where a path needs it.
 pub fn tar(laid: &Laid) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, (owner, content)) in laid {
@@ -77,19 +78,34 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &Utf8Path, owner: User, content
         Content::Folder => {
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
-            header.set_path(format!("{path}/"))?;
+            set_path(tar, &mut header, &format!("{path}/"))?;
             header.set_cksum();
             tar.append(&header, std::io::empty())?;
         }
         Content::File { bytes, .. } => {
             header.set_entry_type(tar::EntryType::Regular);
             header.set_size(bytes.len() as u64);
-            header.set_path(path)?;
+            set_path(tar, &mut header, path.as_str())?;
             header.set_cksum();
             tar.append(&header, bytes.as_slice())?;
         }
     }
     Ok(())
+}
+
+/// A path that a ustar header has no room for stands in a PAX header before it; then the header has its end, for who reads none.
+/// Source: POSIX.1-2017, pax, "pax Header Block".
+fn set_path(tar: &mut tar::Builder<Vec<u8>>, header: &mut tar::Header, path: &str) -> Result<()> {
+    const ROOM: usize = 100;
+    if header.set_path(path).is_ok() {
+        return Ok(());
+    }
+    tar.append_pax_extensions([("path", path.as_bytes())])?;
+    let mut begin = path.len() - ROOM + 1;
+    while !path.is_char_boundary(begin) {
+        begin += 1;
+    }
+    Ok(header.set_path(path[begin..].trim_start_matches('/'))?)
 }
 
 /// Compressed layers by digest, found again by what they hold.
@@ -123,9 +139,22 @@ impl Store {
     }
 
     pub fn add(&self, diff_id: &str, tar: &[u8]) -> Result<Layer> {
-        let blob = gzip(tar)?;
-        let (digest, size, unpacked) = (files::digest(&blob), blob.len() as u64, tar.len() as u64);
-        files::write_atomically(&self.blob(&digest), |out| Ok(out.write_all(&blob)?))?;
+        self.add_from(diff_id, &mut &*tar, tar.len() as u64)
+    }
+
+    /// The same of a tar of `unpacked` bytes that is read piece by piece.
+    pub fn add_from(&self, diff_id: &str, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
+        let new = self.folder.join("new");
+        files::write_atomically(&new, |out| {
+            let mut encoder = gzip(out);
+            std::io::copy(tar, &mut encoder)?;
+            encoder.finish().map(drop).context("compressing a layer")
+        })?;
+        let (digest, size) =
+            (base::digest(&new)?, std::fs::metadata(&new).with_context(|| format!("reading {new}"))?.len());
+        let blob = self.blob(&digest);
+        files::create_folder(blob.parent().unwrap_or(&self.folder))?;
+        std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
         let layer = Layer { diff_id: diff_id.to_owned(), digest, size, unpacked };
         let index = serde_json::to_vec(&layer)?;
         files::write_atomically(&self.index(diff_id), |out| Ok(out.write_all(&index)?))?;
@@ -160,11 +189,9 @@ impl Store {
 
 /// miniz_oxide, pinned by the lock: plain Rust without paths for special processors, hence the same bytes everywhere
 /// (zlib-rs and zlib-ng hash differently where the processor has a CRC instruction).
-pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+pub fn gzip<W: Write>(out: W) -> GzEncoder<W> {
     const UNKNOWN_SYSTEM: u8 = 255;
-    let mut encoder = GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(Vec::new(), Compression::new(6));
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?)
+    GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(out, Compression::new(6))
 }
 
 #[cfg(test)]

@@ -40,19 +40,8 @@ impl Layout {
             !descriptor.is_artifact()
                 && name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
         };
-        let mut candidates: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
-        for _ in 0..MOST_INDEXES {
-            let [only] = candidates.as_slice() else { break };
-            if !only.is_index() {
-                break;
-            }
-            let nested: Index = blob(&folder, &only.digest)?;
-            let fits = |descriptor: &Descriptor| {
-                let platform = descriptor.platform.as_ref();
-                platform.is_none_or(|is| is.os == "linux" && is.architecture == architecture)
-            };
-            candidates = nested.manifests.into_iter().filter(fits).collect();
-        }
+        let listed: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
+        let candidates = fitting(&folder, listed, architecture, 0)?;
         let [chosen] = candidates.as_slice() else {
             let names = index.manifests.iter().filter_map(|of| of.annotations.get(NAME));
             let names: Vec<&str> = names.map(String::as_str).collect();
@@ -68,7 +57,7 @@ impl Layout {
     fn of(folder: &Utf8Path, digest: &str, architecture: &str) -> Result<Layout> {
         let manifest: Manifest = blob(folder, digest)?;
         let config: Config = blob(folder, &manifest.config.digest)?;
-        let Platform { os, architecture: has } = &config.platform;
+        let Platform { os, architecture: has, .. } = &config.platform;
         if (os.as_str(), has.as_str()) != ("linux", architecture) {
             bail!("the image in {folder} is {os}/{has}, what is built is linux/{architecture}");
         }
@@ -98,18 +87,56 @@ impl Layout {
     fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
         let blob = blob_path(&self.folder, &descriptor.digest)?;
         let path = folder.join(format!("sha256-{}.tar", hex(&self.folder, diff_id)?));
-        if !path.is_file() {
-            let plain = super::base::uncompressed(read_blob(&self.folder, &descriptor.digest)?)
-                .with_context(|| format!("reading the base's layer {blob}"))?;
-            let digest = files::digest(&plain);
-            if digest != diff_id {
-                bail!("the base's layer {blob} holds {digest}, its configuration names {diff_id}");
+        if !super::base::is_whole(&path, diff_id) {
+            let reading = || format!("reading the base's layer {blob}");
+            let is = super::base::digest(&blob).with_context(reading)?;
+            if is != descriptor.digest {
+                bail!("{blob} is damaged: its digest is {is}; write the layout anew");
             }
-            files::write_atomically(&path, |out| Ok(out.write_all(&plain)?))?;
+            let unpacked = super::base::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
+            if let Some(other) = unpacked.with_context(reading)? {
+                bail!("the base's layer {blob} holds {other}, its configuration names {diff_id}");
+            }
         }
         let blob = super::base::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
         Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
     }
+}
+
+/// The images among these, and among those that an index lists, for linux and this architecture. A descriptor need not say what
+/// it is for: then, if there is a choice, the image is asked.
+fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
+    if depth > MOST_INDEXES {
+        bail!("{folder} has indexes in each other, more than {MOST_INDEXES} deep");
+    }
+    let several = listed.len() > 1;
+    let mut found: Vec<Descriptor> = Vec::new();
+    for mut descriptor in listed {
+        if descriptor.is_index() {
+            let nested: Index = blob(folder, &descriptor.digest)?;
+            let images = nested.manifests.into_iter().filter(|descriptor| !descriptor.is_artifact()).collect();
+            found.extend(fitting(folder, images, architecture, depth + 1)?);
+            continue;
+        }
+        if several && descriptor.platform.is_none() {
+            let manifest: Manifest = blob(folder, &descriptor.digest)?;
+            descriptor.platform = Some(blob::<Config>(folder, &manifest.config.digest)?.platform);
+        }
+        if descriptor.platform.as_ref().is_none_or(|is| is.os == "linux" && is.architecture == architecture) {
+            found.push(descriptor);
+        }
+    }
+    // One image may be listed twice. Of several variants the plain one runs on every machine of the architecture.
+    found.sort_by(|one, other| one.digest.cmp(&other.digest));
+    found.dedup_by(|one, other| one.digest == other.digest);
+    let plain = |descriptor: &Descriptor| {
+        let variant = descriptor.platform.as_ref().and_then(|platform| platform.variant.as_deref());
+        matches!((architecture, variant), (_, None) | ("amd64", Some("v1")) | ("arm64", Some("v8")))
+    };
+    if found.len() > 1 && found.iter().filter(|descriptor| plain(descriptor)).count() == 1 {
+        found.retain(plain);
+    }
+    Ok(found)
 }
 
 fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &str) -> Result<T> {

@@ -111,7 +111,14 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
             None => {
                 let length = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
                 let found = store.find(&layer.diff_id, length);
-                found.map_or_else(|| store.add(&layer.diff_id, &files::read(&layer.path)?), Ok)?
+                match found {
+                    Some(found) => found,
+                    None => {
+                        let mut tar =
+                            std::fs::File::open(&layer.path).with_context(|| format!("reading {}", layer.path))?;
+                        store.add_from(&layer.diff_id, &mut tar, length)?
+                    }
+                }
             }
         };
         layers.push((plan.base.to_label(), packed));

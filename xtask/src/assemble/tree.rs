@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::ops::Bound;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use anyhow::{Context, Result, bail};
@@ -16,14 +17,14 @@ use crate::files;
 /// Following more links than this is a loop; Linux's own limit.
 const MOST_LINKS: usize = 40;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tree {
     layers: Vec<LayerTar>,
     nodes: BTreeMap<Utf8PathBuf, Node>,
 }
 
 /// An uncompressed layer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum LayerTar {
     File(Utf8PathBuf),
     Memory(Vec<u8>),
@@ -69,8 +70,10 @@ impl Tree {
             let Some(path) = normal(&String::from_utf8_lossy(&entry.path_bytes())) else { continue };
             if let Some(hidden) = path.file_name().and_then(|name| name.strip_prefix(".wh.")) {
                 let folder = path.parent().unwrap_or(Utf8Path::new(""));
-                let target = if hidden == ".wh..opq" { folder.join("*") } else { folder.join(hidden) };
-                self.hide(&target);
+                match hidden {
+                    ".wh..opq" => self.hide_below(folder),
+                    hidden => self.hide(&folder.join(hidden)),
+                }
                 continue;
             }
             let link = || entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
@@ -99,11 +102,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Forgets a path and all below it; `folder/*` only what is below.
+    /// Forgets a path and all below it.
     fn hide(&mut self, path: &Utf8Path) {
-        match path.as_str().strip_suffix("*").map(|folder| folder.trim_end_matches('/')) {
-            Some(folder) => self.nodes.retain(|other, _| other == folder || !other.starts_with(folder)),
-            None => self.nodes.retain(|other, _| !other.starts_with(path)),
+        self.nodes.remove(path);
+        self.hide_below(path);
+    }
+
+    /// Forgets all below a path. In the map it stands right behind it: paths are ordered part by part.
+    fn hide_below(&mut self, path: &Utf8Path) {
+        let behind = (Bound::Excluded(path), Bound::Unbounded);
+        let below =
+            self.nodes.range::<Utf8Path, _>(behind).map(|(path, _)| path).take_while(|other| other.starts_with(path));
+        for path in below.cloned().collect::<Vec<_>>() {
+            self.nodes.remove(&path);
         }
     }
 
@@ -190,26 +201,28 @@ impl Tree {
 
     /// A file's content, links followed; `None` if there is no such file.
     pub fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>> {
-        let real = self.resolve(path)?;
-        let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(&real) else { return Ok(None) };
-        let content = match &self.layers[*layer] {
-            LayerTar::File(tar) => {
-                let file = File::open(tar).with_context(|| format!("reading /{real} in {tar}"))?;
-                part(file, *offset, *size).with_context(|| format!("reading /{real} in {tar}"))?
-            }
-            LayerTar::Memory(tar) => {
-                part(Cursor::new(tar), *offset, *size).with_context(|| format!("reading /{real}"))?
-            }
-        };
+        let Some(mut file) = self.open(path)? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).with_context(|| format!("reading /{path} in a layer"))?;
         Ok(Some(content))
     }
-}
 
-fn part(mut tar: impl Read + Seek, offset: u64, size: u64) -> std::io::Result<Vec<u8>> {
-    tar.seek(SeekFrom::Start(offset))?;
-    let mut content = Vec::new();
-    tar.take(size).read_to_end(&mut content)?;
-    Ok(content)
+    /// The same, to be read piece by piece.
+    pub fn open(&self, path: &Utf8Path) -> Result<Option<Box<dyn Read + '_>>> {
+        let real = self.resolve(path)?;
+        let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(&real) else { return Ok(None) };
+        Ok(Some(match &self.layers[*layer] {
+            LayerTar::File(tar) => {
+                let mut file = File::open(tar).with_context(|| format!("reading /{real} in {tar}"))?;
+                file.seek(SeekFrom::Start(*offset)).with_context(|| format!("reading /{real} in {tar}"))?;
+                Box::new(file.take(*size))
+            }
+            LayerTar::Memory(tar) => {
+                let begin = usize::try_from(*offset).unwrap_or(usize::MAX).min(tar.len());
+                Box::new((&tar[begin..]).take(*size))
+            }
+        }))
+    }
 }
 
 /// The parts of a path, the last one first.

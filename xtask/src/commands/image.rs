@@ -139,8 +139,8 @@ impl ImageArgs {
         let layers = fate::of_layers(&plan, &image);
         fate::report(ui, &plan, &layers);
         let verified = stages.run("verify", || match self.no_verify {
-            true => contents::check(&contents::tree(&image)?, &plan).map(|()| None),
-            false => verify(ui, paths, &plan, &image, &base.env, runtime),
+            true => contents::check(&contents::tree(&image, &base)?, &plan).map(|()| None),
+            false => verify(ui, paths, &plan, &image, &base, runtime),
         })?;
         if verified.is_none() {
             ui.status("Not verified", "whether the image starts is not known");
@@ -179,7 +179,8 @@ impl ImageArgs {
         let tree = self.tree(paths)?;
         let strict = self.push.is_some() || process::is_ci();
         let settled = self.wanted.settle(ui, paths, strict)?;
-        let mut build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
+        let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
+        let mut build = build.on(&settled.base, settled.files.layers.len())?;
         build.isolated = self.isolated || strict;
         let forecast = Forecast::make(ui, paths, &build, &settled.files)?;
         Ok((ImagePlan::new(build, settled.base, name, forecast)?, settled.files, settled.runtime))

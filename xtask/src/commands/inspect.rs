@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use provost_record::{Comparison, Report, compare, inspect};
 
+use crate::assemble::base::{GZIP, uncompressed};
 use crate::blobs::Blobs;
 use crate::commands::Format;
 use crate::contents::Contents;
@@ -33,7 +34,16 @@ impl InspectArgs {
         {
             return self.show_image(path, Ok(Blobs::Folder(path.clone())));
         }
-        let mut contents = self.files.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
+        // Archives of images travel gzipped, too.
+        let read = |path: &Utf8PathBuf| {
+            let bytes = files::read(path)?;
+            if bytes.starts_with(&GZIP) {
+                uncompressed(&bytes).with_context(|| format!("reading {path}"))
+            } else {
+                Ok(bytes)
+            }
+        };
+        let mut contents = self.files.iter().map(read).collect::<Result<Vec<_>>>()?;
         if let ([path], [bytes]) = (self.files.as_slice(), contents.as_mut_slice())
             && Blobs::is_archive(bytes)
         {

@@ -44,8 +44,11 @@ pub enum Base {
     },
 }
 
+/// Names of root file systems end so.
+const TARS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
+
 impl Base {
-    /// `scratch`; a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
+    /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
     /// a reference to an image, which is pulled unless the runtime has it, by skopeo where there is no runtime.
     pub fn find(
         ui: &Ui,
@@ -58,9 +61,16 @@ impl Base {
         if text == "scratch" {
             return Ok(Base::Scratch);
         }
-        if [".tar", ".tar.gz", ".tgz"].iter().any(|ending| text.ends_with(ending)) {
+        if TARS.iter().any(|ending| text.ends_with(ending)) || Utf8Path::new(text).is_file() {
             let path = Utf8Path::new(text).canonicalize_utf8();
             return Ok(Base::Tar(path.with_context(|| format!("finding the base {text}"))?));
+        }
+        if Utf8Path::new(text).is_dir() && !Layout::is(Utf8Path::new(text)) {
+            let image = if text.contains('/') { String::new() } else { format!("; the image is {text}:latest") };
+            bail!(
+                "the base {text} is a folder here, and no OCI layout: pack a root file system, by `tar --create --file \
+                 {text}.tar --directory {text} .`, and name the tar{image}"
+            );
         }
         let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
         if let Some(layout) = layout {

@@ -1,5 +1,6 @@
 //! The image that compiles: which one it is, and what it says of its compiler.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use crate::environment;
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
-use crate::plan::dockerfile;
+use crate::plan::dockerfile::{self, Dockerfile};
 use crate::runtime::{ImageInfo, Runtime};
 use crate::ui::Ui;
 
@@ -98,6 +99,18 @@ impl Builder {
     }
 }
 
+/// What is there and wrong: no reason to take something else, as what is missing is.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
 /// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
 pub fn described(
     ui: &Ui,
@@ -107,17 +120,21 @@ pub fn described(
     limit: Duration,
 ) -> Result<(String, ImageInfo)> {
     let path = paths.root.join(file);
-    let dockerfile = dockerfile::read(&path)?;
-    if dockerfile.plain {
-        return named(ui, runtime, &dockerfile.from, limit);
+    let (from, all) = match dockerfile::read(&path)? {
+        Dockerfile::Names(image) => return named(ui, runtime, &image, limit),
+        Dockerfile::Built { from, all } => (from, all),
+    };
+    let mut ids = Vec::new();
+    for image in &from {
+        ids.push(named(ui, runtime, image, limit)?.1.id);
     }
-    let name = built_name(&path)?;
-    if let Some(info) = runtime.inspect(ui, &name)? {
+    let name = built_name(&path, &ids)?;
+    // Of the others only a build can say whether they are what they were; it takes from its cache what is.
+    if let Some(info) = runtime.inspect(ui, &name)?.filter(|_| all) {
         return Ok((name, info));
     }
-    named(ui, runtime, &dockerfile.from, limit)?;
     ui.status("Building", format!("{file} ({runtime})"));
-    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name)?;
+    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
     there(ui, runtime, name)
 }
 
@@ -137,10 +154,11 @@ fn there(ui: &Ui, runtime: &Runtime, reference: String) -> Result<(String, Image
     Ok((reference, info))
 }
 
-/// A name by content: everything in the Dockerfile's folder can get into the image.
-fn built_name(path: &Utf8Path) -> Result<String> {
+/// A name by content: everything in the Dockerfile's folder can get into the image, and the images that it starts from do, which
+/// have these ids now.
+fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
     let folder = path.parent().context("a Dockerfile lies in a folder")?;
-    let mut content = Vec::new();
+    let mut content = ids.concat().into_bytes();
     for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
         let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;

@@ -11,7 +11,7 @@ use crate::environment;
 use crate::faults::Faults;
 use crate::paths::Paths;
 use crate::plan::base::Base;
-use crate::plan::builder::{self, BASE_FILE, BUILDER_FILE, Builder};
+use crate::plan::builder::{self, BASE_FILE, BUILDER_FILE, Builder, Unusable};
 use crate::plan::pins;
 use crate::plan::toolchain::{self, Toolchain};
 use crate::runtime::{ImageInfo, Runtime};
@@ -132,6 +132,7 @@ impl Wanted {
             match found {
                 // From here on what is wrong is an error, and no reason to take something else.
                 Ok((runtime, images)) => return self.in_container(ui, paths, runtime, images),
+                Err(error) if error.is::<Unusable>() => return Err(error),
                 Err(error) => reasons.push(format!("{error:#}").replace('\n', "\n    ")),
             }
         }

@@ -51,6 +51,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         engine: Engine::Local,
         toolchain,
         rustflags: Vec::new(),
+        base_layers: 0,
         isolated: false,
         left_out: Vec::new(),
         origin: Origin::default(),

@@ -37,6 +37,7 @@ use crate::files;
 use crate::paths::Paths;
 use crate::revision::{self, Origin};
 use crate::ui::{Ui, count};
+use base::Base;
 use engine::Engine;
 pub use host::HostSpec;
 use host::{About, Workspace};
@@ -47,8 +48,15 @@ use resolution::{Reach, Resolution};
 use shipped::Shipped;
 use toolchain::Toolchain;
 
-/// So many plugins have a layer each.
+/// So many plugins have a layer each, if the base leaves room.
 const MOST_OWN_LAYERS: usize = 100;
+
+/// Container engines take no more layers.
+/// Source: docker's and containers/storage's overlay drivers, `maxDepth`.
+const MOST_LAYERS: usize = 127;
+
+/// The libraries', the host's and the configuration's.
+const OTHER_LAYERS: usize = 3;
 
 /// More plugins than that share so many.
 const GROUPS: u64 = 64;
@@ -71,6 +79,9 @@ pub struct BuildPlan {
     /// Flags for rustc.
     #[serde(skip)]
     pub rustflags: Vec<String>,
+    /// How many layers lie below.
+    #[serde(skip)]
+    pub base_layers: usize,
     /// Whether it is compiled from nothing, where no earlier build has been.
     pub isolated: bool,
     /// What resolving changes in `Cargo.lock`.
@@ -161,6 +172,7 @@ impl BuildPlan {
             engine,
             rustflags: cargo::rustflags(ui, paths, &toolchain)?,
             toolchain,
+            base_layers: 0,
             isolated: false,
             lock_changes: Vec::new(),
             lock: None,
@@ -227,14 +239,29 @@ impl BuildPlan {
         format!("{}.{}", plugin.name, self.host.extension)
     }
 
-    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many. Container engines
-    /// take 127 layers at most; adding a plugin to many changes one group.
+    /// What lies below the image's own layers.
+    pub fn on(mut self, base: &Base, layers: usize) -> Result<BuildPlan> {
+        let most = MOST_LAYERS - OTHER_LAYERS - usize::from(!self.plugins.is_empty());
+        if layers > most {
+            bail!(
+                "the base {base} has {layers} layers, and container engines take {MOST_LAYERS} in all: name one with at most \
+                 {most}, or flatten it, by `docker export` of a container into a tar"
+            );
+        }
+        self.base_layers = layers;
+        Ok(self)
+    }
+
+    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many, or many below.
+    /// Adding a plugin to many changes one group.
     pub fn layer_name(&self, plugin: &Plugin) -> String {
-        if self.plugins.len() <= MOST_OWN_LAYERS {
+        let room = MOST_LAYERS.saturating_sub(OTHER_LAYERS + self.base_layers);
+        if self.plugins.len() <= MOST_OWN_LAYERS.min(room) {
             return self.file_name(plugin);
         }
+        let groups = GROUPS.min(room.max(1) as u64);
         let digest = files::digest(plugin.name.as_bytes());
-        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % GROUPS;
+        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % groups;
         format!("plugins-{group:02}")
     }
 

@@ -19,8 +19,9 @@ pub fn check_rust(paths: &Paths) -> Result<()> {
     if !path.is_file() {
         return Ok(());
     }
-    let (from, pinned) = (dockerfile::read(&path)?.from, toolchain::pinned(&paths.root)?);
-    match release(&from) {
+    let (dockerfile, pinned) = (dockerfile::read(&path)?, toolchain::pinned(&paths.root)?);
+    let from = dockerfile.base().unwrap_or_default();
+    match release(from) {
         Some(release) if release != pinned => bail!(
             "{BUILDER_FILE} names Rust {release} ({from}), {} pins {pinned}; make them one, or name --builder-image or \
              --toolchain",

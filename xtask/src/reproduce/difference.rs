@@ -103,7 +103,7 @@ fn in_layer(layer: &str, one: &[u8], two: &[u8]) -> Result<Difference> {
 }
 
 fn entries(blob: &[u8]) -> Result<BTreeMap<Utf8PathBuf, Entry>> {
-    let tar = uncompressed(blob.to_vec())?;
+    let tar = uncompressed(blob)?;
     let mut entries = BTreeMap::new();
     for entry in tar::Archive::new(tar.as_slice()).entries()? {
         let mut entry = entry?;
@@ -184,6 +184,12 @@ mod tests {
 
     const USER: User = User { uid: 1, gid: 2 };
 
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = gzip(Vec::new());
+        std::io::Write::write_all(&mut encoder, bytes).expect("gzip");
+        encoder.finish().expect("gzip")
+    }
+
     fn file(path: &str, content: &str) -> Entry {
         Entry::file(Utf8Path::new(path), content.into(), false)
     }
@@ -242,7 +248,7 @@ mod tests {
         check(|image| image.layers[1].0 = "other".to_owned(), "they have the layers host, plugin and host, other");
         check(|image| drop(image.layers.pop()), "they have the layers host, plugin and host");
         check(
-            |image| image.layers[1].1 = gzip(&image.layers[1].1).expect("gzip"),
+            |image| image.layers[1].1 = packed(&image.layers[1].1),
             "the layer plugin holds the same files, packed otherwise",
         );
         let config = br#"{"config":{"Labels":{"a.b":"2"}}}"#;

@@ -85,7 +85,8 @@ impl Again<'_> {
 
     fn make(&self, paths: &Paths) -> Result<Bytes> {
         let (engine, toolchain) = (self.plan.build.engine.clone(), self.plan.build.toolchain.clone());
-        let build = BuildPlan::make(self.ui, paths, self.tree, true, engine, toolchain)?;
+        let build = BuildPlan::make(self.ui, paths, self.tree, true, engine, toolchain)?
+            .on(&self.plan.base, self.base.layers.len())?;
         ensure!(
             sources::digest(&paths.sources())? == self.sources,
             "the tree was changed while it was built: leave it alone until the image is compared"
