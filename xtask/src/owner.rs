@@ -22,6 +22,7 @@ const PROCESS: &str = "xtask.process";
 
 /// Marks a volume that one run has for itself.
 const ISOLATED: &str = "xtask.isolated";
+const YES: &str = "yes";
 
 #[derive(Clone, Debug)]
 pub struct Owner {
@@ -61,25 +62,30 @@ impl Owner {
 
     /// The option that marks a volume as this process's alone.
     pub fn isolated_label(&self) -> [String; 2] {
-        ["--label".to_owned(), format!("{ISOLATED}=yes")]
+        ["--label".to_owned(), format!("{ISOLATED}={YES}")]
     }
 
     /// Removes the containers, and the volumes of their own, that runs of this machine left which were killed.
     pub fn remove_leftovers(&self, ui: &Ui, runtime: &Runtime) -> Result<()> {
-        let machine = format!("label={MACHINE}={}", self.machine);
-        let started_by = |inspect: &[&str], labels: &str, id: &str| {
-            let format = format!("{{{{index {labels} \"{PROCESS}\"}}}}");
-            runtime.command(inspect.iter().copied()).args(["--format", &format, id]).read(ui).unwrap_or_default()
+        // Podman takes a volume for one of several labels, so each is looked at.
+        let is_left = |inspect: &[&str], labels: &str, id: &str, isolated: &str| {
+            let label = |name: &str| format!("{{{{index {labels} \"{name}\"}}}}");
+            let format = [label(MACHINE), label(PROCESS), label(ISOLATED)].join("|");
+            let said =
+                runtime.command(inspect.iter().copied()).args(["--format", &format, id]).read(ui).unwrap_or_default();
+            let said: Vec<&str> = said.split('|').collect();
+            matches!(said.as_slice(), [machine, process, own] if *machine == self.machine && *own == isolated && !is_running(ui, process))
         };
+        let machine = format!("label={MACHINE}={}", self.machine);
         for id in self.list(ui, runtime, &["ps", "--all", "--filter", &machine])? {
-            if !is_running(ui, &started_by(&["inspect"], ".Config.Labels", &id)) {
+            if is_left(&["inspect"], ".Config.Labels", &id, "") {
                 // One that ends by itself just now cannot be removed, and need not.
                 runtime.command(["rm", "--force", "--volumes", &id]).output(ui)?;
             }
         }
-        let isolated = format!("label={ISOLATED}=yes");
-        for name in self.list(ui, runtime, &["volume", "ls", "--filter", &machine, "--filter", &isolated])? {
-            if !is_running(ui, &started_by(&["volume", "inspect"], ".Labels", &name)) {
+        let isolated = format!("label={ISOLATED}={YES}");
+        for name in self.list(ui, runtime, &["volume", "ls", "--filter", &isolated])? {
+            if is_left(&["volume", "inspect"], ".Labels", &name, YES) {
                 runtime.command(["volume", "rm", &name]).output(ui)?;
             }
         }

@@ -53,11 +53,31 @@ pub struct RootFs {
     pub layers: Vec<String>,
 }
 
+/// A runtime that answers and cannot run a container.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub program: &'static str,
+    /// In its own words.
+    pub why: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{} cannot run a container: {}", self.program, self.why)
+    }
+}
+
+const PROGRAMS: [&str; 2] = ["docker", "podman"];
+
 impl Runtime {
-    /// The first of docker and podman that answers; an error that says why none does.
-    pub fn find(ui: &Ui) -> Result<Runtime> {
+    /// The first of docker and podman that answers, but for those of `left_out`; an error that says why none does.
+    pub fn find(ui: &Ui, left_out: &[Broken]) -> Result<Runtime> {
         let mut reasons = Vec::new();
-        for program in ["docker", "podman"] {
+        for program in PROGRAMS {
+            if let Some(broken) = left_out.iter().find(|broken| broken.program == program) {
+                reasons.push(broken.to_string());
+                continue;
+            }
             match Runtime::named(ui, program) {
                 Ok(runtime) => return Ok(runtime),
                 Err(why) => reasons.push(format!("{why:#}")),
@@ -70,6 +90,31 @@ impl Runtime {
     pub fn named(ui: &Ui, program: &'static str) -> Result<Runtime> {
         let runtime = Runtime { program };
         runtime.answers(ui).map(|()| runtime).with_context(|| program.to_owned())
+    }
+
+    /// Those that answer and cannot run a container: without an image there is nothing to try it with.
+    pub fn broken(ui: &Ui) -> Vec<Broken> {
+        let answering = PROGRAMS.into_iter().filter_map(|program| Runtime::named(ui, program).ok());
+        answering.filter_map(|runtime| runtime.try_container(ui)).collect()
+    }
+
+    fn try_container(&self, ui: &Ui) -> Option<Broken> {
+        let images = self.command(["image", "ls", "--quiet"]).read(ui).ok()?;
+        let image = images.lines().next()?;
+        let run = self.command(["run", "--rm", "--network", "none", "--entrypoint", "true", image]);
+        let why = match run.output_within(ui, CHECK) {
+            Ok(Some(output)) => match output.status.code() {
+                // The runtime's own: that there is no such program in the image comes after all that may go wrong here.
+                Some(125 | 126) => {
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    said.trim().lines().last().unwrap_or("it said nothing why").to_owned()
+                }
+                _ => return None,
+            },
+            Ok(None) => format!("no end within {} s", CHECK.as_secs()),
+            Err(error) => format!("{error:#}"),
+        };
+        Some(Broken { program: self.program, why })
     }
 
     pub fn program(&self) -> &'static str {

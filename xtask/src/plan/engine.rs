@@ -14,7 +14,7 @@ use crate::plan::base::Base;
 use crate::plan::builder::{self, BASE_FILE, BUILDER_FILE, Builder, Unusable};
 use crate::plan::pins;
 use crate::plan::toolchain::{self, Toolchain};
-use crate::runtime::{ImageInfo, Runtime};
+use crate::runtime::{Broken, ImageInfo, Runtime};
 use crate::ui::Ui;
 
 /// What was asked for.
@@ -52,6 +52,10 @@ pub struct Wanted {
     /// How long docker or podman may take to pull an image
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     pub pull_timeout: u64,
+
+    /// Runtimes that were tried, and are not taken.
+    #[arg(skip)]
+    pub broken: Vec<Broken>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -152,7 +156,7 @@ impl Wanted {
 
     fn locally(&self, ui: &Ui, paths: &Paths) -> Result<Settled> {
         let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
-        let runtime = Runtime::find(ui);
+        let runtime = Runtime::find(ui, &self.broken);
         let architecture = toolchain.architecture()?;
         let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), Duration::from_secs(self.pull_timeout));
         let base = Base::find(ui, paths, text, runtime.as_ref(), architecture, limit)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
-use needs::PackageMetadata;
+use needs::{PackageMetadata, Runtimes};
 
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
@@ -19,7 +19,7 @@ use crate::plan::ImagePlan;
 use crate::plan::engine::{EngineChoice, Wanted};
 use crate::plan::toolchain::Toolchain;
 use crate::process::Invocation;
-use crate::runtime::Runtime;
+use crate::runtime::{Broken, Runtime};
 use crate::ui::Ui;
 
 /// The tag of the image that the tests run: in the runtime nobody's own image changes.
@@ -61,6 +61,11 @@ struct Selection {
 
 impl TestArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let broken = Runtime::broken(ui);
+        if self.require_containers && !broken.is_empty() {
+            let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
+            bail!("--require-containers: {}; mend its configuration, or remove it", broken.join("; "));
+        }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
         let root = Workspace { ui, toolchain: &toolchain, paths, folder: "" };
         let own = Workspace { ui, toolchain: &toolchain, paths, folder: "xtask" };
@@ -74,10 +79,11 @@ impl TestArgs {
             }
         }
         let tested = paths.for_tests();
-        let (plan, runtime) = self.image(ui, &tested)?;
+        let (plan, runtime) = self.image(ui, &tested, &broken)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
         environment.extend(runtime.as_ref().ok().map(|runtime| (RUNTIME, runtime.program().to_owned())));
-        let selections = [root.select(&runtime, self)?, own.select(&runtime, self)?];
+        let there = Runtimes { any: &runtime, broken: &broken };
+        let selections = [root.select(&there, self)?, own.select(&there, self)?];
         self.check_names(&selections)?;
         for (workspace, selection) in [&root, &own].into_iter().zip(&selections) {
             let args: Vec<&str> = selection.args.iter().map(String::as_str).collect();
@@ -103,10 +109,10 @@ impl TestArgs {
     }
 
     /// Builds the image that the tests start; the runtime is the one that has it.
-    fn image(&self, ui: &Ui, paths: &Paths) -> Result<(ImagePlan, Result<Runtime>)> {
+    fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Runtime>)> {
         let _lock = lock::take(ui, paths)?;
         let name = crate::plan::host::read(&paths.root)?.image().name.clone();
-        let mut wanted = self.wanted.clone();
+        let mut wanted = Wanted { broken: broken.to_vec(), ..self.wanted.clone() };
         if *wanted.engine.get_or_insert(EngineChoice::Local) == EngineChoice::Local {
             wanted.base.get_or_insert("scratch".to_owned());
         }
@@ -127,7 +133,7 @@ impl TestArgs {
             test_plugins: true,
         };
         let made = args.make(ui, paths)?;
-        let runtime = made.runtime.map_or_else(|| Runtime::find(ui), |program| Runtime::named(ui, program));
+        let runtime = made.runtime.map_or_else(|| Runtime::find(ui, broken), |program| Runtime::named(ui, program));
         Ok((made.plan, runtime))
     }
 
@@ -177,7 +183,7 @@ impl Workspace<'_> {
     }
 
     /// All tests of the workspace, or the named ones, but those that need what is not here.
-    fn select(&self, runtime: &Result<Runtime>, wanted: &TestArgs) -> Result<Selection> {
+    fn select(&self, runtimes: &Runtimes, wanted: &TestArgs) -> Result<Selection> {
         let only = &wanted.only;
         let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
         let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
@@ -205,7 +211,7 @@ impl Workspace<'_> {
                     postponed.push(format!("{path}: takes minutes; --long runs it"));
                     continue;
                 }
-                match need.missing(self.ui, runtime) {
+                match need.missing(self.ui, runtimes) {
                     Some(reason) => left_out.push(format!("{path}: {reason}")),
                     None => args.extend(["--test".to_owned(), test.name.clone()]),
                 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::process::Invocation;
-use crate::runtime::Runtime;
+use crate::runtime::{Broken, Runtime};
 use crate::ui::Ui;
 
 /// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
@@ -44,9 +44,16 @@ enum NeededRuntime {
     Podman,
 }
 
+/// What there is of docker and podman.
+pub struct Runtimes<'a> {
+    /// The one that has the image that the tests start.
+    pub any: &'a Result<Runtime>,
+    pub broken: &'a [Broken],
+}
+
 impl Need {
     /// What is not here, or why.
-    pub fn missing(&self, ui: &Ui, runtime: &Result<Runtime>) -> Option<String> {
+    pub fn missing(&self, ui: &Ui, runtimes: &Runtimes) -> Option<String> {
         let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         if self.root && !by_root() {
             return Some("only root can run it".to_owned());
@@ -60,11 +67,18 @@ impl Need {
             return Some(format!("rustup has no toolchain {toolchains}"));
         }
         let named = match self.runtime {
-            Some(NeededRuntime::Docker) => Some(Runtime::named(ui, "docker")),
-            Some(NeededRuntime::Podman) => Some(Runtime::named(ui, "podman")),
+            Some(NeededRuntime::Docker) => Some("docker"),
+            Some(NeededRuntime::Podman) => Some("podman"),
             Some(NeededRuntime::Any) | None => None,
         };
-        match named.as_ref().unwrap_or(runtime) {
+        // A program that a test starts beside its runtime may be one, too.
+        let is_needed =
+            |broken: &&Broken| named == Some(broken.program) || self.programs.iter().any(|name| name == broken.program);
+        if let Some(broken) = runtimes.broken.iter().find(is_needed) {
+            return Some(broken.to_string());
+        }
+        let named = named.map(|program| Runtime::named(ui, program));
+        match named.as_ref().unwrap_or(runtimes.any) {
             Err(why) => self.runtime.map(|_| format!("{why:#}")),
             Ok(runtime) => {
                 let there = |image: &String| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
