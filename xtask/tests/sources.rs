@@ -167,3 +167,17 @@ fn a_plugin_with_a_program_of_the_hosts_name() {
         "#]],
     );
 }
+
+#[test]
+fn a_module_that_was_left_out_is_named() {
+    let tree = Tree::small("left-out-module").without_runtime();
+    symlink("nowhere.rs", tree.root.join("plugins/hello/src/inner.rs")).expect("a symlink");
+    tree.replace("plugins/hello/src/lib.rs", "greeter_sdk::", "mod inner;\ngreeter_sdk::");
+    let said = errors(&tree, &["--base", "scratch"]);
+    let end = said.split_once("error: compiling ").expect("the build's own error").1;
+    expect![[r#"
+        the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
+          - a file is missing in the copy of the sources, which lacks of the tree: plugins/hello/src/inner.rs (a symlink to nothing), target (a target or cache folder), xtask/path (a target or cache folder)
+    "#]]
+    .assert_eq(end);
+}

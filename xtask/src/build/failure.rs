@@ -104,7 +104,7 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, mishaps: &[Mishap], said: &str) -
         ));
     }
     // Of what is left out, cargo and macros say no more than that it is not there.
-    if has("(os error 2)") {
+    if has("(os error 2)") || has("[E0583]") {
         let shown: Vec<String> = plan.left_out.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
         let more = plan.left_out.len() - shown.len();
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };

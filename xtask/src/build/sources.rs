@@ -150,7 +150,8 @@ impl<'a> Listing<'a> {
         if is_version_control(entry) {
             return Ok(Some(Why::VersionControl));
         }
-        if is_folder && (is_cache(entry) || entry.path() == target) {
+        // Cargo's own place too: it has no mark before cargo has built there, and CARGO_TARGET_DIR may name another one now.
+        if is_folder && (is_cache(entry) || entry.path() == target || shown == "target") {
             return Ok(Some(Why::Cache));
         }
         // The workspace's `plugins/*` would make it a member.
