@@ -63,9 +63,11 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
 pub const TOLD: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
 
 /// Cargo's settings that change what is compiled, and must not come from outside of the tree.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("build.target", "files are looked for where cargo puts them for this machine"),
     ("build.rustc", "another compiler than the pinned one"),
+    ("build.rustc-workspace-wrapper", "another compiler than the pinned one"),
+    ("build.incremental", "the profile is the tree's"),
     ("profile.release", "the profile is the tree's"),
     ("env", "build scripts would see it"),
     ("patch", "crates would be others than in Cargo.lock"),
@@ -94,7 +96,8 @@ pub fn hidden() -> Vec<String> {
 pub fn source_date_epoch() -> Result<Option<u64>> {
     /// The end of the year 9999.
     const LAST_SECOND: u64 = 253_402_300_799;
-    let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = value.to_string_lossy();
     let seconds = text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?;
     if seconds > LAST_SECOND {
         bail!("SOURCE_DATE_EPOCH is {seconds}: seconds since 1970, in a year of four digits");
@@ -104,7 +107,10 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
 
 /// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
 pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
-    let above = paths.root.ancestors().skip(1).map(|folder| folder.join(".cargo"));
+    // Cargo runs in the copy of the sources, which need not lie in the tree.
+    let sources = paths.sources();
+    let above = paths.root.ancestors().chain(sources.ancestors());
+    let above = above.filter(|folder| *folder != paths.root && *folder != sources).map(|folder| folder.join(".cargo"));
     let mut folders: Vec<Utf8PathBuf> = above.chain([cargo_home.to_owned()]).collect();
     folders.sort();
     folders.dedup();

@@ -125,7 +125,7 @@ fn a_builders_variables_and_user_change_nothing() {
     tree.write(
         "docker/builder.Dockerfile",
         &format!(
-            "FROM {GNU}\nENV RUSTFLAGS=--nonsense CARGO_BUILD_TARGET=nonsense CARGO_TARGET_DIR=/nonsense RUSTC=/nonsense LC_ALL=nonsense\n\
+            "FROM {GNU}\nENV RUSTFLAGS=--nonsense CARGO_BUILD_TARGET=nonsense CARGO_TARGET_DIR=/nonsense RUSTC=/nonsense LC_ALL=nonsense CARGO_NOT-A-NAME=x\n\
              USER 1000:1000\n"
         ),
     );
@@ -145,6 +145,35 @@ fn a_builders_variables_and_user_change_nothing() {
         what is compiled (the profile is the tree's): put it into the tree, or take it out there"
     );
     drop(leftovers);
+}
+
+#[test]
+fn a_configuration_above_the_target_folder_counts_too() {
+    let tree = Tree::small("target-elsewhere").without_runtime();
+    let elsewhere = Tree::small("elsewhere");
+    let settings = "[build]\nincremental = true\nrustc-workspace-wrapper = \"/wrapper\"\n";
+    elsewhere.write(".cargo/config.toml", settings);
+    let tree = tree.env("CARGO_TARGET_DIR", elsewhere.root.join("target").as_str());
+    let said = errors(&tree, &["--base", "scratch"]).replace(elsewhere.root.as_str(), "[ELSEWHERE]");
+    expect![[r#"
+        error: 2 faults in cargo's configuration
+          - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
+          - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the profile is the tree's): put it into the tree, or take it out there
+    "#]].assert_eq(&said);
+}
+
+/// As in a container that root has not all rights in.
+#[test]
+fn a_check_that_cannot_be_kept_from_the_network_says_so() {
+    let tree = Tree::small("check-network").without_runtime();
+    let tree = tree.by(&["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]);
+    let run = tree.xtask(&["image", "--base", "scratch"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines = run.stderr.lines().filter(|line| line.contains("network") || line.contains("Verifying"));
+    expect![[r#"
+        warning: the image is verified with this machine's network: root may not make a network namespace here
+           Verifying ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug --dry-run (chroot): 2 plugins loaded
+    "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }
 
 /// The host says what it sees, and whether another machine could be reached.

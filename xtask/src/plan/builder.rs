@@ -171,10 +171,18 @@ fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
     Ok(format!("localhost/xtask/{stem}:{}", &files::without_algorithm(&files::digest(&content))[..16]))
 }
 
+/// Whether a shell takes it as a variable's name; it hands others on, and `unset` of one would end it.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
 impl Facts {
     fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str, hidden: &[String]) -> Result<Facts> {
-        let unset: String =
-            hidden.iter().filter(|name| *name != CHOICE).map(|name| format!("unset {name}\n")).collect();
+        let unset: String = hidden
+            .iter()
+            .filter(|name| *name != CHOICE && is_plain(name))
+            .map(|name| format!("unset {name}\n"))
+            .collect();
         let script = unset + QUESTIONS;
         let answer = runtime
             .ask(ui, id, &format!("{CHOICE}={channel}"), &script)
