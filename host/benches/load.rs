@@ -44,6 +44,7 @@ fn copies(original: &Path, plugin: &str, folder: &Path) -> Vec<String> {
         let name = format!("{index:0>width$}", width = plugin.len());
         let mut bytes = bytes.clone();
         bytes[at..at + field.len()].copy_from_slice(format!("\"plugin\":\"{name}\"").as_bytes());
+        provost_record::seal::apply(&mut bytes, None).expect("it has a record");
         let file = format!("{name}.prov");
         std::fs::write(folder.join(&file), bytes).expect("a temporary file");
         file

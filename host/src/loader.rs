@@ -7,9 +7,10 @@ use provost_record::Exports;
 use provost_sdk::abi;
 use provost_sdk::plugin::{Plugin, SYMBOL};
 use provost_sdk::with_causes;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::mem;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Loads the plugin in the file `path`, for as long as the process lives.
 ///
@@ -56,20 +57,44 @@ pub fn at_exit(handler: extern "C" fn()) -> Result<(), &'static str> {
 ///
 /// When the linker cannot say, as in a host that was linked statically.
 pub fn anchor() -> Result<String, String> {
-    let address = abi::provost_link_anchor as fn() -> &'static abi::Built as *const libc::c_void;
+    let name =
+        info(abi::provost_link_anchor as fn() -> &'static abi::Built as *const libc::c_void).map(|info| info.dli_sname);
+    let Some(name) = name.filter(|name| !name.is_null()) else {
+        return Err("the dynamic linker does not know the SDK's link anchor: this host was not linked with \
+            `-C prefer-dynamic`; rebuild it with `cargo xtask image`"
+            .to_owned());
+    };
+    // SAFETY: `dli_sname` is not null, so it is a string of the SDK's string table, which stays loaded.
+    let name = unsafe { CStr::from_ptr(name) };
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// The files that the SDK and std were loaded from; they are one where std is a part of the SDK.
+///
+/// # Errors
+///
+/// When the linker cannot say.
+pub fn libraries() -> Result<[PathBuf; 2], String> {
+    let sdk = abi::provost_link_anchor as fn() -> &'static abi::Built as *const libc::c_void;
+    let std = std::thread::yield_now as fn() as *const libc::c_void;
+    let file = |address| {
+        let name = info(address).map(|info| info.dli_fname).filter(|name| !name.is_null());
+        let name = name.ok_or("the dynamic linker does not know which files the SDK and std are in")?;
+        // SAFETY: `dli_fname` is not null, so it is the name of a file that stays loaded.
+        let name = unsafe { CStr::from_ptr(name) };
+        Ok::<_, String>(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
+    };
+    Ok([file(sdk)?, file(std)?])
+}
+
+/// What the dynamic linker knows of an address, if it does.
+fn info(address: *const libc::c_void) -> Option<libc::Dl_info> {
     let mut info = mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: `dladdr` takes any address and a pointer to a `Dl_info`, which it fills when it returns other than zero.
     let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
     // SAFETY: all fields are pointers, for which the zeroes put there are valid values, whether or not it was filled.
     let info = unsafe { info.assume_init() };
-    if found == 0 || info.dli_sname.is_null() {
-        return Err("the dynamic linker does not know the SDK's link anchor: this host was not linked with \
-            `-C prefer-dynamic`; rebuild it with `cargo xtask image`"
-            .to_owned());
-    }
-    // SAFETY: `dli_sname` is not null, so it is a string of the SDK's string table, which stays loaded.
-    let name = unsafe { CStr::from_ptr(info.dli_sname) };
-    Ok(name.to_string_lossy().into_owned())
+    (found != 0).then_some(info)
 }
 
 /// What is loaded into this process, and what a plugin can be linked with: host, SDK, std, libc and what they need.

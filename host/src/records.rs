@@ -3,7 +3,11 @@
 use crate::args::Format;
 use crate::loader::{self, Process};
 use crate::refusals::{Refusal, TOGETHER};
-use provost_record::{Comparison, ReadError, Record, Report, compare, exports, inspect, missing, read, table_of_files};
+use provost_record::seal::digest;
+use provost_record::{
+    Comparison, Difference, ReadError, Record, Report, Seal, compare, exports, inspect, missing, read, seal,
+    table_of_files,
+};
 use provost_sdk::abi;
 use provost_sdk::plugin::SYMBOL;
 use std::fs;
@@ -19,7 +23,15 @@ const LARGEST: u64 = 1 << 30;
 pub struct Demand {
     record: Record,
     process: Process,
+    /// Whether this host was sealed when it was built: then it loads nothing else.
+    sealed: bool,
 }
+
+/// This program's own file.
+const OWN: &str = "/proc/self/exe";
+
+/// What mends a file that was changed.
+const RESTORE: &str = "put the file there again as it was built, or build all anew: `cargo xtask image`";
 
 impl Demand {
     /// # Errors
@@ -34,7 +46,8 @@ impl Demand {
             let table = table_of_files(&[("the SDK beside this host".to_owned(), differences)]);
             return Err(format!("the SDK is refused, and no plugin is loaded\n{table}remedy: {TOGETHER}"));
         }
-        Ok(Self { record, process })
+        let sealed = check_own_files()?;
+        Ok(Self { record, process, sealed })
     }
 
     /// The record of a file that may be loaded.
@@ -50,8 +63,13 @@ impl Demand {
         let unreadable = |error: ReadError| Refusal::built_apart(vec![error.difference(&self.record)]);
         let have = read(&bytes).map_err(unreadable)?;
         let differences = compare(&have, &self.record);
-        if !differences.is_empty() {
-            return Err(Refusal::built_apart(differences));
+        let other_seal = self.seal(seal(&bytes).map_err(unreadable)?);
+        match (differences.is_empty(), other_seal) {
+            (true, None) => {}
+            (true, Some(Difference { have, .. })) if have == BROKEN => {
+                return Err(Refusal::new("seal", have, SEALED, RESTORE.to_owned()));
+            }
+            (_, other_seal) => return Err(Refusal::built_apart(differences.into_iter().chain(other_seal).collect())),
         }
         if have.plugin == self.record.plugin {
             return Err(not_a_plugin("the host itself".to_owned()));
@@ -75,6 +93,58 @@ impl Demand {
             Some(missing) => Err(Refusal::built_apart(vec![missing.difference()])),
         }
     }
+}
+
+impl Demand {
+    /// What is wrong with a seal. A host that nobody has sealed loads what nobody has sealed, too.
+    fn seal(&self, have: Seal) -> Option<Difference> {
+        let have = match have {
+            Seal::Sealed => return None,
+            Seal::Broken => BROKEN,
+            Seal::Unsealed if self.sealed => "unsealed: built by cargo alone",
+            Seal::Unsealed => return None,
+        };
+        Some(Difference { field: "seal", have: have.to_owned(), want: SEALED.to_owned() })
+    }
+}
+
+/// What is said of a seal.
+const BROKEN: &str = "broken: changed after it was built";
+const SEALED: &str = "sealed";
+
+/// Whether this host is sealed; then so are the SDK and std, as the files that they were loaded from have them.
+///
+/// # Errors
+///
+/// When one of the files was changed. What the dynamic linker itself makes of a changed one comes before this.
+fn check_own_files() -> Result<bool, String> {
+    let read = |path: &Path| bytes(path).map_err(|what| format!("reading {}, for its seal: {what}", path.display()));
+    let host = read(Path::new(OWN))?;
+    let failed = |error: ReadError| format!("{OWN}: {error}");
+    let mut broken = Vec::new();
+    match seal(&host).map_err(failed)? {
+        Seal::Unsealed => return Ok(false),
+        Seal::Sealed => {}
+        Seal::Broken => broken.push(("this host", BROKEN)),
+    }
+    let [sdk, std] = loader::libraries()?;
+    match seal(&read(&sdk)?) {
+        Ok(Seal::Sealed) => {}
+        Ok(Seal::Unsealed) => broken.push(("the SDK beside this host", "unsealed: built by cargo alone")),
+        Ok(Seal::Broken) | Err(_) => broken.push(("the SDK beside this host", BROKEN)),
+    }
+    let wanted = provost_record::seal::std_digest(&host).map_err(failed)?;
+    if wanted.is_some_and(|wanted| read(&std).map(|bytes| digest(&bytes)) != Ok(wanted)) {
+        broken.push(("std beside this host", BROKEN));
+    }
+    if broken.is_empty() {
+        return Ok(true);
+    }
+    let row = |(file, have): (&str, &str)| {
+        (file.to_owned(), vec![Difference { field: "seal", have: have.to_owned(), want: SEALED.to_owned() }])
+    };
+    let table = table_of_files(&broken.into_iter().map(row).collect::<Vec<_>>());
+    Err(format!("the host's own files are not what was built, and no plugin is loaded\n{table}remedy: {RESTORE}"))
 }
 
 /// What a file says of itself, and in what it does not fit this host, which is no error here.

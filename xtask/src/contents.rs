@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use provost_record::{Comparison, ReadError, Record, Report, compare, inspect, missing};
+use provost_record::{Comparison, ReadError, Record, Report, Seal, compare, inspect, missing};
 use serde::Serialize;
 
 use crate::assemble::Image;
@@ -74,7 +74,11 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
     let mut faults = Faults::default();
     for report in contents.reports() {
         match report {
-            Ok(Report { file, comparison: Some(comparison), .. }) => {
+            Ok(Report { file, inspection, comparison }) => {
+                if inspection.seal != Seal::Sealed {
+                    faults.push(format!("{file} is {}: it is not the file that was built", inspection.seal));
+                }
+                let Some(comparison) = comparison else { continue };
                 if !comparison.differences.is_empty() {
                     let table = provost_record::table(&comparison.differences);
                     faults.push(format!("{file} was built against another SDK than the host:\n{table}"));
@@ -83,7 +87,6 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
                     faults.push(format!("{file}: {missing}"));
                 }
             }
-            Ok(_) => {}
             Err(error) => faults.push(format!("{error:#}")),
         }
     }

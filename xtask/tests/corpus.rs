@@ -94,7 +94,7 @@ fn plugins_of_another_build() {
     tree.replace(FEATURE.0, FEATURE.1, FEATURE.2);
     let alone = Build::alone(&tree, "alone", None);
     tree.replace(FEATURE.0, FEATURE.2, FEATURE.1);
-    first.refuses(&alone, &["anchor"]);
+    first.refuses_unsealed(&alone, &["anchor"]);
     print(1, &alone);
 
     let manifest = tree.root.join("Cargo.toml");

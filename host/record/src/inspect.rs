@@ -1,7 +1,7 @@
 //! All that a file says of itself, for people and programs that ask. Judges nothing.
 
 use crate::elf::{Anchor, Elf};
-use crate::{Difference, Missing, ReadError, Record, printable, record, table};
+use crate::{Difference, Missing, ReadError, Record, Seal, printable, record, seal, table};
 use serde::Serialize;
 use std::fmt;
 
@@ -39,6 +39,8 @@ pub struct Inspection<'data> {
     pub needed: Vec<&'data str>,
     /// How many symbols it imports.
     pub imports: usize,
+    /// Whether it is the file that was built.
+    pub seal: Seal,
 }
 
 /// Reads all that the file says of itself.
@@ -58,7 +60,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection<'_>, ReadError> {
         needed.push(library?);
     }
     let imports = elf.imports()?.try_fold(0, |count, symbol| symbol.map(|_| count + 1))?;
-    Ok(Inspection { record, needed, imports })
+    let seal = seal::of_elf(&elf, bytes)?;
+    Ok(Inspection { record, needed, imports, seal })
 }
 
 /// One field a line, and each line ends with a line feed.
@@ -78,6 +81,7 @@ impl fmt::Display for Inspection<'_> {
             ("anchor", anchor),
             ("needed", &self.needed.join(", ")),
             ("imports", &self.imports.to_string()),
+            ("seal", &self.seal.to_string()),
         ] {
             let shown = if value.is_empty() { "-" } else { value.trim_end() };
             let lines: Vec<String> = shown.split('\n').map(printable).collect();

@@ -10,6 +10,7 @@ mod elf;
 mod error;
 mod imports;
 mod inspect;
+pub mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub use compare::{Difference, compare, printable, table, table_of_files};
 pub use error::ReadError;
 pub use imports::{Exports, Missing, missing};
 pub use inspect::{Comparison, Inspection, Report, inspect};
+pub use seal::{Seal, seal};
 
 use elf::{Anchor, Elf};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,9 @@
 
 mod file;
 
-use crate::{Comparison, Exports, Missing, ReadError, Record, Report, exports, inspect, missing, read, read_sdk};
+use crate::{
+    Comparison, Exports, Missing, ReadError, Record, Report, Seal, exports, inspect, missing, read, read_sdk, seal,
+};
 use file::Symbol::{Defined, Imported};
 use file::{File, RECORD, SYMBOL, elf, note};
 
@@ -107,6 +109,7 @@ flags    --cfg wide
 anchor   {SYMBOL}
 needed   libprovost_sdk.so, libc.so.6
 imports  2
+seal     unsealed
 "
     );
     assert_eq!(report.to_string(), fields);
@@ -230,4 +233,34 @@ fn no_file_makes_it_panic() {
         }
     }
     assert_eq!(read(&[0; 64]), Err(ReadError::NotElf));
+}
+
+#[test]
+fn a_seal_breaks_with_every_byte() {
+    let mut file = elf(&File::default());
+    assert_eq!(seal(&file), Ok(Seal::Unsealed));
+    assert_eq!(seal::std_digest(&file), Ok(None));
+    seal::apply(&mut file, Some(b"std")).expect("it has a record");
+    assert_eq!(seal(&file), Ok(Seal::Sealed));
+    assert_eq!(seal::std_digest(&file), Ok(Some(seal::digest(b"std"))));
+    assert_eq!(read(&file), Ok(record()), "it says what it said");
+    for at in 0..file.len() {
+        let mut changed = file.clone();
+        changed[at] ^= 1;
+        assert_ne!(seal(&changed), Ok(Seal::Sealed), "at {at}");
+    }
+    let mut again = file.clone();
+    seal::apply(&mut again, Some(b"std")).expect("it has a record");
+    assert_eq!(again, file, "the same file has the same seal");
+    seal::apply(&mut again, None).expect("it has a record");
+    assert_eq!((seal(&again), seal::std_digest(&again)), (Ok(Seal::Sealed), Ok(None)));
+}
+
+#[test]
+fn a_record_without_a_seal_is_broken() {
+    let text = String::from_utf8_lossy(RECORD).replace("\"seal\":", "\"zeal\":");
+    let file = elf(&File { note: note(text.as_bytes()), ..File::default() });
+    let expected = "its ABI record in .note.provost is broken: it has no `seal` of 64 digits";
+    assert_eq!(seal(&file).map_err(|error| error.to_string()), Err(expected.to_owned()));
+    assert_eq!(inspect(&file).map(drop).map_err(|error| error.to_string()), Err(expected.to_owned()));
 }

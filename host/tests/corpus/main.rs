@@ -8,7 +8,7 @@ mod report;
 mod support;
 
 use cases::{BUILDS, Case, FILES, NOTES};
-use plugin::{Plugin, replaced};
+use plugin::{Plugin, replaced, sealed};
 use report::{TOGETHER, print, refused, report, write};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -158,11 +158,99 @@ fn a_file_that_exports_no_plugin() {
     print(1, "file that exports no plugin");
 }
 
+/// Whatever it says of itself, it is not what was built.
+#[test]
+fn a_plugin_that_was_changed() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let mut changed = plugin.bytes.clone();
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let path = write(folder.path(), "changed", &changed);
+    let output = run(provost(), folder.path(), &[path]);
+    let restore = "put the file there again as it was built, or build all anew: `cargo xtask image`";
+    let rows = "@/changed/file.prov | seal | broken: changed after it was built | sealed\n";
+    assert_eq!(refused(output, folder.path()), report(1, 1, rows, restore));
+
+    let path = write(folder.path(), "unsealed", &unsealed(plugin.bytes.clone()));
+    let output = run(provost(), folder.path(), &[path]);
+    let rows = "@/unsealed/file.prov | seal | unsealed: built by cargo alone | sealed\n";
+    assert_eq!(refused(output, folder.path()), report(1, 1, rows, TOGETHER));
+    print(2, "plugins that are not what was built");
+}
+
+/// A host that nobody has sealed, as cargo alone makes it, takes plugins that are sealed and that are not, and none that was changed.
+#[test]
+fn an_unsealed_host() {
+    let (folder, plugin) = (folder(), Plugin::read());
+    let mut changed = plugin.bytes.clone();
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let command = with_library(folder.path(), "provost", unsealed);
+    write_config(folder.path(), "");
+    let plugins = ["sealed", "unsealed", "changed"].map(|name| {
+        let bytes = match name {
+            "sealed" => plugin.bytes.clone(),
+            "unsealed" => unsealed(plugin.bytes.clone()),
+            _ => changed.clone(),
+        };
+        write(folder.path(), name, &bytes)
+    });
+    let mut codes = Vec::new();
+    for plugin in plugins {
+        let mut command = Command::new(command.get_program());
+        command.current_dir(folder.path()).env_clear().args(["--config", "config.toml", "--check", "--prov", &plugin]);
+        codes.push(command.output().expect("the host starts").status.code());
+    }
+    assert_eq!(codes, [Some(0), Some(0), Some(1)]);
+}
+
+/// As cargo alone makes it.
+fn unsealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    for field in ["\"std\":\"", "\"seal\":\""] {
+        let at =
+            bytes.windows(field.len()).rposition(|window| window == field.as_bytes()).expect("a field") + field.len();
+        bytes[at..at + 64].fill(b'0');
+    }
+    bytes
+}
+
+/// What the host itself is made of, as far as the dynamic linker gets by with it.
+#[test]
+fn files_of_the_host_that_were_changed() {
+    for (library, file) in [
+        ("provost", "this host"),
+        ("libprovost_sdk.so", "the SDK beside this host"),
+        ("libstd-", "std beside this host"),
+    ] {
+        // With musl's toolchain std is in the SDK.
+        if library == "libstd-" && libc("glibc", "musl") == "musl" {
+            continue;
+        }
+        let folder = folder();
+        let command = with_library(folder.path(), library, |mut bytes| {
+            // Nobody maps what lies behind everything.
+            bytes.push(0);
+            bytes
+        });
+        let output = run(command, folder.path(), &["file.prov".to_owned()]);
+        let expected = format!(
+            "error: the host's own files are not what was built, and no plugin is loaded\n\
+            file | field | have | want\n\
+            {file} | seal | broken: changed after it was built | sealed\n\
+            remedy: put the file there again as it was built, or build all anew: `cargo xtask image`\n"
+        );
+        assert_eq!(refused(output, folder.path()), expected);
+    }
+    print(3, "files of the host that were changed");
+}
+
 /// A copy of host and libraries with something else in place of one of them.
 fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Command {
     copy_dist(folder);
     let names = fs::read_dir(folder).expect("the copy").map(|entry| entry.expect("an entry").path());
-    let wanted = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    let wanted = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) && path.is_file()
+    };
     let libraries: Vec<PathBuf> = names.filter(wanted).collect();
     let [library] = libraries.as_slice() else { panic!("{prefix}: {libraries:?}") };
     fs::write(library, change(fs::read(library).expect("the library"))).expect("a temporary file");
@@ -175,7 +263,8 @@ fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>
 fn an_sdk_of_other_sources() {
     let (folder, plugin) = (folder(), Plugin::read());
     let other = "00".repeat(32);
-    let command = with_library(folder.path(), "libprovost_sdk.so", |sdk| replaced(&sdk, &plugin.record.source, &other));
+    let command =
+        with_library(folder.path(), "libprovost_sdk.so", |sdk| sealed(replaced(&sdk, &plugin.record.source, &other)));
     let output = run(command, folder.path(), &["file.prov".to_owned()]);
     let expected = format!(
         "error: the SDK is refused, and no plugin is loaded\n\

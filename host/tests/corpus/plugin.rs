@@ -40,12 +40,12 @@ impl Plugin {
         assert_ne!(self.bytes[at], byte, "a change");
         let mut bytes = self.bytes.clone();
         bytes[at] = byte;
-        bytes
+        sealed(bytes)
     }
 
     /// With another text of the same length wherever the one stands.
     pub fn replaced(&self, from: &str, to: &str) -> Vec<u8> {
-        replaced(&self.bytes, from, to)
+        sealed(replaced(&self.bytes, from, to))
     }
 
     /// With a change of the record's text.
@@ -78,7 +78,7 @@ impl Plugin {
         let size = self.note_header() + field::SIZE.start;
         bytes[size..size + 8].copy_from_slice(&(note.len() as u64).to_le_bytes());
         bytes.extend(note);
-        bytes
+        sealed(bytes)
     }
 
     /// With a field of the note's section header changed.
@@ -86,7 +86,7 @@ impl Plugin {
         let mut bytes = self.bytes.clone();
         let at = self.note_header() + field.start;
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        bytes
+        sealed(bytes)
     }
 
     /// The target with the other libc.
@@ -151,6 +151,12 @@ impl Plugin {
     fn number(&self, at: usize, size: usize) -> usize {
         self.bytes[at..at + size].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
     }
+}
+
+/// As if it was built so: what is tried is not the seal, where there still is one.
+pub fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let _ = provost_record::seal::apply(&mut bytes, None);
+    bytes
 }
 
 /// The bytes with another text of the same length wherever the one stands.

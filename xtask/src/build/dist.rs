@@ -40,6 +40,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     }
     let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
     check_imports(plan, &files, &libraries)?;
+    seal(paths, &mut files)?;
     let folder = paths.dist();
     let mut assets = assets::gather(&paths.sources(), &plan.plugins)?;
     let built =
@@ -112,6 +113,19 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
         }
     }
     faults.report("the built plugins")
+}
+
+/// Seals what carries a record, now that nothing changes it any more: the host loads a file only if it is the one that was built.
+fn seal(paths: &Paths, files: &mut [DistFile]) -> Result<()> {
+    let std = files.iter().find(|file| file.part == Part::Std).map(|file| files::read(&file.path)).transpose()?;
+    let folder = paths.image.join("sealed");
+    for file in files.iter_mut().filter(|file| file.part != Part::Std) {
+        let mut bytes = files::read(&file.path)?;
+        provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
+        file.path = folder.join(&file.name);
+        files::write_changed(&file.path, &bytes)?;
+    }
+    Ok(())
 }
 
 /// Every symbol that a plugin imports is exported by a library that comes along: the linker lets a plugin pass that calls

@@ -10,6 +10,9 @@ use super::{Tree, repository};
 
 pub const REMEDY: &str = "remedy: host and plugins must be built together: `cargo xtask image`";
 
+/// The row of a plugin that cargo built alone.
+pub const UNSEALED: &str = "seal unsealed: built by cargo alone sealed\n";
+
 /// What a build came to, kept where no other build writes.
 pub struct Build {
     pub name: &'static str,
@@ -90,11 +93,20 @@ impl Build {
 
     /// The host of this build refuses the plugin of the other for these fields alone.
     pub fn refuses(&self, plugin: &Build, fields: &[&str]) {
+        self.refuses_sealed(plugin, fields, "");
+    }
+
+    /// The same of a plugin that cargo built alone, which nobody has sealed.
+    pub fn refuses_unsealed(&self, plugin: &Build, fields: &[&str]) {
+        self.refuses_sealed(plugin, fields, UNSEALED);
+    }
+
+    fn refuses_sealed(&self, plugin: &Build, fields: &[&str], seal: &str) {
         let row = |field: &&str| {
             let mask = field.to_uppercase();
             format!("{field} [{mask} OF {}] [{mask} OF {}]\n", plugin.name, self.name)
         };
-        self.refuses_with(plugin, &fields.iter().map(row).collect::<String>());
+        self.refuses_with(plugin, &(fields.iter().map(row).collect::<String>() + seal));
     }
 
     /// The host of this build refuses the plugin of the other with these rows of the table.

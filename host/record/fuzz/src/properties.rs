@@ -2,7 +2,7 @@
 //! that), and it needs no more memory than they have, plus a constant.
 
 use provost_record::{
-    Difference, Exports, FORMAT, Record, compare, exports, inspect, missing, read, read_sdk, table_of_files,
+    Difference, Exports, FORMAT, Record, compare, exports, inspect, missing, read, read_sdk, seal, table_of_files,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -17,6 +17,7 @@ pub fn hold(bytes: &[u8]) {
     let record = read(bytes);
     let _ = read_sdk(bytes);
     let _ = exports(bytes, "PROVOST_PLUGIN");
+    let _ = seal::std_digest(bytes);
     let inspected = inspect(bytes);
     let missing = [true, false].map(|known| missing(bytes, &Nothing { known }));
     let used = MOST.load(Relaxed) - before;
@@ -45,6 +46,7 @@ fn wanted() -> Record {
         rustc: "another\nhost: one".to_owned(),
         target: text(),
         profile: text(),
+        flags: text(),
         anchor: text(),
     }
 }

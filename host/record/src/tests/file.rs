@@ -3,7 +3,7 @@
 use crate::{NOTE_TYPE, OWNER, SECTION};
 use Symbol::{Defined, Imported, Weak};
 
-pub const RECORD: &[u8] = br#"{"format":2,"plugin":"file","version":"0.1.0","sdk":"0.1.0","source":"00ff","rustc":"rustc 1.95.0\nhost: \"x\"","target":"x86_64-unknown-linux-gnu","profile":"opt-level 3","flags":"--cfg wide"}"#;
+pub const RECORD: &[u8] = br#"{"format":2,"plugin":"file","version":"0.1.0","sdk":"0.1.0","source":"00ff","rustc":"rustc 1.95.0\nhost: \"x\"","target":"x86_64-unknown-linux-gnu","profile":"opt-level 3","flags":"--cfg wide","std":"0000000000000000000000000000000000000000000000000000000000000000","seal":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
 pub const SYMBOL: &str = "_ZN11provost_sdk3abi19provost_link_anchor17h0123456789abcdefE";
 
 /// What goes into a file.

@@ -1,0 +1,96 @@
+//! Files of plugins with one to four changed bytes: the built host refuses each before anything maps it, and never ends otherwise.
+
+use crate::support::{dist, folder, print, write_config};
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+/// Where a file's changes matter most, and the last: anywhere.
+const KINDS: usize = 5;
+
+/// The same on every machine and in every run: Steele, Lea and Flood's SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).expect("less than a usize")
+    }
+}
+
+/// Changes so many files, each in one to four bytes, and starts the host with each.
+pub fn check(mutants: usize) {
+    let bytes = std::fs::read(dist().join("file.prov")).expect("the plugin is there");
+    let places = places(&bytes);
+    let threads = thread::available_parallelism().map_or(2, usize::from);
+    let (bytes, places) = (&bytes, &places);
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                let folder = folder();
+                write_config(folder.path(), "");
+                for seed in (thread..mutants).step_by(threads) {
+                    refused(folder.path(), seed, &mutant(bytes, places, seed as u64));
+                }
+            });
+        }
+    });
+    print(&format!("mutants: {mutants} changed plugins refused"));
+}
+
+fn mutant(bytes: &[u8], places: &[Vec<Range<usize>>; KINDS], seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut bytes = bytes.to_vec();
+    let kind = &places[random.below(KINDS)];
+    for _ in 0..=random.below(4) {
+        let range = &kind[random.below(kind.len())];
+        let at = range.start + random.below(range.len());
+        // Never by nothing: then it would be the file that was built.
+        let change = 1 + random.below(255) as u8;
+        bytes[at] ^= change;
+    }
+    bytes
+}
+
+/// Unless two changes of one byte undid each other, it is refused.
+fn refused(folder: &Path, seed: usize, mutant: &[u8]) {
+    let path = folder.join("file.prov");
+    std::fs::write(&path, mutant).expect("a temporary file");
+    let mut command = Command::new(dist().join("provost"));
+    command.current_dir(folder).env_clear().args(["--config", "config.toml", "--check", "--prov", "file.prov"]);
+    let output = command.output().expect("the host starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let is_refused =
+        output.status.code() == Some(1) && said.starts_with("error: 1 of 1 plugin is refused, and none is loaded\n");
+    let is_whole = || mutant == std::fs::read(dist().join("file.prov")).expect("the plugin is there");
+    assert!(is_refused || output.status.success() && is_whole(), "mutant {seed}: {}: {said}", output.status);
+}
+
+/// The header, the program headers, the tables that the dynamic linker reads, the section headers, all of the file.
+fn places(bytes: &[u8]) -> [Vec<Range<usize>>; KINDS] {
+    const TABLES: [u32; 9] = [3, 4, 5, 6, 7, 11, 0x6fff_fff6, 0x6fff_fffe, 0x6fff_ffff];
+    let number = |at: usize, size: usize| {
+        bytes[at..at + size].iter().rev().fold(0, |number: usize, byte| number << 8 | usize::from(*byte))
+    };
+    let (programs, sections) = (number(32, 8), number(40, 8));
+    let (program_size, program_count) = (number(54, 2), number(56, 2));
+    let (size, count) = (number(58, 2), number(60, 2));
+    let table = |index: usize| {
+        let header = sections + index * size;
+        let is_table = TABLES.contains(&u32::try_from(number(header + 4, 4)).expect("four bytes"));
+        let start = number(header + 24, 8);
+        (is_table && number(header + 32, 8) > 0).then(|| start..start + number(header + 32, 8))
+    };
+    let tables: Vec<_> = (0..count).filter_map(table).collect();
+    assert!(tables.len() > 6, "strings, relocations, hash, dynamic section, notes, symbols, versions");
+    let headers = programs..programs + program_size * program_count;
+    [vec![0..64], vec![headers], tables, vec![sections..sections + size * count], vec![0..bytes.len()]]
+}
