@@ -1,6 +1,8 @@
 //! Which variables of whoever starts xtask count, and which of cargo's settings outside of the tree may not: the one list,
 //! which docs/environment.md shows.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -105,24 +107,69 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
     Ok(Some(seconds))
 }
 
+/// The end of the names of variables that say where a registry is.
+const INDEX: &str = "_INDEX";
+
+/// Where the user's registries are: as a container's cargo has to be told, whose crates come without them. Without credentials.
+#[derive(Debug, Default)]
+pub struct Registries {
+    /// By the variables' names.
+    pub variables: BTreeMap<String, String>,
+    /// Tables of a configuration.
+    pub config: String,
+}
+
+impl Registries {
+    pub fn read(paths: &Paths, cargo_home: &Utf8Path) -> Result<Registries> {
+        let is_index = |name: &str| name.starts_with("CARGO_REGISTRIES_") && name.ends_with(INDEX);
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = variables.filter(|(name, _)| is_index(name)).collect();
+        let mut tables: BTreeMap<String, String> = BTreeMap::new();
+        // What is in the tree travels with it.
+        for file in configurations(paths, cargo_home) {
+            let text = files::read_text(&file)?;
+            let config: toml::Table = toml::from_str(&text).with_context(|| format!("reading {file}"))?;
+            for (name, registry) in config.get("registries").and_then(toml::Value::as_table).into_iter().flatten() {
+                if let Some(index) = registry.get("index").and_then(toml::Value::as_str) {
+                    tables.insert(name.clone(), index.to_owned());
+                }
+            }
+        }
+        let own = files::read_text(&paths.root.join(".cargo/config.toml"))?;
+        let own: toml::Table = toml::from_str(&own).unwrap_or_default();
+        tables.retain(|name, _| own.get("registries").is_none_or(|registries| registries.get(name).is_none()));
+        let quoted = |text: String| toml::Value::String(text).to_string();
+        let table =
+            |(name, index): (String, String)| format!("[registries.{}]\nindex = {}\n", quoted(name), quoted(index));
+        Ok(Registries { variables, config: tables.into_iter().map(table).collect() })
+    }
+}
+
 /// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
 pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
+    let mut faults = Faults::default();
+    for file in configurations(paths, cargo_home) {
+        let text = files::read_text(&file)?;
+        let config = toml::from_str(&text).with_context(|| format!("reading {file}"))?;
+        check_config(&config, file.as_str(), &mut faults);
+    }
+    faults.report("cargo's configuration")
+}
+
+/// Cargo's configurations outside of the tree; a later one counts before an earlier.
+/// Source: <https://doc.rust-lang.org/cargo/reference/config.html#hierarchical-structure>.
+fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Vec<Utf8PathBuf> {
     // Cargo runs in the copy of the sources, which need not lie in the tree.
     let sources = paths.sources();
     let above = paths.root.ancestors().chain(sources.ancestors());
     let above = above.filter(|folder| *folder != paths.root && *folder != sources).map(|folder| folder.join(".cargo"));
-    let mut folders: Vec<Utf8PathBuf> = above.chain([cargo_home.to_owned()]).collect();
+    let mut folders: Vec<Utf8PathBuf> = above.filter(|folder| folder != cargo_home).collect();
     folders.sort();
     folders.dedup();
-    let mut faults = Faults::default();
-    for file in folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name))) {
-        if file.is_file() {
-            let text = files::read_text(&file)?;
-            let config = toml::from_str(&text).with_context(|| format!("reading {file}"))?;
-            check_config(&config, file.as_str(), &mut faults);
-        }
-    }
-    faults.report("cargo's configuration")
+    folders.insert(0, cargo_home.to_owned());
+    let files = folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)));
+    files.filter(|file| file.is_file()).collect()
 }
 
 /// The same of one configuration, which lies at `place`.

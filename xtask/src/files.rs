@@ -66,6 +66,20 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
 
 /// Writes through a temporary name in the same folder: a reader sees the old content or the new one, never a part.
 pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    write_renamed(path, write, fs::File::sync_all)
+}
+
+/// The same of a file that is compared before it is used: what a machine loses that stops is written again, and nobody waits for
+/// the disk.
+pub fn write_copy(path: &Utf8Path, content: &[u8]) -> Result<()> {
+    write_renamed(path, |out| Ok(out.write_all(content)?), |_| Ok(()))
+}
+
+fn write_renamed(
+    path: &Utf8Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    end: impl FnOnce(&fs::File) -> io::Result<()>,
+) -> Result<()> {
     if let Some(folder) = path.parent() {
         create_folder(folder)?;
     }
@@ -77,10 +91,10 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
         let file = file.map_err(|error| failed(error.into()))?;
         // While it is held, it is no leftover.
         file.lock().map_err(|error| failed(error.into()))?;
-        let mut buffered = io::BufWriter::with_capacity(1 << 20, file);
+        let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         write(&mut buffered).map_err(failed)?;
         let file = buffered.into_inner().map_err(|error| error.into_error());
-        file.and_then(|file| file.sync_all()).map_err(|error| failed(error.into()))?;
+        file.and_then(|file| end(&file)).map_err(|error| failed(error.into()))?;
         fs::rename(&partial, path).with_context(|| format!("renaming {partial} to {path}"))
     })();
     if result.is_err() {

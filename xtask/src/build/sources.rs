@@ -125,8 +125,10 @@ impl<'a> Listing<'a> {
             match self.why_not(&entry, &shown)? {
                 None if entry.file_type().is_dir() => drop(self.folders.insert(shown.into())),
                 None if entry.file_type().is_file() => {
-                    let path = root.join(&shown);
-                    self.files.insert(shown.into(), Source::file(path)?);
+                    // One that is gone by now is none.
+                    if let Ok(source) = Source::file(root.join(&shown)) {
+                        self.files.insert(shown.into(), source);
+                    }
                 }
                 // A socket, a fifo: there is nothing to copy.
                 None => {}
@@ -162,6 +164,9 @@ impl<'a> Listing<'a> {
             let real = entry.path().canonicalize().with_context(|| format!("following the symlink {shown}"))?;
             if real.starts_with(target) {
                 return Ok(Some(Why::Cache));
+            }
+            if real.components().any(|part| VERSION_CONTROL.iter().any(|name| part.as_os_str() == *name)) {
+                return Ok(Some(Why::VersionControl));
             }
             if !real.starts_with(&self.paths.root) && !real.starts_with(self.paths.root.canonicalize()?) {
                 return Ok(Some(Why::Outside(real.to_string_lossy().into_owned().into())));

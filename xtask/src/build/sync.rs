@@ -37,7 +37,7 @@ pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, folders: &BTreeSet<Utf8PathB
         if is(&path, &content, mode) {
             continue;
         }
-        files::write_atomically(&path, |out| Ok(out.write_all(&content)?))?;
+        files::write_copy(&path, &content)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(mode)).with_context(|| format!("writing {path}"))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::build::sources;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::resolution::{self, Crate, Reach, Resolution};
-use crate::plan::{BuildPlan, toolchain};
+use crate::plan::{BuildPlan, submodules, toolchain};
 use crate::process::{self, Invocation};
 use crate::ui::Ui;
 
@@ -64,7 +64,8 @@ pub fn cargo(ui: &Ui, paths: &Paths, command: &Invocation, doing: &str) -> Resul
     let output = command.output(ui)?;
     if !output.status.success() {
         let said = process::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
-        bail!("{doing} failed; mend the Cargo.toml that cargo names{said}");
+        let submodules = submodules::hint(&paths.root);
+        bail!("{doing} failed; mend the Cargo.toml that cargo names{said}{submodules}");
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -12,6 +12,7 @@ use crate::files;
 use crate::paths::Paths;
 use crate::plan::host::{HostSpec, Workspace};
 use crate::plan::shipped::{self, Shipped};
+use crate::plan::submodules;
 
 /// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
 const LONGEST_NAME: usize = 64;
@@ -135,6 +136,9 @@ fn folders(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 fn read(root: &Utf8Path, folder: &Utf8Path) -> Result<Manifest> {
     let path = root.join(folder).join("Cargo.toml");
     if !path.is_file() {
+        if let Some(fault) = submodules::fault(root, folder) {
+            anyhow::bail!("{fault}");
+        }
         anyhow::bail!(
             "{folder} has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away"
         );
@@ -225,6 +229,10 @@ fn follow_paths(
             continue;
         };
         if !found.insert(inside.clone()) {
+            continue;
+        }
+        if let Some(fault) = submodules::fault(root, &inside) {
+            faults.push(format!("{folder}/Cargo.toml: the path dependency `{dependency}`: {fault}"));
             continue;
         }
         // A manifest that cannot be read is cargo's to explain: it is no plugin's.

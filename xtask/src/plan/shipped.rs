@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 use crate::build::sources::is_source;
 use crate::faults::Faults;
 use crate::plan::host::HostSpec;
+use crate::plan::submodules;
 
 /// `[package.metadata.HOST]` of a plugin, HOST being the host's package.
 #[derive(Deserialize)]
@@ -53,7 +54,8 @@ pub fn read(
     let plugin = root.join(folder);
     for path in table.assets.iter().chain(&table.config) {
         if let Err(error) = check(path, &plugin) {
-            faults.push(format!("{heading}: {error}"));
+            let fault = submodules::fault(root, &folder.join(path)).unwrap_or_else(|| error.to_string());
+            faults.push(format!("{heading}: {fault}"));
         }
     }
     if let Some(path) = table.config.as_ref().filter(|path| plugin.join(path).is_dir()) {

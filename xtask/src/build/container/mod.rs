@@ -12,9 +12,9 @@ use std::process::Output;
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
-use crate::build::machine::{Folders, LEAST_ROOM, Machine, Mishap};
+use crate::build::machine::{Folders, LEAST_ROOM, Machine, Mishap, cargo_home};
 use crate::build::vendor;
-use crate::environment;
+use crate::environment::{self, Registries};
 use crate::files;
 use crate::owner::Owner;
 use crate::paths::Paths;
@@ -62,6 +62,8 @@ pub struct Container<'a> {
     received: Utf8PathBuf,
     /// What chooses the toolchain, where rustup does.
     environment: Option<(&'static str, String)>,
+    /// Cargo wants to know them by name, even where it takes their crates from a folder.
+    registries: Registries,
     /// Variables that the image sets and nobody may see.
     hidden: Vec<String>,
     volume: Volume,
@@ -95,6 +97,7 @@ impl<'a> Container<'a> {
             places,
             received: paths.image.join("received"),
             environment: builder.facts.chosen.then(|| (CHOICE, toolchain.channel.clone())),
+            registries: Registries::read(paths, &cargo_home()?)?,
             hidden: builder.hidden.clone(),
             volume,
             _stdin: stdin,
@@ -172,7 +175,9 @@ impl Machine for Container<'_> {
             ["--config".to_owned(), self.places.incoming.join(VENDOR_CONFIG).into_string(), "--offline".to_owned()];
         let (command, rest) = args.split_first().context("cargo needs a command")?;
         let args = [std::slice::from_ref(command), &config, rest].concat();
-        self.exec("cargo", &args, environment, Some(self.folders.sources.as_str())).shown(self.ui)
+        let registries = self.registries.variables.iter().map(|(name, index)| (name.as_str(), index.clone()));
+        let environment: Vec<(&str, String)> = environment.iter().cloned().chain(registries).collect();
+        self.exec("cargo", &args, &environment, Some(self.folders.sources.as_str())).shown(self.ui)
     }
 
     fn mishaps(&self) -> Vec<Mishap> {

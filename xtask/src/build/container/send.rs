@@ -92,6 +92,7 @@ impl Container<'_> {
         self.send(|tar| {
             append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
+            let config = format!("{config}\n{}", self.registries.config);
             append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes(), 0o644)
         })?;
         self.shell(&sync_script(&self.places)).map(drop)
