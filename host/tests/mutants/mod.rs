@@ -92,5 +92,6 @@ fn places(bytes: &[u8]) -> [Vec<Range<usize>>; KINDS] {
     let tables: Vec<_> = (0..count).filter_map(table).collect();
     assert!(tables.len() > 6, "strings, relocations, hash, dynamic section, notes, symbols, versions");
     let headers = programs..programs + program_size * program_count;
-    [vec![0..64], vec![headers], tables, vec![sections..sections + size * count], vec![0..bytes.len()]]
+    let one = |range: Range<usize>| std::iter::once(range).collect();
+    [one(0..64), one(headers), tables, one(sections..sections + size * count), one(0..bytes.len())]
 }
