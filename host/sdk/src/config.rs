@@ -31,8 +31,7 @@ pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T
         let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
         for key in unknown {
             table.remove(&key);
-            let known = fields.iter().chain(others).copied();
-            faults.push(Fault { message: unknown_key(&key, known), key });
+            faults.push(Fault { message: unknown_key(&key, fields, others), key });
         }
     }
     let mut track = serde_path_to_error::Track::new();
@@ -66,11 +65,12 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    match suggest(key, known.clone()) {
+/// Not generic, so that it is in the SDK alone, and not in each plugin again.
+fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
+    let mut known = [fields, others].concat();
+    match suggest(key, known.iter().copied()) {
         Some(meant) => format!("unknown key, did you mean `{meant}`?"),
         None => {
-            let mut known: Vec<&str> = known.collect();
             known.sort_unstable();
             format!("unknown key, remove it; known are {}", known.join(", "))
         }
