@@ -138,11 +138,17 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Adds one of ours.
     pub fn add(&self, diff_id: &str, tar: &[u8]) -> Result<Layer> {
-        self.add_from(diff_id, &mut &*tar, tar.len() as u64)
+        let mut encoder = gzip(Vec::new());
+        encoder.write_all(tar)?;
+        let blob = encoder.finish()?;
+        let digest = files::digest(&blob);
+        files::write_atomically(&self.blob(&digest), |out| Ok(out.write_all(&blob)?))?;
+        self.keep(Layer { diff_id: diff_id.to_owned(), digest, size: blob.len() as u64, unpacked: tar.len() as u64 })
     }
 
-    /// The same of a tar of `unpacked` bytes that is read piece by piece.
+    /// Adds one of a base, which may be large: a tar of `unpacked` bytes that is read piece by piece.
     pub fn add_from(&self, diff_id: &str, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
         let new = self.folder.join("new");
         files::write_atomically(&new, |out| {
@@ -155,9 +161,13 @@ impl Store {
         let blob = self.blob(&digest);
         files::create_folder(blob.parent().unwrap_or(&self.folder))?;
         std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
-        let layer = Layer { diff_id: diff_id.to_owned(), digest, size, unpacked };
+        self.keep(Layer { diff_id: diff_id.to_owned(), digest, size, unpacked })
+    }
+
+    /// Remembers which content a blob has.
+    fn keep(&self, layer: Layer) -> Result<Layer> {
         let index = serde_json::to_vec(&layer)?;
-        files::write_atomically(&self.index(diff_id), |out| Ok(out.write_all(&index)?))?;
+        files::write_atomically(&self.index(&layer.diff_id), |out| Ok(out.write_all(&index)?))?;
         Ok(layer)
     }
 
