@@ -68,7 +68,7 @@ const ALL: [&str; 5] = ["libraries", "greeter", "configuration", "goodbye.plug",
 #[test]
 fn an_edited_plugin_and_a_commit_change_one_layer() {
     let tree = Tree::small("committed").without_runtime();
-    tree.write(".gitignore", "/target\n/xtask\n");
+    tree.write(".gitignore", "/target\n/xtask/path\n");
     let first = tree.commit();
     let before = tree.image(&[]);
     assert_eq!(tree.label("org.opencontainers.image.revision"), first);

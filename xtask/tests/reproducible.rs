@@ -161,7 +161,7 @@ fn in_containers_the_folders_and_the_volumes_differ_too() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
         error: the image is not reproducible: two builds from nothing, in /xtask and /another/folder, differ
-          - /opt/greeter/hello.plug in the layer hello.plug has 5632 and 5648 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|folder|work|src|plugins|hello`
+          - /opt/greeter/hello.plug in the layer hello.plug has 5792 and 5808 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|folder|work|src|plugins|hello`
         the plugin hello (plugins/hello), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
     "#]].assert_eq(&run.stderr[run.stderr.find("error: ").expect("an error")..]);
     assert_eq!(runtime.run(NAME), GREETINGS, "the image that was there stays");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memmem;
 use object::Endianness;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, SectionHeader};
@@ -11,12 +12,24 @@ use super::difference::first_byte;
 /// A hash over all the rest: it differs because something else does.
 const BUILD_ID: &str = ".note.gnu.build-id";
 
+/// The seal in the ABI record is the same; it stands last in the record.
+const SEAL: &[u8] = b"\"seal\":\"";
+
 /// A section of two files.
 #[derive(Debug)]
 pub struct Section {
     pub name: String,
     pub one: Vec<u8>,
     pub two: Vec<u8>,
+}
+
+impl Section {
+    /// Whether it differs in a hash over the file alone.
+    fn is_hash(&self) -> bool {
+        let before_seal = |bytes: &[u8]| memmem::find(bytes, SEAL).map(|at| bytes[..at].to_vec());
+        self.name == BUILD_ID
+            || self.name == provost_record::SECTION && before_seal(&self.one) == before_seal(&self.two)
+    }
 }
 
 /// The section that explains a difference, and where in it: `None` if one of them is no ELF file, or no section differs.
@@ -30,7 +43,7 @@ pub fn first_difference(one: &[u8], two: &[u8]) -> Option<(Section, usize)> {
         .collect();
     differing.extend(two.into_iter().map(|((name, _), two)| Section { name, one: Vec::new(), two }));
     // Stable: what is equal by this stays in the file's order.
-    differing.sort_by_key(|section| (section.name == BUILD_ID, section.one.len() == section.two.len()));
+    differing.sort_by_key(|section| (section.is_hash(), section.one.len() == section.two.len()));
     let section = differing.into_iter().next()?;
     let at = first_byte(&section.one, &section.two);
     Some((section, at))
