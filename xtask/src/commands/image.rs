@@ -181,7 +181,8 @@ impl ImageArgs {
         let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
         let mut build = build.on(&settled.base, settled.files.layers.len())?;
-        build.isolated = self.isolated || strict;
+        // What only tests start, nobody else relies on.
+        build.isolated = self.isolated || strict && !self.test_plugins;
         let forecast = Forecast::make(ui, paths, &build, &settled.files)?;
         Ok((ImagePlan::new(build, settled.base, name, forecast)?, settled.files, settled.runtime))
     }
