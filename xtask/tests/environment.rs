@@ -116,7 +116,8 @@ fn all_of_the_trees_own_flags_count() {
 #[test]
 fn a_builders_variables_and_user_change_nothing() {
     let runtime = Runtime::docker();
-    let tree = Tree::small("builder-env");
+    // It would have docker look for images of another machine.
+    let tree = Tree::small("builder-env").env("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
     let name = "localhost/xtask-test/greeter:builder-env";
     let leftovers = Leftovers::of(&runtime, &tree, name);
     let args = ["--engine", "docker", "--base", ALPINE, "--tag", name];
