@@ -107,7 +107,8 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
     Ok(Some(seconds))
 }
 
-/// The end of the names of variables that say where a registry is.
+/// How the names of variables begin and end that say where a registry is.
+const REGISTRIES: &str = "CARGO_REGISTRIES_";
 const INDEX: &str = "_INDEX";
 
 /// Where the user's registries are: as a container's cargo has to be told, whose crates come without them. Without credentials.
@@ -121,24 +122,16 @@ pub struct Registries {
 
 impl Registries {
     pub fn read(paths: &Paths, cargo_home: &Utf8Path) -> Result<Registries> {
-        let is_index = |name: &str| name.starts_with("CARGO_REGISTRIES_") && name.ends_with(INDEX);
+        let is_index = |name: &str| name.starts_with(REGISTRIES) && name.ends_with(INDEX);
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let variables = variables.filter(|(name, _)| is_index(name)).collect();
-        let mut tables: BTreeMap<String, String> = BTreeMap::new();
-        // What is in the tree travels with it.
-        for file in configurations(paths, cargo_home) {
-            let text = files::read_text(&file)?;
-            let config: toml::Table = toml::from_str(&text).with_context(|| format!("reading {file}"))?;
-            for (name, registry) in config.get("registries").and_then(toml::Value::as_table).into_iter().flatten() {
-                if let Some(index) = registry.get("index").and_then(toml::Value::as_str) {
-                    tables.insert(name.clone(), index.to_owned());
-                }
-            }
-        }
-        let own = files::read_text(&paths.root.join(".cargo/config.toml"))?;
-        let own: toml::Table = toml::from_str(&own).unwrap_or_default();
-        tables.retain(|name, _| own.get("registries").is_none_or(|registries| registries.get(name).is_none()));
+        let variables: BTreeMap<String, String> = variables.filter(|(name, _)| is_index(name)).collect();
+        let mut tables = indexes(&configurations(paths, cargo_home)?);
+        // What is in the tree travels with it, and counts before these; so does a variable. What a command line names,
+        // as this will be, counts before both.
+        let own = indexes(&tree(paths)?);
+        let variable = |name: &str| format!("{REGISTRIES}{}{INDEX}", name.replace('-', "_").to_uppercase());
+        tables.retain(|name, _| !own.contains_key(name) && !variables.contains_key(&variable(name)));
         let quoted = |text: String| toml::Value::String(text).to_string();
         let table =
             |(name, index): (String, String)| format!("[registries.{}]\nindex = {}\n", quoted(name), quoted(index));
@@ -149,17 +142,34 @@ impl Registries {
 /// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
 pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
     let mut faults = Faults::default();
-    for file in configurations(paths, cargo_home) {
-        let text = files::read_text(&file)?;
-        let config = toml::from_str(&text).with_context(|| format!("reading {file}"))?;
+    for (file, config) in configurations(paths, cargo_home)? {
         check_config(&config, file.as_str(), &mut faults);
     }
     faults.report("cargo's configuration")
 }
 
+/// Where registries are, by their names.
+fn indexes(configurations: &[Configuration]) -> BTreeMap<String, String> {
+    let registries =
+        configurations.iter().filter_map(|(_, config)| config.get("registries").and_then(toml::Value::as_table));
+    let index =
+        |(name, registry): (&String, &toml::Value)| Some((name.clone(), registry.get("index")?.as_str()?.to_owned()));
+    registries.flatten().filter_map(index).collect()
+}
+
+/// A file, and what is in it.
+pub type Configuration = (Utf8PathBuf, toml::Table);
+
+/// The tree's own configuration, and what it includes.
+pub fn tree(paths: &Paths) -> Result<Vec<Configuration>> {
+    let mut found = Vec::new();
+    include(paths.root.join(".cargo/config.toml"), &mut Vec::new(), &mut found)?;
+    Ok(found)
+}
+
 /// Cargo's configurations outside of the tree; a later one counts before an earlier.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#hierarchical-structure>.
-fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Vec<Utf8PathBuf> {
+fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configuration>> {
     // Cargo runs in the copy of the sources, which need not lie in the tree.
     let sources = paths.sources();
     let above = paths.root.ancestors().chain(sources.ancestors());
@@ -168,8 +178,30 @@ fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Vec<Utf8PathBuf> {
     folders.sort();
     folders.dedup();
     folders.insert(0, cargo_home.to_owned());
-    let files = folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name)));
-    files.filter(|file| file.is_file()).collect()
+    let (mut seen, mut found) = (Vec::new(), Vec::new());
+    for file in folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name))) {
+        include(file, &mut seen, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Adds what a file includes and then the file, which counts before these. One that is not there is cargo's to explain.
+/// Source: <https://doc.rust-lang.org/cargo/reference/config.html#including-extra-configuration-files>.
+fn include(file: Utf8PathBuf, seen: &mut Vec<Utf8PathBuf>, found: &mut Vec<Configuration>) -> Result<()> {
+    if seen.contains(&file) || !file.is_file() {
+        return Ok(());
+    }
+    seen.push(file.clone());
+    let config: toml::Table = toml::from_str(&files::read_text(&file)?).with_context(|| format!("reading {file}"))?;
+    let included = match config.get("include") {
+        Some(toml::Value::Array(included)) => included.iter().collect(),
+        included => Vec::from_iter(included),
+    };
+    for path in included.into_iter().filter_map(|path| path.get("path").unwrap_or(path).as_str()) {
+        include(file.parent().unwrap_or(&file).join(path), seen, found)?;
+    }
+    found.push((file, config));
+    Ok(())
 }
 
 /// The same of one configuration, which lies at `place`.

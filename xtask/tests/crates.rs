@@ -11,8 +11,8 @@ use flate2::{Compression, GzBuilder};
 use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
 use support::{Tree, check, errors, run, sha256};
 
-/// A registry with one crate, `mine` 1.0.0; the address of its index.
-fn registry() -> String {
+/// A registry with one crate, `mine` 1.0.0; the address of its index, and of a copy of that.
+fn registry() -> [String; 2] {
     let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = server.local_addr().expect("an address");
     let mut tar = tar::Builder::new(GzBuilder::new().write(Vec::new(), Compression::fast()));
@@ -30,9 +30,12 @@ fn registry() -> String {
         "{{\"name\":\"mine\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{}\",\"features\":{{}},\"yanked\":false}}\n",
         sha256(&crate_)
     );
+    let config = format!("{{\"dl\":\"http://{address}/{{crate}}.crate\"}}");
     let files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
-        ("/index/config.json", format!("{{\"dl\":\"http://{address}/{{crate}}.crate\"}}").into_bytes()),
-        ("/index/mi/ne/mine", entry.into_bytes()),
+        ("/index/config.json", config.clone().into_bytes()),
+        ("/index/mi/ne/mine", entry.clone().into_bytes()),
+        ("/mirror/config.json", config.into_bytes()),
+        ("/mirror/mi/ne/mine", entry.into_bytes()),
         ("/mine.crate", crate_),
     ]);
     std::thread::spawn(move || {
@@ -46,7 +49,7 @@ fn registry() -> String {
             let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body));
         }
     });
-    format!("sparse+http://{address}/index/")
+    ["index", "mirror"].map(|name| format!("sparse+http://{address}/{name}/"))
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn a_registry_that_only_the_user_knows() {
     let image = "localhost/xtask-test/greeter:registry";
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     for place in ["environment", "configuration"] {
-        let index = registry();
+        let [index, mirror] = registry();
         let tree = Tree::small(&format!("registry-{place}"));
         let _leftovers = Leftovers::of(&runtime, &tree, image);
         tree.replace(
@@ -64,16 +67,28 @@ fn a_registry_that_only_the_user_knows() {
             "[dependencies]\nmine = { version = \"1\", registry = \"my-corp\" }",
         );
         tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "mine::MINE");
+        let tables = |index: &str| format!("[registries.my-corp]\nindex = \"{index}\"\ntoken = \"secret\"\n");
+        let own = tree.read(".cargo/config.toml");
+        let home = tree.root.join("target/home").into_string();
         let tree = if place == "environment" {
+            // It counts before the user's configuration, and the tree may take the crates from a mirror of it.
+            tree.write("target/home/config.toml", &tables("sparse+http://127.0.0.1:9/old/"));
+            let sources = format!(
+                "[source.corp]\nregistry = \"{index}\"\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{mirror}\"\n"
+            );
+            tree.write(".cargo/config.toml", &format!("{own}\n{sources}"));
             tree.env("CARGO_REGISTRIES_MY_CORP_INDEX", &index)
         } else {
+            // The tree knows the registry, but not where it is, and the user's configuration is in two files.
+            tree.write("target/home/config.toml", "include = [\"registries.toml\"]\n");
+            tree.write("target/home/registries.toml", &tables(&index));
             tree.write(
-                "target/home/config.toml",
-                &format!("[registries.my-corp]\nindex = \"{index}\"\ntoken = \"secret\"\n"),
+                ".cargo/config.toml",
+                &format!("{own}\n[registries.my-corp]\ncredential-provider = \"cargo:token\"\n"),
             );
-            let home = tree.root.join("target/home").into_string();
-            tree.env("CARGO_HOME", &home)
+            tree
         };
+        let tree = tree.env("CARGO_HOME", &home);
         assert_eq!(tree.image(&args)["verified"]["said"], "2 plugins loaded");
         assert_eq!(runtime.run(image), "tone = \"polite\"\ngoodbye\nmine");
     }

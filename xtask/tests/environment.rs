@@ -83,18 +83,19 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
 
     tree.write(
         "target/home/config.toml",
-        "paths = [\"/elsewhere\"]\n[build]\ntarget = \"x86_64-unknown-linux-gnu\"\nrustc = \"/rustc\"\n[env]\nA = \"b\"\n\
-        [profile.release]\nopt-level = 0\n[patch.crates-io]\nitoa = { path = \"/itoa\" }\n",
+        "paths = [\"/elsewhere\"]\ninclude = [{ path = \"more.toml\" }]\n[build]\ntarget = \"x86_64-unknown-linux-gnu\"\nrustc = \"/rustc\"\n[env]\nA = \"b\"\n\
+        [profile.release]\nopt-level = 0\n",
     );
+    tree.write("target/home/more.toml", "[patch.crates-io]\nitoa = { path = \"/itoa\" }\n");
     std::fs::remove_dir_all(tree.image_folder()).expect("what was built");
     let said = errors(&tree, &["--base", "scratch"]);
     expect![[r#"
         error: 6 faults in cargo's configuration
+          - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (files are looked for where cargo puts them for this machine): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `profile.release`, which would change what is compiled (the profile is the tree's): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `env`, which would change what is compiled (build scripts would see it): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `paths`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
     "#]]
     .assert_eq(&said);

@@ -4,6 +4,7 @@
 //! The container's one process ends when its stdin does, which this process holds: however this one ends, the container
 //! is gone.
 
+mod config;
 mod send;
 
 use std::io::{BufRead, BufReader, Read};

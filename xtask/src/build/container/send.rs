@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use walkdir::WalkDir;
 
-use super::{Container, Places, VENDOR_CONFIG};
+use super::{Container, Places, VENDOR_CONFIG, config};
 use crate::build::sync::Source;
+use crate::environment;
 use crate::files;
 use crate::paths::Paths;
 use crate::process::quoted;
@@ -92,7 +93,7 @@ impl Container<'_> {
         self.send(|tar| {
             append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
-            let config = format!("{config}\n{}", self.registries.config);
+            let config = config::config(&config, &environment::tree(paths)?, &self.registries)?;
             append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes(), 0o644)
         })?;
         self.shell(&sync_script(&self.places)).map(drop)
