@@ -114,11 +114,21 @@ fn one_version_from_two_sources() {
         &format!("[dependencies]\nitoa = {{ git = \"file://{fork}\" }}"),
     );
     tree.replace("plugins/goodbye/Cargo.toml", "[dependencies]", "[dependencies]\nitoa = \"=1.0.15\"");
-    let said = errors(&tree, &["--engine", "docker", "--builder-image", GNU, "--base", ALPINE]);
+    let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
+    let said = errors(&tree, &args);
     expect![[r#"
         error: itoa 1.0.15 comes from two sources, crates.io (wanted by goodbye) and file:///[FORK] (wanted by hello): let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both
     "#]]
     .assert_eq(&said.replace(&format!("[ROOT]/target/fork#{commit}"), "/[FORK]"));
+    // One folder also holds what only tests need, and what is compiled for other targets.
+    let manifest = tree.read("plugins/hello/Cargo.toml");
+    for elsewhere in ["dev-dependencies", "target.'cfg(windows)'.dependencies"] {
+        let line = manifest.lines().find(|line| line.starts_with("itoa")).expect("the fork");
+        let rest = manifest.replace(line, "");
+        tree.write("plugins/hello/Cargo.toml", &format!("{rest}\n[{elsewhere}]\n{line}\n"));
+        assert_eq!(errors(&tree, &args), said, "{elsewhere}");
+    }
+    tree.write("plugins/hello/Cargo.toml", &manifest);
     tree.image(&["--base", "scratch"]);
 }
 

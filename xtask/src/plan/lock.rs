@@ -68,16 +68,58 @@ impl Lock {
     /// as is unambiguous.
     fn dependencies<'a>(&'a self, package: &'a Package) -> Vec<&'a Package> {
         let entries = package.dependencies.iter().map(|entry| {
-            let mut words = entry.split(' ');
-            (words.next(), words.next())
+            let mut words = entry.splitn(3, ' ');
+            (words.next(), words.next(), words.next().map(|source| source.trim_matches(['(', ')'])))
         });
         entries
-            .flat_map(|(name, version)| {
+            .flat_map(|(name, version, source)| {
                 self.package.iter().filter(move |package| {
-                    Some(package.name.as_str()) == name && version.is_none_or(|version| version == package.version)
+                    Some(package.name.as_str()) == name
+                        && version.is_none_or(|version| version == package.version)
+                        && source.is_none_or(|source| package.repository() == Some(source))
                 })
             })
             .collect()
+    }
+
+    /// A package and all that it needs, directly or not.
+    fn closure<'a>(&'a self, of: &'a Package) -> Vec<&'a Package> {
+        let mut closure = vec![of];
+        let mut next = 0;
+        while let Some(package) = closure.get(next).copied() {
+            for found in self.dependencies(package) {
+                if !closure.iter().any(|known| std::ptr::eq(*known, found)) {
+                    closure.push(found);
+                }
+            }
+            next += 1;
+        }
+        closure
+    }
+
+    /// Says which crates of one version come from two sources, and which of `members` want them: any crate of the tree,
+    /// if none of them does.
+    pub fn twice(&self, members: &[&str]) -> Vec<String> {
+        let outside: Vec<&Package> = self.package.iter().filter(|package| package.source.is_some()).collect();
+        // Cargo sorts them.
+        let twice: Vec<&[&Package]> = outside.windows(2).filter(|pair| pair[0].id() == pair[1].id()).collect();
+        if twice.is_empty() {
+            return Vec::new();
+        }
+        let tree = self.package.iter().filter(|package| package.source.is_none());
+        let closures: Vec<(&str, Vec<&Package>)> =
+            tree.map(|package| (package.name.as_str(), self.closure(package))).collect();
+        let wanted = |crate_: &Package| {
+            let all = closures.iter().filter(|(_, closure)| closure.iter().any(|found| std::ptr::eq(*found, crate_)));
+            let all: Vec<&str> = all.map(|(name, _)| *name).collect();
+            let own: Vec<&str> = all.iter().filter(|name| members.contains(name)).copied().collect();
+            format!("{} (wanted by {})", crate_.shown(), if own.is_empty() { all } else { own }.join(", "))
+        };
+        let sentence = |pair: &[&Package]| {
+            let (name, version) = pair[0].id();
+            format!("{name} {version} comes from two sources, {} and {}", wanted(pair[0]), wanted(pair[1]))
+        };
+        twice.into_iter().map(sentence).collect()
     }
 
     /// The names and versions of all that a crate of the tree needs, directly or not.
@@ -99,6 +141,24 @@ impl Lock {
 impl Package {
     fn id(&self) -> (&str, &str) {
         (&self.name, &self.version)
+    }
+
+    /// Its source as the dependencies of others name it: without the commit.
+    fn repository(&self) -> Option<&str> {
+        self.source.as_deref().map(|source| source.split_once('#').map_or(source, |(repository, _)| repository))
+    }
+
+    /// Its source as people know it.
+    fn shown(&self) -> String {
+        let source = self.source.as_deref().unwrap_or_default();
+        if source == CRATES_IO {
+            return "crates.io".to_owned();
+        }
+        let source = source.trim_start_matches("registry+").trim_start_matches("git+");
+        match source.split_once('#') {
+            Some((repository, commit)) => format!("{repository}#{}", commit.get(..8).unwrap_or(commit)),
+            None => source.to_owned(),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ use host::{About, Workspace};
 pub use image::ImagePlan;
 use lock::{Change, Lock};
 use plugins::{Discovered, Found};
-use resolution::{Crate, Reach, Resolution, Source};
+use resolution::{Reach, Resolution};
 use shipped::Shipped;
 use toolchain::Toolchain;
 
@@ -184,7 +184,7 @@ impl BuildPlan {
         plan.resolve(ui, paths, locked)?;
         plan.resolution = plan.crates(ui, paths, Reach::Linked)?;
         if let Engine::Container(_) = plan.engine {
-            plan.check_sources(&plan.crates(ui, paths, Reach::Compiled)?)?;
+            plan.check_sources(paths)?;
         }
         Ok(plan)
     }
@@ -221,28 +221,17 @@ impl BuildPlan {
         Ok(())
     }
 
-    /// A container gets the crates in one folder, which holds a crate of one version once.
-    fn check_sources(&self, crates: &Resolution) -> Result<()> {
+    /// A container gets the crates in one folder, which holds a crate of one version once: also of those that only tests or
+    /// other targets need.
+    fn check_sources(&self, paths: &Paths) -> Result<()> {
+        let lock = Lock::parse(&files::read_text(&paths.sources().join("Cargo.lock"))?)?;
+        let members = [&self.host.package, &self.host.sdk].into_iter();
+        let members: Vec<&str> =
+            members.chain(self.plugins.iter().map(|plugin| &plugin.name)).map(String::as_str).collect();
         let mut faults = Faults::default();
-        let members =
-            [&self.host.package, &self.host.sdk].into_iter().chain(self.plugins.iter().map(|plugin| &plugin.name));
-        let members: Vec<&Crate> = members.filter_map(|name| crates.member(name)).collect();
-        let outside: Vec<&Crate> =
-            crates.crates().keys().filter(|found| !matches!(found.source, Source::Tree(_))).collect();
-        let is_twice = |pair: &&[&Crate]| (&pair[0].name, &pair[0].version) == (&pair[1].name, &pair[1].version);
-        for pair in outside.windows(2).filter(is_twice) {
-            let wanted = |found: &Crate| {
-                let wanting = members.iter().filter(|member| crates.closure(member).contains(found));
-                let names: Vec<&str> = wanting.map(|member| member.name.as_str()).collect();
-                format!("{} (wanted by {})", found.source, names.join(", "))
-            };
+        for twice in lock.twice(&members) {
             faults.push(format!(
-                "{} {} comes from two sources, {} and {}: let all take it from one, by a `[patch]` in Cargo.toml as a rule; \
-                 only --engine local can compile both",
-                pair[0].name,
-                pair[0].version,
-                wanted(pair[0]),
-                wanted(pair[1])
+                "{twice}: let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both"
             ));
         }
         faults.report("what goes to a container")

@@ -2,7 +2,6 @@
 //! together, before anything is compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
@@ -28,16 +27,6 @@ pub enum Source {
     Tree(String),
     /// Another registry, or a repository, as cargo names it.
     Other(String),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Source::Registry => write!(out, "crates.io"),
-            Source::Tree(folder) => write!(out, "{folder}"),
-            Source::Other(name) => write!(out, "{name}"),
-        }
-    }
 }
 
 /// What a crate is compiled with, and what its manifest says of it.
