@@ -136,10 +136,8 @@ fn one_version_from_two_sources() {
 fn submodules_that_were_not_fetched() {
     let tree = Tree::small("submodules").without_runtime();
     let module = |path: &str| format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = https://example.org/{path}\n");
-    tree.write(
-        ".gitmodules",
-        &["plugins/extra", "libs/shared", "plugins/hello/web", "docs/theme"].map(module).concat(),
-    );
+    let paths = ["\"plugins/extra\" ; ours", "libs/shared", "plugins/hello/web", "docs/theme"];
+    tree.write(".gitmodules", &paths.map(module).concat());
     for folder in ["plugins/extra", "libs/shared", "plugins/hello/web", "docs/theme"] {
         std::fs::create_dir_all(tree.root.join(folder)).expect("a folder");
     }
@@ -164,4 +162,16 @@ fn submodules_that_were_not_fetched() {
     tree.write("plugins/hello/Cargo.toml", &manifest);
     tree.write(".gitmodules", &module("docs/theme"));
     assert_eq!(tree.xtask(&["plan", "--base", "scratch"]).code, Some(0));
+    // The host's own folder.
+    std::fs::remove_dir_all(tree.root.join("greeter")).expect("a folder");
+    tree.write(".gitmodules", &module("greeter"));
+    check(
+        &tree,
+        &["plan", "--base", "scratch"],
+        expect![[r#"
+            error: reading [ROOT]/Cargo.toml: 2 faults in [workspace.metadata.image]
+              - `default-config = "greeter/default.toml"` is not a file in the tree: greeter is a submodule that was not fetched: run `git submodule update --init --recursive greeter`
+              - `development-config = "greeter/development.toml"` is not a file in the tree: greeter is a submodule that was not fetched: run `git submodule update --init --recursive greeter`
+        "#]],
+    );
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::faults::Faults;
 use crate::files;
+use crate::plan::submodules;
 
 /// The root manifest, as far as xtask reads it itself.
 #[derive(Deserialize)]
@@ -143,7 +144,8 @@ impl HostSpec {
         for (key, path) in [("default-config", &self.default_config), ("development-config", &self.development_config)]
         {
             if !root.join(path).is_file() {
-                faults.push(format!("`{key} = \"{path}\"` is not a file in the tree"));
+                let submodule = submodules::fault(root, path).map(|fault| format!(": {fault}")).unwrap_or_default();
+                faults.push(format!("`{key} = \"{path}\"` is not a file in the tree{submodule}"));
             }
         }
         let reference =
