@@ -95,6 +95,27 @@ fn a_registry_that_only_the_user_knows() {
 }
 
 #[test]
+fn what_was_sent_in_part_is_removed() {
+    let runtime = Runtime::docker();
+    let image = "localhost/xtask-test/greeter:sent-in-part";
+    let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", image];
+    let tree = Tree::small("sent-in-part");
+    let _leftovers = Leftovers::of(&runtime, &tree, image);
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nitoa = \"=1.0.15\"");
+    tree.image(&args);
+    let volumes = runtime.volumes(&tree);
+    let in_volume = |script: &str| {
+        let volume = format!("{}:/work", volumes[0]);
+        run("docker", &["run", "--rm", "--network", "none", "--volume", &volume, ALPINE, "sh", "-c", script])
+    };
+    // As a run leaves a crate that ends while it sends, and which a later lock does not have.
+    in_volume("mkdir /work/vendor/half-1.0.0 && echo '[package]' > /work/vendor/half-1.0.0/Cargo.toml");
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
+    tree.image(&args);
+    assert_eq!(in_volume("ls -A /work/vendor"), "itoa-1.0.15");
+}
+
+#[test]
 fn one_version_from_two_sources() {
     let tree = Tree::small("two-sources");
     let fork = tree.root.join("target/fork");

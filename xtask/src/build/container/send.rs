@@ -42,7 +42,9 @@ impl Container<'_> {
     /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
     pub(super) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
         let vendor = &self.places.vendor;
-        let there = self.shell(&format!("cd {vendor} 2>/dev/null && sha256sum */{CHECKSUMS} 2>/dev/null || true"))?;
+        let list = format!("cd {vendor} 2>/dev/null || exit 0; sha256sum */{CHECKSUMS} 2>/dev/null; echo; ls -A");
+        let answer = self.shell(&list)?;
+        let (there, folders) = answer.split_once("\n\n").unwrap_or(("", &answer));
         let there: Vec<&str> = there.lines().collect();
         let (mut missing, mut kept) = (Vec::new(), Vec::new());
         let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
@@ -60,13 +62,13 @@ impl Container<'_> {
                 missing.push(entry.file_name().to_owned());
             }
         }
-        // Also the crates of an earlier lock; and one whose files are others now must not keep what it no longer has.
-        let stays = |line: &&str| kept.iter().any(|kept| kept == line);
-        let gone =
-            there.iter().filter(|line| !stays(line)).filter_map(|line| line.split_once("  ")?.1.split('/').next());
+        // Also the crates of an earlier lock, and what a run sent that was ended before the checksums came; and a crate whose
+        // files are others now must not keep what it no longer has.
+        let stays = |name: &&str| kept.iter().any(|line| line.ends_with(&format!("  {name}/{CHECKSUMS}")));
+        let gone = folders.lines().filter(|name| !name.is_empty() && !stays(name));
         let gone: Vec<String> = gone.map(quoted).collect();
         if !gone.is_empty() {
-            self.shell(&format!("cd {vendor} && rm -rf {}", gone.join(" ")))?;
+            self.shell(&format!("cd {vendor} && rm -rf -- {}", gone.join(" ")))?;
         }
         if missing.is_empty() {
             return Ok(());
