@@ -30,12 +30,21 @@ pub struct Invocation {
     environment: BTreeMap<String, String>,
     /// Whether it sees nothing else.
     alone: bool,
+    /// It sees none of this process's variables that begin so.
+    without: Option<String>,
 }
 
 impl Invocation {
     pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
         let args = args.into_iter().map(Into::into).collect();
-        Invocation { program: program.to_owned(), args, folder: None, environment: BTreeMap::new(), alone: false }
+        Invocation {
+            program: program.to_owned(),
+            args,
+            folder: None,
+            environment: BTreeMap::new(),
+            alone: false,
+            without: None,
+        }
     }
 
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Invocation {
@@ -53,12 +62,27 @@ impl Invocation {
         self
     }
 
+    /// It sees no variable of this process that begins so.
+    pub fn without(mut self, start: &str) -> Invocation {
+        self.without = Some(start.to_owned());
+        self
+    }
+
     /// It sees these variables, and none of this process's.
     pub fn only_with<'v>(mut self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Invocation {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         self.environment = variables.into_iter().map(owned).collect();
         self.alone = true;
         self
+    }
+
+    fn hidden(&self) -> Vec<String> {
+        let mut hidden = environment::hidden();
+        if let Some(start) = &self.without {
+            let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+            hidden.extend(names.filter(|name| name.starts_with(start)));
+        }
+        hidden
     }
 
     /// Runs it to its end, without input, and returns what it wrote and its status, whatever that is.
@@ -69,7 +93,7 @@ impl Invocation {
             shell.change_dir(folder);
         }
         let mut command = shell.cmd(&self.program).args(&self.args).quiet().ignore_status();
-        for name in environment::hidden() {
+        for name in self.hidden() {
             command = command.env_remove(name);
         }
         command.envs(environment::TOLD).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
@@ -131,7 +155,7 @@ impl Invocation {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        for name in environment::hidden() {
+        for name in self.hidden() {
             command.env_remove(name);
         }
         Err(command.exec()).with_context(|| format!("starting `{self}`"))
@@ -152,7 +176,7 @@ impl Invocation {
         if let Some(folder) = &self.folder {
             expression = expression.dir(folder);
         }
-        for name in environment::hidden() {
+        for name in self.hidden() {
             expression = expression.env_remove(name);
         }
         for (name, value) in environment::TOLD {

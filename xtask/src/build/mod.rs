@@ -9,7 +9,7 @@ pub mod libraries;
 pub mod machine;
 mod memory;
 pub mod sources;
-mod sync;
+pub mod sync;
 mod vendor;
 
 use anyhow::Result;
