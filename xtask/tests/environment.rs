@@ -37,6 +37,8 @@ fn no_variable_changes_what_is_built() {
         ("GIT_DIR", "/nowhere"),
         ("GIT_INDEX_FILE", "/nowhere"),
         ("GIT_CONFIG_COUNT", "nonsense"),
+        ("GIT_SHALLOW_FILE", "/nowhere"),
+        ("CARGO_HOME", ""),
     ] {
         assert_eq!(image(&tree, &[variable]), expected, "{variable:?}");
     }

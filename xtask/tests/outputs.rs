@@ -90,6 +90,27 @@ fn a_path_of_this_machine_is_not_shipped() {
 }
 
 #[test]
+fn cargos_home_is_found_by_either_name_and_without_a_slash() {
+    let home = Tree::small("leak-home");
+    let link = home.root.with_file_name("leak-home-link");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(&home.root, &link).expect("a symlink");
+    let tree = Tree::small("leak-of-home").without_runtime().env("CARGO_HOME", &format!("{link}/"));
+    for (plugin, folder) in [("hello", &home.root), ("goodbye", &link)] {
+        let greeting = format!("\"{plugin}\"");
+        tree.replace(&format!("plugins/{plugin}/src/lib.rs"), &greeting, &format!("\"in {folder} alone\""));
+    }
+    let error = errors(&tree, &[]);
+    fs::remove_file(&link).expect("a symlink");
+    let error = error.replace(link.as_str(), "[LINK]").replace(home.root.as_str(), "[HOME]");
+    expect![[r#"
+        error: 2 faults in the image
+          - /opt/greeter/goodbye.plug holds a path of the machine that built it, [LINK]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
+          - /opt/greeter/hello.plug holds a path of the machine that built it, [HOME]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
+    "#]].assert_eq(&error);
+}
+
+#[test]
 fn a_blob_that_was_damaged_is_made_anew() {
     let tree = Tree::small("output-damaged").without_runtime();
     let first = tree.image(&["--base", "scratch"]);

@@ -14,8 +14,11 @@ use crate::faults::Faults;
 use crate::paths::Paths;
 use crate::plan::HostSpec;
 
+/// What std's own paths begin with.
+const STD: &str = "/rustc";
+
 pub struct Leaks {
-    /// The folders whose names must not be found, with `/` at the end.
+    /// The folders whose names must not be found.
     folders: BTreeSet<String>,
     /// The paths in the image of what was compiled.
     built: BTreeSet<Utf8PathBuf>,
@@ -28,13 +31,15 @@ impl Leaks {
         let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
         let in_container = Utf8Path::new(paths.in_container).join("work");
         let folders = [paths.root.clone(), paths.image.clone(), machine::cargo_home()?, in_container];
-        let folders =
-            folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute() && folder.parent().is_some());
+        let folders = folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute());
+        // A build script may ask for what a symlink leads to; and a slash at the end is no part of a name.
+        let names = folders.flat_map(|folder| [folder.canonicalize_utf8().ok(), Some(folder)]).flatten();
+        let names = names.map(|folder| folder.components().collect::<Utf8PathBuf>());
         // What a file says of a folder with such a name says nothing of the machine: all files have it.
-        let folders = folders.filter(|folder| !REMAPPED.contains(&folder.as_str()));
+        let names = names.filter(|folder| folder.parent().is_some() && !REMAPPED.contains(&folder.as_str()));
         let built = dist.files.iter().filter(|file| file.part != Part::Std);
         Ok(Leaks {
-            folders: folders.map(|folder| format!("{folder}/")).collect(),
+            folders: names.map(Utf8PathBuf::into_string).collect(),
             built: built.map(|file| host.working_folder.join(&file.name)).collect(),
         })
     }
@@ -60,14 +65,31 @@ impl Leaks {
     }
 }
 
-/// Where the folder's name stands, which ends with `/`.
+/// Where the folder's name stands.
 ///
-/// A name of one part, such as `/src/`, is a piece of many paths, and is meant only where no path goes on to its left. A longer one
-/// is meant everywhere: Rust puts one text behind another, with nothing between.
+/// A name of one part, such as `/src`, is a piece of many paths, and is meant only where no path goes on to its left. A longer one
+/// is meant everywhere, since Rust puts one text behind another with nothing between; but not in the middle of a path that was
+/// mapped: a checkout may lie in `/src/num`.
 fn position(bytes: &[u8], folder: &str) -> Option<usize> {
-    let is_short = folder.matches('/').count() == 2;
-    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+~@".contains(byte) || !byte.is_ascii();
-    memmem::find_iter(bytes, folder.as_bytes()).find(|at| !is_short || *at == 0 || !goes_on(&bytes[at - 1]))
+    let is_short = folder.matches('/').count() == 1;
+    memmem::find_iter(bytes, folder.as_bytes()).find(|at| {
+        let (before, behind) = (&bytes[..*at], bytes.get(at + folder.len()));
+        let is_whole = behind == Some(&b'/') || !is_short && !behind.is_some_and(goes_on);
+        let begin = before.iter().rposition(|byte| !goes_on(byte) && *byte != b'/').map_or(0, |end| end + 1);
+        let path = &before[begin..];
+        is_whole && if is_short { path.is_empty() } else { !is_mapped(path) }
+    })
+}
+
+/// Whether a name may have the byte.
+fn goes_on(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-+~@".contains(byte) || !byte.is_ascii()
+}
+
+/// Whether this is the beginning of a path as built files have it, and not a whole one.
+fn is_mapped(path: &[u8]) -> bool {
+    let names = REMAPPED.into_iter().chain([STD]);
+    !path.ends_with(b".rs") && names.into_iter().any(|name| memmem::find(path, format!("{name}/").as_bytes()).is_some())
 }
 
 #[cfg(test)]
@@ -77,10 +99,14 @@ mod tests {
     #[test]
     fn a_short_name_is_no_piece_of_a_path() {
         let check = |text: &str, folder, expected| assert_eq!(position(text.as_bytes(), folder), expected, "{text}");
-        check("/rustc/5980/library/core/src/num/mod.rs", "/src/", None);
-        check("/source/host/src/main.rs\0/src/target", "/src/", Some(25));
-        check("/src/main.rs", "/src/", Some(0));
-        check("a text/work/main/x", "/work/main/", Some(6));
-        check("/work/mainly/x", "/work/main/", None);
+        check("/rustc/5980/library/core/src/num/mod.rs", "/src", None);
+        check("/source/host/src/main.rs\0/src/target", "/src", Some(25));
+        check("/src/main.rs", "/src", Some(0));
+        check("a /src of its own", "/src", None);
+        check("a text/work/main/x", "/work/main", Some(6));
+        check("/work/mainly/x", "/work/main", None);
+        check("/work/main\0", "/work/main", Some(0));
+        check("/rustc/5980/library/core/src/num/mod.rs", "/src/num", None);
+        check("/cargo/registry/src/index/a-1.0.0/src/num/mod.rs/src/num/x", "/src/num", Some(48));
     }
 }

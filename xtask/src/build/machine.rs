@@ -119,7 +119,8 @@ pub fn answer(machine: &dyn Machine, program: &str, args: &[String]) -> Result<S
 }
 
 pub fn cargo_home() -> Result<Utf8PathBuf> {
-    if let Ok(home) = std::env::var("CARGO_HOME") {
+    // To cargo, too, an empty one is none.
+    if let Some(home) = std::env::var("CARGO_HOME").ok().filter(|home| !home.is_empty()) {
         return Ok(home.into());
     }
     let home = std::env::var("HOME").context("finding cargo's home: neither CARGO_HOME nor HOME is set")?;
