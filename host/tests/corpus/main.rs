@@ -14,7 +14,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use support::{copy_dist, dist, folder, libc, provost, write_config};
+use support::{copy_dist, dist, folder, libc, provost, write_config, write_program};
 
 const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
 
@@ -253,7 +253,7 @@ fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>
     };
     let libraries: Vec<PathBuf> = names.filter(wanted).collect();
     let [library] = libraries.as_slice() else { panic!("{prefix}: {libraries:?}") };
-    fs::write(library, change(fs::read(library).expect("the library"))).expect("a temporary file");
+    write_program(library, &change(fs::read(library).expect("the library")));
     let mut command = Command::new(folder.join("provost"));
     command.current_dir(folder).env_clear();
     command

@@ -33,10 +33,23 @@ pub fn dist() -> PathBuf {
 
 /// A host of its own with its libraries and plugins, in `folder`; without what plugins ship.
 pub fn copy_dist(folder: &Path) {
-    let entries = std::fs::read_dir(dist()).expect("the built files").map(|entry| entry.expect("a built file"));
-    for entry in entries.filter(|entry| entry.path().is_file()) {
-        std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("a temporary file");
-    }
+    let entries = std::fs::read_dir(dist()).expect("the built files").map(|entry| entry.expect("an entry").path());
+    copy(&entries.filter(|path| path.is_file()).collect::<Vec<_>>(), folder);
+}
+
+/// Writes a file that is started afterwards.
+pub fn write_program(path: &Path, bytes: &[u8]) {
+    let folder = folder();
+    let written = folder.path().join("written");
+    std::fs::write(&written, bytes).expect("a temporary file");
+    copy(&[written], path);
+}
+
+/// By a process of its own: what this one writes, a process that another test just starts has open, too, for a moment,
+/// and nobody can start it meanwhile ("Text file busy").
+fn copy(files: &[PathBuf], to: &Path) {
+    let status = Command::new("cp").args(files).arg(to).status().expect("cp is everywhere");
+    assert!(status.success(), "cp {files:?} {}", to.display());
 }
 
 /// What the built host's libc says: glibc and musl have words of their own.

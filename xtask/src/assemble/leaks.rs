@@ -103,9 +103,9 @@ mod tests {
         check("/source/host/src/main.rs\0/src/target", "/src", Some(25));
         check("/src/main.rs", "/src", Some(0));
         check("a /src of its own", "/src", None);
-        check("a text/work/main/x", "/work/main", Some(6));
-        check("/work/mainly/x", "/work/main", None);
-        check("/work/main\0", "/work/main", Some(0));
+        check("a text/home/anna/x", "/home/anna", Some(6));
+        check("/home/anna-lee/x", "/home/anna", None);
+        check("/home/anna\0", "/home/anna", Some(0));
         check("/rustc/5980/library/core/src/num/mod.rs", "/src/num", None);
         check("/cargo/registry/src/index/a-1.0.0/src/num/mod.rs/src/num/x", "/src/num", Some(48));
     }
