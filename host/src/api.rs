@@ -11,15 +11,12 @@ use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use provost_sdk::config::suggest;
-use provost_sdk::{Message, Receipt, excerpt};
+use provost_sdk::{Message, Receipt, SHOWN, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-/// How much of a name is repeated in an answer, in characters.
-const NAME: usize = 64;
 
 /// What the API needs to answer.
 #[derive(Clone)]
@@ -138,7 +135,7 @@ fn unknown_provider(name: &str, providers: &Providers) -> Problem {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "GET /v1/providers lists those there are".to_owned(),
     };
-    let detail = format!("there is no provider `{}`: {hint}", excerpt(name, NAME));
+    let detail = format!("there is no provider `{}`: {hint}", excerpt(name, SHOWN));
     Problem::new(StatusCode::NOT_FOUND, "unknown-provider", "no such provider", detail)
 }
 
@@ -178,12 +175,12 @@ async fn watch(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], Stri
 }
 
 async fn no_route(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}", excerpt(uri.path(), NAME));
+    let detail = format!("there is nothing at {}", excerpt(uri.path(), SHOWN));
     Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing there", detail)
 }
 
 async fn no_method(method: Method, uri: Uri) -> Problem {
-    let (path, method) = (excerpt(uri.path(), NAME), excerpt(method.as_str(), NAME));
+    let (path, method) = (excerpt(uri.path(), SHOWN), excerpt(method.as_str(), SHOWN));
     let detail = format!("{path} does not take {method}; the header `allow` says what it takes");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "another method", detail)
 }

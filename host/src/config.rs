@@ -4,8 +4,9 @@
 
 mod include;
 
-use crate::faults::Faults;
+use crate::faults::{Faults, LINE};
 use provost_sdk::config::COMMON_KEYS;
+use provost_sdk::{SHOWN, excerpt};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs;
@@ -129,12 +130,12 @@ impl Config {
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
         let listen = server.listen.parse().unwrap_or_else(|_| {
-            let message = format!("`{}` is no address with a port such as \"0.0.0.0:8080\"", server.listen);
+            let message = format!("`{}` is no address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
             reader.fault("server.listen", &message);
             SocketAddr::from(([0, 0, 0, 0], 8080))
         });
         let filter = log.filter.parse().unwrap_or_else(|error| {
-            let message = format!("`{}` is no filter such as \"info,smtp=debug\": {error}", log.filter);
+            let message = format!("`{}` is no filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
             reader.fault("log.filter", &message);
             Targets::new()
         });
@@ -219,6 +220,11 @@ impl Reader<'_> {
 /// More deliveries at a time than any provider's own runtime can serve.
 const MOST_DELIVERIES: usize = 10_000;
 
+/// As much of a value as a message repeats.
+fn shown(value: &str) -> String {
+    excerpt(value, SHOWN)
+}
+
 /// A key below a section; either may be empty.
 pub fn join(section: &str, key: &str) -> String {
     let dot = if section.is_empty() || key.is_empty() { "" } else { "." };
@@ -230,5 +236,5 @@ fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("{}:{line}:{column}: {}", path.display(), error.message())
+    format!("{}:{line}:{column}: {}", path.display(), excerpt(error.message(), LINE))
 }

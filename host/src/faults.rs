@@ -1,7 +1,14 @@
 //! What is wrong, gathered so that it can be reported at once.
 
+use provost_sdk::excerpt;
 use std::fmt;
 use std::path::Path;
+
+/// How much is repeated of what a parser or a plugin says, in characters.
+pub const LINE: usize = 1000;
+
+/// How much of a key is repeated, in characters: tables' names are in front.
+const KEY: usize = 250;
 
 /// Faults, in the order in which they were found.
 #[derive(Debug, Default)]
@@ -23,6 +30,7 @@ impl Faults {
     /// Adds the fault of a key in a configuration; the key may be empty.
     pub fn add_key(&mut self, file: &Path, key: &str, message: &str) {
         let colon = if key.is_empty() { "" } else { ": " };
+        let (key, message) = (excerpt(key, KEY), excerpt(message, LINE));
         self.add(format!("{}: {key}{colon}{message}", file.display()));
     }
 

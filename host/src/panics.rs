@@ -1,8 +1,10 @@
 //! Logs panics of plugins, and counts them for the provider on whose thread they happen. The SDK catches them. Who ends the
 //! process by exit(3) is named too: no plugin is to do that.
 
+use crate::faults::LINE;
 use crate::loader;
 use crate::metrics::{self, Tally};
+use provost_sdk::excerpt;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ tokio::task_local! {
 /// if the process aborts.
 pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
-        let payload = panic.payload_as_str().unwrap_or("a panic without a text");
+        let payload = excerpt(panic.payload_as_str().unwrap_or("a panic without a text"), LINE);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         // An error says that the thread ends.
         match OWNER.try_with(|owner| owner.borrow().clone()).unwrap_or_default() {

@@ -6,8 +6,8 @@ use crate::faults::Faults;
 use crate::plugins::Plugins;
 use crate::reports::Silence;
 use crate::startup::Startup;
-use provost_sdk::ConfigError;
 use provost_sdk::config::suggest;
+use provost_sdk::{ConfigError, SHOWN, excerpt};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -94,10 +94,10 @@ fn begin(provider: &ProviderConfig, plugins: &Plugins) -> Result<(String, Startu
 }
 
 fn no_plugin(provider: &ProviderConfig, plugins: &Plugins) -> String {
-    let plugin = &provider.plugin;
+    let plugin = excerpt(&provider.plugin, SHOWN);
     let given = plugins.names().collect::<Vec<_>>().join(", ");
     let given = if given.is_empty() { "none is given".to_owned() } else { format!("given are {given}") };
-    let hint = match suggest(plugin, plugins.names()) {
+    let hint = match suggest(&provider.plugin, plugins.names()) {
         Some(meant) => format!("did you mean `plugin = \"{meant}\"`?"),
         None => format!("set `plugin`, or add `--prov {plugin}.prov` to the command"),
     };

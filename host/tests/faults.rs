@@ -140,6 +140,39 @@ error: @/config.toml: providers.other.user: without a password: set `password` o
     );
 }
 
+/// A file in the place of the configuration is not written to the log.
+#[test]
+fn long_keys_and_values_are_not_repeated() {
+    let long = "x".repeat(100_000);
+    let (value, key, line) = (&long[..64], &long[..250], &long[..1000 - "unknown variant `".len()]);
+    check(
+        &format!(
+            "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n\
+            [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \"{long}:\"\n\
+            [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
+        ),
+        &ALL,
+        &format!(
+            "\
+error: @/config.toml: {key}...: unknown key, remove it; known are include, log, providers, server
+error: @/config.toml: server.request_timeout: `{value}...` is no duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a: its plugin `{value}...` is not given (given are file, smtp, webhook): set `plugin`, \
+or add `--prov {value}....prov` to the command
+error: @/config.toml: providers.b.from: `{value}...` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.c.url: `{value}...` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.c.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
+error: @/config.toml: providers.d.tls: unknown variant `{line}...
+"
+        ),
+    );
+    let file = folder();
+    let path = file.path().join("config.toml");
+    std::fs::write(&path, format!("a = {long}")).expect("a temporary file");
+    let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
+    let expected = format!("error: {}:1:5: string values must be quoted, expected literal string\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+}
+
 /// The configuration of a new image is also the list of what can be configured.
 #[test]
 fn the_default_configuration_shows_every_key() {

@@ -1,5 +1,6 @@
 //! Durations in a configuration, as a number with its unit: `#[serde(with = "provost_sdk::duration")]`.
 
+use crate::error::{SHOWN, excerpt};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     match humantime::parse_duration(&text) {
         Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(D::Error::custom(format!("`{text}` is no duration such as \"10s\": {error}"))),
+        Err(error) => {
+            Err(D::Error::custom(format!("`{}` is no duration such as \"10s\": {error}", excerpt(&text, SHOWN))))
+        }
     }
 }

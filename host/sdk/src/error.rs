@@ -78,6 +78,9 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// How much of a name or a value is repeated in a message, in characters.
+pub const SHOWN: usize = 64;
+
 /// The first `most` characters of a text that somebody else wrote, on one line, with `...` if there are more: to repeat it in a
 /// message or a log.
 pub fn excerpt(text: &str, most: usize) -> String {

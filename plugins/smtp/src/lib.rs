@@ -2,13 +2,15 @@
 //!
 //! `to` are mail addresses. The message's metadata is not sent.
 
+mod clear;
+mod exchange;
 mod mail;
 mod pool;
 mod server;
 
 use lettre::message::Mailbox;
 use pool::Pool;
-use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt};
 use server::Server;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,8 +66,8 @@ impl Provider for Smtp {
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let from = config.from.parse::<Mailbox>().map_err(|error| {
-            let message =
-                format!("`{}` is no mail address such as `Alerts <alerts@example.org>`: {error}", config.from);
+            let from = excerpt(&config.from, SHOWN);
+            let message = format!("`{from}` is no mail address such as `Alerts <alerts@example.org>`: {error}");
             ConfigError::new("from", message)
         });
         let most = config.pool as usize;
@@ -80,9 +82,8 @@ impl Provider for Smtp {
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
         let mail = mail::compose(&self.from, message)?;
-        let response =
-            self.pool.send(mail.envelope(), &mail.formatted()).await.map_err(|error| server::failure(&error))?;
-        Ok(Receipt::with_reference(server::answer(&response)))
+        let response = self.pool.send(mail.envelope(), &mail.formatted()).await?;
+        Ok(Receipt::with_reference(exchange::line(&response)))
     }
 }
 

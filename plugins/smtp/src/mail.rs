@@ -1,10 +1,8 @@
 //! Turns a message into a mail. Knows nothing of servers.
 
-use lettre::message::{Mailbox, header::ContentType};
-use provost_sdk::{DeliveryError, Message, excerpt};
-
-/// How much of an address is repeated in a message, in characters.
-const SHOWN: usize = 100;
+use lettre::message::header::{ContentType, To};
+use lettre::message::{Mailbox, Mailboxes};
+use provost_sdk::{DeliveryError, Message, SHOWN, excerpt};
 
 /// The mail for `message`.
 ///
@@ -15,19 +13,20 @@ pub(crate) fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Messa
     if message.to.is_empty() {
         return Err(DeliveryError::permanent("`to` names no recipient, and a mail needs one"));
     }
-    let mut builder = lettre::Message::builder()
+    let mailbox = |recipient: &String| {
+        recipient.parse::<Mailbox>().map_err(|error| {
+            let reason = format!("`{}` in `to` is no mail address: {error}", excerpt(recipient, SHOWN));
+            DeliveryError::permanent(reason)
+        })
+    };
+    let to: Mailboxes = message.to.iter().map(mailbox).collect::<Result<_, _>>()?;
+    lettre::Message::builder()
         .from(from.clone())
         .subject(&message.subject)
         // The same for each try, so that a receiver can tell a repetition.
-        .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())));
-    for recipient in &message.to {
-        let mailbox: Mailbox = recipient.parse().map_err(|error| {
-            let reason = format!("`{}` in `to` is no mail address: {error}", excerpt(recipient, SHOWN));
-            DeliveryError::permanent(reason)
-        })?;
-        builder = builder.to(mailbox);
-    }
-    builder
+        .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())))
+        // All at once: the builder reads the header again for each one that is added.
+        .header(To::from(to))
         .header(ContentType::TEXT_PLAIN)
         .body(message.text.clone())
         .map_err(|error| DeliveryError::permanent(format!("making a mail of the message: {error}")))

@@ -4,13 +4,13 @@
 //! that takes too long, wherever it waits: its connection goes with it. Were it used again, the answers that are still to
 //! come would be taken for those of the next mail. (lettre's own pool takes such a connection back.)
 
+use crate::exchange;
 use crate::server::Server;
 use lettre::address::Envelope;
-use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::response::Response;
-use provost_sdk::Context;
 use provost_sdk::tokio::time::{Instant, sleep, timeout};
+use provost_sdk::{Context, DeliveryError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -41,20 +41,24 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Why it is not sent. The connection is closed then.
-    pub(crate) async fn send(&self, envelope: &Envelope, mail: &[u8]) -> Result<Response, Error> {
+    /// Why it is not sent. The connection is closed then, which nobody waits for.
+    pub(crate) async fn send(&self, envelope: &Envelope, mail: &[u8]) -> Result<Response, DeliveryError> {
         let mut connection = self.take().await?;
-        let response = connection.send(envelope, mail).await?;
-        self.give_back(connection);
-        Ok(response)
+        let result = exchange::send(&mut connection, envelope, mail).await;
+        if result.is_ok() {
+            self.give_back(connection);
+        } else {
+            self.context.spawn(close(connection));
+        }
+        result
     }
 
     /// A connection that works, which is out of the pool.
-    async fn take(&self) -> Result<AsyncSmtpConnection, Error> {
+    async fn take(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         loop {
             let Some((mut connection, _)) = self.idle().pop() else { return self.server.connect().await };
             // The server may have closed it meanwhile.
-            if connection.test_connected().await {
+            if exchange::is_alive(&mut connection).await {
                 return Ok(connection);
             }
         }

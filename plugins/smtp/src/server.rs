@@ -1,17 +1,17 @@
 //! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
 
-use crate::{Config, Protection};
+use crate::clear::{Phase, Stream};
+use crate::{Config, Protection, exchange};
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, Tls as Mode, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::response::Response;
 use provost_sdk::tls::TlsRoots;
-use provost_sdk::{ConfigError, DeliveryError, Secret, excerpt, with_causes};
+use provost_sdk::tokio::net::TcpStream;
+use provost_sdk::{ConfigError, DeliveryError, Secret, with_causes};
 use std::path::PathBuf;
-
-/// How much of an answer is a receipt, in characters: a line of SMTP is shorter.
-const LINE: usize = 500;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The way to the server.
 pub(crate) struct Server {
@@ -45,20 +45,37 @@ impl Server {
     }
 
     /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
-    pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
+    pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         let address = (self.host.as_str(), self.port);
-        let (wrapper, upgrade) = match &self.mode {
-            Mode::Wrapper(parameters) => (Some(parameters.clone()), None),
-            Mode::Required(parameters) => (None, Some(parameters.clone())),
-            _ => (None, None),
+        let fault = |error: Error| failure(&error);
+        let mut connection = if let Mode::Wrapper(parameters) = &self.mode {
+            AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, Some(parameters.clone()), None)
+                .await
+                .map_err(fault)?
+        } else {
+            self.connect_in_the_clear(address).await?
         };
-        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, wrapper, None).await?;
-        if let Some(parameters) = upgrade {
-            connection.starttls(parameters, &self.hello).await?;
-        }
         if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+            exchange::log_in(&mut connection, credentials).await?;
         }
+        Ok(connection)
+    }
+
+    /// The same without the login, for a connection that is protected after it has begun, or never.
+    async fn connect_in_the_clear(&self, address: (&str, u16)) -> Result<AsyncSmtpConnection, DeliveryError> {
+        let fault = |error: Error| failure(&error);
+        let stream = TcpStream::connect(address).await.map_err(|error| {
+            let (host, port) = address;
+            DeliveryError::temporary(format!("connecting to {host}, port {port}: {error}"))
+        })?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let phase = if let Mode::Required(_) = self.mode { Phase::Clear } else { Phase::Settled };
+        let stream = Box::new(Stream::new(stream, phase, Arc::clone(&ready)));
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(fault)?;
+        if let Mode::Required(parameters) = &self.mode {
+            connection.starttls(parameters.clone(), &self.hello).await.map_err(fault)?;
+        }
+        ready.store(true, Ordering::Relaxed);
         Ok(connection)
     }
 }
@@ -103,9 +120,4 @@ fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
 pub(crate) fn failure(error: &Error) -> DeliveryError {
     let reason = with_causes(error);
     if error.is_permanent() { DeliveryError::permanent(reason) } else { DeliveryError::temporary(reason) }
-}
-
-/// The server's answer as one line: `250 2.0.0 queued as 4F2A`.
-pub(crate) fn answer(response: &Response) -> String {
-    excerpt(&format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" ")), LINE)
 }

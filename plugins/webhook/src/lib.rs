@@ -5,7 +5,9 @@
 mod signature;
 
 use provost_sdk::reqwest::{Client, Url, header};
-use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
+use provost_sdk::{
+    ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt, http, serde_json,
+};
 use signature::Key;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -64,7 +66,7 @@ fn parse_url(text: &str) -> Result<Url, ConfigError> {
     let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is no address: {error}")))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        other => Err(ConfigError::new("url", format!("`{other}` is neither https nor http"))),
+        other => Err(ConfigError::new("url", format!("`{}` is neither https nor http", excerpt(other, SHOWN)))),
     }
 }
 

@@ -1,0 +1,107 @@
+//! What is said over an open connection, answer by answer. Knows nothing of pools.
+//!
+//! Each answer has to be one to what was asked: after one answer too many, the answer to RCPT would be taken for that to DATA, and
+//! success of the first for a receipt. (lettre's own `send` takes any answer that is no refusal. After a refusal it waits for
+//! the answer to QUIT, which may never come: here whoever owns the connection closes it.)
+
+use crate::server::failure;
+use lettre::address::Envelope;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Auth, Data, Mail, Noop, Rcpt};
+use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter, ServerInfo};
+use lettre::transport::smtp::response::{Response, Severity};
+use provost_sdk::{DeliveryError, excerpt};
+
+/// How often a server may ask back at a login: for the name, and for the password.
+const CHALLENGES: usize = 2;
+
+/// How much of an answer is repeated, in characters: a line of SMTP is shorter.
+const LINE: usize = 500;
+
+/// Sends a mail, and returns the server's last answer.
+///
+/// # Errors
+///
+/// Why it is not sent. The connection is of no use then, but to say goodbye.
+pub(crate) async fn send(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    mail: &[u8],
+) -> Result<Response, DeliveryError> {
+    let parameters = parameters(connection.server_info(), envelope, mail)?;
+    completed("MAIL", connection.command(Mail::new(envelope.from().cloned(), parameters)).await)?;
+    for recipient in envelope.to() {
+        completed("RCPT", connection.command(Rcpt::new(recipient.clone(), Vec::new())).await)?;
+    }
+    answered("DATA", connection.command(Data).await, Severity::PositiveIntermediate)?;
+    completed("the mail", connection.message(mail).await)
+}
+
+/// Logs in.
+///
+/// # Errors
+///
+/// When the server refuses, or offers no way to log in that is known here.
+pub(crate) async fn log_in(
+    connection: &mut AsyncSmtpConnection,
+    credentials: &Credentials,
+) -> Result<(), DeliveryError> {
+    let mechanism = connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).ok_or_else(|| {
+        let known: Vec<_> = DEFAULT_MECHANISMS.iter().map(ToString::to_string).collect();
+        DeliveryError::temporary(format!("the server offers no login by {}", known.join(" or ")))
+    })?;
+    let fault = |error: Error| failure(&error);
+    let auth = Auth::new(mechanism, credentials.clone(), None).map_err(fault)?;
+    let mut response = connection.command(auth).await.map_err(fault)?;
+    for _ in 0..CHALLENGES {
+        if response.code().severity != Severity::PositiveIntermediate {
+            break;
+        }
+        let auth = Auth::new_from_response(mechanism, credentials.clone(), &response).map_err(fault)?;
+        response = connection.command(auth).await.map_err(fault)?;
+    }
+    completed("AUTH", Ok(response)).map(drop)
+}
+
+/// Whether the server is still there.
+pub(crate) async fn is_alive(connection: &mut AsyncSmtpConnection) -> bool {
+    completed("NOOP", connection.command(Noop).await).is_ok()
+}
+
+/// The server's answer as one line: `250 2.0.0 queued as 4F2A`.
+pub(crate) fn line(response: &Response) -> String {
+    excerpt(&format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" ")), LINE)
+}
+
+/// What the mail asks of the server, see RFC 6531 and RFC 6152.
+fn parameters(server: &ServerInfo, envelope: &Envelope, mail: &[u8]) -> Result<Vec<MailParameter>, DeliveryError> {
+    let mut parameters = Vec::new();
+    let mut need = |extension, what, parameter| {
+        parameters.push(parameter);
+        let reason = || DeliveryError::permanent(format!("the server does not take {what}"));
+        server.supports_feature(extension).then_some(()).ok_or_else(reason)
+    };
+    if envelope.from().into_iter().chain(envelope.to()).any(|address| !address.to_string().is_ascii()) {
+        need(Extension::SmtpUtfEight, "addresses that are not ASCII (SMTPUTF8)", MailParameter::SmtpUtfEight)?;
+    }
+    if !mail.is_ascii() {
+        let parameter = MailParameter::Body(MailBodyParameter::EightBitMime);
+        need(Extension::EightBitMime, "mails that are not ASCII (8BITMIME)", parameter)?;
+    }
+    Ok(parameters)
+}
+
+fn completed(asked: &str, answer: Result<Response, Error>) -> Result<Response, DeliveryError> {
+    answered(asked, answer, Severity::PositiveCompletion)
+}
+
+/// The answer, if it is of this kind: by its first digit, as RFC 5321 section 4.3.2 asks of a client.
+fn answered(asked: &str, answer: Result<Response, Error>, kind: Severity) -> Result<Response, DeliveryError> {
+    let response = answer.map_err(|error| failure(&error))?;
+    if response.code().severity == kind {
+        return Ok(response);
+    }
+    Err(DeliveryError::temporary(format!("`{}` is no answer to {asked}", line(&response))))
+}
