@@ -20,7 +20,8 @@ const MOST_LINKS: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     layers: Vec<LayerTar>,
-    nodes: BTreeMap<Utf8PathBuf, Node>,
+    /// By path, relative to the root. As text: paths are compared part by part, which is most of the work with many files.
+    nodes: BTreeMap<String, Node>,
 }
 
 /// An uncompressed layer.
@@ -82,7 +83,11 @@ impl Tree {
                 tar::EntryType::Symlink => Node::Link(link().unwrap_or_default().into()),
                 tar::EntryType::Link => {
                     let target = normal(&link().unwrap_or_default()).unwrap_or_default();
-                    added.get(&target).or_else(|| self.nodes.get(&target)).cloned().unwrap_or(Node::Other)
+                    added
+                        .get(target.as_str())
+                        .or_else(|| self.nodes.get(target.as_str()))
+                        .cloned()
+                        .unwrap_or(Node::Other)
                 }
                 kind if kind.is_file() => {
                     let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
@@ -91,11 +96,11 @@ impl Tree {
                 }
                 _ => Node::Other,
             };
-            added.insert(path, node);
+            added.insert(path.into_string(), node);
         }
         for (path, node) in added {
             if node != Node::Folder || self.nodes.get(&path).is_some_and(|old| *old != Node::Folder) {
-                self.hide(&path);
+                self.hide(Utf8Path::new(&path));
             }
             self.nodes.insert(path, node);
         }
@@ -104,15 +109,18 @@ impl Tree {
 
     /// Forgets a path and all below it.
     fn hide(&mut self, path: &Utf8Path) {
-        self.nodes.remove(path);
+        self.nodes.remove(path.as_str());
         self.hide_below(path);
     }
 
-    /// Forgets all below a path. In the map it stands right behind it: paths are ordered part by part.
+    /// Forgets all below a path.
     fn hide_below(&mut self, path: &Utf8Path) {
-        let behind = (Bound::Excluded(path), Bound::Unbounded);
-        let below =
-            self.nodes.range::<Utf8Path, _>(behind).map(|(path, _)| path).take_while(|other| other.starts_with(path));
+        if path.as_str().is_empty() {
+            return self.nodes.clear();
+        }
+        let folder = format!("{path}/");
+        let below = self.nodes.range::<str, _>((Bound::Excluded(folder.as_str()), Bound::Unbounded));
+        let below = below.map(|(path, _)| path).take_while(|other| other.starts_with(&folder));
         for path in below.cloned().collect::<Vec<_>>() {
             self.nodes.remove(&path);
         }
@@ -130,7 +138,7 @@ impl Tree {
                 continue;
             }
             let next = real.join(&part);
-            let Some(Node::Link(target)) = self.nodes.get(&next) else {
+            let Some(Node::Link(target)) = self.nodes.get(next.as_str()) else {
                 real = next;
                 continue;
             };
@@ -147,21 +155,21 @@ impl Tree {
     }
 
     pub fn has_folder(&self, path: &Utf8Path) -> bool {
-        path.as_str().is_empty() || self.nodes.get(path) == Some(&Node::Folder)
+        path.as_str().is_empty() || self.nodes.get(path.as_str()) == Some(&Node::Folder)
     }
 
     pub fn has(&self, path: &Utf8Path) -> bool {
-        self.nodes.contains_key(path)
+        self.nodes.contains_key(path.as_str())
     }
 
     /// The paths of all files, symlinks left out.
     pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
-        self.nodes.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| path.as_path())
+        self.nodes.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| Utf8Path::new(path))
     }
 
     /// The paths that end in `name`, whatever is there.
     pub fn named(&self, name: &str) -> impl Iterator<Item = &Utf8Path> {
-        self.nodes.keys().filter(move |path| path.file_name() == Some(name)).map(Utf8PathBuf::as_path)
+        self.nodes.keys().map(Utf8Path::new).filter(move |path| path.file_name() == Some(name))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -177,6 +185,7 @@ impl Tree {
             Ok(folder.join(parent).join(path.file_name().unwrap_or_default()))
         };
         for (path, node) in &self.nodes {
+            let path = Utf8Path::new(path);
             match node {
                 Node::Folder => files::create_folder(&place(path)?)?,
                 Node::File { executable, .. } => {
@@ -192,7 +201,7 @@ impl Tree {
         }
         for (path, node) in &self.nodes {
             if let Node::Link(target) = node {
-                let place = place(path)?;
+                let place = place(Utf8Path::new(path))?;
                 symlink(target, &place).with_context(|| format!("making the symlink {place}"))?;
             }
         }
@@ -210,7 +219,7 @@ impl Tree {
     /// The same, to be read piece by piece.
     pub fn open(&self, path: &Utf8Path) -> Result<Option<Box<dyn Read + '_>>> {
         let real = self.resolve(path)?;
-        let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(&real) else { return Ok(None) };
+        let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(real.as_str()) else { return Ok(None) };
         Ok(Some(match &self.layers[*layer] {
             LayerTar::File(tar) => {
                 let mut file = File::open(tar).with_context(|| format!("reading /{real} in {tar}"))?;
