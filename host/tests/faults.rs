@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use support::{dist, folder, libc, provost, write_config};
 
 const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
@@ -197,6 +197,22 @@ fn the_default_configuration_shows_every_key() {
         let instead = format!("# or {key} = ");
         assert!(shown.lines().any(|line| shows(line) || line.contains(&instead)), "{key} is missing");
     }
+}
+
+#[test]
+fn a_file_that_is_a_pipe() {
+    let folder = folder();
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    let pipe = pipe.display();
+    check(
+        &format!("[providers.file]\npath = \"{pipe}\"\n"),
+        &ALL[..1],
+        &format!(
+            "error: @/config.toml: providers.file.path: {pipe} is a pipe or a socket, which keeps no message: name a file\n"
+        ),
+    );
 }
 
 #[test]

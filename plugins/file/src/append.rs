@@ -13,8 +13,8 @@ pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
     let end = end_of_lines(&mut file)?;
     if end == 0 {
         // The file's name is in its folder, and is on the disk only when the folder is. Before the first line, so that
-        // it is tried again when it fails.
-        sync(parent(path))?;
+        // it is tried again when it fails. A symlink leads to another folder.
+        sync(parent(&fs::canonicalize(path)?))?;
     }
     if let Err(error) = file.write_all(line).and_then(|()| file.sync_data()) {
         // Part of the line may be there, as on a full disk. No receipt was given for it, so it is not missed.

@@ -7,6 +7,8 @@
 mod append;
 
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 /// The provider's configuration.
@@ -33,6 +35,11 @@ impl Provider for File {
     fn validate(&self) -> Result<(), ConfigError> {
         if self.path.is_dir() {
             let message = format!("{} is a folder: name a file in it", self.path.display());
+            return Err(ConfigError::new("path", message));
+        }
+        let kind = fs::metadata(&self.path).map(|metadata| metadata.file_type());
+        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket()) {
+            let message = format!("{} is a pipe or a socket, which keeps no message: name a file", self.path.display());
             return Err(ConfigError::new("path", message));
         }
         match self.path.ancestors().skip(1).find(|folder| folder.exists()) {
