@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use comparison::Comparison;
 
-use crate::build::sources::LeftOut;
+use crate::build::left_out::LeftOut;
 use crate::environment;
 use crate::paths::Paths;
 use crate::process::{Invocation, not_found};

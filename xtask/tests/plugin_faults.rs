@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
 use expect_test::expect;
 use support::{Tree, check};
 
@@ -194,16 +199,28 @@ fn a_path_dependency_that_leaves_the_tree() {
     );
 }
 
+/// What nobody would miss, or what cargo would speak of as if it was not there.
 #[test]
-fn a_symlink_out_of_the_tree() {
-    let tree = Tree::small("symlink");
-    std::os::unix::fs::symlink("/etc/hostname", tree.root.join("plugins/hello/src/name.txt")).expect("a symlink");
+fn what_cannot_be_copied_and_is_needed() {
+    let tree = Tree::small("needed");
+    tree.write("plugins/hello/web/index.html", "");
+    let manifest = tree.read("plugins/hello/Cargo.toml");
+    tree.write("plugins/hello/Cargo.toml", &format!("{manifest}\n[package.metadata.greeter]\nassets = [\"web\"]\n"));
+    symlink("/etc/hostname", tree.root.join("plugins/hello/web/name.txt")).expect("a symlink");
+    let name = OsStr::from_bytes(b"plugins/hello/web/caf\xe9");
+    fs::write(tree.root.as_std_path().join(name), "").expect("a file");
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nmine = { path = \"../../libs/mine\" }");
+    tree.write("libs/mine/Cargo.toml", "[package]\nname = \"mine\"\n");
+    tree.write("libs/CACHEDIR.TAG", "");
     check(
         &tree,
         &["plan"],
         expect![[r#"
             warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
-            error: plugins/hello/src/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
+            error: 3 faults in the sources
+              - libs (a target or cache folder) is not copied, and libs/mine/Cargo.toml is in it: move it
+              - the path plugins/hello/web/caf� is not UTF-8: rename it
+              - plugins/hello/web/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
         "#]],
     );
 }

@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use expect_test::expect;
@@ -99,6 +101,9 @@ fn what_nobody_reads_stops_nothing() {
     symlink("someone@machine.4711:1700000000", tree.root.join("plugins/hello/src/.#lib.rs")).expect("a symlink");
     fs::create_dir(tree.root.join("docs")).expect("a folder");
     symlink("/etc", tree.root.join("docs/outside")).expect("a symlink");
+    symlink("/etc/hostname", tree.root.join("plugins/hello/src/outside")).expect("a symlink");
+    let name = OsStr::from_bytes(b"plugins/hello/caf\xe9");
+    fs::write(tree.root.as_std_path().join(name), "").expect("a file");
     symlink("../docs", tree.root.join("docs/loop")).expect("a symlink");
     tree.write(".git/HEAD", "");
     let run = tree.xtask(&["plan", "--base", "scratch"]);
@@ -108,7 +113,9 @@ fn what_nobody_reads_stops_nothing() {
     expect![[r#"
         docs/loop (a symlink that leads back to a folder it is in)
         docs/outside (a symlink to /etc, outside of the tree)
+        plugins/hello/caf� (a name that is not UTF-8)
         plugins/hello/src/.#lib.rs (a symlink to nothing)
+        plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree)
     "#]]
     .assert_eq(&said);
 
@@ -121,7 +128,7 @@ fn what_nobody_reads_stops_nothing() {
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
         the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a file is missing in the copy of the sources, which lacks of the tree: .git (version control), docs/loop (a symlink that leads back to a folder it is in), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/src/.#lib.rs (a symlink to nothing), target (a target or cache folder), xtask/path (a target or cache folder)
+          - a file is missing in the copy of the sources, which lacks of the tree: .git (version control), docs/loop (a symlink that leads back to a folder it is in), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a symlink to nothing), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache folder), xtask/path (a target or cache folder)
     "#]]
     .assert_eq(end);
 }

@@ -5,6 +5,7 @@ pub mod cargo;
 mod container;
 mod dist;
 mod failure;
+pub mod left_out;
 pub mod libraries;
 pub mod machine;
 mod memory;

@@ -2,21 +2,20 @@
 //! modification time and an unchanged one keeps its old. Cargo goes by these times alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs::File;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::build::left_out::{LeftOut, Needed, Why};
 use crate::build::sync::{self, Source};
 use crate::faults::Faults;
 use crate::files;
 use crate::paths::Paths;
 use crate::plan::host::Workspace;
 use crate::plan::plugins::{self, Discovered};
-use crate::ui::Ui;
 
 /// Cargo's configuration in the tree.
 pub const CONFIG: &str = ".cargo/config.toml";
@@ -24,80 +23,24 @@ pub const CONFIG: &str = ".cargo/config.toml";
 /// What version control keeps for itself.
 const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".pijul", "_darcs"];
 
-/// So many of those that are left out have a line of their own.
-const MOST_TOLD: usize = 10;
-
-/// What the copy does not have. It stops nothing, since nobody may want it; an error that follows names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Relative to the root.
-    pub path: String,
-    pub why: Why,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    VersionControl,
-    /// Cargo's target folder, or another one that is marked as a cache.
-    Cache,
-    HiddenPlugin,
-    Dangling,
-    Loop,
-    Outside(Utf8PathBuf),
-    NotUtf8,
-    Unreadable(String),
-}
-
-impl Why {
-    /// Whether it is left out wherever it lies, so that nobody needs to be told.
-    pub fn is_rule(&self) -> bool {
-        matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin)
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let LeftOut { path, why } = self;
-        match why {
-            Why::VersionControl => write!(out, "{path} (version control)"),
-            Why::Cache => write!(out, "{path} (a target or cache folder)"),
-            Why::HiddenPlugin => write!(out, "{path} (a hidden folder in plugins/)"),
-            Why::Dangling => write!(out, "{path} (a symlink to nothing)"),
-            Why::Loop => write!(out, "{path} (a symlink that leads back to a folder it is in)"),
-            Why::Outside(target) => write!(out, "{path} (a symlink to {target}, outside of the tree)"),
-            Why::NotUtf8 => write!(out, "{path} (a name that is not UTF-8)"),
-            Why::Unreadable(error) => write!(out, "{path} ({error})"),
-        }
-    }
-}
-
 /// Makes the copy what the tree is; returns what was left out.
+///
+/// # Errors
+///
+/// When a crate or a file that a plugin ships is among that.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
-    let mut listing = Listing::new(paths, top_folders(workspace, plugins));
+    let mut listing = Listing::new(paths, Needed::of(workspace, plugins));
     listing.walk()?;
     listing.faults.report("the sources")?;
     sync::sync(&listing.files, &listing.folders, &paths.sources())?;
     Ok(listing.left_out)
 }
 
-/// Names what was left out, but for what always is.
-pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
-    let told: Vec<&LeftOut> = left_out.iter().filter(|left_out| !left_out.why.is_rule()).collect();
-    for left_out in told.iter().take(MOST_TOLD) {
-        ui.status("Leaving out", left_out);
-    }
-    if told.len() > MOST_TOLD {
-        ui.status("Leaving out", format!("{} more", told.len() - MOST_TOLD));
-    }
-}
-
 /// Everything in the tree that cargo may read, a build script and `include!` too: all but version control and caches. Whether git
 /// ignores a file says nothing of who reads it.
 struct Listing<'a> {
     paths: &'a Paths,
-    /// The top folders that hold the workspace's members, what these depend on by path, and patches: what cannot be copied
-    /// there is a fault.
-    members: BTreeSet<String>,
+    needed: Needed,
     files: BTreeMap<Utf8PathBuf, Source>,
     folders: BTreeSet<Utf8PathBuf>,
     left_out: Vec<LeftOut>,
@@ -105,9 +48,9 @@ struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    fn new(paths: &'a Paths, members: BTreeSet<String>) -> Listing<'a> {
+    fn new(paths: &'a Paths, needed: Needed) -> Listing<'a> {
         let (files, folders) = (BTreeMap::new(), BTreeSet::new());
-        Listing { paths, members, files, folders, left_out: Vec::new(), faults: Faults::default() }
+        Listing { paths, needed, files, folders, left_out: Vec::new(), faults: Faults::default() }
     }
 
     fn walk(&mut self) -> Result<()> {
@@ -192,32 +135,12 @@ impl<'a> Listing<'a> {
     }
 
     fn leave_out(&mut self, path: String, why: Why) {
-        let top = path.split('/').next().unwrap_or_default();
-        match &why {
-            Why::Outside(target) if self.members.contains(top) => self
-                .faults
-                .push(format!("{path} is a symlink to {target}, outside of the tree: put the files themselves there")),
-            Why::NotUtf8 if self.members.contains(top) => {
-                self.faults.push(format!("the path {path} is not UTF-8: rename it"));
-            }
-            _ => self.left_out.push(LeftOut { path, why }),
+        let left_out = LeftOut { path, why };
+        match self.needed.fault(&left_out) {
+            Some(fault) => self.faults.push(fault),
+            None => self.left_out.push(left_out),
         }
     }
-}
-
-fn top_folders(workspace: &Workspace, plugins: &Discovered) -> BTreeSet<String> {
-    let members = workspace.members.iter().map(Utf8Path::new);
-    let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
-    let shared = workspace.dependencies.values().chain(patches);
-    let shared = shared.filter_map(|dependency| dependency.get("path")?.as_str());
-    members
-        .chain(shared.map(Utf8Path::new))
-        .chain(plugins.path_dependencies.iter().map(Utf8PathBuf::as_path))
-        .filter_map(|path| {
-            let mut parts = path.components().filter(|part| *part != Utf8Component::CurDir);
-            parts.next().map(|part| part.to_string())
-        })
-        .collect()
 }
 
 fn is_version_control(entry: &DirEntry) -> bool {

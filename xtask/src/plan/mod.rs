@@ -30,7 +30,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, Package, PackageId, TargetKind};
 use serde::Serialize;
 
-use crate::build::sources::{self, LeftOut};
+use crate::build::left_out::{self, LeftOut};
+use crate::build::sources;
 use crate::build::{cargo, machine};
 use crate::environment;
 use crate::faults::Faults;
@@ -151,9 +152,9 @@ impl BuildPlan {
             environment::check_settings(paths, &machine::cargo_home()?)?;
         }
         let host = workspace.image().clone();
-        let left_out = sources::sync(paths, workspace, discovered)?;
-        sources::announce(ui, &left_out);
-        let origin = revision::ask(ui, paths, &left_out)?;
+        let lacking = sources::sync(paths, workspace, discovered)?;
+        left_out::announce(ui, &lacking);
+        let origin = revision::ask(ui, paths, &lacking)?;
         let metadata = ask::members(ui, paths)?;
         let package = |name: &str| {
             let members = metadata.workspace_packages();
@@ -178,7 +179,7 @@ impl BuildPlan {
             lock_changes: Vec::new(),
             lock: None,
             resolution: Resolution::default(),
-            left_out,
+            left_out: lacking,
             origin,
         };
         plan.resolve(ui, paths, locked)?;

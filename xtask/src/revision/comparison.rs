@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
 use super::{Commit, Repository, git};
-use crate::build::sources::LeftOut;
+use crate::build::left_out::LeftOut;
 use crate::build::sync::Source;
 use crate::files;
 use crate::process::Invocation;
