@@ -145,16 +145,23 @@ fn what_is_no_base_is_named_with_its_remedy() {
     run("xz", &["--keep", tar.as_str()]);
     fs::copy(tree.root.join("root.tar.xz"), tree.root.join("really-xz.tar")).expect("a copy");
     run("bzip2", &["--keep", tar.as_str()]);
+    tree.write("notes.tar", &"a text\n".repeat(100));
+    run("gzip", &["--keep", tree.root.join("notes.tar").as_str()]);
     let shown = |base: &str| {
         let run = tree.xtask(&["plan", "--base", base]);
         assert_eq!(run.code, Some(1), "{base}");
         run.stderr.lines().rfind(|line| line.starts_with("error")).expect("an error").to_owned() + "\n"
     };
-    let said: String = ["root.tar.xz", "really-xz.tar", "root.tar.bz2", "rootfs", "./rootfs"].map(shown).concat();
+    let said: String =
+        ["root.tar.xz", "really-xz.tar", "root.tar.bz2", "notes.tar", "notes.tar.gz", "rootfs", "./rootfs"]
+            .map(shown)
+            .concat();
     expect![[r#"
         error: the base [ROOT]/root.tar.xz is compressed by xz, which is not supported: unpack it by `xz --decompress --keep [ROOT]/root.tar.xz`, and name the tar
         error: the base [ROOT]/really-xz.tar is compressed by xz, which is not supported: unpack it by `xz --decompress --keep [ROOT]/really-xz.tar`, and name the tar
         error: the base [ROOT]/root.tar.bz2 is compressed by bzip2, which is not supported: unpack it by `bzip2 --decompress --keep [ROOT]/root.tar.bz2`, and name the tar
+        error: the base [ROOT]/notes.tar holds no tar: name a root file system in one, gzipped or not
+        error: the base [ROOT]/notes.tar.gz holds no tar: name a root file system in one, gzipped or not
         error: the base rootfs is a folder here, and no OCI layout: pack a root file system, by `tar --create --file rootfs.tar --directory rootfs .`, and name the tar; the image is rootfs:latest
         error: the base ./rootfs is a folder here, and no OCI layout: pack a root file system, by `tar --create --file ./rootfs.tar --directory ./rootfs .`, and name the tar
     "#]]

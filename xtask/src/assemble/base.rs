@@ -109,6 +109,7 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     }
     let mut file = File::open(path).with_context(reading)?;
     files::write_atomically(&target, |out| copy(&mut plain(&mut file)?, out).map(drop).with_context(reading))?;
+    check_tar_block(path, &first_block(&target)?)?;
     let diff_id = digest(&target)?;
     files::write_atomically(&stamp, |out| Ok(out.write_all(diff_id.as_bytes())?))?;
     Ok(BaseLayer { path: target, diff_id, blob: None })
@@ -116,13 +117,38 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
 
 /// What a file is that is no tar, by what it begins with, whatever its name says.
 fn check_kind(path: &Utf8Path) -> Result<()> {
-    let mut start = Vec::new();
-    let file = File::open(path).with_context(|| format!("reading the base {path}"))?;
-    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base {path}"))?;
+    let start = first_block(path)?;
     if let Some((_, what, program)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
         bail!("the base {path} is {what}, which is not supported: unpack it by `{program} {path}`, and name the tar");
     }
+    if !start.starts_with(&GZIP) { check_tar_block(path, &start) } else { Ok(()) }
+}
+
+fn first_block(path: &Utf8Path) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let file = File::open(path).with_context(|| format!("reading the base {path}"))?;
+    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base {path}"))?;
+    Ok(start)
+}
+
+/// `path` is what was named, `block` the first one of what it holds. An empty file is told as one elsewhere.
+fn check_tar_block(path: &Utf8Path, block: &[u8]) -> Result<()> {
+    if !block.is_empty() && !is_tar(block) {
+        bail!("the base {path} holds no tar: name a root file system in one, gzipped or not");
+    }
     Ok(())
+}
+
+/// Whether this is a tar's first block: an entry whose header has its own checksum, or its end.
+/// Source: POSIX.1-2017, pax, "ustar Interchange Format".
+fn is_tar(block: &[u8]) -> bool {
+    let Some(digits) = block.get(148..156).filter(|_| block.len() == 512) else { return false };
+    let written = String::from_utf8_lossy(digits);
+    let written = u32::from_str_radix(written.trim_matches(['\0', ' ']), 8);
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = digits.iter().map(|byte| u32::from(*byte)).sum();
+    // The sum is made with spaces in its own place.
+    sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
 }
 
 /// By what a file begins with, whatever its name or media type says.

@@ -9,6 +9,9 @@ use camino::Utf8Path;
 use crate::files;
 use crate::plan::builder::Unusable;
 
+/// Docker skips it too.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 #[derive(Debug, PartialEq)]
 pub enum Dockerfile {
     /// The image that it names.
@@ -33,7 +36,7 @@ impl Dockerfile {
 
 pub fn read(path: &Utf8Path) -> Result<Dockerfile> {
     let text = files::read_text(path)?;
-    parse(&text)
+    parse(text.trim_start_matches(BYTE_ORDER_MARK))
         .ok_or_else(|| Unusable(format!("{path} has no FROM line; write one that names an image by its digest")).into())
 }
 
@@ -107,14 +110,22 @@ fn argument(line: &str) -> Option<(String, String)> {
     (!value.contains(['$', '\\', '"', '\''])).then(|| (name.to_owned(), value.to_owned()))
 }
 
+/// With the values of arguments in place of `$NAME` and `${NAME}`. What is no name of one stays: only docker knows it.
 fn substitute(text: &str, arguments: &BTreeMap<String, String>) -> String {
-    // Longest names first: $ALPINE must not take the start of $ALPINE_VERSION.
-    let mut names: Vec<&String> = arguments.keys().collect();
-    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    names.into_iter().fold(text.to_owned(), |text, name| {
-        let value = &arguments[name];
-        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
-    })
+    let mut parts = text.split('$');
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let (name, rest) = match part.strip_prefix('{').and_then(|part| part.split_once('}')) {
+            Some(braced) => braced,
+            None => part.split_at(part.find(|letter| !is_of_a_name(letter)).unwrap_or(part.len())),
+        };
+        match arguments.get(name) {
+            Some(value) => done.extend([value, rest]),
+            None => done.extend(["$", part]),
+        }
+    }
+    done
 }
 
 #[cfg(test)]
@@ -128,6 +139,7 @@ mod tests {
         check("# why\nFROM alpine:3@sha256:1\n", "alpine:3@sha256:1");
         check("ARG V=3.23\nARG V_X=9\nFROM alpine:${V} AS base\n", "alpine:3.23");
         check("ARG V=3\nARG V_X=9\nfrom alpine:$V_X", "alpine:9");
+        check("ARG R=docker.io/library\nARG V=3\nFROM ${R}/alpine:$V", "docker.io/library/alpine:3");
     }
 
     #[test]
@@ -145,6 +157,8 @@ mod tests {
         check("ARG V\nFROM alpine:$V\n", &[], false);
         check("ARG V=\"3\"\nFROM alpine:$V\n", &[], false);
         check("FROM alpine:${V:-3}\n", &[], false);
+        check("ARG V=3\nFROM alpine:$V_X\n", &[], false);
+        check("ARG V=3\nFROM alpine:${V\n", &[], false);
         check("# escape=`\nFROM alpine:3\n", &[], false);
         check("FROM alpine:3\nRUN <<END\nFROM nowhere\nEND\n", &[], false);
         assert_eq!(parse("RUN true"), None);
