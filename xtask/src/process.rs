@@ -151,13 +151,15 @@ impl Invocation {
     pub fn replace_this_process(&self, ui: &Ui) -> Result<()> {
         ui.echo(self);
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.args).envs(&self.environment);
+        command.args(&self.args);
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
+        // Of two words on one variable the later is heeded.
         for name in self.hidden() {
             command.env_remove(name);
         }
+        command.envs(&self.environment);
         Err(command.exec()).with_context(|| format!("starting `{self}`"))
     }
 
@@ -176,14 +178,15 @@ impl Invocation {
         if let Some(folder) = &self.folder {
             expression = expression.dir(folder);
         }
-        for name in self.hidden() {
-            expression = expression.env_remove(name);
+        // Of two words on one variable duct heeds the earlier.
+        for (name, value) in &self.environment {
+            expression = expression.env(name, value);
         }
         for (name, value) in environment::TOLD {
             expression = expression.env(name, value);
         }
-        for (name, value) in &self.environment {
-            expression = expression.env(name, value);
+        for name in self.hidden() {
+            expression = expression.env_remove(name);
         }
         expression
     }

@@ -45,6 +45,22 @@ fn no_variable_changes_what_is_built() {
     assert!(!tree.root.join("elsewhere").exists());
 }
 
+/// What xtask itself sets holds, whatever the variable was.
+#[test]
+fn flags_count_in_either_variable() {
+    let tree = Tree::small("user-flags").without_runtime();
+    tree.replace(
+        "plugins/hello/src/lib.rs",
+        "\"hello\".to_owned()",
+        "if cfg!(other) { \"ciao\" } else { \"hello\" }.to_owned()",
+    );
+    let plain = image(&tree, &[("CARGO_ENCODED_RUSTFLAGS", "")]);
+    assert_eq!(image(&tree, &[]), plain);
+    let split = image(&tree, &[("RUSTFLAGS", "--cfg other")]);
+    assert_ne!(split, plain);
+    assert_eq!(image(&tree, &[("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}other"), ("RUSTFLAGS", "--cfg another")]), split);
+}
+
 #[test]
 fn a_date_that_is_none_is_refused_before_anything_compiles() {
     let tree = Tree::small("epoch").without_runtime().env("SOURCE_DATE_EPOCH", "yesterday");
