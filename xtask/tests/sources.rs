@@ -21,6 +21,7 @@ fn main() {
     let mode = |file: &str| std::fs::metadata(file).expect("a file").permissions().mode() & 0o111 != 0;
     assert!(mode("tool.sh") && !mode("build.rs"));
     assert!(!std::path::Path::new("../../gone").exists());
+    assert_eq!(std::fs::read_to_string(r"back\\slash").expect("a file"), "two");
 }
 "#;
 
@@ -50,6 +51,7 @@ fn everything_that_cargo_sees_is_compiled() {
     tree.write("gone/file", "");
     tree.write("plugins/hello/build.rs", "fn main() {}\n");
     tree.write("plugins/hello/tool.sh", "#!/bin/sh\n");
+    tree.write("plugins/hello/back\\\\slash", "one");
     vendor(&tree);
     let code = "const ALL: [&str; 5] = [include_str!(\"../.queries/one.json\"), include_str!(\"../../../proto/hello.proto\"),\n    \
         include_str!(\"../../../linked.proto\"), include_str!(\"proto/hello.proto\"), mine::MINE];\n\n\
@@ -65,6 +67,7 @@ fn everything_that_cargo_sees_is_compiled() {
     fs::create_dir(tree.root.join("plugins/hello/empty")).expect("a folder");
     fs::set_permissions(tree.root.join("plugins/hello/tool.sh"), PermissionsExt::from_mode(0o755)).expect("a file");
     tree.write("plugins/hello/build.rs", BUILD);
+    tree.write("plugins/hello/back\\\\slash", "two");
     for args in [&local[..], &container] {
         tree.image(args);
         assert_eq!(
