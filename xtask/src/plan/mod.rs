@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod host;
 mod image;
 pub mod inputs;
+mod layers;
 pub mod lock;
 pub mod pins;
 pub mod plugins;
@@ -39,7 +40,6 @@ use crate::files;
 use crate::paths::Paths;
 use crate::revision::{self, Origin};
 use crate::ui::{Ui, count};
-use base::Base;
 use engine::Engine;
 pub use host::HostSpec;
 use host::{About, Workspace};
@@ -49,19 +49,6 @@ use plugins::{Discovered, Found};
 use resolution::{Reach, Resolution};
 use shipped::Shipped;
 use toolchain::Toolchain;
-
-/// So many plugins have a layer each, if the base leaves room.
-const MOST_OWN_LAYERS: usize = 100;
-
-/// Container engines take no more layers.
-/// Source: docker's and containers/storage's overlay drivers, `maxDepth`.
-const MOST_LAYERS: usize = 127;
-
-/// The libraries', the host's and the configuration's.
-const OTHER_LAYERS: usize = 3;
-
-/// More plugins than that share so many.
-const GROUPS: u64 = 64;
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
 #[derive(Debug, Serialize)]
@@ -258,32 +245,6 @@ impl BuildPlan {
     /// A plugin's file: `smtp.prov`.
     pub fn file_name(&self, plugin: &Plugin) -> String {
         format!("{}.{}", plugin.name, self.host.extension)
-    }
-
-    /// What lies below the image's own layers.
-    pub fn on(mut self, base: &Base, layers: usize) -> Result<BuildPlan> {
-        let most = MOST_LAYERS - OTHER_LAYERS - usize::from(!self.plugins.is_empty());
-        if layers > most {
-            bail!(
-                "the base {base} has {layers} layers, and container engines take {MOST_LAYERS} in all: name one with at most \
-                 {most}, or flatten it, by `docker export` of a container into a tar"
-            );
-        }
-        self.base_layers = layers;
-        Ok(self)
-    }
-
-    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many, or many below.
-    /// Adding a plugin to many changes one group.
-    pub fn layer_name(&self, plugin: &Plugin) -> String {
-        let room = MOST_LAYERS.saturating_sub(OTHER_LAYERS + self.base_layers);
-        if self.plugins.len() <= MOST_OWN_LAYERS.min(room) {
-            return self.file_name(plugin);
-        }
-        let groups = GROUPS.min(room.max(1) as u64);
-        let digest = files::digest(plugin.name.as_bytes());
-        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % groups;
-        format!("plugins-{group:02}")
     }
 
     /// How the host is started, with every plugin.

@@ -1,0 +1,48 @@
+//! Which layers an image has, within what container engines take.
+
+use anyhow::{Result, bail};
+
+use super::base::Base;
+use super::{BuildPlan, Plugin};
+use crate::files;
+
+/// So many plugins have a layer each, if the base leaves room.
+const MOST_OWN_LAYERS: usize = 100;
+
+/// Container engines take no more layers.
+/// Source: docker's and containers/storage's overlay drivers, `maxDepth`.
+const MOST_LAYERS: usize = 127;
+
+/// The libraries', the host's and the configuration's.
+const OTHER_LAYERS: usize = 3;
+
+/// More plugins than that share so many.
+const GROUPS: u64 = 64;
+
+impl BuildPlan {
+    /// What lies below the image's own layers.
+    pub fn on(mut self, base: &Base, layers: usize) -> Result<BuildPlan> {
+        let most = MOST_LAYERS - OTHER_LAYERS - usize::from(!self.plugins.is_empty());
+        if layers > most {
+            bail!(
+                "the base {base} has {layers} layers, and container engines take {MOST_LAYERS} in all: name one with at most \
+                 {most}, or flatten it, by `docker export` of a container into a tar"
+            );
+        }
+        self.base_layers = layers;
+        Ok(self)
+    }
+
+    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many, or many below.
+    /// Adding a plugin to many changes one group.
+    pub fn layer_name(&self, plugin: &Plugin) -> String {
+        let room = MOST_LAYERS.saturating_sub(OTHER_LAYERS + self.base_layers);
+        if self.plugins.len() <= MOST_OWN_LAYERS.min(room) {
+            return self.file_name(plugin);
+        }
+        let groups = GROUPS.min(room.max(1) as u64);
+        let digest = files::digest(plugin.name.as_bytes());
+        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % groups;
+        format!("plugins-{group:02}")
+    }
+}
