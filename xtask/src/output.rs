@@ -21,13 +21,36 @@ pub enum Output {
 /// Names that promise more than an archive of an image is.
 const COMPRESSED: [&str; 6] = [".gz", ".tgz", ".xz", ".zst", ".bz2", ".zip"];
 
+/// What skopeo and BuildKit write before a place: here it would be a part of a file's name.
+const TRANSPORTS: [&str; 8] = [
+    "docker-archive:",
+    "oci-archive:",
+    "docker:",
+    "docker-daemon:",
+    "containers-storage:",
+    "dir:",
+    "tarball:",
+    "type=",
+];
+
 impl FromStr for Output {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Output, String> {
+        if let Some(transport) = TRANSPORTS.iter().find(|transport| text.starts_with(**transport)) {
+            return Err(format!(
+                "`{transport}` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER"
+            ));
+        }
         match text.strip_prefix("oci:") {
             Some("") => Err("name a folder, as in oci:FOLDER".to_owned()),
-            Some(folder) => Ok(Output::Layout(folder.into())),
+            Some(folder) => match Utf8Path::new(folder).file_name().and_then(|name| name.split_once(':')) {
+                Some((_, name)) => Err(format!(
+                    "the image's name in a layout is its own; name the folder alone, and the image by --tag {name}"
+                )),
+                None => Ok(Output::Layout(folder.into())),
+            },
+            None if text.is_empty() || text == "-" => Err("name a file".to_owned()),
             None => Ok(Output::Archive(text.into())),
         }
     }

@@ -279,7 +279,14 @@ impl Runtime {
     }
 
     pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {
-        self.command(["tag", id, name]).read(ui).map(drop)
+        let tagged = self.command(["tag", id, name]).read(ui).map(drop);
+        if !name.starts_with('[') {
+            return tagged;
+        }
+        // Older engines take no IPv6 address for a registry.
+        tagged.with_context(|| {
+            format!("naming the image {name}: give the address a name, in DNS or /etc/hosts, and take that")
+        })
     }
 
     /// Removes an image by its id, or its name.

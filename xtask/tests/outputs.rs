@@ -46,6 +46,27 @@ fn output_names_an_oci_layout() {
 }
 
 #[test]
+fn what_names_no_output() {
+    let tree = Tree::small("no-outputs").without_runtime();
+    let shown = |output: &str| {
+        let run = tree.xtask(&["image", "--base", "scratch", "--output", output]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{output}");
+        run.stderr.lines().next().expect("an error").to_owned() + "\n"
+    };
+    let said: String =
+        ["", "-", "docker-archive:a.tar", "type=oci,dest=a.tar", "oci:", "oci:layout:name"].map(shown).concat();
+    expect![[r#"
+        error: invalid value '' for '--output <FILE>': name a file
+        error: invalid value '-' for '--output <FILE>': name a file
+        error: invalid value 'docker-archive:a.tar' for '--output <FILE>': `docker-archive:` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER
+        error: invalid value 'type=oci,dest=a.tar' for '--output <FILE>': `type=` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER
+        error: invalid value 'oci:' for '--output <FILE>': name a folder, as in oci:FOLDER
+        error: invalid value 'oci:layout:name' for '--output <FILE>': the image's name in a layout is its own; name the folder alone, and the image by --tag name
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
 fn output_names_another_file_for_the_archive() {
     let tree = Tree::small("output").without_runtime();
     tree.image(&["--output", "out/of/the/way.tar"]);
