@@ -1,6 +1,6 @@
 //! What goes into a builder's container: crates that its volume lacks, and the sources.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
@@ -113,7 +113,8 @@ impl Container<'_> {
     /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.
     fn send(&self, fill: impl FnOnce(&mut tar::Builder<&mut dyn Write>) -> Result<()>) -> Result<()> {
         let command = self.runtime.command(["cp", "-", &format!("{}:/", self.id)]);
-        let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
+        let (reader, writer) = std::io::pipe().context("making a pipe")?;
+        let mut writer = BufWriter::with_capacity(1 << 16, writer);
         let expression = command.expression(self.ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
         let running = expression.start().with_context(|| format!("starting `{command}`"))?;
         drop(expression);
@@ -121,7 +122,9 @@ impl Container<'_> {
             let out: &mut dyn Write = &mut writer;
             let mut tar = tar::Builder::new(out);
             fill(&mut tar)?;
-            tar.finish().context("ending the tar")
+            tar.finish().context("ending the tar")?;
+            drop(tar);
+            writer.flush().context("ending the tar")
         })();
         drop(writer);
         command.succeeded(running.wait().with_context(|| format!("waiting for `{command}`"))?)?;
