@@ -1,44 +1,31 @@
 //! The build system of a host and its plugins. It knows of the host only what `[workspace.metadata.image]` says.
 
 mod assemble;
-mod blobs;
-mod build;
+mod attest;
+mod base;
+mod cargo;
 mod cli;
 mod commands;
-mod contents;
-mod deliver;
-mod documents;
+mod compile;
+mod containers;
 mod elf;
 mod environment;
-mod exports;
-mod fate;
-mod faults;
-mod files;
-mod last_image;
-mod lock;
 mod oci;
-mod output;
-mod owner;
-mod paths;
+mod pipeline;
 mod plan;
-mod process;
-mod push;
-mod referrers;
+mod publish;
 mod reproduce;
-mod revision;
-mod runtime;
-#[cfg(test)]
-mod test_folder;
-mod ui;
+mod source;
+mod support;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
-use paths::Paths;
-use ui::Ui;
+use crate::cli::{Cli, Command};
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::assemble::Image;
 use crate::assemble::config::{self, INDEX};
-use crate::files;
-use crate::oci::{self, blob_path};
-use crate::plan::reference;
+use crate::oci::documents::{self, blob_path};
+use crate::oci::reference;
+use crate::support::files;
 
 /// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
 pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
@@ -62,7 +62,7 @@ pub fn index(image: &Image, name: Option<&str>, referrers: &[Value]) -> Vec<u8> 
     if let Some(name) = name {
         // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
         descriptor["annotations"] = json!({
-            (oci::NAME): name,
+            (documents::NAME): name,
             "io.containerd.image.name": reference::qualified(name),
         });
     }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::assemble::entry::Entry;
-use crate::assemble::tree::Tree;
-use crate::build::Dist;
-use crate::build::libraries::{Libraries, Library};
-use crate::elf::Elf;
-use crate::faults::Faults;
-use crate::files;
+use crate::compile::Dist;
+use crate::compile::libraries::{Libraries, Library};
+use crate::elf::dynamic::Elf;
+use crate::oci::entry::Entry;
+use crate::oci::rootfs::Tree;
+use crate::support::faults::Faults;
+use crate::support::files;
 
 /// Where a dynamic linker of Linux looks without being told, beside the folder that the library has where it was built.
 const LIBRARY_FOLDERS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::assemble::layer::Layer;
+use crate::oci::layer::Layer;
 use crate::plan::ImagePlan;
-use crate::revision::Origin;
+use crate::source::revision::Origin;
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

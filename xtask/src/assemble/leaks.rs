@@ -7,12 +7,12 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use memchr::memmem;
 
-use crate::assemble::entry::{Content, Entry};
-use crate::build::cargo::REMAPPED;
-use crate::build::{Dist, Part, machine};
-use crate::faults::Faults;
-use crate::paths::Paths;
+use crate::compile::cargo::REMAPPED;
+use crate::compile::{Dist, Part, machine};
+use crate::oci::entry::{Content, Entry};
 use crate::plan::HostSpec;
+use crate::support::faults::Faults;
+use crate::support::paths::Paths;
 
 /// What std's own paths begin with.
 const STD: &str = "/rustc";

@@ -1,17 +1,11 @@
 //! Dist files and a base to an image: entries, layers, configuration, manifest. No daemon takes part in it.
 
 pub mod archive;
-pub mod base;
 mod closure;
 pub mod config;
-pub mod entry;
-pub mod layer;
-pub mod layout;
 mod leaks;
-pub mod listing;
 #[cfg(test)]
 mod tests;
-pub mod tree;
 
 use std::collections::BTreeMap;
 
@@ -19,20 +13,20 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::build::{Dist, Part};
-use crate::faults::Faults;
-use crate::files;
-use crate::paths::Paths;
+use crate::assemble::config::MANIFEST;
+use crate::assemble::leaks::Leaks;
+use crate::base::layers::BaseFiles;
+use crate::compile::{Dist, Part};
+use crate::oci::entry::{Entry, ROOT};
+use crate::oci::layer::{self, Layer, Store};
+use crate::oci::listing::{self, Listed};
+use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
-use crate::revision::Origin;
-use crate::ui::Ui;
-use base::BaseFiles;
-use config::MANIFEST;
-use entry::{Entry, ROOT};
-use layer::{Layer, Store};
-use leaks::Leaks;
-use listing::Listed;
-use tree::Tree;
+use crate::source::revision::Origin;
+use crate::support::faults::Faults;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 /// A finished image: its manifest and configuration, and the layers in the store.
 pub struct Image {
@@ -155,7 +149,7 @@ pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Ba
 /// What each of our layers holds, in the plan's order.
 fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Vec<Entry>>> {
     let host = &plan.build.host;
-    let file = |file: &crate::build::DistFile| -> Result<Entry> {
+    let file = |file: &crate::compile::DistFile| -> Result<Entry> {
         Ok(Entry::file(&host.working_folder.join(&file.name), files::read(&file.path)?, true))
     };
     let of_part = |part: Part| dist.files.iter().filter(move |file| file.part == part);

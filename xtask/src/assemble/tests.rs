@@ -1,14 +1,14 @@
 //! A whole image's bytes.
 
-use super::config;
-use super::entry::{Entry, ROOT};
-use super::layer::{self, Store};
-use super::tree::Tree;
-use super::{Image, archive, listing};
-use crate::files;
+use crate::assemble::{Image, archive, config};
+use crate::oci::entry::{Entry, ROOT};
+use crate::oci::layer::{self, Store};
+use crate::oci::listing;
+use crate::oci::rootfs::Tree;
 use crate::plan::example;
-use crate::revision::Origin;
-use crate::test_folder::TestFolder;
+use crate::source::revision::Origin;
+use crate::support::files;
+use crate::support::test_folder::TestFolder;
 
 #[test]
 fn the_bytes_of_an_image_are_these() {

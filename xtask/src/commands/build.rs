@@ -3,13 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::build;
-use crate::lock;
-use crate::paths::Paths;
-use crate::plan::engine::Engine;
-use crate::plan::toolchain::Toolchain;
+use crate::cargo::toolchain::Toolchain;
+use crate::compile;
+use crate::environment::engine::Engine;
 use crate::plan::{BuildPlan, Tree};
-use crate::ui::{self, Ui};
+use crate::support::lock;
+use crate::support::paths::Paths;
+use crate::support::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct BuildArgs {
@@ -33,7 +33,7 @@ impl BuildArgs {
         let plan = BuildPlan::make(ui, paths, &tree, self.locked, Engine::Local, toolchain)?;
         ui.status("Planning", plan.summary()?);
         plan.announce_lock(ui, paths);
-        build::build(ui, paths, &plan)?;
+        compile::build(ui, paths, &plan)?;
         plan.update_lock(paths)?;
         Ok(plan)
     }

@@ -3,12 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::files;
-use crate::lock;
-use crate::owner::Owner;
-use crate::paths::Paths;
-use crate::runtime::Runtime;
-use crate::ui::{Ui, count};
+use crate::containers::engine::Runtime;
+use crate::containers::labels::Owner;
+use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count};
+use crate::support::{files, lock};
 
 #[derive(Args)]
 pub struct CleanArgs {

@@ -7,26 +7,26 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::assemble::base::BaseFiles;
 use crate::assemble::{Sizes, assemble};
-use crate::build;
+use crate::attest::{self, Document};
+use crate::base::layers::BaseFiles;
 use crate::commands::Format;
-use crate::contents::{self, BuiltPlugin};
-use crate::deliver::deliver;
-use crate::documents::{self, Document};
-use crate::fate::{self, FinishedLayer};
-use crate::last_image::LastImage;
-use crate::lock;
-use crate::output::Output;
-use crate::paths::Paths;
-use crate::plan::engine::Wanted;
+use crate::compile;
+use crate::containers::engine::Runtime;
+use crate::environment::engine::Wanted;
+use crate::oci::reference;
+use crate::pipeline::fate::{self, FinishedLayer};
 use crate::plan::forecast::Forecast;
-use crate::plan::{BuildPlan, ImagePlan, Tree, reference};
-use crate::process;
-use crate::push::{Push, Pushed};
+use crate::plan::last_image::LastImage;
+use crate::plan::{BuildPlan, ImagePlan, Tree};
+use crate::publish::deliver::deliver;
+use crate::publish::output::Output;
+use crate::publish::push::{Push, Pushed};
 use crate::reproduce::{self, Reproduced};
-use crate::runtime::Runtime;
-use crate::ui::{self, Stages, Ui};
+use crate::support::paths::Paths;
+use crate::support::ui::{self, Stages, Ui};
+use crate::support::{command, lock};
+use crate::verify::contents::{self, BuiltPlugin};
 use crate::verify::{Verified, verify};
 
 #[derive(Args)]
@@ -133,7 +133,7 @@ impl ImageArgs {
         ui.status("Planning", plan.build.summary()?);
         plan.forecast.announce(ui);
         plan.build.announce_lock(ui, paths);
-        let dist = stages.run("build", || build::build(ui, paths, &plan.build))?;
+        let dist = stages.run("build", || compile::build(ui, paths, &plan.build))?;
         plan.build.update_lock(paths)?;
         let image = stages.run("assemble", || assemble(ui, paths, &plan, &dist, &base))?;
         let layers = fate::of_layers(&plan, &image);
@@ -147,7 +147,7 @@ impl ImageArgs {
         }
         let reproduce = || reproduce::verify(ui, paths, &self.tree(paths)?, &plan, &base, &image);
         let reproduced = self.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
-        let documents = stages.run("describe", || documents::describe(paths, &plan, &dist, &image))?;
+        let documents = stages.run("describe", || attest::describe(paths, &plan, &dist, &image))?;
         stages.run("deliver", || deliver(ui, paths, &plan, &image, &documents, &self.output, runtime))?;
         LastImage::keep(paths, &plan, &dist, &image)?;
         let archive = paths.archive(&plan.build.host.name);
@@ -177,7 +177,7 @@ impl ImageArgs {
         let name = self.tag.as_deref().map(reference::parse).transpose()?;
         self.output.iter().try_for_each(Output::check)?;
         let tree = self.tree(paths)?;
-        let strict = self.push.is_some() || process::is_ci();
+        let strict = self.push.is_some() || command::is_ci();
         let settled = self.wanted.settle(ui, paths, strict)?;
         let build = BuildPlan::make(ui, paths, &tree, self.locked, settled.engine, settled.toolchain)?;
         let mut build = build.on(&settled.base, settled.files.layers.len())?;

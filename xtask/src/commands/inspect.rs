@@ -7,13 +7,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use provost_record::{Comparison, Report, compare, inspect};
 
-use crate::assemble::base::{GZIP, uncompressed};
-use crate::blobs::Blobs;
+use crate::base::layers::{GZIP, uncompressed};
 use crate::commands::Format;
-use crate::contents::Contents;
-use crate::faults::Faults;
-use crate::files;
-use crate::ui;
+use crate::oci::reader::Blobs;
+use crate::support::faults::Faults;
+use crate::support::{files, ui};
+use crate::verify::contents::Contents;
 
 #[derive(Args)]
 pub struct InspectArgs {

@@ -5,9 +5,9 @@ use clap::Args;
 
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
-use crate::lock;
-use crate::paths::Paths;
-use crate::ui::{self, Ui};
+use crate::support::lock;
+use crate::support::paths::Paths;
+use crate::support::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct PlanArgs {

@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::commands::build::BuildArgs;
-use crate::lock;
-use crate::paths::Paths;
-use crate::process::Invocation;
-use crate::ui::Ui;
+use crate::support::command::Invocation;
+use crate::support::lock;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 #[derive(Args)]
 pub struct RunArgs {

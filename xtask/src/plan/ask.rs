@@ -3,14 +3,15 @@
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::build::cargo::{ENCODED_FLAGS, SEPARATOR};
-use crate::build::sources;
-use crate::files;
-use crate::paths::Paths;
-use crate::plan::resolution::{self, Crate, Reach, Resolution};
-use crate::plan::{BuildPlan, submodules, toolchain};
-use crate::process::{self, Invocation};
-use crate::ui::Ui;
+use crate::cargo::resolution::{self, Crate, Reach, Resolution};
+use crate::cargo::toolchain;
+use crate::compile::cargo::{ENCODED_FLAGS, SEPARATOR};
+use crate::plan::BuildPlan;
+use crate::source::{copy, submodules};
+use crate::support::command::{self, Invocation};
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 impl BuildPlan {
     /// The packages that are built, by their ids: a dependency may have the same name and version.
@@ -28,7 +29,7 @@ impl BuildPlan {
     /// The crates as cargo resolves them in the copy; asked again when a manifest or the lock changed.
     pub fn crates(&self, ui: &Ui, paths: &Paths, reach: Reach) -> Result<Resolution> {
         let question = resolution::question(reach, &self.toolchain.target, self.packages());
-        let digest = sources::manifests_digest(&paths.sources())?;
+        let digest = copy::manifests_digest(&paths.sources())?;
         let key = format!("{digest} {question:?} {:?}\n", self.rustflags);
         let stamp = paths.image.join(reach.name());
         let known = std::fs::read_to_string(&stamp).unwrap_or_default();
@@ -63,7 +64,7 @@ pub fn members(ui: &Ui, paths: &Paths) -> Result<Metadata> {
 pub fn cargo(ui: &Ui, paths: &Paths, command: &Invocation, doing: &str) -> Result<String> {
     let output = command.output(ui)?;
     if !output.status.success() {
-        let said = process::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
+        let said = command::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
         let submodules = submodules::hint(&paths.root);
         bail!("{doing} failed; mend the Cargo.toml that cargo names{said}{submodules}");
     }

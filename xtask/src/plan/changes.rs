@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cargo::resolution::{Crate, Resolution, Source};
 use crate::plan::forecast::TurnedOn;
 use crate::plan::inputs::{Environment, Inputs};
-use crate::plan::resolution::{Crate, Resolution, Source};
 
 pub struct Changes<'a> {
     pub before: &'a Inputs,
@@ -110,9 +110,9 @@ fn versions(before: &BTreeSet<&Crate>, after: &BTreeSet<&Crate>) -> Vec<String> 
 #[cfg(test)]
 mod tests {
     use super::Changes;
+    use crate::cargo::resolution::Resolution;
     use crate::plan::forecast::TurnedOn;
     use crate::plan::inputs::Inputs;
-    use crate::plan::resolution::Resolution;
 
     fn inputs(tree: &str) -> Inputs {
         let mut inputs =

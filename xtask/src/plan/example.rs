@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 
-use crate::plan::base::Base;
-use crate::plan::engine::Engine;
+use crate::base::Base;
+use crate::cargo::resolution::Resolution;
+use crate::cargo::toolchain::Toolchain;
+use crate::environment::engine::Engine;
 use crate::plan::forecast::Forecast;
-use crate::plan::host::{About, HostSpec};
 use crate::plan::inputs::Inputs;
-use crate::plan::resolution::Resolution;
-use crate::plan::toolchain::Toolchain;
 use crate::plan::{BuildPlan, ImagePlan, PackageId};
-use crate::revision::Origin;
+use crate::source::manifest::{About, HostSpec};
+use crate::source::revision::Origin;
 
 const HOST: &str = r#"
 package = "greeter"

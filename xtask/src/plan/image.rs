@@ -6,8 +6,8 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::base::Base;
 use crate::plan::BuildPlan;
-use crate::plan::base::Base;
 use crate::plan::forecast::{Content, Fate, Forecast};
 
 /// A build plan and what becomes of the result.

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::assemble::base::BaseFiles;
-use crate::assemble::layer::FORMAT;
-use crate::build::machine::cargo_home;
-use crate::build::sources;
-use crate::files;
-use crate::paths::Paths;
+use crate::base::layers::BaseFiles;
+use crate::cargo::resolution::{Reach, Resolution, Source};
+use crate::compile::machine::cargo_home;
+use crate::environment::engine::Engine;
+use crate::oci::layer::FORMAT;
 use crate::plan::BuildPlan;
-use crate::plan::engine::Engine;
-use crate::plan::resolution::{Reach, Resolution, Source};
-use crate::ui::Ui;
+use crate::source::copy;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +56,7 @@ impl Inputs {
             Source::Tree(folder) => Some(folder.as_str()),
             Source::Registry | Source::Other(_) => None,
         });
-        let mut sources = sources::digests(&paths.sources(), &folders.collect())?;
+        let mut sources = copy::digests(&paths.sources(), &folders.collect())?;
         let config = &plan.host.default_config;
         sources.insert(config.to_string(), files::digest(&files::read(&paths.root.join(config))?));
         Ok(Inputs { environment: Environment::gather(paths, plan, base)?, crates, sources })
@@ -98,7 +98,7 @@ fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<String> {
             dependencies.retain(|_, dependency| dependency.get("package").is_some());
         }
     }
-    let config = files::read_text(&paths.sources().join(sources::CONFIG))?;
+    let config = files::read_text(&paths.sources().join(copy::CONFIG))?;
     let host = &plan.host;
     let places = [&host.working_folder, &host.state_folder, &host.config];
     let (names, plugin_config) = ([&host.package, &host.sdk, &host.extension], &host.plugin_config);

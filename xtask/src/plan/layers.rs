@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::base::Base;
-use super::{BuildPlan, Plugin};
-use crate::files;
+use crate::base::Base;
+use crate::plan::{BuildPlan, Plugin};
+use crate::support::files;
 
 /// So many plugins have a layer each, if the base leaves room.
 const MOST_OWN_LAYERS: usize = 100;

@@ -3,52 +3,37 @@
 //! folder.
 
 mod ask;
-pub mod base;
-pub mod builder;
-mod cargo_tree;
 mod changes;
-pub mod dockerfile;
-pub mod engine;
 #[cfg(test)]
 pub mod example;
-mod features;
 pub mod forecast;
-pub mod host;
 mod image;
 pub mod inputs;
+pub mod last_image;
 mod layers;
-pub mod lock;
-pub mod pins;
-pub mod plugins;
-pub mod reference;
-pub mod resolution;
-pub mod shipped;
-mod submodules;
-pub mod toolchain;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, Package, PackageId, TargetKind};
 use serde::Serialize;
 
-use crate::build::left_out::{self, LeftOut};
-use crate::build::sources;
-use crate::build::{cargo, machine};
-use crate::environment;
-use crate::faults::Faults;
-use crate::files;
-use crate::paths::Paths;
-use crate::revision::{self, Origin};
-use crate::ui::{Ui, count};
-use engine::Engine;
-pub use host::HostSpec;
-use host::{About, Workspace};
-pub use image::ImagePlan;
-use lock::{Change, Lock};
-use plugins::{Discovered, Found};
-use resolution::{Reach, Resolution};
-use shipped::Shipped;
-use toolchain::Toolchain;
+use crate::cargo::lockfile::{self, Change, Lock};
+use crate::cargo::resolution::{Reach, Resolution};
+use crate::cargo::toolchain::{self, Toolchain};
+use crate::compile::{cargo, machine};
+use crate::environment::engine::Engine;
+pub use crate::plan::image::ImagePlan;
+use crate::source::assets::Shipped;
+use crate::source::copy;
+use crate::source::left_out::{self, LeftOut};
+pub use crate::source::manifest::HostSpec;
+use crate::source::manifest::{self, About, Workspace};
+use crate::source::plugins::{self, Discovered, Found};
+use crate::source::revision::{self, Origin};
+use crate::support::faults::Faults;
+use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count};
+use crate::support::{files, variables};
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
 #[derive(Debug, Serialize)]
@@ -112,14 +97,14 @@ pub struct Tree {
 
 impl Tree {
     pub fn read(paths: &Paths) -> Result<Tree> {
-        let workspace = host::read(&paths.root)?;
+        let workspace = manifest::read(&paths.root)?;
         let discovered = plugins::discover(paths, &workspace, &[])?;
         Ok(Tree { workspace, discovered })
     }
 
     /// With the plugins that only tests have.
     pub fn read_for_tests(paths: &Paths) -> Result<Tree> {
-        let workspace = host::read(&paths.root)?;
+        let workspace = manifest::read(&paths.root)?;
         let discovered = plugins::discover(paths, &workspace, &workspace.image().test_plugins)?;
         Ok(Tree { workspace, discovered })
     }
@@ -136,10 +121,10 @@ impl BuildPlan {
     ) -> Result<BuildPlan> {
         let Tree { workspace, discovered } = tree;
         if matches!(engine, Engine::Local) {
-            environment::check_settings(paths, &machine::cargo_home()?)?;
+            variables::check_settings(paths, &machine::cargo_home()?)?;
         }
         let host = workspace.image().clone();
-        let lacking = sources::sync(paths, workspace, discovered)?;
+        let lacking = copy::sync(paths, workspace, discovered)?;
         left_out::announce(ui, &lacking);
         let origin = revision::ask(ui, paths, &lacking)?;
         let metadata = ask::members(ui, paths)?;
@@ -180,7 +165,7 @@ impl BuildPlan {
     /// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
     fn resolve(&mut self, ui: &Ui, paths: &Paths, locked: bool) -> Result<()> {
         let stamp = paths.image.join("resolved");
-        let key = sources::manifests_digest(&paths.sources())?;
+        let key = copy::manifests_digest(&paths.sources())?;
         if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == key) {
             return Ok(());
         }
@@ -191,11 +176,11 @@ impl BuildPlan {
         let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
         let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
         if before == after {
-            let key = sources::manifests_digest(&paths.sources())?;
+            let key = copy::manifests_digest(&paths.sources())?;
             return files::write_atomically(&stamp, |out| Ok(out.write_all(key.as_bytes())?));
         }
         let plugins: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-        self.lock_changes = lock::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);
+        self.lock_changes = lockfile::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);
         if locked {
             let changes: Vec<String> = self.lock_changes.iter().map(|change| format!("\n  - {change}")).collect();
             bail!(

@@ -7,9 +7,10 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
-use super::{json, sections};
 use crate::assemble::Image;
-use crate::assemble::base::uncompressed;
+use crate::base::layers::uncompressed;
+use crate::elf::sections::{self, first_byte};
+use crate::reproduce::json;
 
 /// An image as it is compared.
 #[derive(Clone)]
@@ -41,9 +42,8 @@ pub enum Difference {
 
 impl Bytes {
     pub fn read(image: &Image) -> Result<Bytes> {
-        let layer = |(name, layer): &(String, crate::assemble::layer::Layer)| {
-            Ok((name.clone(), image.store.read(&layer.digest)?))
-        };
+        let layer =
+            |(name, layer): &(String, crate::oci::layer::Layer)| Ok((name.clone(), image.store.read(&layer.digest)?));
         let layers = image.layers.iter().map(layer).collect::<Result<_>>()?;
         Ok(Bytes { manifest: image.manifest.clone(), config: image.config.clone(), layers })
     }
@@ -141,12 +141,6 @@ fn in_content(one: &[u8], two: &[u8]) -> String {
     }
 }
 
-/// The first place at which they differ, which they do.
-pub fn first_byte(one: &[u8], two: &[u8]) -> usize {
-    let equal = one.iter().zip(two).take_while(|(one, two)| one == two);
-    equal.count()
-}
-
 /// The words around a place, or the bytes there.
 fn shown(one: &[u8], two: &[u8], at: usize) -> String {
     const MOST: usize = 40;
@@ -177,10 +171,12 @@ mod tests {
     use camino::Utf8Path;
 
     use super::{Bytes, first};
-    use crate::assemble::entry::Entry;
-    use crate::assemble::layer::{gzip, lay, tar};
-    use crate::assemble::tree::Tree;
-    use crate::plan::host::User;
+    use crate::oci::entry::Entry;
+    use crate::oci::layer::gzip;
+    use crate::oci::layer::lay;
+    use crate::oci::layer::tar;
+    use crate::oci::rootfs::Tree;
+    use crate::source::manifest::User;
 
     const USER: User = User { uid: 1, gid: 2 };
 

@@ -3,23 +3,23 @@
 
 mod difference;
 mod json;
-mod sections;
 
 use anyhow::{Result, bail, ensure};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::assemble::base::BaseFiles;
 use crate::assemble::{Image, assemble};
-use crate::build::{self, sources};
-use crate::files;
-use crate::owner::Owner;
-use crate::paths::Paths;
-use crate::plan::engine::Engine;
+use crate::base::layers::BaseFiles;
+use crate::compile;
+use crate::containers::labels::Owner;
+use crate::environment::engine::Engine;
 use crate::plan::forecast::Forecast;
 use crate::plan::{BuildPlan, ImagePlan, Tree};
-use crate::ui::Ui;
-use difference::{Bytes, Difference};
+use crate::reproduce::difference::{Bytes, Difference};
+use crate::source::copy;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 /// Two builds from nothing came to the image that is delivered.
 #[derive(Serialize)]
@@ -37,7 +37,7 @@ pub fn verify(
     base: &BaseFiles,
     image: &Image,
 ) -> Result<Reproduced> {
-    let (folder, sources) = (paths.reproduction(), sources::digest(&paths.sources())?);
+    let (folder, sources) = (paths.reproduction(), copy::digest(&paths.sources())?);
     let again = Again { ui, tree, plan, base, folder, sources };
     let [first, second] = &paths.for_reproduction();
     let (one, two) = (again.build(first)?, again.build(second)?);
@@ -88,12 +88,12 @@ impl Again<'_> {
         let build = BuildPlan::make(self.ui, paths, self.tree, true, engine, toolchain)?
             .on(&self.plan.base, self.base.layers.len())?;
         ensure!(
-            sources::digest(&paths.sources())? == self.sources,
+            copy::digest(&paths.sources())? == self.sources,
             "the tree was changed while it was built: leave it alone until the image is compared"
         );
         let forecast = Forecast::make(self.ui, paths, &build, self.base)?;
         let plan = ImagePlan::new(build, self.plan.base.clone(), Some(self.plan.image.clone()), forecast)?;
-        let dist = build::build(self.ui, paths, &plan.build)?;
+        let dist = compile::build(self.ui, paths, &plan.build)?;
         Bytes::read(&assemble(self.ui, paths, &plan, &dist, self.base)?)
     }
 

@@ -7,20 +7,19 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
-use needs::{PackageMetadata, Runtimes};
 
+use crate::cargo::toolchain::Toolchain;
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
-use crate::faults::Faults;
-use crate::files;
-use crate::lock;
-use crate::paths::Paths;
+use crate::commands::test::needs::{PackageMetadata, Runtimes};
+use crate::containers::engine::{Broken, Runtime};
+use crate::environment::engine::{EngineChoice, Wanted};
 use crate::plan::ImagePlan;
-use crate::plan::engine::{EngineChoice, Wanted};
-use crate::plan::toolchain::Toolchain;
-use crate::process::Invocation;
-use crate::runtime::{Broken, Runtime};
-use crate::ui::Ui;
+use crate::support::command::Invocation;
+use crate::support::faults::Faults;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+use crate::support::{files, lock};
 
 /// The tag of the image that the tests run: in the runtime nobody's own image changes.
 const TAG: &str = "xtask-test";
@@ -111,7 +110,7 @@ impl TestArgs {
     /// Builds the image that the tests start; the runtime is the one that has it.
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Runtime>)> {
         let _lock = lock::take(ui, paths)?;
-        let name = crate::plan::host::read(&paths.root)?.image().name.clone();
+        let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
         let mut wanted = Wanted { broken: broken.to_vec(), ..self.wanted.clone() };
         if *wanted.engine.get_or_insert(EngineChoice::Local) == EngineChoice::Local {
             wanted.base.get_or_insert("scratch".to_owned());

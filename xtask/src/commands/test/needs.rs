@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::process::Invocation;
-use crate::runtime::{Broken, Runtime};
-use crate::ui::Ui;
+use crate::containers::engine::{Broken, Runtime};
+use crate::support::command::Invocation;
+use crate::support::ui::Ui;
 
 /// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
 #[derive(Deserialize)]

@@ -1,0 +1,105 @@
+//! What is written down about a finished image: what is in it, and how it was made. The same image gives the same bytes.
+//!
+//! A document lies beside the image as a file; in an OCI layout and in a registry it is an artifact that has the image as its
+//! subject. Source: OCI image specification, manifest.md, "Guidelines for Artifact Usage".
+
+mod component;
+mod package_url;
+mod provenance;
+mod sbom;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use crate::assemble::Image;
+use crate::assemble::config::{self, MANIFEST};
+use crate::base::Base;
+use crate::cargo::lockfile::Lock;
+use crate::compile::Dist;
+use crate::plan::ImagePlan;
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// An artifact's configuration that says nothing.
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+const EMPTY: &[u8] = b"{}";
+
+pub struct Document {
+    /// What the file ends in that lies beside the image.
+    extension: &'static str,
+    pub media_type: &'static str,
+    bytes: Vec<u8>,
+    /// Of the artifact.
+    manifest: Vec<u8>,
+}
+
+/// The image's bill of materials and its provenance.
+pub fn describe(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> Result<[Document; 2]> {
+    let path = paths.sources().join("Cargo.lock");
+    let lock = files::read_text(&path)?;
+    let sbom = sbom::sbom(plan, dist, image, &Lock::parse(&lock).with_context(|| format!("reading {path}"))?)?;
+    let provenance = provenance::statement(plan, image, &files::digest(lock.as_bytes()));
+    Ok([
+        Document::new("cdx.json", "application/vnd.cyclonedx+json", &sbom, image)?,
+        // One statement, not signed: a bundle, `.intoto.jsonl`, holds signed ones.
+        Document::new("provenance.json", "application/vnd.in-toto+json", &provenance, image)?,
+    ])
+}
+
+impl Document {
+    fn new(extension: &'static str, media_type: &'static str, content: &Value, image: &Image) -> Result<Document> {
+        let mut bytes = serde_json::to_vec_pretty(content)?;
+        bytes.push(b'\n');
+        let manifest = config::bytes(&json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": media_type,
+            "config": { "mediaType": EMPTY_TYPE, "digest": files::digest(EMPTY), "size": EMPTY.len() },
+            "layers": [{ "mediaType": media_type, "digest": files::digest(&bytes), "size": bytes.len() }],
+            "subject": image.descriptor(),
+        }));
+        Ok(Document { extension, media_type, bytes, manifest })
+    }
+
+    /// The digest of the artifact.
+    pub fn digest(&self) -> String {
+        files::digest(&self.manifest)
+    }
+
+    /// The artifact as an index lists it.
+    pub fn descriptor(&self) -> Value {
+        json!({
+            "mediaType": MANIFEST,
+            "digest": self.digest(),
+            "size": self.manifest.len(),
+            "artifactType": self.media_type,
+        })
+    }
+
+    /// All that the artifact is made of.
+    pub fn blobs(&self) -> [&[u8]; 3] {
+        [EMPTY, &self.bytes, &self.manifest]
+    }
+
+    /// The file beside an image: `NAME.cdx.json` for `NAME.tar`.
+    pub fn beside(&self, image: &Utf8Path) -> Utf8PathBuf {
+        let name = image.as_str().trim_end_matches('/');
+        format!("{}.{}", name.strip_suffix(".tar").unwrap_or(name), self.extension).into()
+    }
+
+    /// Returns whether the file had to be written.
+    pub fn write_beside(&self, image: &Utf8Path) -> Result<bool> {
+        files::write_changed(&self.beside(image), &self.bytes)
+    }
+}
+
+/// The base's digest; `scratch` has none. Of an image the one that pins it, else what the runtime knows it by.
+fn base_digest<'a>(base: &'a Base, image: &'a Image) -> Option<&'a str> {
+    match base {
+        Base::Scratch => None,
+        Base::Tar(_) => image.layers.first().map(|(_, layer)| layer.diff_id.as_str()),
+        Base::Layout { layout, .. } => base.digest().or(Some(&layout.digest)),
+        Base::Image { id, .. } => base.digest().or(Some(id)),
+    }
+}

@@ -1,0 +1,101 @@
+//! How an image was made: an in-toto statement with a SLSA provenance. Nobody has signed it.
+//! Source: <https://github.com/in-toto/attestation/tree/main/spec/v1>, <https://slsa.dev/spec/v1.0/provenance>.
+
+use serde_json::{Map, Value, json};
+
+use crate::assemble::{Image, config};
+use crate::attest::base_digest;
+use crate::environment::engine::Engine;
+use crate::oci::reference;
+use crate::plan::ImagePlan;
+use crate::source::revision::DIRTY;
+
+/// What the parameters mean, `docs/architecture.md` says.
+const BUILD_TYPE: &str = "urn:xtask:image:v1";
+
+/// `lock` is the digest of Cargo.lock.
+pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
+    let build = &plan.build;
+    let plugins = build.plugins.iter().map(|plugin| json!({ "name": plugin.name, "path": plugin.path }));
+    let parameters = parameters(plan);
+    let options = parameters.iter().map(|(option, value)| format!(" --{option} {value}"));
+    let command = format!("cargo xtask image{}", options.collect::<String>());
+    let named: Map<String, Value> =
+        parameters.iter().map(|(option, value)| ((*option).to_owned(), json!(value))).collect();
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": plan.image, "digest": digest_set(&image.manifest_digest) }],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": named,
+                "internalParameters": {
+                    "command": command,
+                    "created": config::rfc3339(image.origin.created),
+                    "plugins": plugins.collect::<Vec<_>>(),
+                    "rustc": build.toolchain.verbose_version,
+                    "target": build.toolchain.target,
+                },
+                "resolvedDependencies": dependencies(plan, image, lock),
+            },
+            "runDetails": {
+                "builder": {
+                    "id": format!("urn:xtask:engine:{}", build.engine.name()),
+                    "version": { "xtask": env!("CARGO_PKG_VERSION") },
+                },
+            },
+        },
+    })
+}
+
+/// The options of `image` that decide what it is, whether they were written or settled by themselves; no path of the
+/// machine is in them.
+fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
+    let build = &plan.build;
+    let mut parameters = vec![("engine", build.engine.name().to_owned())];
+    if let Engine::Container(builder) = &build.engine {
+        parameters.push(("builder-image", builder.reference.clone()));
+    }
+    parameters.extend([
+        ("toolchain", build.toolchain.channel.clone()),
+        ("base", plan.base.to_label()),
+        ("tag", plan.image.clone()),
+    ]);
+    parameters
+}
+
+/// A digest as OCI writes it, by the name of its algorithm. Source: in-toto attestation framework, DigestSet.
+fn digest_set(digest: &str) -> Value {
+    let (algorithm, encoded) = digest.split_once(':').unwrap_or(("sha256", digest));
+    json!({ algorithm: encoded })
+}
+
+/// What went into the image and is not in it by itself.
+fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
+    let toolchain = &plan.build.toolchain;
+    let named = |name: &str, digest: &str| json!({ "name": name, "digest": digest_set(digest) });
+    let mut dependencies = Vec::new();
+    if let Some(revision) = &image.origin.revision {
+        let commit = revision.strip_suffix(DIRTY);
+        let source = json!({ "name": "source", "digest": { "gitCommit": commit.unwrap_or(revision) } });
+        dependencies.push(source);
+        if commit.is_some() {
+            dependencies[0]["annotations"] = json!({ "dirty": true });
+        }
+    }
+    dependencies.push(named("Cargo.lock", lock));
+    let line = |key: &str| toolchain.verbose_version.lines().find_map(|line| line.strip_prefix(key));
+    let commit = line("commit-hash: ").filter(|commit| *commit != "unknown");
+    dependencies.push(match commit {
+        Some(commit) => json!({ "name": "rustc", "digest": { "gitCommit": commit } }),
+        None => json!({ "name": "rustc" }),
+    });
+    if let Engine::Container(builder) = &plan.build.engine {
+        dependencies.push(named(&builder.reference, reference::digest(&builder.reference).unwrap_or(&builder.id)));
+    }
+    if let Some(digest) = base_digest(&plan.base, image) {
+        dependencies.push(named(&plan.base.to_label(), digest));
+    }
+    dependencies
+}

@@ -1,0 +1,260 @@
+//! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Write};
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::base::Base;
+use crate::containers::engine::{ImageInfo, Runtime};
+use crate::elf::dynamic;
+use crate::oci::documents::Saved;
+use crate::oci::rootfs::Tree;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+
+/// What compressed content begins with.
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What other packed content begins with, what it is, and the program that unpacks it.
+const OTHERS: [(&[u8], &str, &str); 6] = [
+    (&[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd", "zstd --decompress"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz", "xz --decompress --keep"),
+    (b"BZh", "compressed by bzip2", "bzip2 --decompress --keep"),
+    (&[0x04, 0x22, 0x4d, 0x18], "compressed by lz4", "lz4 --decompress"),
+    (b"hsqs", "a squashfs image", "sqfs2tar"),
+    (b"PK\x03\x04", "a zip archive", "unzip"),
+];
+
+/// A base's layers from the bottom up, and what containers see of them.
+#[derive(Default)]
+pub struct BaseFiles {
+    pub layers: Vec<BaseLayer>,
+    pub tree: Tree,
+    pub env: Vec<String>,
+}
+
+pub struct BaseLayer {
+    /// An uncompressed tar.
+    pub path: Utf8PathBuf,
+    pub diff_id: String,
+    /// Digest and place of the gzipped layer, if the base came with one: it is kept.
+    pub blob: Option<(String, Utf8PathBuf)>,
+}
+
+/// Fetches what is not there yet.
+pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>, architecture: &str) -> Result<BaseFiles> {
+    let (layers, env) = match (base, runtime) {
+        (Base::Scratch, _) => (Vec::new(), Vec::new()),
+        (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
+        (Base::Layout { layout, .. }, _) => (layout.layers(&paths.bases())?, layout.env.clone()),
+        (Base::Image { info, .. }, Some(runtime)) => {
+            let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
+            (from_runtime(ui, paths, info, runtime)?, env)
+        }
+        (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a runtime that has it"),
+    };
+    let mut tree = Tree::default();
+    for layer in &layers {
+        tree.add_layer(&layer.path)?;
+    }
+    if let Base::Tar(path) = base {
+        check_tar(path, &tree, architecture)?;
+    }
+    Ok(BaseFiles { layers, tree, env })
+}
+
+/// A tar says nothing of itself: what it is for is seen by the files in it.
+fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
+    if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
+        bail!(
+            "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout"
+        );
+    }
+    if tree.is_empty() {
+        bail!("the base {path} is empty; name a tar that holds a root file system");
+    }
+    let linkers = tree.files().filter(|path| path.file_name().is_some_and(|name| name.starts_with("ld-")));
+    let mut others = Vec::new();
+    for program in [Utf8Path::new("bin/sh")].into_iter().chain(linkers) {
+        match tree.read(program)?.as_deref().and_then(dynamic::architecture) {
+            // Beside its own, a system may have another architecture's libraries.
+            Some(has) if has == architecture => return Ok(()),
+            other => others.extend(other.map(|has| (program, has))),
+        }
+    }
+    if let Some((program, has)) = others.first() {
+        bail!("the base {path} is linux/{has}, as its /{program} shows; what is built is linux/{architecture}");
+    }
+    Ok(())
+}
+
+/// The tar itself, or what its gzip holds.
+fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
+    let reading = || format!("reading the base {path}");
+    check_kind(path)?;
+    if !is_gzip(path)? {
+        return Ok(BaseLayer { path: path.to_owned(), diff_id: digest(path).with_context(reading)?, blob: None });
+    }
+    let key = digest(path).with_context(reading)?;
+    let target = paths.bases().join(format!("{}.unpacked.tar", key.replace(':', "-")));
+    // What it holds is known only once it was unpacked.
+    let stamp = target.with_extension("digest");
+    if let Some(diff_id) = files::read_text(&stamp).ok().filter(|diff_id| is_whole(&target, diff_id)) {
+        return Ok(BaseLayer { path: target, diff_id, blob: None });
+    }
+    let mut file = File::open(path).with_context(reading)?;
+    files::write_atomically(&target, |out| copy(&mut plain(&mut file)?, out).map(drop).with_context(reading))?;
+    check_tar_block(path, &first_block(&target)?)?;
+    let diff_id = digest(&target)?;
+    files::write_atomically(&stamp, |out| Ok(out.write_all(diff_id.as_bytes())?))?;
+    Ok(BaseLayer { path: target, diff_id, blob: None })
+}
+
+/// What a file is that is no tar, by what it begins with, whatever its name says.
+fn check_kind(path: &Utf8Path) -> Result<()> {
+    let start = first_block(path)?;
+    if let Some((_, what, program)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
+        bail!("the base {path} is {what}, which is not supported: unpack it by `{program} {path}`, and name the tar");
+    }
+    if !start.starts_with(&GZIP) { check_tar_block(path, &start) } else { Ok(()) }
+}
+
+fn first_block(path: &Utf8Path) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let file = File::open(path).with_context(|| format!("reading the base {path}"))?;
+    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base {path}"))?;
+    Ok(start)
+}
+
+/// `path` is what was named, `block` the first one of what it holds. An empty file is told as one elsewhere.
+fn check_tar_block(path: &Utf8Path, block: &[u8]) -> Result<()> {
+    if !block.is_empty() && !is_tar(block) {
+        bail!("the base {path} holds no tar: name a root file system in one, gzipped or not");
+    }
+    Ok(())
+}
+
+/// Whether this is a tar's first block: an entry whose header has its own checksum, or its end.
+/// Source: POSIX.1-2017, pax, "ustar Interchange Format".
+fn is_tar(block: &[u8]) -> bool {
+    let Some(digits) = block.get(148..156).filter(|_| block.len() == 512) else { return false };
+    let written = String::from_utf8_lossy(digits);
+    let written = u32::from_str_radix(written.trim_matches(['\0', ' ']), 8);
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = digits.iter().map(|byte| u32::from(*byte)).sum();
+    // The sum is made with spaces in its own place.
+    sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
+}
+
+/// By what a file begins with, whatever its name or media type says.
+pub(crate) fn is_gzip(path: &Utf8Path) -> Result<bool> {
+    let mut start = [0; GZIP.len()];
+    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
+    Ok(file.read_exact(&mut start).is_ok() && start == GZIP)
+}
+
+/// The digest of a file, which is read piece by piece.
+pub(crate) fn digest(path: &Utf8Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
+    copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))
+}
+
+/// Whether a layer that was unpacked before is there as it was.
+pub(crate) fn is_whole(path: &Utf8Path, diff_id: &str) -> bool {
+    path.is_file() && digest(path).is_ok_and(|is| is == diff_id)
+}
+
+/// Unpacks a layer to `path`, piece by piece, if it holds what it should; else its digest is returned.
+pub(crate) fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &str) -> Result<Option<String>> {
+    let mut is = String::new();
+    let written = files::write_atomically(path, |out| {
+        is = copy(&mut plain(from)?, out)?;
+        // Nothing gets this name that does not deserve it.
+        anyhow::ensure!(is == diff_id, "another digest");
+        Ok(())
+    });
+    match written {
+        Err(_) if !is.is_empty() && is != diff_id => Ok(Some(is)),
+        written => written.map(|()| None),
+    }
+}
+
+/// What a layer holds, as docker's own store gives it out, or as the containerd store does.
+fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
+    let mut start = Vec::new();
+    from.take(8).read_to_end(&mut start)?;
+    if let Some((_, what, _)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
+        bail!("the layer is {what}, which is not supported; name the base as a root file system in a tar");
+    }
+    let gzipped = start.starts_with(&GZIP);
+    let whole = BufReader::with_capacity(1 << 16, Cursor::new(start).chain(from));
+    Ok(if gzipped { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
+}
+
+/// Copies, and returns the digest of what went through.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(format!("sha256:{}", files::hex(&hash.finalize()))),
+            count => {
+                hash.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+            }
+        }
+    }
+}
+
+/// The same of a layer in memory, such as ours.
+pub fn uncompressed(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    plain(&mut &*bytes)?.read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}
+
+fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
+    let layer = |diff_id: &String| BaseLayer {
+        path: paths.bases().join(format!("{}.tar", diff_id.replace(':', "-"))),
+        diff_id: diff_id.clone(),
+        blob: None,
+    };
+    let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
+    if layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id)) {
+        ui.status("Reading", format!("base {} out of {runtime}", info.id));
+        let archive = paths.bases().join("saved.tar");
+        runtime.save(ui, &info.id, |from| {
+            files::write_atomically(&archive, |to| std::io::copy(from, to).map(drop).context("reading the base"))
+        })?;
+        extract(&archive, &layers)?;
+        files::remove(&archive)?;
+    }
+    Ok(layers)
+}
+
+/// Takes the layers out of a `docker save` archive.
+/// Source: <https://github.com/moby/docker-image-spec>, "Combined Image JSON + Filesystem Changeset Format".
+fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
+    let mut tree = Tree::default();
+    tree.add_layer(archive)?;
+    let manifest = tree.read("manifest.json".into())?;
+    let manifest = manifest.with_context(|| format!("{archive} has no manifest.json"))?;
+    let saved: Vec<Saved> = serde_json::from_slice(&manifest).with_context(|| format!("reading {archive}"))?;
+    let names = saved.first().map(|image| image.layers.as_slice()).unwrap_or_default();
+    if names.len() != layers.len() {
+        bail!("{archive} holds {} layers, the runtime named {}", names.len(), layers.len());
+    }
+    for (name, layer) in names.iter().zip(layers) {
+        let mut content = tree.open(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
+        let unpacked = unpack(&mut content, &layer.path, &layer.diff_id);
+        if let Some(other) = unpacked.with_context(|| format!("reading {name} in {archive}"))? {
+            bail!("{name} in {archive} has the digest {other}, the runtime named {}", layer.diff_id);
+        }
+    }
+    Ok(())
+}

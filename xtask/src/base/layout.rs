@@ -1,0 +1,167 @@
+//! A base in an OCI layout: a folder that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
+//! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::de::DeserializeOwned;
+
+use crate::base::layers::BaseLayer;
+use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform};
+use crate::support::files;
+
+/// How deep indexes may lie in each other.
+const MOST_INDEXES: usize = 4;
+
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub folder: Utf8PathBuf,
+    /// Of the image's manifest.
+    pub digest: String,
+    pub env: Vec<String>,
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<String>,
+}
+
+impl Layout {
+    pub fn is(folder: &Utf8Path) -> bool {
+        folder.join("oci-layout").is_file()
+    }
+
+    /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as what
+    /// refers to an image, are none.
+    pub fn read(folder: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
+        if !Layout::is(folder) {
+            bail!("{folder} is no OCI layout: it has no file `oci-layout`");
+        }
+        let folder = folder.canonicalize_utf8().with_context(|| format!("finding {folder}"))?;
+        let path = folder.join("index.json");
+        let index: Index = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
+        let named = |descriptor: &&Descriptor| {
+            !descriptor.is_artifact()
+                && name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
+        };
+        let listed: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
+        let candidates = fitting(&folder, listed, architecture, 0)?;
+        let [chosen] = candidates.as_slice() else {
+            let names = index.manifests.iter().filter_map(|of| of.annotations.get(NAME));
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            bail!(
+                "the OCI layout {folder} holds {} images that fit, wanted is one; name it with oci:{folder}:NAME (it has: {})",
+                candidates.len(),
+                if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
+            );
+        };
+        Layout::of(&folder, &chosen.digest, architecture)
+    }
+
+    fn of(folder: &Utf8Path, digest: &str, architecture: &str) -> Result<Layout> {
+        let manifest: Manifest = blob(folder, digest)?;
+        let config: Config = blob(folder, &manifest.config.digest)?;
+        let Platform { os, architecture: has, .. } = &config.platform;
+        if (os.as_str(), has.as_str()) != ("linux", architecture) {
+            bail!("the image in {folder} is {os}/{has}, what is built is linux/{architecture}");
+        }
+        let diff_ids = config.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            bail!(
+                "the image in {folder} has {} layers, its configuration names {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            );
+        }
+        Ok(Layout {
+            folder: folder.to_owned(),
+            digest: digest.to_owned(),
+            env: config.config.env.unwrap_or_default(),
+            layers: manifest.layers,
+            diff_ids,
+        })
+    }
+
+    /// Its layers, unpacked into `folder` unless they are there.
+    pub fn layers(&self, folder: &Utf8Path) -> Result<Vec<BaseLayer>> {
+        let layers = self.layers.iter().zip(&self.diff_ids);
+        layers.map(|(descriptor, diff_id)| self.layer(folder, descriptor, diff_id)).collect()
+    }
+
+    fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
+        let blob = blob_path(&self.folder, &descriptor.digest)?;
+        let path = folder.join(format!("sha256-{}.tar", hex(&self.folder, diff_id)?));
+        if !crate::base::layers::is_whole(&path, diff_id) {
+            let reading = || format!("reading the base's layer {blob}");
+            let is = crate::base::layers::digest(&blob).with_context(reading)?;
+            if is != descriptor.digest {
+                bail!("{blob} is damaged: its digest is {is}; write the layout anew");
+            }
+            let unpacked =
+                crate::base::layers::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
+            if let Some(other) = unpacked.with_context(reading)? {
+                bail!("the base's layer {blob} holds {other}, its configuration names {diff_id}");
+            }
+        }
+        let blob = crate::base::layers::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
+        Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
+    }
+}
+
+/// The images among these, and among those that an index lists, for linux and this architecture. A descriptor need not say what
+/// it is for: then, if there is a choice, the image is asked.
+fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
+    if depth > MOST_INDEXES {
+        bail!("{folder} has indexes in each other, more than {MOST_INDEXES} deep");
+    }
+    let several = listed.len() > 1;
+    let mut found: Vec<Descriptor> = Vec::new();
+    for mut descriptor in listed {
+        if descriptor.is_index() {
+            let nested: Index = blob(folder, &descriptor.digest)?;
+            let images = nested.manifests.into_iter().filter(|descriptor| !descriptor.is_artifact()).collect();
+            found.extend(fitting(folder, images, architecture, depth + 1)?);
+            continue;
+        }
+        if several && descriptor.platform.is_none() {
+            let manifest: Manifest = blob(folder, &descriptor.digest)?;
+            descriptor.platform = Some(blob::<Config>(folder, &manifest.config.digest)?.platform);
+        }
+        if descriptor.platform.as_ref().is_none_or(|is| is.os == "linux" && is.architecture == architecture) {
+            found.push(descriptor);
+        }
+    }
+    // One image may be listed twice. Of several variants the plain one runs on every machine of the architecture.
+    found.sort_by(|one, other| one.digest.cmp(&other.digest));
+    found.dedup_by(|one, other| one.digest == other.digest);
+    let plain = |descriptor: &Descriptor| {
+        let variant = descriptor.platform.as_ref().and_then(|platform| platform.variant.as_deref());
+        matches!((architecture, variant), (_, None) | ("amd64", Some("v1")) | ("arm64", Some("v8")))
+    };
+    if found.len() > 1 && found.iter().filter(|descriptor| plain(descriptor)).count() == 1 {
+        found.retain(plain);
+    }
+    Ok(found)
+}
+
+fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &str) -> Result<T> {
+    serde_json::from_slice(&read_blob(folder, digest)?).with_context(|| format!("reading {digest} in {folder}"))
+}
+
+fn read_blob(folder: &Utf8Path, digest: &str) -> Result<Vec<u8>> {
+    let path = blob_path(folder, digest)?;
+    let bytes = files::read(&path)?;
+    let is = files::digest(&bytes);
+    if is != digest {
+        bail!("{path} is damaged: its digest is {is}; write the layout anew");
+    }
+    Ok(bytes)
+}
+
+fn blob_path(folder: &Utf8Path, digest: &str) -> Result<Utf8PathBuf> {
+    Ok(folder.join("blobs/sha256").join(hex(folder, digest)?))
+}
+
+/// Digests become file names, and somebody else wrote them.
+fn hex<'a>(folder: &Utf8Path, digest: &'a str) -> Result<&'a str> {
+    match digest.strip_prefix("sha256:") {
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(hex),
+        _ => bail!("{folder} names the digest `{digest}`; sha256 in hexadecimal is what is supported"),
+    }
+}

@@ -1,0 +1,176 @@
+//! What the image stands on: as it was asked for, and as it was found.
+
+pub mod layers;
+pub mod layout;
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use crate::base::layout::Layout;
+use crate::containers::engine::{ANOTHER_IMAGE, ImageInfo, Runtime};
+use crate::environment::builder;
+use crate::oci::reference::{self, qualified, without_tag};
+use crate::support::command::{Invocation, not_found, tail};
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// Nothing: everything that host and plugins need comes along.
+    Scratch,
+    /// A root file system in a tar, plain or gzipped.
+    Tar(Utf8PathBuf),
+    /// An image in an OCI layout.
+    Layout {
+        reference: String,
+        /// Without a path of this machine.
+        #[serde(skip)]
+        label: String,
+        /// Under which others find it.
+        #[serde(skip)]
+        digest: Option<String>,
+        #[serde(skip)]
+        layout: Layout,
+    },
+    /// An image that the runtime has.
+    Image {
+        reference: String,
+        id: String,
+        #[serde(skip)]
+        info: ImageInfo,
+    },
+}
+
+/// Names of root file systems end so.
+const TARS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
+
+impl Base {
+    /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
+    /// a reference to an image, which is pulled unless the runtime has it, by skopeo where there is no runtime.
+    pub fn find(
+        ui: &Ui,
+        paths: &Paths,
+        text: &str,
+        runtime: Result<&Runtime, &Error>,
+        architecture: &str,
+        limit: Duration,
+    ) -> Result<Base> {
+        if text == "scratch" {
+            return Ok(Base::Scratch);
+        }
+        if TARS.iter().any(|ending| text.ends_with(ending)) || Utf8Path::new(text).is_file() {
+            let path = Utf8Path::new(text).canonicalize_utf8();
+            return Ok(Base::Tar(path.with_context(|| format!("finding the base {text}"))?));
+        }
+        if Utf8Path::new(text).is_dir() && !Layout::is(Utf8Path::new(text)) {
+            let image = if text.contains('/') { String::new() } else { format!("; the image is {text}:latest") };
+            bail!(
+                "the base {text} is a folder here, and no OCI layout: pack a root file system, by `tar --create --file \
+                 {text}.tar --directory {text} .`, and name the tar{image}"
+            );
+        }
+        let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
+        if let Some(layout) = layout {
+            let (folder, name) = layout.split_once(':').map_or((layout, None), |(folder, name)| (folder, Some(name)));
+            let layout = Layout::read(Utf8Path::new(folder), name, architecture)
+                .with_context(|| format!("reading the base {text}"))?;
+            let label = layout.folder.file_name().unwrap_or_default().to_owned();
+            let digest = Some(layout.digest.clone());
+            return Ok(Base::Layout { reference: text.to_owned(), label, digest, layout });
+        }
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
+        };
+        let (reference, info) = builder::named(ui, runtime, text, limit)?;
+        Base::image((reference, info), architecture)
+    }
+
+    pub fn image((reference, info): (String, ImageInfo), architecture: &str) -> Result<Base> {
+        if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
+            bail!("the base {reference} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
+        }
+        Ok(Base::Image { reference, id: info.id.clone(), info })
+    }
+
+    /// The digest under which others find the base, if it has one: a runtime's own id is none.
+    pub fn digest(&self) -> Option<&str> {
+        match self {
+            Base::Scratch | Base::Tar(_) => None,
+            Base::Layout { digest, .. } => digest.as_deref(),
+            Base::Image { reference, .. } => reference::digest(reference),
+        }
+    }
+
+    /// The base as the image's labels name it: no path of this machine.
+    pub fn to_label(&self) -> String {
+        match self {
+            Base::Tar(path) => path.file_name().unwrap_or_default().to_owned(),
+            Base::Layout { label, .. } => label.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Copies an image of a registry into a layout. What a digest names is copied once.
+fn by_skopeo(
+    ui: &Ui,
+    paths: &Paths,
+    reference: &str,
+    why: &Error,
+    architecture: &str,
+    limit: Duration,
+) -> Result<Base> {
+    const NAME: &str = "base";
+    let key = files::digest(format!("{reference} {architecture}").as_bytes());
+    let folder = paths.bases().join(&files::without_algorithm(&key)[..16]);
+    let found = || Layout::read(&folder, Some(NAME), architecture);
+    let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
+        Some(layout) => layout,
+        None => {
+            files::create_folder(&paths.bases())?;
+            let platform = ["--override-os", "linux", "--override-arch", architecture];
+            let (from, to) =
+                (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{folder}:{NAME}"));
+            let plain = reference::is_loopback(reference).then_some("--src-tls-verify=false");
+            let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet"]).args(plain).args([&from, &to]);
+            ui.status("Pulling", format!("{reference} (skopeo)"));
+            match copy.output_within(ui, limit) {
+                Err(error) if not_found(&error) => bail!(
+                    "the base {reference} is an image, which docker, podman or skopeo can give out: {why:#}; skopeo: not installed"
+                ),
+                Err(error) => return Err(error),
+                Ok(None) => bail!(
+                    "skopeo cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    limit.as_secs()
+                ),
+                Ok(Some(output)) if !output.status.success() => {
+                    let said = tail(&output);
+                    let why = said.lines().last().unwrap_or("it said nothing why");
+                    bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
+                }
+                Ok(Some(_)) => found()?,
+            }
+        }
+    };
+    let label = reference.to_owned();
+    // On the way it may have been converted: what was asked for is known.
+    let digest = reference::digest(reference).map(str::to_owned);
+    Ok(Base::Layout { reference: reference.to_owned(), label, digest, layout })
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Base::Scratch => write!(out, "scratch"),
+            Base::Tar(path) => write!(out, "{path}"),
+            Base::Layout { reference, .. } | Base::Image { reference, .. } => write!(out, "{reference}"),
+        }
+    }
+}

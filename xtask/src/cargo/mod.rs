@@ -1,0 +1,7 @@
+//! What cargo and rustc know before anything is compiled.
+
+pub mod features;
+pub mod lockfile;
+pub mod resolution;
+pub mod toolchain;
+pub mod tree;

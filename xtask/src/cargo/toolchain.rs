@@ -1,0 +1,111 @@
+//! The pinned toolchain, and whether it is here.
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use crate::support::command::Invocation;
+use crate::support::files;
+use crate::support::ui::Ui;
+
+/// The file that pins it.
+pub const FILE: &str = "rust-toolchain.toml";
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Toolchain {
+    /// The release that is wanted: `1.95.0`.
+    pub channel: String,
+    /// The whole answer of `rustc -vV`.
+    pub verbose_version: String,
+    /// What the compiler itself runs on.
+    pub host: String,
+    /// The target that is built for.
+    pub target: String,
+    /// The program that links for the target.
+    #[serde(skip)]
+    pub linker: String,
+}
+
+#[derive(Deserialize)]
+struct File {
+    toolchain: Pin,
+}
+
+#[derive(Deserialize)]
+struct Pin {
+    channel: String,
+}
+
+/// What `rust-toolchain.toml` pins.
+pub fn pinned(root: &Utf8Path) -> Result<String> {
+    let path = root.join(FILE);
+    let file: File = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
+    Ok(file.toolchain.channel)
+}
+
+impl Toolchain {
+    /// Asks this machine's compiler, which must be the one that the tree pins, or the release that is named instead.
+    pub fn find(ui: &Ui, root: &Utf8Path, named: Option<&str>) -> Result<Toolchain> {
+        let channel = named.map_or_else(|| pinned(root), |channel| Ok(channel.to_owned()))?;
+        let rustc = invocation(&channel, "rustc", ["-vV"]);
+        let Ok(output) = rustc.output(ui) else {
+            bail!("no `rustc` is on PATH; install Rust {channel} (see https://rustup.rs)");
+        };
+        let verbose_version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let line = |key: &str| verbose_version.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        match (output.status.success(), line("release:"), line("host:")) {
+            (true, Some(release), Some(target)) if release == channel => {
+                let (host, target) = (target.to_owned(), target.to_owned());
+                Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned() })
+            }
+            (true, Some(release), _) => bail!(
+                "wanted is Rust {channel} ({FILE}), the `rustc` on PATH is {release}; install Rust {channel}, or rustup, which \
+                 chooses it by itself"
+            ),
+            _ => bail!(
+                "the toolchain {channel} that {FILE} pins is not installed; run `rustup toolchain install {channel} \
+                 --profile minimal`{}",
+                crate::support::command::tail(&output)
+            ),
+        }
+    }
+
+    /// `program` of this toolchain.
+    pub fn run<S: Into<String>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
+        invocation(&self.channel, program, args)
+    }
+
+    pub fn architecture(&self) -> Result<&'static str> {
+        architecture(&self.target)
+    }
+
+    pub fn is_musl(&self) -> bool {
+        self.target.ends_with("-musl")
+    }
+}
+
+/// As OCI names the platform: `amd64`.
+pub fn architecture(target: &str) -> Result<&'static str> {
+    let mut parts = target.split('-');
+    match (parts.next(), parts.any(|part| part == "linux")) {
+        (Some("x86_64"), true) => Ok("amd64"),
+        (Some("aarch64"), true) => Ok("arm64"),
+        _ => bail!("{target} is no target that images are made for; these are: x86_64 and aarch64 Linux"),
+    }
+}
+
+/// This machine's cargo of the pinned release, for what reads manifests and fetches crates, whatever compiles. It is
+/// chosen by the environment: left to the file, rustup would go online for the components that it asks for beside.
+pub fn cargo<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>) -> Result<Invocation> {
+    Ok(invocation(&pinned(root)?, "cargo", args))
+}
+
+/// This machine's rustc of the pinned release, for the same.
+pub fn rustc<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>) -> Result<Invocation> {
+    Ok(invocation(&pinned(root)?, "rustc", args))
+}
+
+/// rustup's proxies choose by this variable; without rustup it changes nothing.
+fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
+    Invocation::new(program, args).env("RUSTUP_TOOLCHAIN", channel)
+}

@@ -1,0 +1,43 @@
+//! The files that plugins ship: in the dist folder they lie beside the plugins, as they do in the image.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use crate::plan::Plugin;
+use crate::source::sync::Source;
+
+/// Holds a folder for each plugin that ships files, named as the plugin is.
+const FOLDER: &str = "assets";
+
+#[derive(Deserialize, Serialize)]
+pub struct Asset {
+    /// The name of the plugin that ships it.
+    pub plugin: String,
+    /// Beside the host, in the image too.
+    pub name: Utf8PathBuf,
+    pub path: Utf8PathBuf,
+    pub executable: bool,
+}
+
+/// Every asset of every plugin, in the copy of the sources.
+pub fn gather(sources: &Utf8Path, plugins: &[Plugin]) -> Result<Vec<Asset>> {
+    let mut assets = Vec::new();
+    for plugin in plugins {
+        let folder = sources.join(&plugin.path);
+        for shipped in plugin.shipped.assets.iter().map(|path| folder.join(path)) {
+            for entry in WalkDir::new(&shipped).sort_by_file_name() {
+                let entry = entry.with_context(|| format!("reading {shipped}"))?;
+                if !entry.file_type().is_file() {
+                    continue;
+                }
+                let path = Utf8Path::from_path(entry.path()).context("the copy's paths are UTF-8")?;
+                let Source { path, executable } = Source::file(path.to_owned())?;
+                let name = Utf8Path::new(FOLDER).join(&plugin.name).join(path.strip_prefix(&folder)?);
+                assets.push(Asset { plugin: plugin.name.clone(), name, path, executable });
+            }
+        }
+    }
+    Ok(assets)
+}

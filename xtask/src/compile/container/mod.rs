@@ -1,0 +1,265 @@
+//! A builder's container. Everything goes in and out as tar streams, nothing is mounted from this machine: so the daemon
+//! may be another machine's, or the one that this process itself runs in. It has no network.
+//!
+//! The container's one process ends when its stdin does, which this process holds: however this one ends, the container
+//! is gone.
+
+mod config;
+mod send;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Output;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
+
+use crate::compile::machine::{Folders, LEAST_ROOM, Machine, Mishap, cargo_home};
+use crate::compile::vendor;
+use crate::containers::engine::Runtime;
+use crate::containers::labels::Owner;
+use crate::environment::builder::{Builder, CHOICE};
+use crate::plan::BuildPlan;
+use crate::support::command::{Invocation, tail};
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+use crate::support::variables::{self, Registries};
+
+pub const VENDOR_CONFIG: &str = "vendor.toml";
+
+/// Where everything lies in the container.
+struct Places {
+    incoming: Utf8PathBuf,
+    /// What the volume holds.
+    work: Utf8PathBuf,
+    vendor: Utf8PathBuf,
+    outgoing: Utf8PathBuf,
+}
+
+impl Places {
+    fn below(root: &str) -> Places {
+        let below = |name: &str| Utf8PathBuf::from(format!("{root}/{name}"));
+        Places { incoming: below("in"), work: below("work"), vendor: below("work/vendor"), outgoing: below("out") }
+    }
+
+    /// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
+    fn main_script(&self) -> String {
+        format!(
+            "if command -v flock >/dev/null; then \
+               exec 9>{}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
+             fi; echo ready; exec cat",
+            self.work
+        )
+    }
+}
+
+pub struct Container<'a> {
+    ui: &'a Ui,
+    runtime: Runtime,
+    id: String,
+    places: Places,
+    folders: Folders,
+    /// Where files that are brought here are put.
+    received: Utf8PathBuf,
+    /// What chooses the toolchain, where rustup does.
+    environment: Option<(&'static str, String)>,
+    /// Cargo wants to know them by name, even where it takes their crates from a folder.
+    registries: Registries,
+    /// Variables that the image sets and nobody may see.
+    hidden: Vec<String>,
+    volume: Volume,
+    /// Ends the container when it is dropped.
+    _stdin: std::io::PipeWriter,
+}
+
+impl<'a> Container<'a> {
+    /// Starts the builder, with the sources and all crates in it.
+    pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, plan: &BuildPlan) -> Result<Container<'a>> {
+        let toolchain = &plan.toolchain;
+        let vendored = vendor::vendor(ui, paths)?;
+        let (owner, places) = (Owner::of(ui, paths)?, Places::below(paths.in_container));
+        // Of a run that was ended before its container started: nothing else ends that one.
+        owner.remove_leftovers(ui, &builder.runtime)?;
+        let volume = Volume::make(ui, &owner, builder, plan)?;
+        let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
+        let create = create.args(owner.labels()).args(["--volume", &format!("{}:{}", volume.name, places.work)]);
+        let create = create.args(["--user", "0:0", "--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
+        let id = create.read(ui).context("making the builder's container")?;
+        let stdin = attach(ui, &builder.runtime, &id)?;
+        let container = Container {
+            ui,
+            runtime: builder.runtime.clone(),
+            id,
+            folders: Folders {
+                sources: places.work.join("src"),
+                target: places.work.join("target"),
+                crates: places.vendor.clone(),
+            },
+            places,
+            received: paths.image.join("received"),
+            environment: builder.facts.chosen.then(|| (CHOICE, toolchain.channel.clone())),
+            registries: Registries::read(paths, &cargo_home()?)?,
+            hidden: builder.hidden.clone(),
+            volume,
+            _stdin: stdin,
+        };
+        container.send_crates(&vendored)?;
+        container.send_sources(paths, &vendored)?;
+        Ok(container)
+    }
+
+    fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], folder: Option<&str>) -> Invocation {
+        let mut command = self.runtime.command(["exec"]);
+        let told = variables::TOLD.map(|(name, value)| (name, value.to_owned()));
+        let set: Vec<(&str, String)> =
+            told.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
+        for (name, value) in &set {
+            command = command.args(["--env".to_owned(), format!("{name}={value}")]);
+        }
+        let hidden = self.hidden.iter().filter(|hidden| !set.iter().any(|(name, _)| name == hidden));
+        let unset: Vec<String> = hidden.flat_map(|name| ["-u".to_owned(), name.clone()]).collect();
+        if let Some(folder) = folder {
+            command = command.args(["--workdir", folder]);
+        }
+        command = command.args([self.id.as_str()]);
+        if !unset.is_empty() {
+            command = command.args(["env"]).args(unset);
+        }
+        command.args([program]).args(args)
+    }
+
+    fn shell(&self, script: &str) -> Result<String> {
+        self.exec("sh", &["-c".to_owned(), script.to_owned()], &[], None).read(self.ui)
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        // Gone when this returns. If this process is ended before, the container ends with its stdin.
+        let _ = self.runtime.command(["rm", "--force", &self.id]).output(self.ui);
+        if self.volume.isolated {
+            let _ = self.runtime.command(["volume", "rm", &self.volume.name]).output(self.ui);
+        }
+    }
+}
+
+/// What keeps the crates, the sources and what was compiled of them.
+struct Volume {
+    name: String,
+    /// Of this run alone: gone with its container.
+    isolated: bool,
+}
+
+impl Volume {
+    fn make(ui: &Ui, owner: &Owner, builder: &Builder, plan: &BuildPlan) -> Result<Volume> {
+        let (runtime, toolchain, isolated) = (&builder.runtime, &plan.toolchain, plan.isolated);
+        let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
+        let name = match isolated {
+            true => owner.own("isolated"),
+            false => owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16])),
+        };
+        if !runtime.command(["volume", "inspect", &name]).output(ui)?.status.success() {
+            let own = isolated.then(|| owner.isolated_label()).into_iter().flatten();
+            runtime.command(["volume", "create"]).args(owner.labels()).args(own).args([name.as_str()]).read(ui)?;
+        }
+        Ok(Volume { name, isolated })
+    }
+}
+
+impl Machine for Container<'_> {
+    fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
+        let config =
+            ["--config".to_owned(), self.places.incoming.join(VENDOR_CONFIG).into_string(), "--offline".to_owned()];
+        let (command, rest) = args.split_first().context("cargo needs a command")?;
+        let args = [std::slice::from_ref(command), &config, rest].concat();
+        let registries = self.registries.variables.iter().map(|(name, index)| (name.as_str(), index.clone()));
+        let environment: Vec<(&str, String)> = environment.iter().cloned().chain(registries).collect();
+        self.exec("cargo", &args, &environment, Some(self.folders.sources.as_str())).shown(self.ui)
+    }
+
+    fn mishaps(&self) -> Vec<Mishap> {
+        // Of cgroup 2 and of cgroup 1; `oom_kill` counts what the kernel killed in this container for lack of memory. Of
+        // `df` the fourth word is the room in KB.
+        let script = format!(
+            "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null; \
+             set -- $(df -Pk {} | tail -n 1); [ \"$4\" -ge {LEAST_ROOM} ] || echo full",
+            self.places.work
+        );
+        let Ok(answer) = self.shell(&script) else {
+            let running = self.runtime.command(["inspect", "--format", "{{.State.Running}}", &self.id]).read(self.ui);
+            return if running.is_ok_and(|answer| answer == "true") { Vec::new() } else { vec![Mishap::Gone] };
+        };
+        let killed = |line: &str| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0");
+        let mishap = |line: &str| match line {
+            "full" => Some(Mishap::FullDisk),
+            line => killed(line).then_some(Mishap::OutOfMemory),
+        };
+        answer.lines().filter_map(mishap).collect()
+    }
+
+    fn ask(&self, program: &str, args: &[String]) -> Result<Output> {
+        self.exec(program, args, &[], None).output(self.ui)
+    }
+
+    fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
+        let list: Vec<String> =
+            paths.iter().map(|path| format!("'{}'", path.as_str().replace('\'', r"'\''"))).collect();
+        // Under their own paths, links followed, in one folder that goes out as one stream.
+        let out = &self.places.outgoing;
+        self.shell(&format!(
+            "set -e; rm -rf {out}; for file in {}; do mkdir -p \"{out}${{file%/*}}\"; cp -L \"$file\" \"{out}$file\"; done",
+            list.join(" ")
+        ))?;
+        let command = self.runtime.command(["cp", &format!("{}:{out}", self.id), "-"]);
+        let reader = command.expression(self.ui).stdin_null().reader();
+        let mut archive = tar::Archive::new(reader.with_context(|| format!("starting `{command}`"))?);
+        for entry in archive.entries().with_context(|| format!("reading what `{command}` wrote"))? {
+            let mut entry = entry.with_context(|| format!("reading what `{command}` wrote"))?;
+            let path = Utf8PathBuf::from(String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+            if let (true, Ok(inside)) = (entry.header().entry_type().is_file(), path.strip_prefix("out")) {
+                if inside.components().any(|part| part.as_str() == "..") {
+                    bail!("`{command}` wrote the path {path}");
+                }
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).with_context(|| format!("reading {path} off the builder"))?;
+                let target = self.received.join(inside);
+                if std::fs::read(&target).is_ok_and(|old| old == content) {
+                    continue;
+                }
+                files::write_atomically(&target, |out| Ok(out.write_all(&content)?))?;
+            }
+        }
+        let here = |path: &Utf8PathBuf| self.received.join(path.strip_prefix("/").unwrap_or(path));
+        Ok(paths.iter().map(here).collect())
+    }
+}
+
+/// Starts the container and waits until it says that it runs.
+fn attach(ui: &Ui, runtime: &Runtime, id: &str) -> Result<std::io::PipeWriter> {
+    let command = runtime.command(["start", "--attach", "--interactive", id]);
+    let (stdin, writer) = std::io::pipe().context("making a pipe")?;
+    // What the client itself has to say, a warning as a rule, goes to stderr.
+    let expression = command.expression(ui).stdin_file(stdin).stderr_capture().unchecked();
+    let mut output = BufReader::new(expression.reader().with_context(|| format!("starting `{command}`"))?);
+    drop(expression);
+    let mut line = String::new();
+    while output.read_line(&mut line).with_context(|| format!("reading what `{command}` wrote"))? > 0 {
+        match line.trim() {
+            "ready" => {
+                // Read to its end by nobody: the client ends with the container.
+                std::mem::forget(output);
+                return Ok(writer);
+            }
+            "waiting" => ui.status("Waiting", "for another run that compiles in the same volume"),
+            _ => {}
+        }
+        line.clear();
+    }
+    // It ended by itself.
+    let ended = output.get_ref().try_wait().with_context(|| format!("waiting for `{command}`"))?;
+    bail!("the builder's container does not start: `{command}` failed{}", ended.map(tail).unwrap_or_default())
+}

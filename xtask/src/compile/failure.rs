@@ -1,0 +1,138 @@
+//! What a failed cargo run comes to, in the words of the tree: which plugin, and what of the machine was lacking. Cargo's
+//! own messages were shown as they came.
+
+use std::process::Output;
+
+use anyhow::{Error, anyhow};
+use camino::Utf8Path;
+
+use crate::compile::machine::{Machine, Mishap};
+use crate::environment::engine::Engine;
+use crate::plan::BuildPlan;
+use crate::support::files::FULL;
+
+/// How programs say that they tried to reach something: glibc, musl, busybox, Rust, curl.
+const NETWORK: [&str; 8] = [
+    "Network is unreachable",
+    "Network unreachable",
+    "os error 101",
+    "Temporary failure in name resolution",
+    "Name does not resolve",
+    "bad address '",
+    "failed to lookup address information",
+    "Could not resolve host",
+];
+
+/// How much of what was left out is named.
+const MOST_SHOWN: usize = 10;
+
+/// The error for cargo's output, of which stderr has the end.
+pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
+    let mishaps = machine.mishaps();
+    if mishaps.contains(&Mishap::Gone) {
+        return anyhow!(
+            "the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the \
+             command again"
+        );
+    }
+    let said = plain(&String::from_utf8_lossy(&output.stderr));
+    let failed = match failed(plan, &said).as_slice() {
+        [] => "the host and its plugins".to_owned(),
+        parts => parts.join(", "),
+    };
+    let causes: String = causes(plan, machine.folders().target.as_path(), &mishaps, &said)
+        .iter()
+        .map(|cause| format!("\n  - {cause}"))
+        .collect();
+    anyhow!("compiling {failed} failed ({}); cargo's messages stand above{causes}", output.status)
+}
+
+/// Without colours, and without what a progress line wrote over itself.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            '\x1b' => drop(rest.find(char::is_ascii_alphabetic)),
+            '\r' => plain.push('\n'),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// The packages that cargo names as failed, each as what it is here.
+fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
+    let starts = ["error: could not compile `", "error: failed to run custom build command for `"];
+    let name = |line: &str| -> Option<String> {
+        let rest = starts.iter().find_map(|start| line.strip_prefix(start))?;
+        rest.split(['`', ' ']).next().map(str::to_owned)
+    };
+    let mut names: Vec<String> = said.lines().filter_map(name).collect();
+    names.sort();
+    names.dedup();
+    let part = |name: &String| match plan.plugins.iter().find(|plugin| plugin.name == *name) {
+        Some(plugin) => format!("the plugin {name} ({})", plugin.path),
+        None if *name == plan.host.package => format!("the host {name}"),
+        None if *name == plan.host.sdk => format!("the SDK {name}"),
+        None => format!("the crate {name}"),
+    };
+    names.iter().map(part).collect()
+}
+
+fn causes(plan: &BuildPlan, target: &Utf8Path, mishaps: &[Mishap], said: &str) -> Vec<String> {
+    let has = |words: &str| said.contains(words);
+    let builder = match &plan.engine {
+        Engine::Local => None,
+        Engine::Container(builder) => Some(&builder.runtime),
+    };
+    let mut causes = Vec::new();
+    if has("No space left on device") || mishaps.contains(&Mishap::FullDisk) {
+        causes.push(match builder {
+            None => format!("writing into {target}: {FULL}"),
+            Some(runtime) => format!(
+                "the builder's disk is full: `{runtime} system df` shows what fills it, `cargo xtask clean --volumes` removes \
+                 what this checkout keeps there"
+            ),
+        });
+    }
+    if mishaps.contains(&Mishap::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
+        let place = builder.map_or("this machine".to_owned(), |runtime| format!("{runtime}'s containers"));
+        causes.push(format!(
+            "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
+             CARGO_BUILD_JOBS=1"
+        ));
+    }
+    // Of what is left out, cargo and macros say no more than that it is not there.
+    if has("(os error 2)") || has("[E0583]") {
+        let shown: Vec<String> = plan.left_out.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
+        let more = plan.left_out.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        if !shown.is_empty() {
+            causes.push(format!(
+                "a file is missing in the copy of the sources, which lacks of the tree: {}{more}",
+                shown.join(", ")
+            ));
+        }
+    }
+    if builder.is_some() && NETWORK.iter().any(|words| has(words)) {
+        causes.push(
+            "something tried the network, which the compile step does not have, so that what is built depends on the tree \
+             alone: put what a build script would fetch into its crate"
+                .to_owned(),
+        );
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn colours_and_progress_are_no_part_of_a_message() {
+        let text =
+            "\x1b[1m\x1b[32m   Building\x1b[0m [=> ] 1/2\r\x1b[K\x1b[1m\x1b[31merror\x1b[0m\x1b[1m:\x1b[0m could not";
+        assert_eq!(plain(text), "   Building [=> ] 1/2\nerror: could not");
+    }
+}

@@ -1,0 +1,141 @@
+//! The shared libraries that the built files need, transitively, where the linker that linked them finds them. Which of
+//! these an image has to bring is not decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::compile::DistFile;
+use crate::compile::machine::Machine;
+use crate::elf::dynamic::Elf;
+use crate::support::files;
+
+#[derive(Deserialize, Serialize)]
+pub struct Libraries {
+    /// The host's `PT_INTERP`.
+    pub interpreter: Library,
+    /// By the name in `DT_NEEDED`.
+    pub shared: BTreeMap<String, Library>,
+}
+
+/// One library.
+#[derive(Deserialize, Serialize)]
+pub struct Library {
+    /// Where the machine that compiled has it; the interpreter's is the one that the host names.
+    pub place: Utf8PathBuf,
+    /// Where it can be read.
+    pub path: Utf8PathBuf,
+}
+
+/// What answers where libraries are.
+pub struct Linker<'a> {
+    pub machine: &'a dyn Machine,
+    pub program: &'a str,
+}
+
+impl Libraries {
+    /// Asks for what `built` needs, then for what that needs, until nothing is new.
+    pub fn gather(linker: &Linker, built: &[DistFile]) -> Result<Libraries> {
+        let own: BTreeSet<&str> = built.iter().map(|file| file.name.as_str()).collect();
+        let mut interpreter = None;
+        let mut needed_by = BTreeMap::new();
+        for file in built {
+            let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
+            interpreter = interpreter.or(elf.interpreter);
+            needed_by.extend(elf.needed.into_iter().map(|name| (name, file.name.clone())));
+        }
+        let interpreter = interpreter.context("the host names no interpreter: it was linked statically")?;
+        let interpreter = linker.interpreter(interpreter.into())?;
+        let mut shared = BTreeMap::new();
+        loop {
+            needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
+            needed_by.retain(|name, _| !interpreter.is(name));
+            if needed_by.is_empty() {
+                return Ok(Libraries { interpreter, shared });
+            }
+            let found = linker.find(&needed_by)?;
+            for (name, library) in &found {
+                let elf =
+                    Elf::parse(&files::read(&library.path)?).with_context(|| format!("reading {}", library.path))?;
+                needed_by.extend(elf.needed.into_iter().map(|needed| (needed, name.clone())));
+            }
+            shared.extend(found);
+        }
+    }
+}
+
+impl Library {
+    /// Whether a name in `DT_NEEDED` means this interpreter.
+    pub fn is(&self, needed: &str) -> bool {
+        is_interpreter(&self.place, needed)
+    }
+}
+
+/// Whether a name in `DT_NEEDED` means the interpreter at `place`: its own, and on musl the one of libc, which it is.
+pub fn is_interpreter(place: &Utf8Path, needed: &str) -> bool {
+    let name = place.file_name().unwrap_or_default();
+    let musl = name.starts_with("ld-musl-");
+    needed == name || musl && (needed == "libc.so" || needed.starts_with("libc.musl-"))
+}
+
+impl Linker<'_> {
+    /// Where the libraries are, by name; `needed_by` says which file needs each. One question for all: `--trace` names every
+    /// file that the linker takes.
+    fn find(&self, needed_by: &BTreeMap<String, String>) -> Result<BTreeMap<String, Library>> {
+        let mut args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned).to_vec();
+        args.extend(needed_by.keys().map(|name| format!("-l:{name}")));
+        let output = self.machine.ask(self.program, &args).context("asking the linker for shared libraries")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let places: BTreeMap<String, Utf8PathBuf> = text
+            .lines()
+            .filter(|line| line.starts_with('/'))
+            .map(|line| normal(Utf8Path::new(line)))
+            .filter_map(|place| Some((place.file_name()?.to_owned(), place)))
+            .filter(|(name, _)| needed_by.contains_key(name))
+            .collect();
+        let missing = needed_by.iter().filter(|(name, _)| !places.contains_key(*name));
+        let missing: Vec<String> = missing.map(|(name, by)| format!("{name} (needed by {by})")).collect();
+        if !missing.is_empty() {
+            let program = self.program;
+            bail!("the linker `{program}` does not find {}; install the packages that have them", missing.join(", "));
+        }
+        let here = self.machine.bring(&places.values().cloned().collect::<Vec<_>>())?;
+        let found = places.into_iter().zip(here);
+        Ok(found.map(|((name, place), path)| (name, Library { place, path })).collect())
+    }
+
+    /// The host names it by its place on the system it runs on; a compiler for another libc keeps it elsewhere.
+    fn interpreter(&self, place: Utf8PathBuf) -> Result<Library> {
+        let path =
+            self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
+        Ok(Library { place, path })
+    }
+}
+
+/// Without `..`; symlinks are not looked at, as the linker's answer leads through none but its own folders'.
+fn normal(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normal = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::ParentDir => drop(normal.pop()),
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Library;
+
+    #[test]
+    fn on_musl_libc_is_the_interpreter() {
+        let interpreter = |place: &str| Library { place: place.into(), path: place.into() };
+        let musl = interpreter("/lib/ld-musl-x86_64.so.1");
+        assert!(musl.is("libc.so") && musl.is("libc.musl-x86_64.so.1") && !musl.is("libgcc_s.so.1"));
+        let glibc = interpreter("/lib64/ld-linux-x86-64.so.2");
+        assert!(glibc.is("ld-linux-x86-64.so.2") && !glibc.is("libc.so.6"));
+    }
+}

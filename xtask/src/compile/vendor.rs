@@ -1,0 +1,29 @@
+//! The sources of every crate in the lock, as a folder: fetched on this side, since the compile step has no network.
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+
+use crate::cargo::toolchain;
+use crate::compile::container::VENDOR_CONFIG;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+
+/// Vendors unless this lock already was. With the crates lies the configuration that makes cargo take them.
+pub fn vendor(ui: &Ui, paths: &Paths) -> Result<Utf8PathBuf> {
+    let folder = paths.image.join("vendor");
+    let lock = files::digest(&files::read(&paths.sources().join("Cargo.lock"))?);
+    let (config, stamp) = (folder.join(VENDOR_CONFIG), folder.join("lock"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock) {
+        return Ok(folder);
+    }
+    files::remove(&stamp)?;
+    ui.status("Vendoring", "the crates in Cargo.lock");
+    let args = ["vendor", "--locked", "--versioned-dirs", "--respect-source-config", folder.as_str()];
+    let answer =
+        toolchain::cargo(&paths.root, args)?.folder(paths.sources()).read(ui).context("vendoring crates failed")?;
+    files::create_folder(&folder)?;
+    files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
+    files::write_atomically(&stamp, |out| Ok(out.write_all(lock.as_bytes())?))?;
+    Ok(folder)
+}

@@ -1,0 +1,166 @@
+//! What a Dockerfile says, as far as it is ours to read: a file that is literally one FROM, after ARGs, names an image, which is used as
+//! it is. All else docker or podman reads, by building it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use camino::Utf8Path;
+
+use crate::environment::builder::Unusable;
+use crate::support::files;
+
+/// Docker skips it too.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+#[derive(Debug, PartialEq)]
+pub enum Dockerfile {
+    /// The image that it names.
+    Names(String),
+    Built {
+        /// The images that its stages start from, as far as they can be read.
+        from: Vec<String>,
+        /// Whether these are all: only then is it known when one of them is another.
+        all: bool,
+    },
+}
+
+impl Dockerfile {
+    /// The image that its last stage starts from, if it can be read.
+    pub fn base(&self) -> Option<&str> {
+        match self {
+            Dockerfile::Names(image) => Some(image),
+            Dockerfile::Built { from, .. } => from.last().map(String::as_str),
+        }
+    }
+}
+
+pub fn read(path: &Utf8Path) -> Result<Dockerfile> {
+    let text = files::read_text(path)?;
+    parse(text.trim_start_matches(BYTE_ORDER_MARK))
+        .ok_or_else(|| Unusable(format!("{path} has no FROM line; write one that names an image by its digest")).into())
+}
+
+/// Source: <https://docs.docker.com/reference/dockerfile/>.
+fn parse(text: &str) -> Option<Dockerfile> {
+    if let Some(image) = literal(text) {
+        return Some(Dockerfile::Names(image));
+    }
+    let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
+    // A directive may change how all of it is read, and a here-document may hold anything.
+    let readable = !text.contains("<<") && !text.lines().any(is_directive);
+    let (mut arguments, mut stages) = (BTreeMap::new(), Vec::new());
+    let (mut from, mut found, mut all) = (Vec::new(), false, readable);
+    for line in joined.lines().map(str::trim) {
+        let mut words = line.split_whitespace();
+        let instruction = words.next().unwrap_or_default().to_uppercase();
+        if instruction == "ARG" && !found {
+            arguments.extend(argument(line));
+        }
+        if instruction != "FROM" {
+            continue;
+        }
+        found = true;
+        let mut words = words.skip_while(|word| word.starts_with("--"));
+        match words.next().map(|image| substitute(image, &arguments)) {
+            Some(image) if image.contains('$') => all = false,
+            // An earlier stage, or nothing.
+            Some(image) if image == "scratch" || stages.contains(&image.to_lowercase()) => {}
+            Some(image) => from.push(image),
+            None => all = false,
+        }
+        stages.extend(words.nth(1).map(str::to_lowercase));
+    }
+    if !readable {
+        from.clear();
+    }
+    found.then_some(Dockerfile::Built { from, all })
+}
+
+/// The image of a file that has nothing but ARGs with plain values, and then one FROM.
+fn literal(text: &str) -> Option<String> {
+    let (mut arguments, mut image) = (BTreeMap::new(), None);
+    if text.lines().any(is_directive) {
+        return None;
+    }
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (words.first()?.to_uppercase().as_str(), &words[1..], &image) {
+            ("ARG", [_], None) => drop(arguments.insert(argument(line)?.0, argument(line)?.1)),
+            ("FROM", [from], None) => image = Some(substitute(from, &arguments)),
+            ("FROM", [from, word, _], None) if word.eq_ignore_ascii_case("as") => {
+                image = Some(substitute(from, &arguments));
+            }
+            _ => return None,
+        }
+    }
+    image.filter(|image| !image.starts_with("--") && !image.contains(['$', '\\', '"', '\'']))
+}
+
+/// `# syntax=...`, `# escape=...`, `# check=...`.
+fn is_directive(line: &str) -> bool {
+    let rest = line.trim_start().strip_prefix('#').map(str::trim_start).unwrap_or_default().to_lowercase();
+    ["syntax", "escape", "check"]
+        .iter()
+        .any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')))
+}
+
+/// Name and value, if the value is written as it is.
+fn argument(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_whitespace().nth(1)?.split_once('=')?;
+    (!value.contains(['$', '\\', '"', '\''])).then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// With the values of arguments in place of `$NAME` and `${NAME}`. What is no name of one stays: only docker knows it.
+fn substitute(text: &str, arguments: &BTreeMap<String, String>) -> String {
+    let mut parts = text.split('$');
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let (name, rest) = match part.strip_prefix('{').and_then(|part| part.split_once('}')) {
+            Some(braced) => braced,
+            None => part.split_at(part.find(|letter| !is_of_a_name(letter)).unwrap_or(part.len())),
+        };
+        match arguments.get(name) {
+            Some(value) => done.extend([value, rest]),
+            None => done.extend(["$", part]),
+        }
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dockerfile, parse};
+
+    #[test]
+    fn only_arg_and_one_from_are_read() {
+        let check =
+            |text: &str, image: &str| assert_eq!(parse(text), Some(Dockerfile::Names(image.to_owned())), "{text}");
+        check("# why\nFROM alpine:3@sha256:1\n", "alpine:3@sha256:1");
+        check("ARG V=3.23\nARG V_X=9\nFROM alpine:${V} AS base\n", "alpine:3.23");
+        check("ARG V=3\nARG V_X=9\nfrom alpine:$V_X", "alpine:9");
+        check("ARG R=docker.io/library\nARG V=3\nFROM ${R}/alpine:$V", "docker.io/library/alpine:3");
+    }
+
+    #[test]
+    fn all_else_is_built() {
+        let check = |text: &str, from: &[&str], all: bool| {
+            let from = from.iter().map(|image| (*image).to_owned()).collect();
+            assert_eq!(parse(text), Some(Dockerfile::Built { from, all }), "{text}");
+        };
+        check("FROM \\\n  alpine:3 AS base\n", &["alpine:3"], true);
+        check("FROM --platform=linux/amd64 alpine:3", &["alpine:3"], true);
+        check("FROM alpine:3\nRUN apk add zlib\n", &["alpine:3"], true);
+        check("FROM rust:1\nFROM alpine:3\n", &["rust:1", "alpine:3"], true);
+        check("FROM alpine:3 AS Common\nRUN a\nFROM common\nRUN b\n", &["alpine:3"], true);
+        check("FROM scratch\nCOPY a /\n", &[], true);
+        check("ARG V\nFROM alpine:$V\n", &[], false);
+        check("ARG V=\"3\"\nFROM alpine:$V\n", &[], false);
+        check("FROM alpine:${V:-3}\n", &[], false);
+        check("ARG V=3\nFROM alpine:$V_X\n", &[], false);
+        check("ARG V=3\nFROM alpine:${V\n", &[], false);
+        check("# escape=`\nFROM alpine:3\n", &[], false);
+        check("FROM alpine:3\nRUN <<END\nFROM nowhere\nEND\n", &[], false);
+        assert_eq!(parse("RUN true"), None);
+    }
+}

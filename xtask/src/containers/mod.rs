@@ -1,0 +1,5 @@
+//! Container engines, and what of theirs is ours.
+
+pub mod dockerfile;
+pub mod engine;
+pub mod labels;

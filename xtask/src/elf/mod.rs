@@ -1,0 +1,5 @@
+//! ELF files, as the dynamic linker reads them.
+
+pub mod dynamic;
+pub mod exports;
+pub mod sections;

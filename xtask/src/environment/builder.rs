@@ -1,0 +1,221 @@
+//! The image that compiles: which one it is, and what it says of its compiler.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use crate::containers::dockerfile::{self, Dockerfile};
+use crate::containers::engine::{ImageInfo, Runtime};
+use crate::containers::labels::Owner;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+use crate::support::{files, variables};
+
+pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
+pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
+
+/// Answers what is asked of a builder, a line each; works in every shell.
+const QUESTIONS: &str = r#"
+command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "missing cargo"; exit; }
+export RUSTUP_AUTO_INSTALL=0
+if rustc -vV 2>/dev/null; then echo "chosen: yes"; else unset RUSTUP_TOOLCHAIN; rustc -vV || exit 1; fi
+for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do
+  ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
+done
+config=${CARGO_HOME:-$HOME/.cargo}/config.toml
+for linker in cc $(sed -n 's/^ *linker *= *"\(.*\)".*/\1/p' "$config" 2>/dev/null); do
+  command -v "$linker" >/dev/null && echo "linker: $linker"
+done
+for libc in /lib/ld-musl-*.so.1; do
+  [ -e "$libc" ] && "$libc" 2>&1 | sed -n 's/^Version /musl: /p'
+done
+cat "$config" 2>/dev/null || true
+"#;
+
+/// By this rustup chooses a toolchain.
+pub const CHOICE: &str = "RUSTUP_TOOLCHAIN";
+
+/// An image that compiles.
+#[derive(Clone, Debug, Serialize)]
+pub struct Builder {
+    #[serde(skip)]
+    pub runtime: Runtime,
+    pub reference: String,
+    pub id: String,
+    #[serde(skip)]
+    pub facts: Facts,
+    /// Variables of the image that what compiles must not see.
+    #[serde(skip)]
+    pub hidden: Vec<String>,
+}
+
+/// What a builder says of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Facts {
+    /// The whole answer of `rustc -vV`.
+    pub rustc: String,
+    /// Whether RUSTUP_TOOLCHAIN may be set in it: else its one toolchain is there under another name.
+    pub chosen: bool,
+    /// Targets that it has std for.
+    pub targets: Vec<String>,
+    /// Programs that link, and are there.
+    pub linkers: Vec<String>,
+    /// The version of the musl that it has.
+    pub musl: Option<String>,
+    /// Cargo's configuration in it.
+    pub config: String,
+}
+
+impl Builder {
+    /// Asks an image what it has, once, then remembers by its id.
+    pub fn ask(
+        ui: &Ui,
+        paths: &Paths,
+        runtime: &Runtime,
+        image: (String, ImageInfo),
+        channel: &str,
+    ) -> Result<Builder> {
+        let (reference, info) = image;
+        let env = info.config.as_ref().and_then(|config| config.env.as_deref()).unwrap_or_default();
+        let names = env.iter().filter_map(|variable| variable.split('=').next());
+        let hidden: Vec<String> = names.filter(|name| variables::is_hidden(name)).map(str::to_owned).collect();
+        let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
+        let memory = paths.image.join("builders").join(format!("{}.json", &files::without_algorithm(&key)[..16]));
+        let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let facts = match remembered {
+            Some(facts) => facts,
+            None => {
+                let facts = Facts::ask(ui, runtime, &reference, &info.id, channel, &hidden)?;
+                let bytes = serde_json::to_vec(&facts)?;
+                files::write_atomically(&memory, |out| Ok(out.write_all(&bytes)?))?;
+                facts
+            }
+        };
+        Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts, hidden })
+    }
+}
+
+/// What is there and wrong: no reason to take something else, as what is missing is.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
+pub fn described(
+    ui: &Ui,
+    paths: &Paths,
+    runtime: &Runtime,
+    file: &str,
+    limit: Duration,
+) -> Result<(String, ImageInfo)> {
+    let path = paths.root.join(file);
+    let (from, all) = match dockerfile::read(&path)? {
+        Dockerfile::Names(image) => return named(ui, runtime, &image, limit),
+        Dockerfile::Built { from, all } => (from, all),
+    };
+    let mut ids = Vec::new();
+    for image in &from {
+        ids.push(named(ui, runtime, image, limit)?.1.id);
+    }
+    let name = built_name(&path, &ids)?;
+    // Of the others only a build can say whether they are what they were; it takes from its cache what is.
+    if let Some(info) = runtime.inspect(ui, &name)?.filter(|_| all) {
+        return Ok((name, info));
+    }
+    ui.status("Building", format!("{file} ({runtime})"));
+    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
+    there(ui, runtime, name)
+}
+
+/// The image with this name, pulled unless the runtime has it.
+pub fn named(ui: &Ui, runtime: &Runtime, reference: &str, limit: Duration) -> Result<(String, ImageInfo)> {
+    if let Some(info) = runtime.inspect(ui, reference)? {
+        return Ok((reference.to_owned(), info));
+    }
+    ui.status("Pulling", format!("{reference} ({runtime})"));
+    runtime.pull(ui, reference, limit)?;
+    there(ui, runtime, reference.to_owned())
+}
+
+fn there(ui: &Ui, runtime: &Runtime, reference: String) -> Result<(String, ImageInfo)> {
+    let info = runtime.inspect(ui, &reference)?;
+    let info = info.with_context(|| format!("{runtime} has no image {reference} although it said so"))?;
+    Ok((reference, info))
+}
+
+/// A name by content: everything in the Dockerfile's folder can get into the image, and the images that it starts from do, which
+/// have these ids now.
+fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
+    let folder = path.parent().context("a Dockerfile lies in a folder")?;
+    let mut content = ids.concat().into_bytes();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+        let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;
+        if entry.file_type().is_file() {
+            content.extend_from_slice(inside.strip_prefix(folder)?.as_str().as_bytes());
+            content.extend_from_slice(files::digest(&files::read(inside)?).as_bytes());
+        }
+    }
+    let stem = path.file_stem().unwrap_or_default();
+    Ok(format!("localhost/xtask/{stem}:{}", &files::without_algorithm(&files::digest(&content))[..16]))
+}
+
+/// Whether a shell takes it as a variable's name; it hands others on, and `unset` of one would end it.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+impl Facts {
+    fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str, hidden: &[String]) -> Result<Facts> {
+        let unset: String = hidden
+            .iter()
+            .filter(|name| *name != CHOICE && is_plain(name))
+            .map(|name| format!("unset {name}\n"))
+            .collect();
+        let script = unset + QUESTIONS;
+        let answer = runtime
+            .ask(ui, id, &format!("{CHOICE}={channel}"), &script)
+            .with_context(|| format!("asking the builder {reference}"))?;
+        if answer.starts_with("missing cargo") {
+            bail!(
+                "the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image"
+            );
+        }
+        let (mut rustc, mut config) = (Vec::new(), Vec::new());
+        let (mut targets, mut linkers, mut musl, mut chosen) = (Vec::new(), Vec::new(), None, false);
+        for line in answer.lines() {
+            match line.split_once(": ") {
+                Some(("target", target)) => targets.push(target.to_owned()),
+                Some(("linker", program)) => linkers.push(program.to_owned()),
+                Some(("chosen", "yes")) => chosen = true,
+                Some(("musl", version)) => musl = Some(version.to_owned()),
+                // What comes after `rustc -vV`, which ends with LLVM's version.
+                _ if rustc.iter().any(|line: &&str| line.starts_with("LLVM")) => config.push(line),
+                _ => rustc.push(line),
+            }
+        }
+        Ok(Facts { rustc: rustc.join("\n"), chosen, targets, linkers, musl, config: config.join("\n") })
+    }
+
+    /// The value of a line of `rustc -vV`.
+    pub fn line(&self, key: &str) -> Option<&str> {
+        self.rustc.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+    }
+
+    /// What cargo in the builder links a target with.
+    pub fn linker(&self, target: &str) -> String {
+        let config: toml::Table = toml::from_str(&self.config).unwrap_or_default();
+        let linker = config.get("target").and_then(|all| all.get(target)?.get("linker")?.as_str());
+        linker.unwrap_or("cc").to_owned()
+    }
+}

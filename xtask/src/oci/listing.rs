@@ -1,0 +1,47 @@
+//! What a layer holds, for people and programs that compare: a root file system, or two images.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::oci::entry::Content;
+use crate::oci::layer::Laid;
+use crate::source::manifest::User;
+use crate::support::files;
+
+/// A file or a folder in the image.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Relative to the image's root.
+    pub path: Utf8PathBuf,
+    /// In octal.
+    pub mode: String,
+    pub owner: String,
+    /// Of a file; folders have none.
+    #[serde(flatten)]
+    pub content: Option<FileContent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct FileContent {
+    pub size: u64,
+    pub sha256: String,
+}
+
+pub fn list(laid: &Laid) -> Vec<Listed> {
+    laid.iter().map(|(path, (owner, content))| Listed::new(path, *owner, content)).collect()
+}
+
+impl Listed {
+    fn new(path: &Utf8Path, owner: User, content: &Content) -> Listed {
+        let file = match content {
+            Content::Folder => None,
+            Content::File { bytes, .. } => {
+                let sha256 = files::without_algorithm(&files::digest(bytes)).to_owned();
+                Some(FileContent { size: bytes.len() as u64, sha256 })
+            }
+        };
+        let (mode, owner) = (format!("{:04o}", content.mode()), format!("{}:{}", owner.uid, owner.gid));
+        Listed { path: path.to_owned(), mode, owner, content: file }
+    }
+}

@@ -1,0 +1,101 @@
+//! What became of each layer of a finished image: as in the last image, or new, and why.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::assemble::Image;
+use crate::oci::layer::Layer;
+use crate::oci::listing::Listed;
+use crate::plan::ImagePlan;
+use crate::plan::forecast::{Fate, summary};
+use crate::plan::last_image::LastLayer;
+use crate::support::ui::{Ui, short, size};
+
+/// A layer, as `--format json` shows it.
+#[derive(Serialize)]
+pub struct FinishedLayer {
+    pub name: String,
+    pub what: String,
+    #[serde(flatten)]
+    pub layer: Layer,
+    /// Whether the last image did not have it.
+    pub new: bool,
+    pub why: Vec<String>,
+    /// What it holds; of the base's layers nothing is listed.
+    pub files: Vec<Listed>,
+}
+
+/// From the bottom up, the base's layers first.
+pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
+    let last = plan.forecast.last.as_ref();
+    let base = image.layers[..image.base_layers].iter().map(|(name, layer)| {
+        let why = match last {
+            None => vec!["first image".to_owned()],
+            Some(last) if last.base.contains(&layer.digest) => Vec::new(),
+            Some(last) if last.inputs.environment.base.contains(&layer.diff_id) => {
+                vec!["the base is packed otherwise".to_owned()]
+            }
+            Some(_) => vec!["the base changed".to_owned()],
+        };
+        FinishedLayer::new(name, "the base".to_owned(), layer, why, &[])
+    });
+    let own = plan.layers.iter().zip(image.own()).map(|(planned, (layer, files))| {
+        let before = last.and_then(|last| last.layers.get(&planned.name));
+        let why = match (&planned.fate, before) {
+            (_, Some(before)) if before.layer.digest == layer.digest => Vec::new(),
+            (Fate::New { why }, _) => why.clone(),
+            (Fate::Reused { .. }, before) => unforeseen(before, files),
+        };
+        FinishedLayer::new(&planned.name, planned.what.to_string(), layer, why, files)
+    });
+    base.chain(own).collect()
+}
+
+/// What only the built files show: a plugin that needs one more of the system's libraries, as a rule.
+fn unforeseen(before: Option<&LastLayer>, after: &[Listed]) -> Vec<String> {
+    let before = before.map(|layer| layer.files.as_slice()).unwrap_or_default();
+    let by_path = |files: &[Listed]| -> BTreeMap<String, Listed> {
+        files.iter().map(|file| (file.path.to_string(), file.clone())).collect()
+    };
+    let (before, after) = (by_path(before), by_path(after));
+    let removed = before.keys().filter(|path| !after.contains_key(*path)).map(|path| format!("/{path} is gone"));
+    let other = after.iter().filter_map(|(path, file)| match before.get(path) {
+        None => Some(format!("/{path} came along")),
+        Some(old) => (old != file).then(|| format!("/{path} came out different")),
+    });
+    removed.chain(other).collect()
+}
+
+impl FinishedLayer {
+    fn new(name: &str, what: String, layer: &Layer, why: Vec<String>, files: &[Listed]) -> FinishedLayer {
+        FinishedLayer {
+            name: name.to_owned(),
+            what,
+            layer: layer.clone(),
+            new: !why.is_empty(),
+            why,
+            files: files.to_vec(),
+        }
+    }
+}
+
+/// One line for the image, and one for each layer.
+pub fn report(ui: &Ui, plan: &ImagePlan, layers: &[FinishedLayer]) {
+    let new: Vec<String> = layers
+        .iter()
+        .filter(|layer| layer.new)
+        .map(|layer| format!("{} {}", layer.name, size(layer.layer.size)))
+        .collect();
+    let named = if new.is_empty() { String::new() } else { format!(" ({})", new.join(", ")) };
+    let (all, reused) = (layers.len(), layers.len() - new.len());
+    ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
+    for layer in layers {
+        let (name, what) = (&layer.name, &layer.what);
+        let line = format!("{name} ({what}), {} {}", size(layer.layer.size), short(&layer.layer.digest));
+        match layer.new {
+            true => ui.status("New", format!("{line}: {}", summary(&layer.why))),
+            false => ui.status("Reused", line),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What one run makes of the stages.
+
+pub mod fate;

@@ -1,0 +1,44 @@
+//! Brings a verified image to where it is wanted: the archive, other outputs, the runtime.
+
+use anyhow::Result;
+
+use crate::assemble::{Image, Sizes, archive};
+use crate::attest::Document;
+use crate::containers::engine::Runtime;
+use crate::plan::ImagePlan;
+use crate::publish::output::Output;
+use crate::support::paths::Paths;
+use crate::support::ui::{Ui, size};
+use crate::verify::held;
+
+/// Writes the archive and the other outputs, the documents beside each, and names the image in the runtime. What is already so stays untouched.
+pub fn deliver(
+    ui: &Ui,
+    paths: &Paths,
+    plan: &ImagePlan,
+    image: &Image,
+    documents: &[Document],
+    outputs: &[Output],
+    runtime: Option<&Runtime>,
+) -> Result<()> {
+    let standard = Output::Archive(paths.archive(&plan.build.host.name));
+    let Sizes { base, own } = image.sizes();
+    for output in std::iter::once(&standard).chain(outputs) {
+        let verb = if output.write(image, &plan.image, documents)? { "Written" } else { "Unchanged" };
+        ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(base.packed + own.packed)));
+    }
+    let Some(runtime) = runtime else { return Ok(()) };
+    let sizes = format!("{} ({} + {})", size(base.unpacked + own.unpacked), plan.base, size(own.unpacked));
+    let named = runtime.inspect(ui, &plan.image)?.map(|info| info.id);
+    if named.as_ref().is_some_and(|id| [&image.config_digest, &image.manifest_digest].contains(&id)) {
+        ui.status("Unchanged", format!("{} in {runtime}, {sizes}", plan.image));
+        return Ok(());
+    }
+    let id = match held(ui, runtime, image)? {
+        Some(id) => id,
+        None => runtime.load(ui, |out| archive::write(image, None, out))?,
+    };
+    runtime.tag(ui, &id, &plan.image)?;
+    ui.status("Loaded", format!("{} into {runtime}, {sizes}", plan.image));
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Where an image is written beside the standard archive: another archive, or an OCI layout.
+
+mod layout;
+
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::assemble::{Image, archive};
+use crate::attest::Document;
+use crate::base::layout::Layout;
+
+#[derive(Clone, Debug)]
+pub enum Output {
+    Archive(Utf8PathBuf),
+    /// An OCI layout, as a folder.
+    Layout(Utf8PathBuf),
+}
+
+/// Names that promise more than an archive of an image is.
+const COMPRESSED: [&str; 6] = [".gz", ".tgz", ".xz", ".zst", ".bz2", ".zip"];
+
+/// What skopeo and BuildKit write before a place: here it would be a part of a file's name.
+const TRANSPORTS: [&str; 8] = [
+    "docker-archive:",
+    "oci-archive:",
+    "docker:",
+    "docker-daemon:",
+    "containers-storage:",
+    "dir:",
+    "tarball:",
+    "type=",
+];
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Output, String> {
+        if let Some(transport) = TRANSPORTS.iter().find(|transport| text.starts_with(**transport)) {
+            return Err(format!(
+                "`{transport}` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER"
+            ));
+        }
+        match text.strip_prefix("oci:") {
+            Some("") => Err("name a folder, as in oci:FOLDER".to_owned()),
+            Some(folder) => match Utf8Path::new(folder).file_name().and_then(|name| name.split_once(':')) {
+                Some((_, name)) => Err(format!(
+                    "the image's name in a layout is its own; name the folder alone, and the image by --tag {name}"
+                )),
+                None => Ok(Output::Layout(folder.into())),
+            },
+            None if text.is_empty() || text == "-" => Err("name a file".to_owned()),
+            None => Ok(Output::Archive(text.into())),
+        }
+    }
+}
+
+impl Output {
+    pub fn path(&self) -> &Utf8Path {
+        match self {
+            Output::Archive(path) | Output::Layout(path) => path,
+        }
+    }
+
+    /// What is wrong with it, before anything is built.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
+                bail!("--output {path} is a folder; name a file for the archive, or oci:{path} for an OCI layout")
+            }
+            Output::Archive(path) if COMPRESSED.iter().any(|ending| path.as_str().ends_with(ending)) => {
+                bail!(
+                    "--output {path} would be a plain tar, whose layers are compressed by gzip already; name it .tar, and \
+                     compress it yourself if it has to be"
+                )
+            }
+            Output::Layout(path) if path.file_name().is_none() => {
+                bail!(
+                    "--output oci:{path} has no name of its own, and what describes the image lies beside it; name a folder below"
+                )
+            }
+            Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_folder(path) => {
+                bail!("--output oci:{path} is there and is no OCI layout; name another folder, or remove it")
+            }
+            Output::Layout(path) => layout::listed(path).map(drop),
+            Output::Archive(_) => Ok(()),
+        }
+    }
+
+    /// With the documents beside it, in a layout as the image's referrers too: skopeo refuses an archive that has any.
+    /// Returns whether anything had to be written.
+    pub fn write(&self, image: &Image, name: &str, documents: &[Document]) -> Result<bool> {
+        let mut written = match self {
+            Output::Archive(path) => archive::write_file(image, name, path)?,
+            Output::Layout(folder) => layout::write(image, name, documents, folder)?,
+        };
+        for document in documents {
+            written |= document.write_beside(self.path())?;
+        }
+        Ok(written)
+    }
+}
+
+fn is_empty_folder(path: &Utf8Path) -> bool {
+    path.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none())
+}

@@ -1,0 +1,112 @@
+//! An image in an OCI layout that may hold others: ours is known by its name, and what is somebody else's stays.
+//! Source: OCI image specification, image-layout.md.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde_json::{Value, json};
+
+use crate::assemble::config::{self, INDEX};
+use crate::assemble::{Image, archive};
+use crate::attest::Document;
+use crate::oci::documents::{NAME, blob_path};
+use crate::support::files;
+
+/// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them, and what
+/// only our old entry named goes last. Returns whether anything had to be written.
+pub fn write(image: &Image, name: &str, documents: &[Document], folder: &Utf8Path) -> Result<bool> {
+    let (others, old) = split(folder, name)?;
+    let mut written = false;
+    let mut write_blob = |digest: &str, bytes: &[u8]| -> Result<()> {
+        written |= files::write_changed(&folder.join(blob_path(digest)), bytes)?;
+        Ok(())
+    };
+    for (_, layer) in &image.layers {
+        write_blob(&layer.digest, &image.store.read(&layer.digest)?)?;
+    }
+    for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
+        write_blob(digest, bytes)?;
+    }
+    for bytes in documents.iter().flat_map(Document::blobs) {
+        write_blob(&files::digest(bytes), bytes)?;
+    }
+    written |= files::write_changed(&folder.join("oci-layout"), &archive::layout_file())?;
+    let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
+    let ours: Value = serde_json::from_slice(&archive::index(image, Some(name), &referrers))?;
+    let ours = ours["manifests"].as_array().cloned().unwrap_or_default();
+    // Two names may be of one image, which has the same documents then.
+    let ours = ours.into_iter().filter(|new| !others.contains(new));
+    let manifests: Vec<Value> = others.iter().cloned().chain(ours).collect();
+    let index = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }));
+    written |= files::write_changed(&folder.join("index.json"), &index)?;
+    remove_unnamed(folder, &old, &manifests)?;
+    for folder in [folder, &folder.join("blobs/sha256")] {
+        files::remove_partials(folder)?;
+    }
+    Ok(written)
+}
+
+/// What a layout lists; nothing, if it is not there yet.
+pub fn listed(folder: &Utf8Path) -> Result<Vec<Value>> {
+    let path = folder.join("index.json");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let index: Value = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
+    index["manifests"]
+        .as_array()
+        .cloned()
+        .with_context(|| format!("{path} lists no manifests; write to another folder"))
+}
+
+/// What a layout lists, but ours; and ours: the image of this name, and what refers to it alone.
+fn split(folder: &Utf8Path, name: &str) -> Result<(Vec<Value>, Vec<Value>)> {
+    let listed = listed(folder)?;
+    let (mut old, mut others): (Vec<Value>, Vec<Value>) =
+        listed.into_iter().partition(|entry| entry["annotations"][NAME] == name);
+    let subject = |entry: &Value| {
+        let manifest = entry["digest"].as_str().and_then(|digest| read(folder, digest));
+        manifest.and_then(|manifest| manifest["subject"]["digest"].as_str().map(str::to_owned))
+    };
+    let is_of = |images: &[Value], digest: &str| images.iter().any(|image| image["digest"] == digest);
+    let referrers: Vec<bool> =
+        others.iter().map(|entry| subject(entry).is_some_and(|of| is_of(&old, &of) && !is_of(&others, &of))).collect();
+    let mut refers = referrers.into_iter();
+    let ours: Vec<Value> = others.extract_if(.., |_| refers.next().unwrap_or(false)).collect();
+    old.extend(ours);
+    Ok((others, old))
+}
+
+/// Removes what these old entries named and none of the new ones does; nothing, if one of them cannot be followed.
+fn remove_unnamed(folder: &Utf8Path, old: &[Value], new: &[Value]) -> Result<()> {
+    let (mut gone, mut kept) = (BTreeSet::new(), BTreeSet::new());
+    let followed = old.iter().all(|entry| follow(folder, entry, &mut gone))
+        && new.iter().all(|entry| follow(folder, entry, &mut kept));
+    if followed {
+        for digest in gone.difference(&kept) {
+            files::remove(&folder.join(blob_path(digest)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the digests of all that a descriptor leads to. Whether all of it could be read.
+fn follow(folder: &Utf8Path, descriptor: &Value, found: &mut BTreeSet<String>) -> bool {
+    let Some(digest) = descriptor["digest"].as_str() else { return false };
+    if !found.insert(digest.to_owned()) {
+        return true;
+    }
+    let kind = descriptor["mediaType"].as_str().unwrap_or_default();
+    if !(kind.contains("manifest") || kind.contains("index")) {
+        return true;
+    }
+    let Some(manifest) = read(folder, digest) else { return false };
+    let lists = ["manifests", "layers"].iter().filter_map(|key| manifest[*key].as_array()).flatten();
+    let config = Some(&manifest["config"]).filter(|config| config.is_object());
+    lists.chain(config).all(|descriptor| follow(folder, descriptor, found))
+}
+
+fn read(folder: &Utf8Path, digest: &str) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(folder.join(blob_path(digest))).ok()?).ok()
+}

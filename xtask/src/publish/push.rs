@@ -1,0 +1,140 @@
+//! Brings an image to a registry: by skopeo the very bytes of the archive, by docker or podman what they make of them.
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::assemble::Image;
+use crate::attest::Document;
+use crate::containers::engine::Runtime;
+use crate::oci::reference;
+use crate::plan::ImagePlan;
+use crate::publish::referrers;
+use crate::support::command::Invocation;
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+
+/// Where to, and by what.
+pub struct Push {
+    reference: String,
+    by: Pusher,
+}
+
+enum Pusher {
+    Skopeo,
+    Runtime(Runtime),
+}
+
+/// What a registry has now.
+#[derive(Serialize)]
+pub struct Pushed {
+    pub reference: String,
+    /// The manifest's, as the registry knows it.
+    pub digest: String,
+    /// The digests of the documents, which only skopeo pushes.
+    pub referrers: Vec<String>,
+}
+
+impl Push {
+    /// What can be known before anything compiles.
+    pub fn prepare(ui: &Ui, name: &str, runtime: Option<&Runtime>) -> Result<Push> {
+        let reference = reference::parse(name)?;
+        if !reference::names_registry(&reference) {
+            bail!("--push {name} names no registry; write it out, as in ghcr.io/you/{name}");
+        }
+        let skopeo = Invocation::new("skopeo", ["--version"]).output(ui);
+        let by = match (skopeo.is_ok_and(|output| output.status.success()), runtime) {
+            (true, _) => Pusher::Skopeo,
+            (false, Some(runtime)) => Pusher::Runtime(runtime.clone()),
+            (false, None) => bail!("--push needs skopeo, docker or podman; install one of them"),
+        };
+        if reference.starts_with('[') {
+            check_address(ui, &by, &reference)?;
+        }
+        Ok(Push { reference, by })
+    }
+
+    /// The image, then its documents. How the registry is reached, and as whom, is set in the tool's own
+    /// configuration.
+    pub fn run(
+        self,
+        ui: &Ui,
+        paths: &Paths,
+        plan: &ImagePlan,
+        image: &Image,
+        documents: &[Document],
+    ) -> Result<Pushed> {
+        let (reference, digest) = (&self.reference, &image.manifest_digest);
+        let there = match &self.by {
+            Pusher::Skopeo => {
+                let archive = paths.archive(&plan.build.host.name);
+                let (from, to) = (format!("oci-archive:{archive}"), format!("docker://{reference}"));
+                let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
+                let copy = copy.args(referrers::plain(reference, "--dest-tls-verify=false")).args([&from, &to]);
+                let output = copy.output(ui)?;
+                // A tag that may not be written again is no fault where it is this very image already.
+                if !output.status.success() && !is_there(ui, reference, digest) {
+                    copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
+                }
+                digest.clone()
+            }
+            Pusher::Runtime(runtime) => {
+                runtime.tag(ui, &plan.image, reference)?;
+                runtime.push(ui, reference).with_context(|| format!("pushing {reference}"))?
+            }
+        };
+        ui.status("Pushed", format!("{reference}@{there}"));
+        if there != *digest {
+            ui.warning(format!(
+                "the registry has another digest than the archive, {digest}: docker and podman pack layers anew; with skopeo \
+                 installed it is the same"
+            ));
+        }
+        let referrers = match self.by {
+            Pusher::Skopeo => {
+                // The image is there, whatever becomes of these.
+                match referrers::push(ui, paths, &self.reference, image, documents) {
+                    Ok(()) => documents.iter().map(Document::digest).collect(),
+                    Err(error) => {
+                        ui.warning(format!(
+                            "the image's bill of materials and its provenance are not pushed, they lie beside the archive: \
+                             {error:#}"
+                        ));
+                        Vec::new()
+                    }
+                }
+            }
+            Pusher::Runtime(runtime) => {
+                ui.warning(format!(
+                    "the image's bill of materials and its provenance are not pushed: {runtime} pushes images alone; with \
+                     skopeo installed they go to the registry too"
+                ));
+                Vec::new()
+            }
+        };
+        Ok(Pushed { reference: self.reference, digest: there, referrers })
+    }
+}
+
+/// Older tools take no IPv6 address for a registry, and say so when all is done.
+fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
+    let (tool, question) = match by {
+        Pusher::Skopeo => ("skopeo", Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")])),
+        Pusher::Runtime(runtime) => (runtime.program(), runtime.command(["image", "inspect", reference])),
+    };
+    if String::from_utf8_lossy(&question.output(ui)?.stderr).contains("invalid reference format") {
+        bail!(
+            "--push {reference}: this {tool} takes no IPv6 address for a registry; give the address a name, in DNS or /etc/hosts, \
+             and push to that name"
+        );
+    }
+    Ok(())
+}
+
+/// Whether the registry has this image under the name.
+fn is_there(ui: &Ui, reference: &str, digest: &str) -> bool {
+    let inspect = Invocation::new("skopeo", ["inspect", "--raw"]);
+    let inspect =
+        inspect.args(referrers::plain(reference, "--tls-verify=false")).args([format!("docker://{reference}")]);
+    inspect.output(ui).is_ok_and(|output| output.status.success() && files::digest(&output.stdout) == digest)
+}

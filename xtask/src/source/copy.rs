@@ -1,0 +1,222 @@
+//! The copy of the sources that is compiled: synced by content, so that a file whose content changed gets a new
+//! modification time and an unchanged one keeps its old. Cargo goes by these times alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use sha2::{Digest, Sha256};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::source::left_out::{LeftOut, Needed, Why};
+use crate::source::manifest::Workspace;
+use crate::source::plugins::{self, Discovered};
+use crate::source::sync::{self, Source};
+use crate::support::faults::Faults;
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// Cargo's configuration in the tree.
+pub const CONFIG: &str = ".cargo/config.toml";
+
+/// What version control keeps for itself.
+const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".pijul", "_darcs"];
+
+/// Makes the copy what the tree is; returns what was left out.
+///
+/// # Errors
+///
+/// When a crate or a file that a plugin ships is among that.
+pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
+    let mut listing = Listing::new(paths, Needed::of(workspace, plugins));
+    listing.walk()?;
+    listing.faults.report("the sources")?;
+    sync::sync(&listing.files, &listing.folders, &paths.sources())?;
+    Ok(listing.left_out)
+}
+
+/// Everything in the tree that cargo may read, a build script and `include!` too: all but version control and caches. Whether git
+/// ignores a file says nothing of who reads it.
+struct Listing<'a> {
+    paths: &'a Paths,
+    needed: Needed,
+    files: BTreeMap<Utf8PathBuf, Source>,
+    folders: BTreeSet<Utf8PathBuf>,
+    left_out: Vec<LeftOut>,
+    faults: Faults,
+}
+
+impl<'a> Listing<'a> {
+    fn new(paths: &'a Paths, needed: Needed) -> Listing<'a> {
+        let (files, folders) = (BTreeMap::new(), BTreeSet::new());
+        Listing { paths, needed, files, folders, left_out: Vec::new(), faults: Faults::default() }
+    }
+
+    fn walk(&mut self) -> Result<()> {
+        let root = &self.paths.root;
+        let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.unreadable(&error)?;
+                    continue;
+                }
+            };
+            let shown = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_string_lossy().into_owned();
+            match self.why_not(&entry, &shown)? {
+                None if entry.file_type().is_dir() => drop(self.folders.insert(shown.into())),
+                None if entry.file_type().is_file() => {
+                    // One that is gone by now is none.
+                    if let Ok(source) = Source::file(root.join(&shown)) {
+                        self.files.insert(shown.into(), source);
+                    }
+                }
+                // A socket, a fifo: there is nothing to copy.
+                None => {}
+                Some(why) => {
+                    if entry.file_type().is_dir() {
+                        walk.skip_current_dir();
+                    }
+                    self.leave_out(shown, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn why_not(&self, entry: &DirEntry, shown: &str) -> Result<Option<Why>> {
+        let is_folder = entry.file_type().is_dir();
+        let target = self.paths.image.parent().unwrap_or(&self.paths.image);
+        if entry.file_name().to_str().is_none() {
+            return Ok(Some(Why::NotUtf8));
+        }
+        if is_version_control(entry) {
+            return Ok(Some(Why::VersionControl));
+        }
+        // Cargo's own place too: it has no mark before cargo has built there, and CARGO_TARGET_DIR may name another one now.
+        if is_folder && (is_cache(entry) || entry.path() == target || shown == "target") {
+            return Ok(Some(Why::Cache));
+        }
+        // The workspace's `plugins/*` would make it a member.
+        if is_folder && shown.starts_with(&format!("{}/.", plugins::FOLDER)) && entry.depth() == 2 {
+            return Ok(Some(Why::HiddenPlugin));
+        }
+        if entry.path_is_symlink() {
+            let real = entry.path().canonicalize().with_context(|| format!("following the symlink {shown}"))?;
+            if real.starts_with(target) {
+                return Ok(Some(Why::Cache));
+            }
+            if real.components().any(|part| VERSION_CONTROL.iter().any(|name| part.as_os_str() == *name)) {
+                return Ok(Some(Why::VersionControl));
+            }
+            if !real.starts_with(&self.paths.root) && !real.starts_with(self.paths.root.canonicalize()?) {
+                return Ok(Some(Why::Outside(real.to_string_lossy().into_owned().into())));
+            }
+        }
+        let opened = if entry.file_type().is_file() { File::open(entry.path()).map(drop) } else { Ok(()) };
+        Ok(opened.err().map(|error| Why::Unreadable(error.to_string())))
+    }
+
+    /// What the walk could not look at: a loop, a symlink to nothing, or what may not be read.
+    fn unreadable(&mut self, error: &walkdir::Error) -> Result<()> {
+        let Some(path) = error.path() else { bail!("reading the folder {}: {error}", self.paths.root) };
+        let shown = path.strip_prefix(&self.paths.root).unwrap_or(path).to_string_lossy().into_owned();
+        let why = match error.io_error() {
+            None => Why::Loop,
+            Some(_) if path.is_symlink() => Why::Dangling,
+            // It was there a moment ago.
+            Some(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Some(error) => Why::Unreadable(error.to_string()),
+        };
+        self.leave_out(shown, why);
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: String, why: Why) {
+        let left_out = LeftOut { path, why };
+        match self.needed.fault(&left_out) {
+            Some(fault) => self.faults.push(fault),
+            None => self.left_out.push(left_out),
+        }
+    }
+}
+
+fn is_version_control(entry: &DirEntry) -> bool {
+    VERSION_CONTROL.iter().any(|name| entry.file_name() == *name)
+}
+
+/// Source: <https://bford.info/cachedir/>.
+fn is_cache(entry: &DirEntry) -> bool {
+    entry.path().join("CACHEDIR.TAG").is_file()
+}
+
+/// Whether the copy has it, and all that is in it; of a folder that is none nothing is looked at.
+pub fn is_source(entry: &DirEntry) -> bool {
+    !(is_version_control(entry) || entry.file_type().is_dir() && is_cache(entry))
+}
+
+/// A digest over everything that resolving dependencies depends on: the lock and all manifests.
+pub fn manifests_digest(sources: &Utf8Path) -> Result<String> {
+    digest_of(sources, |name| matches!(name, "Cargo.toml" | "Cargo.lock" | "config.toml"))
+}
+
+/// A digest over everything that is compiled.
+pub fn digest(sources: &Utf8Path) -> Result<String> {
+    digest_of(sources, |_| true)
+}
+
+fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    let mut hash = Sha256::new();
+    for entry in WalkDir::new(sources).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
+        if entry.file_type().is_file() && path.file_name().is_some_and(&wanted) {
+            let Source { executable, .. } = Source::file(path.to_owned())?;
+            let content = files::read(path)?;
+            hash.update(format!("{} {executable} {}\n", path.strip_prefix(sources)?, content.len()));
+            hash.update(content);
+        }
+    }
+    Ok(files::hex(&hash.finalize()))
+}
+
+/// A digest over the files of each of these folders of the copy. What lies in another one below is that one's.
+pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
+    let mut hashes: BTreeMap<&str, Sha256> = BTreeMap::new();
+    for entry in WalkDir::new(sources).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
+        let inside = path.strip_prefix(sources)?;
+        let folder = inside.ancestors().skip(1).find_map(|folder| folders.get(folder.as_str()).copied());
+        if let (true, Some(folder)) = (entry.file_type().is_file(), folder) {
+            let Source { executable, .. } = Source::file(path.to_owned())?;
+            let content = files::read(path)?;
+            let hash = hashes.entry(folder).or_default();
+            hash.update(format!("{inside} {executable} {}\n", content.len()));
+            hash.update(content);
+        }
+    }
+    Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), files::hex(&hash.finalize()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::digest;
+    use crate::support::test_folder::TestFolder;
+
+    #[test]
+    fn a_file_that_becomes_a_program_is_another_source() {
+        let test = TestFolder::new("sources");
+        test.write("plugins/a/script", "#!/bin/sh");
+        let before = digest(test.path()).expect("a digest");
+        assert_eq!(digest(test.path()).expect("a digest"), before);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(test.path().join("plugins/a/script"), mode).expect("a mode");
+        assert_ne!(digest(test.path()).expect("a digest"), before);
+    }
+}

@@ -1,0 +1,122 @@
+//! What the copy of the sources does not have, and what it must have.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use crate::source::manifest::Workspace;
+use crate::source::plugins::{Discovered, Found};
+use crate::support::ui::Ui;
+
+/// So many of those that are left out have a line of their own.
+const MOST_TOLD: usize = 10;
+
+/// What the copy does not have. It stops nothing, since nobody may want it; an error that follows names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Relative to the root.
+    pub path: String,
+    pub why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    VersionControl,
+    /// Cargo's target folder, or another one that is marked as a cache.
+    Cache,
+    HiddenPlugin,
+    Dangling,
+    Loop,
+    Outside(Utf8PathBuf),
+    NotUtf8,
+    Unreadable(String),
+}
+
+impl Why {
+    /// Whether it is left out wherever it lies, so that nobody needs to be told.
+    pub fn is_rule(&self) -> bool {
+        matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin)
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let LeftOut { path, why } = self;
+        match why {
+            Why::VersionControl => write!(out, "{path} (version control)"),
+            Why::Cache => write!(out, "{path} (a target or cache folder)"),
+            Why::HiddenPlugin => write!(out, "{path} (a hidden folder in plugins/)"),
+            Why::Dangling => write!(out, "{path} (a symlink to nothing)"),
+            Why::Loop => write!(out, "{path} (a symlink that leads back to a folder it is in)"),
+            Why::Outside(target) => write!(out, "{path} (a symlink to {target}, outside of the tree)"),
+            Why::NotUtf8 => write!(out, "{path} (a name that is not UTF-8)"),
+            Why::Unreadable(error) => write!(out, "{path} ({error})"),
+        }
+    }
+}
+
+/// Names what was left out, but for what always is.
+pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
+    let told: Vec<&LeftOut> = left_out.iter().filter(|left_out| !left_out.why.is_rule()).collect();
+    for left_out in told.iter().take(MOST_TOLD) {
+        ui.status("Leaving out", left_out);
+    }
+    if told.len() > MOST_TOLD {
+        ui.status("Leaving out", format!("{} more", told.len() - MOST_TOLD));
+    }
+}
+
+/// What must not be left out: without it cargo would speak of a crate that is there, or nobody would miss it.
+pub struct Needed {
+    /// Of the workspace's members, what these depend on by path, and patches.
+    manifests: BTreeSet<Utf8PathBuf>,
+    /// Files and folders.
+    shipped: BTreeSet<Utf8PathBuf>,
+}
+
+impl Needed {
+    pub fn of(workspace: &Workspace, plugins: &Discovered) -> Needed {
+        let members = workspace.members.iter().map(Utf8PathBuf::from);
+        let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
+        let shared = workspace.dependencies.values().chain(patches);
+        let shared = shared.filter_map(|dependency| Some(dependency.get("path")?.as_str()?.into()));
+        let found = plugins.packages.values().map(|plugin| plugin.folder.clone());
+        let crates = members.chain(shared).chain(found).chain(plugins.path_dependencies.iter().cloned());
+        let shipped = |plugin: &Found| {
+            let paths = plugin.shipped.assets.iter().chain(&plugin.shipped.config);
+            paths.map(|path| plugin.folder.join(path)).collect::<Vec<_>>()
+        };
+        Needed {
+            manifests: crates.map(|folder| normal(&folder.join("Cargo.toml"))).collect(),
+            shipped: plugins.packages.values().flat_map(shipped).collect(),
+        }
+    }
+
+    /// Why a path cannot be left out.
+    pub fn fault(&self, left_out: &LeftOut) -> Option<String> {
+        let LeftOut { path, why } = left_out;
+        let holds = |needed: &&Utf8PathBuf| needed.starts_with(path);
+        // An editor's dangling lock beside a file that is shipped is missed by nobody.
+        let is_shipped = !why.is_rule()
+            && !matches!(why, Why::Dangling)
+            && self.shipped.iter().any(|shipped| Utf8Path::new(path).starts_with(shipped));
+        let needed = self.manifests.iter().chain(&self.shipped).find(holds);
+        if needed.is_none() && !is_shipped {
+            return None;
+        }
+        Some(match (why, needed) {
+            (Why::Outside(target), _) => {
+                format!("{path} is a symlink to {target}, outside of the tree: put the files themselves there")
+            }
+            (Why::NotUtf8, _) => format!("the path {path} is not UTF-8: rename it"),
+            (_, Some(needed)) if needed != path => format!("{left_out} is not copied, and {needed} is in it: move it"),
+            _ => format!("{left_out} cannot be copied: put a file there that can be read"),
+        })
+    }
+}
+
+/// Without `.`, which a manifest may write.
+fn normal(path: &Utf8Path) -> Utf8PathBuf {
+    path.components().filter(|part| *part != Utf8Component::CurDir).collect()
+}

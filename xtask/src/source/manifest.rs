@@ -1,0 +1,170 @@
+//! What the workspace says about its host: `[workspace.metadata.image]`, and the workspace's members.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Package;
+use serde::Deserialize;
+
+use crate::source::submodules;
+use crate::support::faults::Faults;
+use crate::support::files;
+
+/// The root manifest, as far as xtask reads it itself.
+#[derive(Deserialize)]
+struct RootManifest {
+    workspace: Workspace,
+    #[serde(default)]
+    patch: toml::Table,
+}
+
+#[derive(Deserialize)]
+pub struct Workspace {
+    #[serde(default)]
+    pub members: Vec<String>,
+    #[serde(default)]
+    pub dependencies: toml::Table,
+    /// `[patch]`, by source.
+    #[serde(skip)]
+    pub patches: toml::Table,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    image: HostSpec,
+}
+
+/// `[workspace.metadata.image]`, validated: everything that xtask knows of the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostSpec {
+    /// The host's package; its binary of the same name is the program.
+    pub package: String,
+    /// The dylib that host and plugins share.
+    pub sdk: String,
+    /// Of the image and its archive.
+    pub name: String,
+    pub title: String,
+    /// Of a built plugin, without the dot.
+    pub extension: String,
+    pub plugin_flag: String,
+    pub config_flag: String,
+    /// Makes the program load everything and serve nothing.
+    pub check_flag: String,
+    /// Makes the program ask the one that serves whether it is well: the image's health check.
+    pub health_flag: Option<String>,
+    /// Absolute, in the image.
+    pub config: Utf8PathBuf,
+    /// The folder for configurations that plugins ship: absolute, in the image.
+    pub plugin_config: Option<Utf8PathBuf>,
+    /// In the tree.
+    pub default_config: Utf8PathBuf,
+    /// In the tree.
+    pub development_config: Utf8PathBuf,
+    /// Absolute, in the image.
+    pub working_folder: Utf8PathBuf,
+    /// Absolute, in the image; belongs to `user`.
+    pub state_folder: Utf8PathBuf,
+    pub user: User,
+    pub port: u16,
+    /// Folders in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
+    #[serde(default)]
+    pub test_plugins: Vec<Utf8PathBuf>,
+}
+
+/// What the host's own manifest says of it to people.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    pub description: Option<String>,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    pub repository: Option<String>,
+    pub homepage: Option<String>,
+}
+
+impl About {
+    pub fn of(package: &Package) -> About {
+        About {
+            description: package.description.clone(),
+            license: package.license.clone(),
+            repository: package.repository.clone(),
+            homepage: package.homepage.clone(),
+        }
+    }
+}
+
+/// `uid:gid`, numbers since an image need not have `/etc/passwd`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl TryFrom<String> for User {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<User, String> {
+        let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+        match parsed {
+            Some((0, _)) => Err(format!("`{text}` is root; name a user that is not")),
+            Some((uid, gid)) => Ok(User { uid, gid }),
+            None => Err(format!("`{text}` is not `uid:gid` in numbers")),
+        }
+    }
+}
+
+/// Reads and validates the root manifest.
+pub fn read(root: &Utf8Path) -> Result<Workspace> {
+    let path = root.join("Cargo.toml");
+    let text = files::read_text(&path)?;
+    let manifest: RootManifest = toml::from_str(&text).with_context(|| format!("reading {path}"))?;
+    manifest.workspace.image().validate(root)?;
+    Ok(Workspace { patches: manifest.patch, ..manifest.workspace })
+}
+
+impl Workspace {
+    pub fn image(&self) -> &HostSpec {
+        &self.metadata.image
+    }
+}
+
+impl HostSpec {
+    fn validate(&self, root: &Utf8Path) -> Result<()> {
+        let mut faults = Faults::default();
+        let in_image =
+            [("config", &self.config), ("working-folder", &self.working_folder), ("state-folder", &self.state_folder)];
+        let plugin_config = self.plugin_config.iter().map(|path| ("plugin-config", path));
+        for (key, path) in in_image.into_iter().chain(plugin_config) {
+            let normal = path.components().skip(1).all(|part| matches!(part, camino::Utf8Component::Normal(_)));
+            if !path.is_absolute() || !normal || path.parent().is_none() {
+                faults.push(format!("`{key} = \"{path}\"` must be an absolute path in the image, without `..`"));
+            }
+        }
+        for (key, path) in [("default-config", &self.default_config), ("development-config", &self.development_config)]
+        {
+            if !root.join(path).is_file() {
+                let submodule = submodules::fault(root, path).map(|fault| format!(": {fault}")).unwrap_or_default();
+                faults.push(format!("`{key} = \"{path}\"` is not a file in the tree{submodule}"));
+            }
+        }
+        let reference =
+            |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_.".contains(character);
+        if self.name.is_empty() || !self.name.chars().all(reference) {
+            faults.push(format!("`name = \"{}\"` must be lower case letters, digits, `-`, `_` and `.`", self.name));
+        }
+        faults.report("[workspace.metadata.image]").with_context(|| format!("reading {}", root.join("Cargo.toml")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::User;
+
+    #[test]
+    fn a_user_is_two_numbers_and_not_root() {
+        assert_eq!(User::try_from("65532:65531".to_owned()), Ok(User { uid: 65532, gid: 65531 }));
+        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; name a user that is not".to_owned()));
+        assert_eq!(User::try_from("nobody".to_owned()), Err("`nobody` is not `uid:gid` in numbers".to_owned()));
+    }
+}

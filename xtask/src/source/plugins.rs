@@ -1,0 +1,268 @@
+//! What lies in `plugins/`, looked at before cargo does, so that each fault has an error of its own and all of them are
+//! told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::source::assets::{self, Shipped};
+use crate::source::manifest::{HostSpec, Workspace};
+use crate::source::submodules;
+use crate::support::faults::Faults;
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
+const LONGEST_NAME: usize = 64;
+
+/// The folder whose folders are plugins.
+pub const FOLDER: &str = "plugins";
+
+/// The plugins' folders and what they need of the tree, free of faults that can be seen without cargo.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    /// By the package's name.
+    pub packages: BTreeMap<String, Found>,
+    /// In-tree folders that plugins depend on by path, relative to the root.
+    pub path_dependencies: BTreeSet<Utf8PathBuf>,
+}
+
+/// A plugin that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Relative to the root.
+    pub folder: Utf8PathBuf,
+    pub shipped: Shipped,
+}
+
+/// A plugin's manifest, as far as it can be wrong in ways that cargo explains badly or late.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Manifest {
+    package: Option<Package>,
+    lib: Option<Lib>,
+    workspace: Option<toml::Value>,
+    #[serde(flatten)]
+    tables: DependencyTables,
+    #[serde(default)]
+    target: BTreeMap<String, DependencyTables>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    #[serde(default)]
+    metadata: toml::Table,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Lib {
+    name: Option<String>,
+    #[serde(default, alias = "crate_type")]
+    crate_type: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct DependencyTables {
+    #[serde(default)]
+    dependencies: toml::Table,
+    #[serde(default, alias = "dev_dependencies")]
+    dev_dependencies: toml::Table,
+    #[serde(default, alias = "build_dependencies")]
+    build_dependencies: toml::Table,
+}
+
+/// Looks at every folder of `plugins/`, in order, then at `more`; hidden ones and plain files are skipped.
+pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> Result<Discovered> {
+    let mut faults = Faults::default();
+    let mut found = Discovered::default();
+    let mut libraries: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for folder in folders(&paths.root)?.into_iter().chain(more.iter().cloned()) {
+        let manifest = match read(&paths.root, &folder) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                faults.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        check(&manifest, &folder, workspace, &mut faults);
+        follow_paths(&paths.root, &folder, &manifest.tables(), &mut found.path_dependencies, &mut faults);
+        let library = manifest.library();
+        let Some(package) = manifest.package else { continue };
+        if let Some(first) = found.packages.get(&package.name) {
+            faults.push(format!(
+                "two plugins have the name `{}`: {} and {folder}: rename the package in one of the two Cargo.toml",
+                package.name, first.folder
+            ));
+            continue;
+        }
+        if let Some(library) = library {
+            libraries.entry(library).or_default().push(format!("`{}` ({folder})", package.name));
+        }
+        let shipped = assets::read(&paths.root, &folder, &package.metadata, workspace.image(), &mut faults);
+        found.packages.insert(package.name, Found { folder, shipped });
+    }
+    for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
+        faults.push(format!(
+            "the plugins {} make libraries of one name, `{library}`: rename the packages, or their `[lib]`",
+            plugins.join(" and ")
+        ));
+    }
+    faults.report("plugins/")?;
+    Ok(found)
+}
+
+fn folders(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let plugins = root.join(FOLDER);
+    let mut folders = Vec::new();
+    if !plugins.exists() {
+        return Ok(folders);
+    }
+    let entries = plugins.read_dir_utf8().with_context(|| format!("reading the folder {plugins}"))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading the folder {plugins}"))?;
+        if !entry.file_name().starts_with('.') && entry.path().is_dir() {
+            folders.push(Utf8Path::new(FOLDER).join(entry.file_name()));
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn read(root: &Utf8Path, folder: &Utf8Path) -> Result<Manifest> {
+    let path = root.join(folder).join("Cargo.toml");
+    if !path.is_file() {
+        if let Some(fault) = submodules::fault(root, folder) {
+            anyhow::bail!("{fault}");
+        }
+        anyhow::bail!(
+            "{folder} has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away"
+        );
+    }
+    let text = files::read_text(&path)?;
+    toml::from_str(&text).map_err(|error| anyhow::anyhow!("{folder}/Cargo.toml is not a manifest: {error}"))
+}
+
+fn check(manifest: &Manifest, folder: &Utf8Path, workspace: &Workspace, faults: &mut Faults) {
+    let host: &HostSpec = workspace.image();
+    if manifest.workspace.is_some() {
+        faults.push(format!(
+            "{folder}/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the \
+             tree's workspace"
+        ));
+    }
+    match &manifest.package {
+        None => faults.push(format!("{folder}/Cargo.toml has no `[package]`: add one, with a `name`")),
+        Some(package) if package.name == host.package || package.name == host.sdk => faults.push(format!(
+            "{folder}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
+            package.name
+        )),
+        Some(package) if package.name.len() > LONGEST_NAME => faults.push(format!(
+            "{folder}/Cargo.toml: the name `{}` is longer than {LONGEST_NAME} letters: rename the package",
+            package.name
+        )),
+        Some(_) => {}
+    }
+    let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
+    if !kinds.iter().any(|kind| kind == "cdylib") {
+        faults.push(format!(
+            "{folder}/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = [\"cdylib\"]` under `[lib]`"
+        ));
+    }
+    let sdk = |(key, value): (&String, &toml::Value)| package_of(key, value, workspace) == host.sdk;
+    if !manifest.tables.dependencies.iter().any(sdk) {
+        faults.push(format!(
+            "{folder}/Cargo.toml: a plugin depends on the SDK, this crate does not: write \
+             `{} = {{ workspace = true }}` under `[dependencies]`",
+            host.sdk
+        ));
+    }
+}
+
+/// The package that a dependency means, which `package = "..."` may set here or in the workspace's table.
+fn package_of<'a>(key: &'a str, value: &'a toml::Value, workspace: &'a Workspace) -> &'a str {
+    let named = |value: &'a toml::Value| value.get("package").and_then(toml::Value::as_str);
+    let inherited = value.get("workspace").is_some().then(|| workspace.dependencies.get(key)).flatten();
+    named(value).or_else(|| inherited.and_then(named)).unwrap_or(key)
+}
+
+impl Manifest {
+    fn tables(&self) -> Vec<&DependencyTables> {
+        std::iter::once(&self.tables).chain(self.target.values()).collect()
+    }
+
+    /// Cargo names a library after its package, with `_` for `-`, unless it has a name of its own.
+    fn library(&self) -> Option<String> {
+        let own = self.lib.as_ref().and_then(|lib| lib.name.clone());
+        own.or_else(|| self.package.as_ref().map(|package| package.name.replace('-', "_")))
+    }
+}
+
+/// A crate that is depended on by path.
+#[derive(Deserialize)]
+struct Shared {
+    #[serde(flatten)]
+    tables: DependencyTables,
+    #[serde(default)]
+    target: BTreeMap<String, DependencyTables>,
+}
+
+/// Adds every folder that is depended on by path, and those that these depend on. What leaves the tree is a fault: it
+/// would be compiled from outside of the synced copy.
+fn follow_paths(
+    root: &Utf8Path,
+    folder: &Utf8Path,
+    tables: &[&DependencyTables],
+    found: &mut BTreeSet<Utf8PathBuf>,
+    faults: &mut Faults,
+) {
+    for (dependency, path) in path_dependencies(tables) {
+        let Some(inside) = contained(folder, &path) else {
+            faults.push(format!(
+                "{folder}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: move that \
+                 crate into the tree and name it by a relative path, or depend on it by version or git"
+            ));
+            continue;
+        };
+        if !found.insert(inside.clone()) {
+            continue;
+        }
+        if let Some(fault) = submodules::fault(root, &inside) {
+            faults.push(format!("{folder}/Cargo.toml: the path dependency `{dependency}`: {fault}"));
+            continue;
+        }
+        // A manifest that cannot be read is cargo's to explain: it is no plugin's.
+        let text = files::read_text(&root.join(&inside).join("Cargo.toml"));
+        if let Some(shared) = text.ok().and_then(|text| toml::from_str::<Shared>(&text).ok()) {
+            let tables: Vec<_> = std::iter::once(&shared.tables).chain(shared.target.values()).collect();
+            follow_paths(root, &inside, &tables, found, faults);
+        }
+    }
+}
+
+/// Every dependency that is given by a path, with its name.
+fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)> {
+    let tables = tables.iter().flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
+    tables
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), Utf8PathBuf::from(value.get("path")?.as_str()?))))
+        .collect()
+}
+
+/// Where `path`, written in `folder`'s manifest, leads, relative to the root; `None` if it leaves it or is absolute.
+fn contained(folder: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let mut inside = folder.to_owned();
+    for part in path.components() {
+        match part {
+            Utf8Component::Normal(name) => inside.push(name),
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if inside.pop() => {}
+            _ => return None,
+        }
+    }
+    Some(inside)
+}

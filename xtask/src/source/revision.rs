@@ -1,0 +1,115 @@
+//! What git says of the sources that are compiled: asked once, when they are synced, and by commands that no setting of the user
+//! changes.
+
+mod comparison;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::source::left_out::LeftOut;
+use crate::source::revision::comparison::Comparison;
+use crate::support::command::{Invocation, not_found};
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+use crate::support::variables;
+
+/// What the tree's history says of the image; nothing of this stands in a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The image's date, in seconds since 1970: SOURCE_DATE_EPOCH, or the commit's.
+    pub created: u64,
+    /// The commit, with `-dirty` if what is compiled is not what was committed; absent outside of git.
+    pub revision: Option<String>,
+}
+
+impl Origin {
+    /// What is compiled is no longer what was compared.
+    pub fn is_not_committed(&mut self) {
+        if let Some(revision) = self.revision.as_mut().filter(|revision| !revision.ends_with(DIRTY)) {
+            revision.push_str(DIRTY);
+        }
+    }
+}
+
+/// Marks a commit that is not all that was compiled.
+pub const DIRTY: &str = "-dirty";
+
+/// Asks of the copy that has just been synced. What is compiled and not in the commit makes it dirty, whether git would ignore it
+/// or not; and what is in the commit and not compiled, unless it was left out by rule.
+pub fn ask(ui: &Ui, paths: &Paths, left_out: &[LeftOut]) -> Result<Origin> {
+    let epoch = variables::source_date_epoch()?;
+    let unknown = Origin { created: epoch.unwrap_or(0), revision: None };
+    // A tree inside of somebody else's repository has no history of its own.
+    if !paths.root.join(".git").exists() {
+        return Ok(unknown);
+    }
+    let repository = Repository { ui, root: paths.root.clone() };
+    let found = repository.commit().and_then(|commit| {
+        let Some(commit) = commit else { return Ok(None) };
+        let folder = paths.image.join("git");
+        let dirty = Comparison::with(repository, &commit, paths.sources(), folder, left_out)?.differs()?;
+        Ok(Some((commit, dirty)))
+    });
+    match found {
+        Ok(Some((commit, dirty))) => {
+            let mut origin = Origin { created: epoch.unwrap_or(commit.date), revision: Some(commit.id) };
+            if dirty {
+                origin.is_not_committed();
+            }
+            Ok(origin)
+        }
+        // Nothing was committed yet.
+        Ok(None) => Ok(unknown),
+        Err(error) => {
+            let why = if not_found(&error) { "git is not installed".to_owned() } else { format!("{error:#}") };
+            ui.warning(format!("the image names no revision: {why}"));
+            Ok(unknown)
+        }
+    }
+}
+
+struct Commit {
+    id: String,
+    /// In seconds since 1970.
+    date: u64,
+    /// Where the repository keeps what is in its commits.
+    objects: Utf8PathBuf,
+}
+
+/// Git without any variable or configuration of the user.
+fn git(folder: &Utf8Path, repository: &str) -> Invocation {
+    let named = format!("--git-dir={repository}");
+    let git = Invocation::new("git", ["--no-replace-objects", &named]).folder(folder).without("GIT_");
+    git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1")
+}
+
+/// A repository of the user's, which is only asked where its commit is.
+struct Repository<'a> {
+    ui: &'a Ui,
+    root: Utf8PathBuf,
+}
+
+impl Repository<'_> {
+    /// Its folder is named: then git asks neither for its owner, who is another one in many a container, nor looks above it.
+    fn git(&self, args: &[&str]) -> Invocation {
+        git(&self.root, ".git").args(args.iter().copied())
+    }
+
+    fn commit(&self) -> Result<Option<Commit>> {
+        let head = self.git(&["rev-parse", "--git-path", "objects", "--verify", "--quiet", "HEAD"]);
+        let output = head.output(self.ui)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines = said.lines();
+        let Some(objects) = lines.next() else {
+            head.succeeded(&output)?;
+            bail!("`{head}` wrote nothing");
+        };
+        let Some(id) = lines.next() else { return Ok(None) };
+        let text = self.git(&["cat-file", "commit", id]).read(self.ui)?;
+        let committer = text.lines().find_map(|line| line.strip_prefix("committer "));
+        let date = committer.and_then(|line| line.rsplit(' ').nth(1)?.parse().ok());
+        let date = date.with_context(|| format!("the commit {id} has no date"))?;
+        let objects = self.root.join(objects).canonicalize_utf8().with_context(|| format!("reading {objects}"))?;
+        Ok(Some(Commit { id: id.to_owned(), date, objects }))
+    }
+}

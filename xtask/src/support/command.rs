@@ -1,0 +1,261 @@
+//! The one place that starts other programs, with an environment that is cleaned here. With `-v` each command is echoed
+//! so that it can be pasted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
+use xshell::Shell;
+
+use crate::support::ui::Ui;
+use crate::support::variables;
+
+/// How many of a failed program's last lines stand in the error.
+const LAST_LINES: usize = 30;
+
+/// How much of the messages' end is kept, in bytes.
+const MESSAGES: usize = 1 << 18;
+
+/// A program, its arguments, where it runs and what it finds in its environment.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    program: String,
+    args: Vec<String>,
+    folder: Option<Utf8PathBuf>,
+    environment: BTreeMap<String, String>,
+    /// Whether it sees nothing else.
+    alone: bool,
+    /// It sees none of this process's variables that begin so.
+    without: Option<String>,
+}
+
+impl Invocation {
+    pub fn new<S: Into<String>>(program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
+        let args = args.into_iter().map(Into::into).collect();
+        Invocation {
+            program: program.to_owned(),
+            args,
+            folder: None,
+            environment: BTreeMap::new(),
+            alone: false,
+            without: None,
+        }
+    }
+
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Invocation {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn folder(mut self, folder: impl Into<Utf8PathBuf>) -> Invocation {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Invocation {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// It sees no variable of this process that begins so.
+    pub fn without(mut self, start: &str) -> Invocation {
+        self.without = Some(start.to_owned());
+        self
+    }
+
+    /// It sees these variables, and none of this process's.
+    pub fn only_with<'v>(mut self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Invocation {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        self.environment = variables.into_iter().map(owned).collect();
+        self.alone = true;
+        self
+    }
+
+    fn hidden(&self) -> Vec<String> {
+        let mut hidden = variables::hidden();
+        if let Some(start) = &self.without {
+            let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+            hidden.extend(names.filter(|name| name.starts_with(start)));
+        }
+        hidden
+    }
+
+    /// Runs it to its end, without input, and returns what it wrote and its status, whatever that is.
+    pub fn output(&self, ui: &Ui) -> Result<Output> {
+        ui.echo(self);
+        let shell = Shell::new().context("starting a shell for commands")?;
+        if let Some(folder) = &self.folder {
+            shell.change_dir(folder);
+        }
+        let mut command = shell.cmd(&self.program).args(&self.args).quiet().ignore_status();
+        for name in self.hidden() {
+            command = command.env_remove(name);
+        }
+        command.envs(variables::TOLD).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
+    }
+
+    /// As [`output`](Self::output); `None` if it did not end in time, and then it is ended.
+    pub fn output_within(&self, ui: &Ui, limit: Duration) -> Result<Option<Output>> {
+        let expression = self.expression(ui).stdin_null().stdout_capture().stderr_capture().unchecked();
+        let running = expression.start().with_context(|| format!("starting `{self}`"))?;
+        let ended = running.wait_timeout(limit).with_context(|| format!("waiting for `{self}`"))?.cloned();
+        if ended.is_none() {
+            running.kill().with_context(|| format!("stopping `{self}`"))?;
+        }
+        Ok(ended)
+    }
+
+    /// Runs it without input to its end, its messages shown as they come; the output has stdout and the messages' end.
+    pub fn shown(&self, ui: &Ui) -> Result<Output> {
+        let (mut messages, writer) = std::io::pipe().context("making a pipe")?;
+        let expression = self.expression(ui).stdin_null().stdout_capture().stderr_file(writer).unchecked();
+        let running = expression.start().with_context(|| format!("starting `{self}`"))?;
+        drop(expression);
+        let mut end = Vec::new();
+        let mut buffer = [0; 1 << 13];
+        loop {
+            let count = messages.read(&mut buffer).with_context(|| format!("reading what `{self}` wrote"))?;
+            if count == 0 {
+                break;
+            }
+            // That nobody reads them is no error.
+            let _ = std::io::stderr().write_all(&buffer[..count]);
+            end.extend_from_slice(&buffer[..count]);
+            end.drain(..end.len().saturating_sub(MESSAGES));
+        }
+        let output = running.into_output().with_context(|| format!("waiting for `{self}`"))?;
+        Ok(Output { stderr: end, ..output })
+    }
+
+    /// What it wrote to stdout, trimmed; an error with its last lines when it failed.
+    pub fn read(&self, ui: &Ui) -> Result<String> {
+        let output = self.output(ui)?;
+        self.succeeded(&output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// An error that names the command, its status and its last lines, unless it succeeded.
+    pub fn succeeded(&self, output: &Output) -> Result<()> {
+        if output.status.success() {
+            return Ok(());
+        }
+        bail!("`{self}` failed ({}){}", output.status, tail(output));
+    }
+
+    /// Becomes the program; returns only if that fails.
+    pub fn replace_this_process(&self, ui: &Ui) -> Result<()> {
+        ui.echo(self);
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.args);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        // Of two words on one variable the later is heeded.
+        for name in self.hidden() {
+            command.env_remove(name);
+        }
+        command.envs(&self.environment);
+        Err(command.exec()).with_context(|| format!("starting `{self}`"))
+    }
+
+    /// For pipelines, deadlines and programs that run for long.
+    pub fn expression(&self, ui: &Ui) -> duct::Expression {
+        ui.echo(self);
+        if self.alone {
+            // Along this process's PATH: the program's own is another system's.
+            let folders = std::env::var_os("PATH").unwrap_or_default();
+            let found =
+                std::env::split_paths(&folders).map(|folder| folder.join(&self.program)).find(|path| path.is_file());
+            let program = found.unwrap_or_else(|| self.program.clone().into());
+            return duct::cmd(program, &self.args).full_env(&self.environment);
+        }
+        let mut expression = duct::cmd(&self.program, &self.args);
+        if let Some(folder) = &self.folder {
+            expression = expression.dir(folder);
+        }
+        // Of two words on one variable duct heeds the earlier.
+        for (name, value) in &self.environment {
+            expression = expression.env(name, value);
+        }
+        for (name, value) in variables::TOLD {
+            expression = expression.env(name, value);
+        }
+        for name in self.hidden() {
+            expression = expression.env_remove(name);
+        }
+        expression
+    }
+}
+
+/// The last lines that a program wrote, on lines of their own.
+pub fn tail(output: &Output) -> String {
+    let text = if output.stderr.iter().all(u8::is_ascii_whitespace) { &output.stdout } else { &output.stderr };
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
+}
+
+/// Whether this is a run of CI, which nobody watches and whose result others use.
+pub fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Whether a program could not be started because it is not there.
+pub fn not_found(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause();
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => error.kind() == std::io::ErrorKind::NotFound,
+        // xshell has an error of its own for it.
+        None => cause.to_string().starts_with("command not found: "),
+    }
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(folder) = &self.folder {
+            write!(out, "cd {} && ", quoted(folder.as_str()))?;
+        }
+        for (name, value) in &self.environment {
+            write!(out, "{name}={} ", quoted(value))?;
+        }
+        write!(out, "{}", quoted(&self.program))?;
+        self.args.iter().try_for_each(|arg| write!(out, " {}", quoted(arg)))
+    }
+}
+
+/// `text` as one word of a POSIX shell; control characters (cargo separates encoded flags by one) as `$'...'`.
+pub fn quoted(text: &str) -> String {
+    if text.chars().any(char::is_control) {
+        let escaped: String = text
+            .chars()
+            .map(|character| match character {
+                '\\' | '\'' => format!("\\{character}"),
+                _ if character.is_control() => format!("\\x{:02x}", u32::from(character)),
+                _ => character.to_string(),
+            })
+            .collect();
+        return format!("$'{escaped}'");
+    }
+    let plain = |character: char| character.is_alphanumeric() || "-_./:=,@+%".contains(character);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Invocation;
+
+    #[test]
+    fn an_invocation_can_be_pasted() {
+        let invocation = Invocation::new("cargo", ["build", "two words", ""]).folder("/a b").env("FLAGS", "a\u{1f}b'");
+        assert_eq!(invocation.to_string(), r"cd '/a b' && FLAGS=$'a\x1fb\'' cargo build 'two words' ''");
+    }
+}

@@ -1,0 +1,250 @@
+//! Which variables of whoever starts xtask count, and which of cargo's settings outside of the tree may not: the one list,
+//! which docs/environment.md shows.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What becomes of a variable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    /// The programs that xtask starts see it.
+    Kept,
+    /// xtask itself reads it; they do not see it.
+    Read,
+    /// Nobody sees it: neither what this machine's programs find, nor what a builder image sets.
+    Cleared,
+}
+
+use Rule::{Cleared, Kept, Read};
+
+use crate::support::faults::Faults;
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// By name, `*` at the end for whatever follows. The first that fits counts; what fits none is kept.
+const VARIABLES: [(&str, Rule, &str); 30] = [
+    ("CARGO_HOME", Kept, "where crates are kept, and where cargo finds the user's registries and credentials"),
+    ("CARGO_HTTP_*", Kept, "how registries are reached"),
+    ("CARGO_NET_*", Kept, "how registries are reached"),
+    ("CARGO_REGISTRIES_*", Kept, "where registries are, and their tokens"),
+    ("CARGO_REGISTRY_*", Kept, "the default registry, and its token"),
+    ("CARGO_BUILD_JOBS", Read, "how many compilers run at a time"),
+    ("CARGO_TARGET_DIR", Read, "the target folder"),
+    ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, after the tree's own"),
+    ("RUSTFLAGS", Read, "the same, separated by spaces"),
+    ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty is as if it were not set"),
+    ("CI", Read, "`true`: nothing falls back to this machine's toolchain, and every image is compiled from nothing"),
+    ("CARGO", Cleared, "the cargo that started xtask"),
+    (
+        "CARGO_*",
+        Cleared,
+        "what the cargo that started xtask sets, and settings that change what is compiled: target, profile, flags",
+    ),
+    ("RUSTC", Cleared, "another compiler than the pinned one"),
+    ("RUSTC_BOOTSTRAP", Cleared, "features of a nightly, which crates look for"),
+    ("RUSTC_WORKSPACE_WRAPPER", Cleared, "another compiler than the pinned one"),
+    ("RUSTDOC*", Cleared, "no documentation is made"),
+    ("RUSTUP_TOOLCHAIN", Cleared, "the tree pins the toolchain"),
+    ("LD_*", Cleared, "the host would load the debug SDK, or another library"),
+    ("LC_*", Cleared, "messages are read: they are asked for in English, in UTF-8"),
+    ("LANG", Cleared, "as LC_*"),
+    ("LANGUAGE", Cleared, "as LC_*"),
+    ("DOCKER_DEFAULT_PLATFORM", Cleared, "images are named by their ids, and are for the engine's own platform"),
+    ("GIT_DIR", Cleared, "another repository: git sets it in hooks"),
+    ("GIT_WORK_TREE", Cleared, "as GIT_DIR"),
+    ("GIT_INDEX_FILE", Cleared, "as GIT_DIR"),
+    ("GIT_OBJECT_DIRECTORY", Cleared, "as GIT_DIR"),
+    ("GIT_ALTERNATE_OBJECT_DIRECTORIES", Cleared, "as GIT_DIR"),
+    ("GIT_NAMESPACE", Cleared, "as GIT_DIR"),
+    ("GIT_CONFIG_PARAMETERS", Cleared, "what `git -c` was told that started xtask"),
+];
+
+/// What every program is told, unless it is told otherwise.
+pub const TOLD: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
+
+/// Cargo's settings that change what is compiled, and must not come from outside of the tree.
+const SETTINGS: [(&str, &str); 8] = [
+    ("build.target", "files are looked for where cargo puts them for this machine"),
+    ("build.rustc", "another compiler than the pinned one"),
+    ("build.rustc-workspace-wrapper", "another compiler than the pinned one"),
+    ("build.incremental", "the profile is the tree's"),
+    ("profile.release", "the profile is the tree's"),
+    ("env", "build scripts would see it"),
+    ("patch", "crates would be others than in Cargo.lock"),
+    ("paths", "crates would be others than in Cargo.lock"),
+];
+
+/// Whether the programs that xtask starts must not see the variable.
+pub fn is_hidden(name: &str) -> bool {
+    let fits = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    };
+    VARIABLES.iter().find(|(pattern, ..)| fits(pattern)).is_some_and(|(_, rule, _)| *rule != Kept)
+}
+
+/// The variables of this process that the programs it starts must not see.
+pub fn hidden() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_hidden(name)).collect()
+}
+
+/// The image's date, if the environment names one, in seconds since 1970.
+///
+/// # Errors
+///
+/// When it is no such number, or in a year that RFC 3339 cannot write.
+pub fn source_date_epoch() -> Result<Option<u64>> {
+    /// The end of the year 9999.
+    const LAST_SECOND: u64 = 253_402_300_799;
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = value.to_string_lossy();
+    let seconds = text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?;
+    if seconds > LAST_SECOND {
+        bail!("SOURCE_DATE_EPOCH is {seconds}: seconds since 1970, in a year of four digits");
+    }
+    Ok(Some(seconds))
+}
+
+/// How the names of variables begin and end that say where a registry is.
+const REGISTRIES: &str = "CARGO_REGISTRIES_";
+const INDEX: &str = "_INDEX";
+
+/// Where the user's registries are: as a container's cargo has to be told, whose crates come without them. Without credentials.
+#[derive(Debug, Default)]
+pub struct Registries {
+    /// By the variables' names.
+    pub variables: BTreeMap<String, String>,
+    /// Tables of a configuration.
+    pub config: String,
+}
+
+impl Registries {
+    pub fn read(paths: &Paths, cargo_home: &Utf8Path) -> Result<Registries> {
+        let is_index = |name: &str| name.starts_with(REGISTRIES) && name.ends_with(INDEX);
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables: BTreeMap<String, String> = variables.filter(|(name, _)| is_index(name)).collect();
+        let mut tables = indexes(&configurations(paths, cargo_home)?);
+        // What is in the tree travels with it, and counts before these; so does a variable. What a command line names,
+        // as this will be, counts before both.
+        let own = indexes(&tree(paths)?);
+        let variable = |name: &str| format!("{REGISTRIES}{}{INDEX}", name.replace('-', "_").to_uppercase());
+        tables.retain(|name, _| !own.contains_key(name) && !variables.contains_key(&variable(name)));
+        let quoted = |text: String| toml::Value::String(text).to_string();
+        let table =
+            |(name, index): (String, String)| format!("[registries.{}]\nindex = {}\n", quoted(name), quoted(index));
+        Ok(Registries { variables, config: tables.into_iter().map(table).collect() })
+    }
+}
+
+/// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
+pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
+    let mut faults = Faults::default();
+    for (file, config) in configurations(paths, cargo_home)? {
+        check_config(&config, file.as_str(), &mut faults);
+    }
+    faults.report("cargo's configuration")
+}
+
+/// Where registries are, by their names.
+fn indexes(configurations: &[Configuration]) -> BTreeMap<String, String> {
+    let registries =
+        configurations.iter().filter_map(|(_, config)| config.get("registries").and_then(toml::Value::as_table));
+    let index =
+        |(name, registry): (&String, &toml::Value)| Some((name.clone(), registry.get("index")?.as_str()?.to_owned()));
+    registries.flatten().filter_map(index).collect()
+}
+
+/// A file, and what is in it.
+pub type Configuration = (Utf8PathBuf, toml::Table);
+
+/// The tree's own configuration, and what it includes.
+pub fn tree(paths: &Paths) -> Result<Vec<Configuration>> {
+    let mut found = Vec::new();
+    include(paths.root.join(".cargo/config.toml"), &mut Vec::new(), &mut found)?;
+    Ok(found)
+}
+
+/// Cargo's configurations outside of the tree; a later one counts before an earlier.
+/// Source: <https://doc.rust-lang.org/cargo/reference/config.html#hierarchical-structure>.
+fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configuration>> {
+    // Cargo runs in the copy of the sources, which need not lie in the tree.
+    let sources = paths.sources();
+    let above = paths.root.ancestors().chain(sources.ancestors());
+    let above = above.filter(|folder| *folder != paths.root && *folder != sources).map(|folder| folder.join(".cargo"));
+    let mut folders: Vec<Utf8PathBuf> = above.filter(|folder| folder != cargo_home).collect();
+    folders.sort();
+    folders.dedup();
+    folders.insert(0, cargo_home.to_owned());
+    let (mut seen, mut found) = (Vec::new(), Vec::new());
+    for file in folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name))) {
+        include(file, &mut seen, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Adds what a file includes and then the file, which counts before these. One that is not there is cargo's to explain.
+/// Source: <https://doc.rust-lang.org/cargo/reference/config.html#including-extra-configuration-files>.
+fn include(file: Utf8PathBuf, seen: &mut Vec<Utf8PathBuf>, found: &mut Vec<Configuration>) -> Result<()> {
+    if seen.contains(&file) || !file.is_file() {
+        return Ok(());
+    }
+    seen.push(file.clone());
+    let config: toml::Table = toml::from_str(&files::read_text(&file)?).with_context(|| format!("reading {file}"))?;
+    let included = match config.get("include") {
+        Some(toml::Value::Array(included)) => included.iter().collect(),
+        included => Vec::from_iter(included),
+    };
+    for path in included.into_iter().filter_map(|path| path.get("path").unwrap_or(path).as_str()) {
+        include(file.parent().unwrap_or(&file).join(path), seen, found)?;
+    }
+    found.push((file, config));
+    Ok(())
+}
+
+/// The same of one configuration, which lies at `place`.
+pub fn check_config(config: &toml::Table, place: &str, faults: &mut Faults) {
+    for (key, why) in SETTINGS {
+        let (table, inner) = key.split_once('.').map_or((key, None), |(table, inner)| (table, Some(inner)));
+        let value = config.get(table);
+        if inner.map_or(value, |inner| value.and_then(|value| value.get(inner))).is_some() {
+            faults.push(format!(
+                "{place} sets `{key}`, which would change what is compiled ({why}): put it into the tree, or take it out there"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SETTINGS, VARIABLES, is_hidden};
+
+    #[test]
+    fn only_what_is_the_users_is_seen() {
+        let kept =
+            ["CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_MINE_TOKEN", "PATH", "RUSTUP_HOME", "CC", "GIT_SSH"];
+        let gone =
+            ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "LC_TIME"];
+        assert!(!kept.into_iter().any(is_hidden) && gone.into_iter().all(is_hidden));
+    }
+
+    #[test]
+    fn the_documentation_has_this_list() {
+        let mut expected = "| variable | is | why |\n| --- | --- | --- |\n".to_owned();
+        for (name, rule, why) in VARIABLES {
+            expected += &format!("| `{name}` | {} | {why} |\n", format!("{rule:?}").to_lowercase());
+        }
+        expected += "\n";
+        let mut settings = "| setting | why not |\n| --- | --- |\n".to_owned();
+        for (key, why) in SETTINGS {
+            settings += &format!("| `{key}` | {why} |\n");
+        }
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/environment.md")).expect("the page");
+        for table in [expected, settings] {
+            assert!(text.contains(&table), "docs/environment.md needs this table:\n\n{table}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads the finished image back and compares the ABI records in it, then starts its own command with the host's check
+//! flag: by the runtime, else in the unpacked root file system.
+
+pub mod contents;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use crate::assemble::{Image, archive};
+use crate::base::layers::BaseFiles;
+use crate::containers::engine::Runtime;
+use crate::containers::labels::Owner;
+use crate::oci::rootfs::Tree;
+use crate::plan::ImagePlan;
+use crate::support::command::{Invocation, tail};
+use crate::support::files;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
+
+/// How long an image may take to load everything.
+pub const CHECK: Duration = Duration::from_secs(60);
+
+/// What is known of an image after this stage.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Verified {
+    pub manifest_digest: String,
+    /// `docker`, `podman`, `chroot` or `user namespace`.
+    pub by: String,
+    /// What the host printed.
+    pub said: String,
+}
+
+/// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
+/// not verified again.
+pub fn verify(
+    ui: &Ui,
+    paths: &Paths,
+    plan: &ImagePlan,
+    image: &Image,
+    base: &BaseFiles,
+    runtime: Option<&Runtime>,
+) -> Result<Option<Verified>> {
+    if let Some(verified) = already(paths, image) {
+        return Ok(Some(verified));
+    }
+    let tree = contents::tree(image, base)?;
+    contents::check(&tree, plan)?;
+    let mut command = plan.command.clone();
+    command.push(plan.build.host.check_flag.clone());
+    let (by, said) = match runtime {
+        Some(runtime) => {
+            let owner = Owner::of(ui, paths)?;
+            (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
+        }
+        None => match unpacked(ui, paths, plan, (&tree, &base.env), &command)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+    };
+    ui.status("Verifying", format!("{} ({by}): {said}", command.join(" ")));
+    let verified = Verified { manifest_digest: image.manifest_digest.clone(), by, said };
+    let text = serde_json::to_vec(&verified)?;
+    files::write_atomically(&paths.verified(), |out| Ok(out.write_all(&text)?))?;
+    Ok(Some(verified))
+}
+
+fn already(paths: &Paths, image: &Image) -> Option<Verified> {
+    let verified: Verified = serde_json::from_slice(&fs::read(paths.verified()).ok()?).ok()?;
+    (verified.manifest_digest == image.manifest_digest).then_some(verified)
+}
+
+/// Under its id alone: no name moves to an image that does not start.
+fn in_runtime(ui: &Ui, owner: &Owner, runtime: &Runtime, image: &Image, command: &[String]) -> Result<String> {
+    let known = held(ui, runtime, image)?;
+    let id = match &known {
+        Some(id) => id.clone(),
+        None => runtime.load(ui, |out| archive::write(image, None, out))?,
+    };
+    let checked = runtime.check(ui, owner, &id, command);
+    if checked.is_err() && known.is_none() {
+        // That it cannot be removed is not what went wrong.
+        let _ = runtime.remove(ui, &id);
+    }
+    checked
+}
+
+/// The id under which the runtime holds this image: its configuration's digest, or with a containerd image store its
+/// manifest's.
+pub fn held(ui: &Ui, runtime: &Runtime, image: &Image) -> Result<Option<String>> {
+    for id in [&image.config_digest, &image.manifest_digest] {
+        if let Some(info) = runtime.inspect(ui, id)? {
+            return Ok(Some(info.id));
+        }
+    }
+    Ok(None)
+}
+
+/// By chroot for root, else in a user namespace, both through util-linux's `unshare`; how, and what the host said.
+fn unpacked(
+    ui: &Ui,
+    paths: &Paths,
+    plan: &ImagePlan,
+    (tree, env): (&Tree, &[String]),
+    command: &[String],
+) -> Result<Option<(String, String)>> {
+    let folder = paths.image.join("rootfs");
+    files::remove(&folder)?;
+    let host = &plan.build.host;
+    if let Err(error) = unpack(tree, &folder, &host.working_folder.join(&host.package)) {
+        // What fills a disk must not stay on it.
+        let _ = files::remove(&folder);
+        return Err(error);
+    }
+    let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
+    let place = [format!("--root={folder}"), format!("--wd={}", host.working_folder)];
+    let by = if root { "chroot" } else { "user namespace" };
+    let as_user = match root {
+        true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
+        false => ["--user", "--map-root-user"].map(str::to_owned).to_vec(),
+    };
+    // What is built must not depend on what is reached, and a plugin that is loaded may try.
+    let start = |network: &[&str]| {
+        let unshare = Invocation::new("unshare", network.iter().copied()).args(place.clone()).args(as_user.clone());
+        let unshare = unshare.args(["--"]).args(command);
+        unshare.only_with(env.iter().filter_map(|variable| variable.split_once('=')))
+    };
+    let mut unshare = start(&["--net"]);
+    let mut answer = unshare.output_within(ui, CHECK);
+    if root && answer.as_ref().is_ok_and(|output| output.as_ref().is_some_and(is_forbidden)) {
+        ui.warning("the image is verified with this machine's network: root may not make a network namespace here");
+        unshare = start(&[]);
+        answer = unshare.output_within(ui, CHECK);
+    }
+    let output = match answer {
+        Ok(Some(output)) => output,
+        Ok(None) => bail!("the image does not start: `{unshare}` did not end within {} s", CHECK.as_secs()),
+        Err(_) => {
+            ui.warning(
+                "the image is not verified: no docker or podman answers, and util-linux's `unshare` is not here",
+            );
+            return Ok(None);
+        }
+    };
+    files::remove(&folder)?;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        return Ok(Some((by.to_owned(), String::from_utf8_lossy(&output.stdout).trim().to_owned())));
+    }
+    if let Some(reason) = error.strip_prefix("unshare: ").filter(|reason| !reason.contains("failed to execute")) {
+        ui.warning(format!(
+            "the image is not verified: no docker or podman answers, and no {by} can be made: {}",
+            reason.trim()
+        ));
+        return Ok(None);
+    }
+    bail!("the image does not start: `{unshare}` ended with {}{}", output.status, tail(&output));
+}
+
+/// Whether no namespace could be made: then nothing was started.
+fn is_forbidden(output: &Output) -> bool {
+    !output.status.success() && output.stderr.starts_with(b"unshare: unshare failed")
+}
+
+/// The image's root file system; `program` is what it starts.
+fn unpack(tree: &Tree, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
+    tree.write_to(folder)?;
+    // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
+    let process = folder.join(tree.resolve(Utf8Path::new("proc/self"))?);
+    files::remove(&process)?;
+    files::create_folder(&process)?;
+    std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
+    // The image's user looks into them, whatever the umask here is.
+    for entry in WalkDir::new(folder) {
+        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+        if entry.file_type().is_dir() {
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(entry.path(), mode).with_context(|| format!("writing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
