@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 

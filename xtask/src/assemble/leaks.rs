@@ -7,9 +7,11 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use memchr::memmem;
 
-use crate::compile::cargo::REMAPPED;
-use crate::compile::{Dist, Part, machine};
+use crate::compile::{Dist, Part};
 use crate::oci::entry::{Content, Entry};
+
+use crate::cargo::toolchain;
+use crate::compile::cargo::REMAPPED;
 use crate::plan::HostSpec;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
@@ -30,7 +32,7 @@ impl Leaks {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
         let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
         let in_container = Utf8Path::new(paths.in_container).join("work");
-        let folders = [paths.root.clone(), paths.image.clone(), machine::cargo_home()?, in_container];
+        let folders = [paths.root.clone(), paths.image.clone(), toolchain::cargo_home()?, in_container];
         let folders = folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute());
         // A build script may ask for what a symlink leads to; and a slash at the end is no part of a name.
         let names = folders.flat_map(|folder| [folder.canonicalize_utf8().ok(), Some(folder)]).flatten();

@@ -12,8 +12,9 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
-use crate::assemble::Image;
 use crate::assemble::config::{self, MANIFEST};
+
+use crate::assemble::Image;
 use crate::base::Base;
 use crate::cargo::lockfile::Lock;
 use crate::compile::Dist;

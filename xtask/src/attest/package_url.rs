@@ -1,8 +1,9 @@
 //! Package URLs: what names a package among all others.
 //! Source: <https://github.com/package-url/purl-spec>.
 
-use crate::assemble::Image;
 use crate::cargo::lockfile::{CRATES_IO, Lock};
+
+use crate::assemble::Image;
 use crate::cargo::resolution::Crate;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
@@ -44,8 +45,7 @@ pub fn encoded(text: &str) -> String {
 mod tests {
     use super::of_crate;
     use crate::cargo::lockfile::Lock;
-    use crate::cargo::resolution::Crate;
-    use crate::cargo::resolution::Source;
+    use crate::cargo::resolution::{Crate, Source};
 
     #[test]
     fn a_crate_from_elsewhere_says_where_from() {

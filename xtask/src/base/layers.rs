@@ -1,15 +1,15 @@
 //! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Write};
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
-use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
+use camino::Utf8Path;
+
+use crate::containers::engine::{ImageInfo, Runtime};
+use crate::oci::unpack::{BaseLayer, GZIP, OTHERS, copy, digest, is_gzip, is_whole, plain, unpack};
 
 use crate::base::Base;
-use crate::containers::engine::{ImageInfo, Runtime};
 use crate::elf::dynamic;
 use crate::oci::documents::Saved;
 use crate::oci::rootfs::Tree;
@@ -17,33 +17,12 @@ use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
-/// What compressed content begins with.
-pub const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// What other packed content begins with, what it is, and the program that unpacks it.
-const OTHERS: [(&[u8], &str, &str); 6] = [
-    (&[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd", "zstd --decompress"),
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz", "xz --decompress --keep"),
-    (b"BZh", "compressed by bzip2", "bzip2 --decompress --keep"),
-    (&[0x04, 0x22, 0x4d, 0x18], "compressed by lz4", "lz4 --decompress"),
-    (b"hsqs", "a squashfs image", "sqfs2tar"),
-    (b"PK\x03\x04", "a zip archive", "unzip"),
-];
-
 /// A base's layers from the bottom up, and what containers see of them.
 #[derive(Default)]
 pub struct BaseFiles {
     pub layers: Vec<BaseLayer>,
     pub tree: Tree,
     pub env: Vec<String>,
-}
-
-pub struct BaseLayer {
-    /// An uncompressed tar.
-    pub path: Utf8PathBuf,
-    pub diff_id: String,
-    /// Digest and place of the gzipped layer, if the base came with one: it is kept.
-    pub blob: Option<(String, Utf8PathBuf)>,
 }
 
 /// Fetches what is not there yet.
@@ -149,73 +128,6 @@ fn is_tar(block: &[u8]) -> bool {
     let own: u32 = digits.iter().map(|byte| u32::from(*byte)).sum();
     // The sum is made with spaces in its own place.
     sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
-}
-
-/// By what a file begins with, whatever its name or media type says.
-pub(crate) fn is_gzip(path: &Utf8Path) -> Result<bool> {
-    let mut start = [0; GZIP.len()];
-    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
-    Ok(file.read_exact(&mut start).is_ok() && start == GZIP)
-}
-
-/// The digest of a file, which is read piece by piece.
-pub(crate) fn digest(path: &Utf8Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
-    copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))
-}
-
-/// Whether a layer that was unpacked before is there as it was.
-pub(crate) fn is_whole(path: &Utf8Path, diff_id: &str) -> bool {
-    path.is_file() && digest(path).is_ok_and(|is| is == diff_id)
-}
-
-/// Unpacks a layer to `path`, piece by piece, if it holds what it should; else its digest is returned.
-pub(crate) fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &str) -> Result<Option<String>> {
-    let mut is = String::new();
-    let written = files::write_atomically(path, |out| {
-        is = copy(&mut plain(from)?, out)?;
-        // Nothing gets this name that does not deserve it.
-        anyhow::ensure!(is == diff_id, "another digest");
-        Ok(())
-    });
-    match written {
-        Err(_) if !is.is_empty() && is != diff_id => Ok(Some(is)),
-        written => written.map(|()| None),
-    }
-}
-
-/// What a layer holds, as docker's own store gives it out, or as the containerd store does.
-fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
-    let mut start = Vec::new();
-    from.take(8).read_to_end(&mut start)?;
-    if let Some((_, what, _)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
-        bail!("the layer is {what}, which is not supported; name the base as a root file system in a tar");
-    }
-    let gzipped = start.starts_with(&GZIP);
-    let whole = BufReader::with_capacity(1 << 16, Cursor::new(start).chain(from));
-    Ok(if gzipped { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
-}
-
-/// Copies, and returns the digest of what went through.
-fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(format!("sha256:{}", files::hex(&hash.finalize()))),
-            count => {
-                hash.update(&buffer[..count]);
-                to.write_all(&buffer[..count])?;
-            }
-        }
-    }
-}
-
-/// The same of a layer in memory, such as ours.
-pub fn uncompressed(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    plain(&mut &*bytes)?.read_to_end(&mut unpacked)?;
-    Ok(unpacked)
 }
 
 fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {

@@ -5,8 +5,9 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 
-use crate::base::layers::BaseLayer;
 use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform};
+
+use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
 /// How deep indexes may lie in each other.
@@ -87,19 +88,18 @@ impl Layout {
     fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
         let blob = blob_path(&self.folder, &descriptor.digest)?;
         let path = folder.join(format!("sha256-{}.tar", hex(&self.folder, diff_id)?));
-        if !crate::base::layers::is_whole(&path, diff_id) {
+        if !unpack::is_whole(&path, diff_id) {
             let reading = || format!("reading the base's layer {blob}");
-            let is = crate::base::layers::digest(&blob).with_context(reading)?;
+            let is = unpack::digest(&blob).with_context(reading)?;
             if is != descriptor.digest {
                 bail!("{blob} is damaged: its digest is {is}; write the layout anew");
             }
-            let unpacked =
-                crate::base::layers::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
+            let unpacked = unpack::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
             if let Some(other) = unpacked.with_context(reading)? {
                 bail!("the base's layer {blob} holds {other}, its configuration names {diff_id}");
             }
         }
-        let blob = crate::base::layers::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
+        let blob = unpack::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
         Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
     }
 }

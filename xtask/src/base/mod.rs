@@ -10,11 +10,12 @@ use anyhow::{Context, Error, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::base::layout::Layout;
 use crate::containers::engine::{ANOTHER_IMAGE, ImageInfo, Runtime};
-use crate::environment::builder;
 use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::{Invocation, not_found, tail};
+
+use crate::base::layout::Layout;
+use crate::containers::images;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
@@ -88,7 +89,7 @@ impl Base {
             Ok(runtime) => runtime,
             Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
         };
-        let (reference, info) = builder::named(ui, runtime, text, limit)?;
+        let (reference, info) = images::named(ui, runtime, text, limit)?;
         Base::image((reference, info), architecture)
     }
 

@@ -1,6 +1,7 @@
 //! What cargo and rustc know before anything is compiled.
 
 pub mod features;
+pub mod flags;
 pub mod lockfile;
 pub mod resolution;
 pub mod toolchain;

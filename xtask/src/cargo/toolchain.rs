@@ -1,7 +1,7 @@
 //! The pinned toolchain, and whether it is here.
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::support::command::Invocation;
@@ -108,4 +108,18 @@ pub fn rustc<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>
 /// rustup's proxies choose by this variable; without rustup it changes nothing.
 fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
     Invocation::new(program, args).env("RUSTUP_TOOLCHAIN", channel)
+}
+
+/// Where cargo keeps crates and the user's configuration.
+///
+/// # Errors
+///
+/// When no variable says where.
+pub fn cargo_home() -> Result<Utf8PathBuf> {
+    // To cargo, too, an empty one is none.
+    if let Some(home) = std::env::var("CARGO_HOME").ok().filter(|home| !home.is_empty()) {
+        return Ok(home.into());
+    }
+    let home = std::env::var("HOME").context("finding cargo's home: neither CARGO_HOME nor HOME is set")?;
+    Ok(Utf8PathBuf::from(home).join(".cargo"))
 }

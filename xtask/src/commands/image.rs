@@ -9,25 +9,26 @@ use serde::Serialize;
 
 use crate::assemble::{Sizes, assemble};
 use crate::attest::{self, Document};
+use crate::pipeline::fate::{self, FinishedLayer};
+use crate::plan::{BuildPlan, ImagePlan, Tree};
+use crate::publish::push::{Push, Pushed};
+use crate::reproduce::{self, Reproduced};
+use crate::support::ui::{self, Stages, Ui};
+use crate::support::{command, lock};
+use crate::verify::contents::{self, BuiltPlugin};
+use crate::verify::{Verified, verify};
+
 use crate::base::layers::BaseFiles;
 use crate::commands::Format;
 use crate::compile;
 use crate::containers::engine::Runtime;
 use crate::environment::engine::Wanted;
 use crate::oci::reference;
-use crate::pipeline::fate::{self, FinishedLayer};
+use crate::pipeline::remember::remember;
 use crate::plan::forecast::Forecast;
-use crate::plan::last_image::LastImage;
-use crate::plan::{BuildPlan, ImagePlan, Tree};
 use crate::publish::deliver::deliver;
 use crate::publish::output::Output;
-use crate::publish::push::{Push, Pushed};
-use crate::reproduce::{self, Reproduced};
 use crate::support::paths::Paths;
-use crate::support::ui::{self, Stages, Ui};
-use crate::support::{command, lock};
-use crate::verify::contents::{self, BuiltPlugin};
-use crate::verify::{Verified, verify};
 
 #[derive(Args)]
 pub struct ImageArgs {
@@ -149,7 +150,7 @@ impl ImageArgs {
         let reproduced = self.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
         let documents = stages.run("describe", || attest::describe(paths, &plan, &dist, &image))?;
         stages.run("deliver", || deliver(ui, paths, &plan, &image, &documents, &self.output, runtime))?;
-        LastImage::keep(paths, &plan, &dist, &image)?;
+        remember(paths, &plan, &dist, &image)?;
         let archive = paths.archive(&plan.build.host.name);
         let push = || push.map(|push| push.run(ui, paths, &plan, &image, &documents)).transpose();
         let pushed = stages.run("push", push)?;

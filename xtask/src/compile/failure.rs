@@ -7,6 +7,7 @@ use anyhow::{Error, anyhow};
 use camino::Utf8Path;
 
 use crate::compile::machine::{Machine, Mishap};
+
 use crate::environment::engine::Engine;
 use crate::plan::BuildPlan;
 use crate::support::files::FULL;

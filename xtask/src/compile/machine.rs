@@ -3,11 +3,11 @@
 
 use std::process::Output;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8PathBuf;
 use cargo_metadata::PackageId;
 
-use crate::cargo::toolchain::Toolchain;
+use crate::cargo::toolchain::{Toolchain, cargo_home};
 use crate::support::command::Invocation;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
@@ -116,13 +116,4 @@ pub fn answer(machine: &dyn Machine, program: &str, args: &[String]) -> Result<S
     let output = machine.ask(program, args)?;
     Invocation::new(program, args).succeeded(&output)?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-pub fn cargo_home() -> Result<Utf8PathBuf> {
-    // To cargo, too, an empty one is none.
-    if let Some(home) = std::env::var("CARGO_HOME").ok().filter(|home| !home.is_empty()) {
-        return Ok(home.into());
-    }
-    let home = std::env::var("HOME").context("finding cargo's home: neither CARGO_HOME nor HOME is set")?;
-    Ok(Utf8PathBuf::from(home).join(".cargo"))
 }

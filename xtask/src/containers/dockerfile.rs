@@ -2,12 +2,24 @@
 //! it is. All else docker or podman reads, by building it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::Result;
 use camino::Utf8Path;
 
-use crate::environment::builder::Unusable;
 use crate::support::files;
+
+/// What is there and wrong: no reason to take something else, as what is missing is.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
 
 /// Docker skips it too.
 const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -8,13 +8,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use crate::support::command::{Invocation, not_found, tail};
+
 use crate::containers::labels::Owner;
 use crate::oci::documents::Settings;
 use crate::oci::reference;
-use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
 use crate::support::ui::Ui;
-use crate::verify::CHECK;
+
+/// How long an image may take to load everything.
+pub const CHECK: Duration = Duration::from_secs(60);
 
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);

@@ -2,4 +2,5 @@
 
 pub mod dockerfile;
 pub mod engine;
+pub mod images;
 pub mod labels;

@@ -1,21 +1,14 @@
 //! The image that compiles: which one it is, and what it says of its compiler.
 
-use std::fmt;
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
-use crate::containers::dockerfile::{self, Dockerfile};
 use crate::containers::engine::{ImageInfo, Runtime};
-use crate::containers::labels::Owner;
-use crate::support::paths::Paths;
-use crate::support::ui::Ui;
 use crate::support::{files, variables};
 
-pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
-pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
+use crate::containers::images::BUILDER_FILE;
+use crate::support::paths::Paths;
+use crate::support::ui::Ui;
 
 /// Answers what is asked of a builder, a line each; works in every shell.
 const QUESTIONS: &str = r#"
@@ -96,78 +89,6 @@ impl Builder {
         };
         Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts, hidden })
     }
-}
-
-/// What is there and wrong: no reason to take something else, as what is missing is.
-#[derive(Debug)]
-pub struct Unusable(pub String);
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unusable {}
-
-/// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
-pub fn described(
-    ui: &Ui,
-    paths: &Paths,
-    runtime: &Runtime,
-    file: &str,
-    limit: Duration,
-) -> Result<(String, ImageInfo)> {
-    let path = paths.root.join(file);
-    let (from, all) = match dockerfile::read(&path)? {
-        Dockerfile::Names(image) => return named(ui, runtime, &image, limit),
-        Dockerfile::Built { from, all } => (from, all),
-    };
-    let mut ids = Vec::new();
-    for image in &from {
-        ids.push(named(ui, runtime, image, limit)?.1.id);
-    }
-    let name = built_name(&path, &ids)?;
-    // Of the others only a build can say whether they are what they were; it takes from its cache what is.
-    if let Some(info) = runtime.inspect(ui, &name)?.filter(|_| all) {
-        return Ok((name, info));
-    }
-    ui.status("Building", format!("{file} ({runtime})"));
-    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
-    there(ui, runtime, name)
-}
-
-/// The image with this name, pulled unless the runtime has it.
-pub fn named(ui: &Ui, runtime: &Runtime, reference: &str, limit: Duration) -> Result<(String, ImageInfo)> {
-    if let Some(info) = runtime.inspect(ui, reference)? {
-        return Ok((reference.to_owned(), info));
-    }
-    ui.status("Pulling", format!("{reference} ({runtime})"));
-    runtime.pull(ui, reference, limit)?;
-    there(ui, runtime, reference.to_owned())
-}
-
-fn there(ui: &Ui, runtime: &Runtime, reference: String) -> Result<(String, ImageInfo)> {
-    let info = runtime.inspect(ui, &reference)?;
-    let info = info.with_context(|| format!("{runtime} has no image {reference} although it said so"))?;
-    Ok((reference, info))
-}
-
-/// A name by content: everything in the Dockerfile's folder can get into the image, and the images that it starts from do, which
-/// have these ids now.
-fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
-    let folder = path.parent().context("a Dockerfile lies in a folder")?;
-    let mut content = ids.concat().into_bytes();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
-        let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;
-        if entry.file_type().is_file() {
-            content.extend_from_slice(inside.strip_prefix(folder)?.as_str().as_bytes());
-            content.extend_from_slice(files::digest(&files::read(inside)?).as_bytes());
-        }
-    }
-    let stem = path.file_stem().unwrap_or_default();
-    Ok(format!("localhost/xtask/{stem}:{}", &files::without_algorithm(&files::digest(&content))[..16]))
 }
 
 /// Whether a shell takes it as a variable's name; it hands others on, and `unset` of one would end it.

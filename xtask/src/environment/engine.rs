@@ -6,11 +6,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::base::Base;
-use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::engine::{Broken, ImageInfo, Runtime};
-use crate::environment::builder::{self, BASE_FILE, BUILDER_FILE, Builder, Unusable};
+use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
+
+use crate::base::Base;
+use crate::base::layers::BaseFiles;
+use crate::containers::dockerfile::Unusable;
+use crate::environment::builder::Builder;
 use crate::environment::pins;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
@@ -172,12 +175,12 @@ impl Wanted {
     fn images(&self, ui: &Ui, paths: &Paths, runtime: &Runtime) -> Result<Images> {
         let limit = Duration::from_secs(self.pull_timeout);
         let builder = match &self.builder_image {
-            Some(reference) => builder::named(ui, runtime, reference, limit)?,
-            None => builder::described(ui, paths, runtime, BUILDER_FILE, limit)?,
+            Some(reference) => images::named(ui, runtime, reference, limit)?,
+            None => images::described(ui, paths, runtime, BUILDER_FILE, limit)?,
         };
         let base = match &self.base {
             Some(text) => Base::find(ui, paths, text, Ok(runtime), &builder.1.architecture, limit)?,
-            None => Base::image(builder::described(ui, paths, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
+            None => Base::image(images::described(ui, paths, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
         };
         Ok(Images { builder, base })
     }

@@ -3,10 +3,12 @@
 use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 
+use crate::containers::images::{BASE_FILE, BUILDER_FILE};
+
 use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain;
 use crate::containers::dockerfile;
-use crate::environment::builder::{BASE_FILE, BUILDER_FILE, Builder};
+use crate::environment::builder::Builder;
 use crate::support::paths::Paths;
 
 /// Where musl's dynamic linker lies, which is musl itself.

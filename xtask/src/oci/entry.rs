@@ -1,8 +1,28 @@
 //! What an image's layer holds, as a list: one entry, one path.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
 
-use crate::source::manifest::User;
+/// `uid:gid`, numbers since an image need not have `/etc/passwd`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl TryFrom<String> for User {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<User, String> {
+        let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+        match parsed {
+            Some((0, _)) => Err(format!("`{text}` is root; name a user that is not")),
+            Some((uid, gid)) => Ok(User { uid, gid }),
+            None => Err(format!("`{text}` is not `uid:gid` in numbers")),
+        }
+    }
+}
 
 pub const ROOT: User = User { uid: 0, gid: 0 };
 
@@ -45,4 +65,16 @@ impl Content {
 /// A path as layers write it, from one that is absolute in the image.
 pub fn relative(path: &Utf8Path) -> Utf8PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::User;
+
+    #[test]
+    fn a_user_is_two_numbers_and_not_root() {
+        assert_eq!(User::try_from("65532:65531".to_owned()), Ok(User { uid: 65532, gid: 65531 }));
+        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; name a user that is not".to_owned()));
+        assert_eq!(User::try_from("nobody".to_owned()), Err("`nobody` is not `uid:gid` in numbers".to_owned()));
+    }
 }

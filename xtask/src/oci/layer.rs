@@ -10,10 +10,11 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::base::layers::{self, BaseLayer};
 use crate::oci::entry::{Content, Entry, ROOT};
+use crate::oci::unpack::{self, BaseLayer};
+
+use crate::oci::entry::User;
 use crate::oci::rootfs::Tree;
-use crate::source::manifest::User;
 use crate::support::files;
 
 /// Of the bytes that tar and gzip come out as.
@@ -157,7 +158,7 @@ impl Store {
             encoder.finish().map(drop).context("compressing a layer")
         })?;
         let (digest, size) =
-            (layers::digest(&new)?, std::fs::metadata(&new).with_context(|| format!("reading {new}"))?.len());
+            (unpack::digest(&new)?, std::fs::metadata(&new).with_context(|| format!("reading {new}"))?.len());
         let blob = self.blob(&digest);
         files::create_folder(blob.parent().unwrap_or(&self.folder))?;
         std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
@@ -209,8 +210,7 @@ mod tests {
     use camino::Utf8Path;
 
     use super::{Store, Tree, lay, tar};
-    use crate::oci::entry::Entry;
-    use crate::source::manifest::User;
+    use crate::oci::entry::{Entry, User};
     use crate::support::files;
     use crate::support::test_folder::TestFolder;
 

@@ -3,9 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::oci::entry::Content;
+use crate::oci::entry::{Content, User};
 use crate::oci::layer::Laid;
-use crate::source::manifest::User;
 use crate::support::files;
 
 /// A file or a folder in the image.

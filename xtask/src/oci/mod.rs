@@ -7,3 +7,4 @@ pub mod listing;
 pub mod reader;
 pub mod reference;
 pub mod rootfs;
+pub mod unpack;

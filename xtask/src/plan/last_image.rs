@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::assemble::Image;
-use crate::compile::Dist;
-use crate::environment::engine::Engine;
 use crate::oci::layer::Layer;
 use crate::oci::listing::Listed;
-use crate::plan::ImagePlan;
 use crate::plan::inputs::Inputs;
 use crate::support::files;
 use crate::support::paths::Paths;
@@ -25,7 +20,7 @@ pub struct LastImage {
     /// Ours, by name.
     pub layers: BTreeMap<String, LastLayer>,
     /// Digests of libraries that came from this machine, by path; from a builder's container none do.
-    libraries: BTreeMap<Utf8PathBuf, String>,
+    pub libraries: BTreeMap<Utf8PathBuf, String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -40,30 +35,6 @@ impl LastImage {
     /// `None` if there is none, or one that another version of the build system remembered.
     pub fn read(paths: &Paths) -> Option<LastImage> {
         serde_json::from_slice(&std::fs::read(paths.last_image()).ok()?).ok()
-    }
-
-    /// Written unless that is what is remembered.
-    pub fn keep(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> Result<()> {
-        let own = plan.layers.iter().zip(image.own());
-        let layers = own.map(|(planned, (layer, files))| {
-            let packages = planned.what.packages(&plan.build);
-            (planned.name.clone(), LastLayer { layer: layer.clone(), packages, files: files.to_vec() })
-        });
-        let base = image.layers[..image.base_layers].iter().map(|(_, layer)| layer.digest.clone()).collect();
-        let mut libraries = BTreeMap::new();
-        if matches!(plan.build.engine, Engine::Local) {
-            let shared = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
-            for library in shared {
-                libraries.insert(library.path.clone(), files::digest(&files::read(&library.path)?));
-            }
-        }
-        let inputs = plan.forecast.inputs.clone();
-        let last = LastImage { inputs, base, layers: layers.collect(), libraries };
-        let bytes = serde_json::to_vec(&last)?;
-        if std::fs::read(paths.last_image()).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        files::write_atomically(&paths.last_image(), |out| Ok(out.write_all(&bytes)?))
     }
 
     /// Which of this machine's libraries are others now.

@@ -20,20 +20,21 @@ use serde::Serialize;
 use crate::cargo::lockfile::{self, Change, Lock};
 use crate::cargo::resolution::{Reach, Resolution};
 use crate::cargo::toolchain::{self, Toolchain};
-use crate::compile::{cargo, machine};
+use crate::source::left_out::{self, LeftOut};
+use crate::source::manifest::{self, About, Workspace};
+use crate::source::plugins::{self, Discovered, Found};
+use crate::source::revision::{self, Origin};
+use crate::support::ui::{Ui, count};
+use crate::support::{files, variables};
+
+use crate::cargo::flags;
 use crate::environment::engine::Engine;
 pub use crate::plan::image::ImagePlan;
 use crate::source::assets::Shipped;
 use crate::source::copy;
-use crate::source::left_out::{self, LeftOut};
 pub use crate::source::manifest::HostSpec;
-use crate::source::manifest::{self, About, Workspace};
-use crate::source::plugins::{self, Discovered, Found};
-use crate::source::revision::{self, Origin};
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
-use crate::support::ui::{Ui, count};
-use crate::support::{files, variables};
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
 #[derive(Debug, Serialize)]
@@ -121,7 +122,7 @@ impl BuildPlan {
     ) -> Result<BuildPlan> {
         let Tree { workspace, discovered } = tree;
         if matches!(engine, Engine::Local) {
-            variables::check_settings(paths, &machine::cargo_home()?)?;
+            variables::check_settings(paths, &toolchain::cargo_home()?)?;
         }
         let host = workspace.image().clone();
         let lacking = copy::sync(paths, workspace, discovered)?;
@@ -144,7 +145,7 @@ impl BuildPlan {
             plugins: plugins.collect::<Result<_>>()?,
             host,
             engine,
-            rustflags: cargo::rustflags(ui, paths, &toolchain)?,
+            rustflags: flags::rustflags(ui, paths, &toolchain)?,
             toolchain,
             base_layers: 0,
             isolated: false,

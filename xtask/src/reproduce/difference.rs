@@ -7,9 +7,10 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
-use crate::assemble::Image;
-use crate::base::layers::uncompressed;
 use crate::elf::sections::{self, first_byte};
+
+use crate::assemble::Image;
+use crate::oci::unpack::uncompressed;
 use crate::reproduce::json;
 
 /// An image as it is compared.
@@ -171,12 +172,9 @@ mod tests {
     use camino::Utf8Path;
 
     use super::{Bytes, first};
-    use crate::oci::entry::Entry;
-    use crate::oci::layer::gzip;
-    use crate::oci::layer::lay;
-    use crate::oci::layer::tar;
+    use crate::oci::entry::{Entry, User};
+    use crate::oci::layer::{gzip, lay, tar};
     use crate::oci::rootfs::Tree;
-    use crate::source::manifest::User;
 
     const USER: User = User { uid: 1, gid: 2 };
 

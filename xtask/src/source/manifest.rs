@@ -5,6 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Package;
 use serde::Deserialize;
 
+use crate::oci::entry::User;
 use crate::source::submodules;
 use crate::support::faults::Faults;
 use crate::support::files;
@@ -93,27 +94,6 @@ impl About {
     }
 }
 
-/// `uid:gid`, numbers since an image need not have `/etc/passwd`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
-pub struct User {
-    pub uid: u32,
-    pub gid: u32,
-}
-
-impl TryFrom<String> for User {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<User, String> {
-        let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
-        match parsed {
-            Some((0, _)) => Err(format!("`{text}` is root; name a user that is not")),
-            Some((uid, gid)) => Ok(User { uid, gid }),
-            None => Err(format!("`{text}` is not `uid:gid` in numbers")),
-        }
-    }
-}
-
 /// Reads and validates the root manifest.
 pub fn read(root: &Utf8Path) -> Result<Workspace> {
     let path = root.join("Cargo.toml");
@@ -154,17 +134,5 @@ impl HostSpec {
             faults.push(format!("`name = \"{}\"` must be lower case letters, digits, `-`, `_` and `.`", self.name));
         }
         faults.report("[workspace.metadata.image]").with_context(|| format!("reading {}", root.join("Cargo.toml")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::User;
-
-    #[test]
-    fn a_user_is_two_numbers_and_not_root() {
-        assert_eq!(User::try_from("65532:65531".to_owned()), Ok(User { uid: 65532, gid: 65531 }));
-        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; name a user that is not".to_owned()));
-        assert_eq!(User::try_from("nobody".to_owned()), Err("`nobody` is not `uid:gid` in numbers".to_owned()));
     }
 }

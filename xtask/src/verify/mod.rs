@@ -6,7 +6,6 @@ pub mod contents;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
@@ -14,18 +13,16 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::assemble::{Image, archive};
+use crate::containers::engine::{CHECK, Runtime};
+use crate::support::command::{Invocation, tail};
+
 use crate::base::layers::BaseFiles;
-use crate::containers::engine::Runtime;
 use crate::containers::labels::Owner;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
-use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
-
-/// How long an image may take to load everything.
-pub const CHECK: Duration = Duration::from_secs(60);
 
 /// What is known of an image after this stage.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::containers::engine::{Broken, Runtime};
+
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 

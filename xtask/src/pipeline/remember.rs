@@ -1,0 +1,38 @@
+//! What the next run has to know of this one's image.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::plan::last_image::{LastImage, LastLayer};
+
+use crate::assemble::Image;
+use crate::compile::Dist;
+use crate::environment::engine::Engine;
+use crate::plan::ImagePlan;
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// Remembers an image as the last one; written unless that is what is remembered.
+pub fn remember(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> Result<()> {
+    let own = plan.layers.iter().zip(image.own());
+    let layers = own.map(|(planned, (layer, files))| {
+        let packages = planned.what.packages(&plan.build);
+        (planned.name.clone(), LastLayer { layer: layer.clone(), packages, files: files.to_vec() })
+    });
+    let base = image.layers[..image.base_layers].iter().map(|(_, layer)| layer.digest.clone()).collect();
+    let mut libraries = BTreeMap::new();
+    if matches!(plan.build.engine, Engine::Local) {
+        let shared = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
+        for library in shared {
+            libraries.insert(library.path.clone(), files::digest(&files::read(&library.path)?));
+        }
+    }
+    let inputs = plan.forecast.inputs.clone();
+    let last = LastImage { inputs, base, layers: layers.collect(), libraries };
+    let bytes = serde_json::to_vec(&last)?;
+    if std::fs::read(paths.last_image()).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    files::write_atomically(&paths.last_image(), |out| Ok(out.write_all(&bytes)?))
+}
