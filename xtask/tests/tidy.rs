@@ -5,6 +5,30 @@ mod support;
 use std::fs;
 
 use support::{Tree, repository};
+use walkdir::WalkDir;
+
+/// The rooms of `xtask/src`, each of which uses only those before it; docs/architecture.md says what is in each.
+const ROOMS: [&str; 19] = [
+    "support",
+    "elf",
+    "oci",
+    "containers",
+    "source",
+    "cargo",
+    "base",
+    "environment",
+    "plan",
+    "compile",
+    "assemble",
+    "verify",
+    "reproduce",
+    "attest",
+    "publish",
+    "pipeline",
+    "commands",
+    "cli",
+    "main",
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("reading {path}: {error}"))
@@ -59,4 +83,33 @@ fn every_command_in_the_books_exists() {
             assert_eq!(tree.xtask(&[&word, "--help"]).code, Some(0), "`cargo xtask {word}` in {book}");
         }
     }
+}
+
+/// Else nobody could say where a stage begins, or try one without the others.
+#[test]
+fn rooms_use_only_those_before_them() {
+    let sources = repository().join("xtask/src");
+    let place = |room: &str| {
+        ROOMS.iter().position(|known| *known == room).unwrap_or_else(|| panic!("the room {room} has no place in ROOMS"))
+    };
+    let mut upwards = String::new();
+    for entry in WalkDir::new(&sources).sort_by_file_name() {
+        let path = entry.expect("an entry").into_path();
+        let inside = path.strip_prefix(&sources).expect("below it").to_string_lossy().into_owned();
+        let Some(room) = inside.split('/').next().map(|room| room.trim_end_matches(".rs")).filter(|_| path.is_file())
+        else {
+            continue;
+        };
+        let text = read(&format!("xtask/src/{inside}"));
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for used in line.split("crate::").skip(1) {
+                let used: String =
+                    used.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+                if place(&used) > place(room) {
+                    upwards += &format!("{inside}:{}: {}\n", number + 1, line.trim());
+                }
+            }
+        }
+    }
+    assert_eq!(upwards, "", "a room uses one that comes after it");
 }

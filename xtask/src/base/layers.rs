@@ -1,7 +1,7 @@
 //! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
