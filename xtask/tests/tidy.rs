@@ -7,8 +7,8 @@ use std::fs;
 use support::{Tree, repository};
 use walkdir::WalkDir;
 
-/// The rooms of `xtask/src`, each of which uses only those before it; docs/architecture.md says what is in each.
-const ROOMS: [&str; 19] = [
+/// The modules of `xtask/src`, each of which uses only those before it; docs/architecture.md says what is in each.
+const MODULES: [&str; 19] = [
     "support",
     "elf",
     "oci",
@@ -66,37 +66,45 @@ fn images_are_pinned_by_digest() {
 }
 
 #[test]
-fn the_readmes_plugin_is_the_example() {
-    let (readme, example) = (read("README.md"), read("examples/log/src/lib.rs"));
-    let shown = between(&readme, "```rust\n", "```").next().expect("a plugin in the README");
+fn the_plugin_that_is_shown_is_the_example() {
+    let (page, example) = (read("docs/plugins.md"), read("examples/log/src/lib.rs"));
+    let shown = between(&page, "```rust\n", "```").next().expect("a plugin on the page");
     let (_, code) = example.split_once("\n\n").expect("a first line that says what it is");
     assert_eq!(shown, code);
 }
 
 #[test]
-fn every_command_in_the_books_exists() {
+fn every_command_in_the_docs_exists() {
     let tree = Tree::small("commands");
-    for book in ["README.md", "docs/architecture.md", "docs/abi.md"] {
-        let text = read(book);
+    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    for page in fs::read_dir(repository().join("docs")).expect("a folder") {
+        pages.push(format!("docs/{}", page.expect("a page").file_name().to_string_lossy()));
+    }
+    for page in pages {
+        let text = read(&page);
         for command in between(&text, "cargo xtask ", "\n") {
             let word: String = command.chars().take_while(char::is_ascii_lowercase).collect();
-            assert_eq!(tree.xtask(&[&word, "--help"]).code, Some(0), "`cargo xtask {word}` in {book}");
+            assert_eq!(tree.xtask(&[&word, "--help"]).code, Some(0), "`cargo xtask {word}` in {page}");
         }
     }
 }
 
 /// Else nobody could say where a stage begins, or try one without the others.
 #[test]
-fn rooms_use_only_those_before_them() {
+fn modules_use_only_those_before_them() {
     let sources = repository().join("xtask/src");
-    let place = |room: &str| {
-        ROOMS.iter().position(|known| *known == room).unwrap_or_else(|| panic!("the room {room} has no place in ROOMS"))
+    let place = |module: &str| {
+        MODULES
+            .iter()
+            .position(|known| *known == module)
+            .unwrap_or_else(|| panic!("the module {module} has no place in MODULES"))
     };
     let mut upwards = String::new();
     for entry in WalkDir::new(&sources).sort_by_file_name() {
         let path = entry.expect("an entry").into_path();
         let inside = path.strip_prefix(&sources).expect("below it").to_string_lossy().into_owned();
-        let Some(room) = inside.split('/').next().map(|room| room.trim_end_matches(".rs")).filter(|_| path.is_file())
+        let Some(module) =
+            inside.split('/').next().map(|module| module.trim_end_matches(".rs")).filter(|_| path.is_file())
         else {
             continue;
         };
@@ -105,11 +113,11 @@ fn rooms_use_only_those_before_them() {
             for used in line.split("crate::").skip(1) {
                 let used: String =
                     used.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
-                if place(&used) > place(room) {
+                if place(&used) > place(module) {
                     upwards += &format!("{inside}:{}: {}\n", number + 1, line.trim());
                 }
             }
         }
     }
-    assert_eq!(upwards, "", "a room uses one that comes after it");
+    assert_eq!(upwards, "", "a module uses one that comes after it");
 }
