@@ -24,7 +24,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 

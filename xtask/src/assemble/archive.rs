@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::{Value, json};
 
+use crate::assemble::Image;
 use crate::assemble::config::{self, INDEX};
 use crate::oci::documents::{self, blob_path};
-
-use crate::assemble::Image;
 use crate::oci::reference;
 use crate::support::files;
 

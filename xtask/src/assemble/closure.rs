@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::compile::libraries::{Libraries, Library};
-
 use crate::compile::Dist;
+use crate::compile::libraries::{Libraries, Library};
 use crate::elf::dynamic::Elf;
 use crate::oci::entry::Entry;
 use crate::oci::rootfs::Tree;

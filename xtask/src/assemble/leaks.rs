@@ -7,11 +7,10 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use memchr::memmem;
 
-use crate::compile::{Dist, Part};
-use crate::oci::entry::{Content, Entry};
-
 use crate::cargo::toolchain;
 use crate::compile::cargo::REMAPPED;
+use crate::compile::{Dist, Part};
+use crate::oci::entry::{Content, Entry};
 use crate::plan::HostSpec;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;

@@ -13,14 +13,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::assemble::config::MANIFEST;
+use crate::assemble::leaks::Leaks;
+use crate::base::layers::BaseFiles;
 use crate::compile::{Dist, Part};
 use crate::oci::entry::{Entry, ROOT};
 use crate::oci::layer::{self, Layer, Store};
 use crate::oci::listing::{self, Listed};
-
-use crate::assemble::config::MANIFEST;
-use crate::assemble::leaks::Leaks;
-use crate::base::layers::BaseFiles;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
 use crate::source::revision::Origin;

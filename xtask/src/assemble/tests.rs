@@ -3,7 +3,6 @@
 use crate::assemble::{Image, archive, config};
 use crate::oci::entry::{Entry, ROOT};
 use crate::oci::layer::{self, Store};
-
 use crate::oci::listing;
 use crate::oci::rootfs::Tree;
 use crate::plan::example;

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use spdx::{Expression, ParseMode};
 
-use crate::cargo::resolution::{Compiled, Crate, Source};
-
 use crate::attest::package_url;
 use crate::cargo::lockfile::Lock;
+use crate::cargo::resolution::{Compiled, Crate, Source};
 
 /// The name of a feature that is turned on, among a component's properties.
 const FEATURE: &str = "xtask:feature";

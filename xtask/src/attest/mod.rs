@@ -12,9 +12,8 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
-use crate::assemble::config::{self, MANIFEST};
-
 use crate::assemble::Image;
+use crate::assemble::config::{self, MANIFEST};
 use crate::base::Base;
 use crate::cargo::lockfile::Lock;
 use crate::compile::Dist;

@@ -1,9 +1,8 @@
 //! Package URLs: what names a package among all others.
 //! Source: <https://github.com/package-url/purl-spec>.
 
-use crate::cargo::lockfile::{CRATES_IO, Lock};
-
 use crate::assemble::Image;
+use crate::cargo::lockfile::{CRATES_IO, Lock};
 use crate::cargo::resolution::Crate;
 use crate::oci::reference;
 use crate::plan::ImagePlan;

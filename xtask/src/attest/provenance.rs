@@ -4,7 +4,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::assemble::{Image, config};
-
 use crate::attest::base_digest;
 use crate::environment::engine::Engine;
 use crate::oci::reference;

@@ -11,12 +11,11 @@ use sha2::{Digest, Sha256};
 use crate::assemble::{Image, config};
 use crate::attest::package_url::{self, encoded};
 use crate::attest::{base_digest, component};
+use crate::cargo::lockfile::Lock;
 use crate::cargo::resolution::{Crate, Resolution};
 use crate::compile::{Dist, DistFile, Part};
-use crate::plan::{BuildPlan, ImagePlan};
-
-use crate::cargo::lockfile::Lock;
 use crate::oci::listing::Listed;
+use crate::plan::{BuildPlan, ImagePlan};
 use crate::support::files;
 
 pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result<Value> {

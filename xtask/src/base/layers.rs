@@ -6,13 +6,12 @@ use std::io::Read;
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
-use crate::containers::engine::{ImageInfo, Runtime};
-use crate::oci::unpack::{BaseLayer, GZIP, OTHERS, copy, digest, is_gzip, is_whole, plain, unpack};
-
 use crate::base::Base;
+use crate::containers::engine::{ImageInfo, Runtime};
 use crate::elf::dynamic;
 use crate::oci::documents::Saved;
 use crate::oci::rootfs::Tree;
+use crate::oci::unpack::{BaseLayer, GZIP, OTHERS, copy, digest, is_gzip, is_whole, plain, unpack};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

@@ -6,7 +6,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform};
-
 use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 

@@ -10,12 +10,11 @@ use anyhow::{Context, Error, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::base::layout::Layout;
 use crate::containers::engine::{ANOTHER_IMAGE, ImageInfo, Runtime};
+use crate::containers::images;
 use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::{Invocation, not_found, tail};
-
-use crate::base::layout::Layout;
-use crate::containers::images;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

@@ -5,7 +5,6 @@ use cargo_platform::{Cfg, Platform};
 use serde::Deserialize;
 
 use crate::cargo::toolchain::{self, Toolchain};
-
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

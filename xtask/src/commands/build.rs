@@ -3,14 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::plan::{BuildPlan, Tree};
-use crate::support::ui::{self, Ui};
-
 use crate::cargo::toolchain::Toolchain;
 use crate::compile;
 use crate::environment::engine::Engine;
+use crate::plan::{BuildPlan, Tree};
 use crate::support::lock;
 use crate::support::paths::Paths;
+use crate::support::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct BuildArgs {

@@ -3,12 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::support::ui::{Ui, count};
-use crate::support::{files, lock};
-
 use crate::containers::engine::Runtime;
 use crate::containers::labels::Owner;
 use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count};
+use crate::support::{files, lock};
 
 #[derive(Args)]
 pub struct CleanArgs {

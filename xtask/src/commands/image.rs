@@ -9,26 +9,25 @@ use serde::Serialize;
 
 use crate::assemble::{Sizes, assemble};
 use crate::attest::{self, Document};
-use crate::pipeline::fate::{self, FinishedLayer};
-use crate::plan::{BuildPlan, ImagePlan, Tree};
-use crate::publish::push::{Push, Pushed};
-use crate::reproduce::{self, Reproduced};
-use crate::support::ui::{self, Stages, Ui};
-use crate::support::{command, lock};
-use crate::verify::contents::{self, BuiltPlugin};
-use crate::verify::{Verified, verify};
-
 use crate::base::layers::BaseFiles;
 use crate::commands::Format;
 use crate::compile;
 use crate::containers::engine::Runtime;
 use crate::environment::engine::Wanted;
 use crate::oci::reference;
+use crate::pipeline::fate::{self, FinishedLayer};
 use crate::pipeline::remember::remember;
 use crate::plan::forecast::Forecast;
+use crate::plan::{BuildPlan, ImagePlan, Tree};
 use crate::publish::deliver::deliver;
 use crate::publish::output::Output;
+use crate::publish::push::{Push, Pushed};
+use crate::reproduce::{self, Reproduced};
 use crate::support::paths::Paths;
+use crate::support::ui::{self, Stages, Ui};
+use crate::support::{command, lock};
+use crate::verify::contents::{self, BuiltPlugin};
+use crate::verify::{Verified, verify};
 
 #[derive(Args)]
 pub struct ImageArgs {

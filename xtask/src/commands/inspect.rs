@@ -7,12 +7,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use provost_record::{Comparison, Report, compare, inspect};
 
-use crate::oci::unpack::{GZIP, uncompressed};
-use crate::support::{files, ui};
-
 use crate::commands::Format;
 use crate::oci::reader::Blobs;
+use crate::oci::unpack::{GZIP, uncompressed};
 use crate::support::faults::Faults;
+use crate::support::{files, ui};
 use crate::verify::contents::Contents;
 
 #[derive(Args)]

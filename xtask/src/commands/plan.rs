@@ -3,12 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::support::ui::{self, Ui};
-
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
 use crate::support::lock;
 use crate::support::paths::Paths;
+use crate::support::ui::{self, Ui};
 
 #[derive(Args)]
 pub struct PlanArgs {

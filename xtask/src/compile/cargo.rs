@@ -4,9 +4,8 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Artifact, Message};
 
 use crate::cargo::flags::{ENCODED_FLAGS, SEPARATOR};
-use crate::compile::machine::{Folders, Machine};
-
 use crate::compile::failure;
+use crate::compile::machine::{Folders, Machine};
 use crate::plan::BuildPlan;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

@@ -10,11 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::compile::libraries::{Libraries, Linker};
 use crate::compile::machine::{Machine, answer};
 use crate::compile::{Dist, DistFile, Part, assets};
-use crate::source::sync::{Source, sync};
-
 use crate::elf::dynamic::Elf;
 use crate::elf::exports::Exported;
 use crate::plan::BuildPlan;
+use crate::source::sync::{Source, sync};
 use crate::support::faults::Faults;
 use crate::support::files;
 use crate::support::paths::Paths;

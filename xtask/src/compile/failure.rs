@@ -7,7 +7,6 @@ use anyhow::{Error, anyhow};
 use camino::Utf8Path;
 
 use crate::compile::machine::{Machine, Mishap};
-
 use crate::environment::engine::Engine;
 use crate::plan::BuildPlan;
 use crate::support::files::FULL;

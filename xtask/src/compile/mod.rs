@@ -14,16 +14,15 @@ use anyhow::Result;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::compile::machine::{Local, Machine};
-use crate::support::ui::{Ui, count};
-
 use crate::compile::assets::Asset;
 use crate::compile::container::Container;
 use crate::compile::libraries::Libraries;
+use crate::compile::machine::{Local, Machine};
 use crate::environment::engine::Engine;
 use crate::plan::BuildPlan;
 use crate::support::files;
 use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count};
 
 /// The built files.
 #[derive(Deserialize, Serialize)]

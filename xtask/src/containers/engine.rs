@@ -8,11 +8,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::support::command::{Invocation, not_found, tail};
-
 use crate::containers::labels::Owner;
 use crate::oci::documents::Settings;
 use crate::oci::reference;
+use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
 use crate::support::ui::Ui;
 

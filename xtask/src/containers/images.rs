@@ -7,7 +7,6 @@ use camino::Utf8Path;
 
 use crate::containers::dockerfile::{self, Dockerfile, Unusable};
 use crate::containers::engine::{ImageInfo, Runtime};
-
 use crate::containers::labels::Owner;
 use crate::support::files;
 use crate::support::paths::Paths;

@@ -4,11 +4,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::engine::{ImageInfo, Runtime};
-use crate::support::{files, variables};
-
 use crate::containers::images::BUILDER_FILE;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
+use crate::support::{files, variables};
 
 /// Answers what is asked of a builder, a line each; works in every shell.
 const QUESTIONS: &str = r#"

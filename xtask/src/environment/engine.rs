@@ -6,13 +6,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::cargo::toolchain::{self, Toolchain};
-use crate::containers::engine::{Broken, ImageInfo, Runtime};
-use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
-
 use crate::base::Base;
 use crate::base::layers::BaseFiles;
+use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::dockerfile::Unusable;
+use crate::containers::engine::{Broken, ImageInfo, Runtime};
+use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
 use crate::environment::pins;
 use crate::support::faults::Faults;

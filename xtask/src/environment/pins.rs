@@ -3,11 +3,10 @@
 use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 
-use crate::containers::images::{BASE_FILE, BUILDER_FILE};
-
 use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain;
 use crate::containers::dockerfile;
+use crate::containers::images::{BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
 use crate::support::paths::Paths;
 

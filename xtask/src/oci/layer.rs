@@ -10,11 +10,9 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::oci::entry::{Content, Entry, ROOT};
-use crate::oci::unpack::{self, BaseLayer};
-
-use crate::oci::entry::User;
+use crate::oci::entry::{Content, Entry, ROOT, User};
 use crate::oci::rootfs::Tree;
+use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
 /// Of the bytes that tar and gzip come out as.

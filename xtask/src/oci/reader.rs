@@ -6,7 +6,6 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::oci::documents::{Config, Descriptor, Index, Manifest, Saved};
-
 use crate::oci::rootfs::Tree;
 use crate::support::files;
 

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plan::forecast::{Fate, summary};
-use crate::support::ui::{Ui, short, size};
-
 use crate::assemble::Image;
 use crate::oci::layer::Layer;
 use crate::oci::listing::Listed;
 use crate::plan::ImagePlan;
+use crate::plan::forecast::{Fate, summary};
 use crate::plan::last_image::LastLayer;
+use crate::support::ui::{Ui, short, size};
 
 /// A layer, as `--format json` shows it.
 #[derive(Serialize)]

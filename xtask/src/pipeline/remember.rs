@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::plan::last_image::{LastImage, LastLayer};
-
 use crate::assemble::Image;
 use crate::compile::Dist;
 use crate::environment::engine::Engine;
 use crate::plan::ImagePlan;
+use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::files;
 use crate::support::paths::Paths;
 

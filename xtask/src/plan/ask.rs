@@ -5,11 +5,10 @@ use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::cargo::flags::{ENCODED_FLAGS, SEPARATOR};
 use crate::cargo::resolution::{self, Crate, Reach, Resolution};
-use crate::source::{copy, submodules};
-use crate::support::command::{self, Invocation};
-
 use crate::cargo::toolchain;
 use crate::plan::BuildPlan;
+use crate::source::{copy, submodules};
+use crate::support::command::{self, Invocation};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

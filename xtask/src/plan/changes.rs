@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cargo::resolution::{Crate, Resolution, Source};
-use crate::plan::inputs::{Environment, Inputs};
-
 use crate::plan::forecast::TurnedOn;
+use crate::plan::inputs::{Environment, Inputs};
 
 pub struct Changes<'a> {
     pub before: &'a Inputs,

@@ -2,15 +2,14 @@
 
 use anyhow::Result;
 
-use crate::plan::{BuildPlan, ImagePlan, PackageId};
-use crate::source::manifest::{About, HostSpec};
-
 use crate::base::Base;
 use crate::cargo::resolution::Resolution;
 use crate::cargo::toolchain::Toolchain;
 use crate::environment::engine::Engine;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
+use crate::plan::{BuildPlan, ImagePlan, PackageId};
+use crate::source::manifest::{About, HostSpec};
 use crate::source::revision::Origin;
 
 const HOST: &str = r#"

@@ -7,16 +7,15 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
-use crate::cargo::resolution::{Crate, Source};
-use crate::plan::last_image::{LastImage, LastLayer};
-use crate::support::ui::{Ui, count, short, size};
-
 use crate::base::layers::BaseFiles;
 use crate::cargo::features;
+use crate::cargo::resolution::{Crate, Source};
 use crate::plan::BuildPlan;
 use crate::plan::changes::Changes;
 use crate::plan::inputs::Inputs;
+use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count, short, size};
 
 /// What one of our layers holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

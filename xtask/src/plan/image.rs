@@ -6,10 +6,9 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::plan::forecast::{Content, Fate, Forecast};
-
 use crate::base::Base;
 use crate::plan::BuildPlan;
+use crate::plan::forecast::{Content, Fate, Forecast};
 
 /// A build plan and what becomes of the result.
 #[derive(Debug, Serialize)]

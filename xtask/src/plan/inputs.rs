@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::resolution::{Reach, Resolution, Source};
-
 use crate::base::layers::BaseFiles;
+use crate::cargo::resolution::{Reach, Resolution, Source};
 use crate::cargo::toolchain::cargo_home;
 use crate::environment::engine::Engine;
 use crate::oci::layer::FORMAT;

@@ -2,9 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use crate::plan::{BuildPlan, Plugin};
-
 use crate::base::Base;
+use crate::plan::{BuildPlan, Plugin};
 use crate::support::files;
 
 /// So many plugins have a layer each, if the base leaves room.

@@ -17,24 +17,23 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, Package, PackageId, TargetKind};
 use serde::Serialize;
 
+use crate::cargo::flags;
 use crate::cargo::lockfile::{self, Change, Lock};
 use crate::cargo::resolution::{Reach, Resolution};
 use crate::cargo::toolchain::{self, Toolchain};
-use crate::source::left_out::{self, LeftOut};
-use crate::source::manifest::{self, About, Workspace};
-use crate::source::plugins::{self, Discovered, Found};
-use crate::source::revision::{self, Origin};
-use crate::support::ui::{Ui, count};
-use crate::support::{files, variables};
-
-use crate::cargo::flags;
 use crate::environment::engine::Engine;
 pub use crate::plan::image::ImagePlan;
 use crate::source::assets::Shipped;
 use crate::source::copy;
+use crate::source::left_out::{self, LeftOut};
 pub use crate::source::manifest::HostSpec;
+use crate::source::manifest::{self, About, Workspace};
+use crate::source::plugins::{self, Discovered, Found};
+use crate::source::revision::{self, Origin};
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
+use crate::support::ui::{Ui, count};
+use crate::support::{files, variables};
 
 /// What is compiled, by what, and whether the tree's `Cargo.lock` follows.
 #[derive(Debug, Serialize)]

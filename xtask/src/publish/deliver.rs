@@ -3,13 +3,12 @@
 use anyhow::Result;
 
 use crate::assemble::{Image, Sizes, archive};
-use crate::support::ui::{Ui, size};
-
 use crate::attest::Document;
 use crate::containers::engine::Runtime;
 use crate::plan::ImagePlan;
 use crate::publish::output::Output;
 use crate::support::paths::Paths;
+use crate::support::ui::{Ui, size};
 use crate::verify::held;
 
 /// Writes the archive and the other outputs, the documents beside each, and names the image in the runtime. What is already so stays untouched.

@@ -8,7 +8,6 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::assemble::{Image, archive};
-
 use crate::attest::Document;
 use crate::base::layout::Layout;
 

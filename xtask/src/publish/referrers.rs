@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
-use crate::oci::documents::{NAME, blob_path};
-
 use crate::attest::Document;
+use crate::oci::documents::{NAME, blob_path};
 use crate::oci::reference;
 use crate::support::command::Invocation;
 use crate::support::files;

@@ -7,9 +7,8 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
-use crate::elf::sections::{self, first_byte};
-
 use crate::assemble::Image;
+use crate::elf::sections::{self, first_byte};
 use crate::oci::unpack::uncompressed;
 use crate::reproduce::json;
 

@@ -9,14 +9,13 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::assemble::{Image, assemble};
-use crate::plan::{BuildPlan, ImagePlan, Tree};
-use crate::reproduce::difference::{Bytes, Difference};
-
 use crate::base::layers::BaseFiles;
 use crate::compile;
 use crate::containers::labels::Owner;
 use crate::environment::engine::Engine;
 use crate::plan::forecast::Forecast;
+use crate::plan::{BuildPlan, ImagePlan, Tree};
+use crate::reproduce::difference::{Bytes, Difference};
 use crate::source::copy;
 use crate::support::files;
 use crate::support::paths::Paths;

@@ -10,10 +10,9 @@ use sha2::{Digest, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::source::left_out::{LeftOut, Needed, Why};
+use crate::source::manifest::Workspace;
 use crate::source::plugins::{self, Discovered};
 use crate::source::sync::{self, Source};
-
-use crate::source::manifest::Workspace;
 use crate::support::faults::Faults;
 use crate::support::files;
 use crate::support::paths::Paths;

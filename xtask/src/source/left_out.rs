@@ -5,9 +5,8 @@ use std::fmt;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-use crate::source::plugins::{Discovered, Found};
-
 use crate::source::manifest::Workspace;
+use crate::source::plugins::{Discovered, Found};
 use crate::support::ui::Ui;
 
 /// So many of those that are left out have a line of their own.

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::source::assets::{self, Shipped};
 use crate::source::manifest::{HostSpec, Workspace};
-
 use crate::source::submodules;
 use crate::support::faults::Faults;
 use crate::support::files;

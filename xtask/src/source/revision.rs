@@ -6,10 +6,9 @@ mod comparison;
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::support::command::{Invocation, not_found};
-
 use crate::source::left_out::LeftOut;
 use crate::source::revision::comparison::Comparison;
+use crate::support::command::{Invocation, not_found};
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 use crate::support::variables;

@@ -6,17 +6,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use provost_record::{Comparison, ReadError, Record, Report, Seal, compare, inspect, missing};
 use serde::Serialize;
 
-use crate::compile::{Dist, DistFile, Part};
-use crate::plan::{BuildPlan, ImagePlan, Plugin};
-
 use crate::assemble::Image;
 use crate::base::layers::BaseFiles;
 use crate::compile::libraries::is_interpreter;
+use crate::compile::{Dist, DistFile, Part};
 use crate::elf::dynamic::Elf;
 use crate::elf::exports::Exported;
 use crate::oci::reader::Blobs;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::uncompressed;
+use crate::plan::{BuildPlan, ImagePlan, Plugin};
 use crate::support::faults::Faults;
 use crate::support::files;
 

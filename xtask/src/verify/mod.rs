@@ -13,13 +13,12 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::assemble::{Image, archive};
-use crate::containers::engine::{CHECK, Runtime};
-use crate::support::command::{Invocation, tail};
-
 use crate::base::layers::BaseFiles;
+use crate::containers::engine::{CHECK, Runtime};
 use crate::containers::labels::Owner;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
+use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;

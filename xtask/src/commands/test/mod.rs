@@ -8,19 +8,18 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
 
-use crate::commands::test::needs::{PackageMetadata, Runtimes};
-use crate::containers::engine::{Broken, Runtime};
-use crate::environment::engine::{EngineChoice, Wanted};
-use crate::support::{files, lock};
-
 use crate::cargo::toolchain::Toolchain;
 use crate::commands::Format;
 use crate::commands::image::ImageArgs;
+use crate::commands::test::needs::{PackageMetadata, Runtimes};
+use crate::containers::engine::{Broken, Runtime};
+use crate::environment::engine::{EngineChoice, Wanted};
 use crate::plan::ImagePlan;
 use crate::support::command::Invocation;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
+use crate::support::{files, lock};
 
 /// The tag of the image that the tests run: in the runtime nobody's own image changes.
 const TAG: &str = "xtask-test";

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::containers::engine::{Broken, Runtime};
-
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 

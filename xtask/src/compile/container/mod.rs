@@ -13,19 +13,18 @@ use std::process::Output;
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
-use crate::compile::machine::{Folders, LEAST_ROOM, Machine, Mishap};
-use crate::environment::builder::{Builder, CHOICE};
-use crate::support::command::{Invocation, tail};
-use crate::support::variables::{self, Registries};
-
 use crate::cargo::toolchain::cargo_home;
+use crate::compile::machine::{Folders, LEAST_ROOM, Machine, Mishap};
 use crate::compile::vendor;
 use crate::containers::engine::Runtime;
 use crate::containers::labels::Owner;
+use crate::environment::builder::{Builder, CHOICE};
 use crate::plan::BuildPlan;
+use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
+use crate::support::variables::{self, Registries};
 
 pub const VENDOR_CONFIG: &str = "vendor.toml";
 

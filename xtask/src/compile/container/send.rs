@@ -7,11 +7,10 @@ use camino::Utf8Path;
 use walkdir::WalkDir;
 
 use crate::compile::container::{Container, Places, VENDOR_CONFIG, config};
-use crate::support::{files, variables};
-
 use crate::source::sync::Source;
 use crate::support::command::quoted;
 use crate::support::paths::Paths;
+use crate::support::{files, variables};
 
 /// What cargo keeps beside each vendored crate.
 const CHECKSUMS: &str = ".cargo-checksum.json";

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
-use crate::oci::documents::{NAME, blob_path};
-
 use crate::attest::Document;
+use crate::oci::documents::{NAME, blob_path};
 use crate::support::files;
 
 /// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them, and what

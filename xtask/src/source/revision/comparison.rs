@@ -6,9 +6,8 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
-use crate::source::revision::{Commit, Repository, git};
-
 use crate::source::left_out::LeftOut;
+use crate::source::revision::{Commit, Repository, git};
 use crate::source::sync::Source;
 use crate::support::command::Invocation;
 use crate::support::files;
