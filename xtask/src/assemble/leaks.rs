@@ -11,7 +11,7 @@ use crate::cargo::toolchain;
 use crate::compile::cargo::REMAPPED;
 use crate::compile::{Dist, Part};
 use crate::oci::entry::{Content, Entry};
-use crate::plan::HostSpec;
+use crate::source::manifest::HostSpec;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
 
@@ -30,7 +30,7 @@ impl Leaks {
     pub fn of(paths: &Paths, dist: &Dist, host: &HostSpec) -> Result<Leaks> {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
         let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
-        let in_container = Utf8Path::new(paths.in_container).join("work");
+        let in_container = paths.in_container().work;
         let folders = [paths.root.clone(), paths.image.clone(), toolchain::cargo_home()?, in_container];
         let folders = folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute());
         // A build script may ask for what a symlink leads to; and a slash at the end is no part of a name.

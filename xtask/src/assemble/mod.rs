@@ -26,7 +26,7 @@ use crate::source::revision::Origin;
 use crate::support::faults::Faults;
 use crate::support::files;
 use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// A finished image: its manifest and configuration, and the layers in the store.
 pub struct Image {
@@ -96,7 +96,8 @@ pub struct Size {
     pub unpacked: u64,
 }
 
-pub fn assemble(ui: &Ui, paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &BaseFiles) -> Result<Image> {
+pub fn assemble(session: &Session, plan: &ImagePlan, dist: &Dist, base: &BaseFiles) -> Result<Image> {
+    let Session { ui, paths, .. } = session;
     let store = Store::new(paths.blobs());
     let mut layers = Vec::new();
     for layer in &base.layers {

@@ -7,14 +7,15 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
 use crate::base::Base;
-use crate::containers::engine::{ImageInfo, Runtime};
+use crate::containers::engine::Runtime;
+use crate::containers::engine::images::ImageInfo;
 use crate::elf::dynamic;
 use crate::oci::documents::Saved;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::{BaseLayer, GZIP, OTHERS, copy, digest, is_gzip, is_whole, plain, unpack};
 use crate::support::files;
 use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// A base's layers from the bottom up, and what containers see of them.
 #[derive(Default)]
@@ -25,14 +26,15 @@ pub struct BaseFiles {
 }
 
 /// Fetches what is not there yet.
-pub fn read(ui: &Ui, paths: &Paths, base: &Base, runtime: Option<&Runtime>, architecture: &str) -> Result<BaseFiles> {
+pub fn read(session: &Session, base: &Base, runtime: Option<&Runtime>, architecture: &str) -> Result<BaseFiles> {
+    let Session { paths, .. } = session;
     let (layers, env) = match (base, runtime) {
         (Base::Scratch, _) => (Vec::new(), Vec::new()),
         (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
         (Base::Layout { layout, .. }, _) => (layout.layers(&paths.bases())?, layout.env.clone()),
         (Base::Image { info, .. }, Some(runtime)) => {
             let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
-            (from_runtime(ui, paths, info, runtime)?, env)
+            (from_runtime(session, info, runtime)?, env)
         }
         (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a runtime that has it"),
     };
@@ -129,7 +131,8 @@ fn is_tar(block: &[u8]) -> bool {
     sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
 }
 
-fn from_runtime(ui: &Ui, paths: &Paths, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
+fn from_runtime(session: &Session, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
+    let Session { ui, paths, .. } = session;
     let layer = |diff_id: &String| BaseLayer {
         path: paths.bases().join(format!("{}.tar", diff_id.replace(':', "-"))),
         diff_id: diff_id.clone(),

@@ -11,13 +11,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::base::layout::Layout;
-use crate::containers::engine::{ANOTHER_IMAGE, ImageInfo, Runtime};
+use crate::containers::engine::Runtime;
+use crate::containers::engine::images::{ANOTHER_IMAGE, ImageInfo};
 use crate::containers::images;
 use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
-use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,13 +54,13 @@ impl Base {
     /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
     /// a reference to an image, which is pulled unless the runtime has it, by skopeo where there is no runtime.
     pub fn find(
-        ui: &Ui,
-        paths: &Paths,
+        session: &Session,
         text: &str,
         runtime: Result<&Runtime, &Error>,
         architecture: &str,
         limit: Duration,
     ) -> Result<Base> {
+        let Session { ui, .. } = session;
         if text == "scratch" {
             return Ok(Base::Scratch);
         }
@@ -86,7 +86,7 @@ impl Base {
         }
         let runtime = match runtime {
             Ok(runtime) => runtime,
-            Err(why) => return by_skopeo(ui, paths, text, why, architecture, limit),
+            Err(why) => return by_skopeo(session, text, why, architecture, limit),
         };
         let (reference, info) = images::named(ui, runtime, text, limit)?;
         Base::image((reference, info), architecture)
@@ -119,14 +119,8 @@ impl Base {
 }
 
 /// Copies an image of a registry into a layout. What a digest names is copied once.
-fn by_skopeo(
-    ui: &Ui,
-    paths: &Paths,
-    reference: &str,
-    why: &Error,
-    architecture: &str,
-    limit: Duration,
-) -> Result<Base> {
+fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str, limit: Duration) -> Result<Base> {
+    let Session { ui, paths, .. } = session;
     const NAME: &str = "base";
     let key = files::digest(format!("{reference} {architecture}").as_bytes());
     let folder = paths.bases().join(&files::without_algorithm(&key)[..16]);

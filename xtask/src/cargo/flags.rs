@@ -6,8 +6,7 @@ use serde::Deserialize;
 
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::support::files;
-use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// The tree's own rustflags stand in it.
 const FLAGS_FILE: &str = ".cargo/config.toml";
@@ -55,8 +54,8 @@ impl Flags {
 
 /// The tree's flags for the target, what musl needs, and the user's RUSTFLAGS, which would replace the tree's. Cargo is asked with
 /// these too: a cfg decides which crates are linked.
-pub fn rustflags(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Vec<String>> {
-    let mut flags = tree_flags(ui, paths, &toolchain.target)?;
+pub fn rustflags(session: &Session, toolchain: &Toolchain) -> Result<Vec<String>> {
+    let mut flags = tree_flags(session, &toolchain.target)?;
     if toolchain.is_musl() {
         // Else nothing could be loaded: musl targets link libc statically unless told.
         flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
@@ -67,7 +66,8 @@ pub fn rustflags(ui: &Ui, paths: &Paths, toolchain: &Toolchain) -> Result<Vec<St
 
 /// What the tree itself says of flags: of all tables for this target, as cargo joins them.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#buildrustflags>.
-fn tree_flags(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<String>> {
+fn tree_flags(session: &Session, target: &str) -> Result<Vec<String>> {
+    let Session { paths, .. } = session;
     let path = paths.root.join(FLAGS_FILE);
     let mut config: Config = toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
     let Some(always) = config.target.remove(FLAGS_KEY) else {
@@ -80,7 +80,7 @@ fn tree_flags(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<String>> {
     for (key, table) in config.target.into_iter().filter(|(key, _)| key.starts_with("cfg(")) {
         let platform: Platform = key.parse().with_context(|| format!("reading [target.'{key}'] in {path}"))?;
         if known.is_none() {
-            known = Some(cfgs(ui, paths, target)?);
+            known = Some(cfgs(session, target)?);
         }
         if platform.matches(target, known.as_deref().unwrap_or_default()) {
             flags.extend(table.rustflags.words());
@@ -90,7 +90,8 @@ fn tree_flags(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<String>> {
 }
 
 /// What rustc has set for a target.
-fn cfgs(ui: &Ui, paths: &Paths, target: &str) -> Result<Vec<Cfg>> {
+fn cfgs(session: &Session, target: &str) -> Result<Vec<Cfg>> {
+    let Session { ui, paths, .. } = session;
     let text = toolchain::rustc(&paths.root, ["--print", "cfg", "--target", target])?.read(ui)?;
     text.lines().map(|line| line.parse().with_context(|| format!("rustc names the cfg `{line}`"))).collect()
 }

@@ -3,6 +3,7 @@
 pub mod features;
 pub mod flags;
 pub mod lockfile;
+pub mod query;
 pub mod resolution;
 pub mod toolchain;
 pub mod tree;

@@ -4,9 +4,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::commands::build::BuildArgs;
+use crate::pipeline;
 use crate::support::command::Invocation;
-use crate::support::lock;
 use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 #[derive(Args)]
@@ -22,9 +23,9 @@ pub struct RunArgs {
 impl RunArgs {
     /// Becomes the host: signals and the exit code are its own.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let lock = lock::take(ui, paths)?;
-        let plan = self.build.build(ui, paths)?;
-        drop(lock);
+        let session = Session::open(ui, paths)?;
+        let plan = pipeline::build(&session, self.build.locked)?;
+        drop(session);
         let dist = paths.dist();
         let mut args = vec![plan.host.config_flag.clone(), plan.host.development_config.to_string()];
         for plugin in &plan.plugins {

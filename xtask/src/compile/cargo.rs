@@ -7,14 +7,14 @@ use crate::cargo::flags::{ENCODED_FLAGS, SEPARATOR};
 use crate::compile::failure;
 use crate::compile::machine::{Folders, Machine};
 use crate::plan::BuildPlan;
-use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// What stands in built files for the crates' folder, cargo's target folder and the sources.
 pub const REMAPPED: [&str; 3] = ["/cargo", "/target", "/source"];
 
 /// What cargo built, by paths of the machine.
-pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) -> Result<Vec<Artifact>> {
+pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Vec<Artifact>> {
+    let Session { ui, paths, .. } = session;
     let folders = machine.folders();
     let mut args: Vec<String> =
         ["build", "--release", "--locked", "--message-format=json-render-diagnostics"].map(str::to_owned).to_vec();

@@ -117,7 +117,7 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
 /// Seals what carries a record, now that nothing changes it any more: the host loads a file only if it is the one that was built.
 fn seal(paths: &Paths, files: &mut [DistFile]) -> Result<()> {
     let std = files.iter().find(|file| file.part == Part::Std).map(|file| files::read(&file.path)).transpose()?;
-    let folder = paths.image.join("sealed");
+    let folder = paths.sealed();
     for file in files.iter_mut().filter(|file| file.part != Part::Std) {
         let mut bytes = files::read(&file.path)?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
@@ -168,7 +168,7 @@ fn shared_std(
     let original = Utf8PathBuf::from(answer(machine, "rustc", &target)?).join(&name);
     let original = machine.bring(&[original])?.pop().context("std was not brought")?;
     let content = files::read(&original)?;
-    let folder = paths.image.join("stripped").join(&files::hex(&Sha256::digest(&content))[..16]);
+    let folder = paths.stripped().join(&files::hex(&Sha256::digest(&content))[..16]);
     let stripped = folder.join(&name);
     let written = folder.join("digest");
     let is_whole = |digest: String| files::read(&stripped).is_ok_and(|bytes| files::digest(&bytes) == digest);

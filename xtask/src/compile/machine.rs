@@ -10,6 +10,7 @@ use cargo_metadata::PackageId;
 use crate::cargo::toolchain::{Toolchain, cargo_home};
 use crate::support::command::Invocation;
 use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Where things are on the machine.
@@ -78,9 +79,9 @@ pub struct Local<'a> {
 
 impl<'a> Local<'a> {
     /// `target` is cargo's target folder.
-    pub fn new(ui: &'a Ui, target: Utf8PathBuf, paths: &Paths, toolchain: &'a Toolchain) -> Result<Local<'a>> {
-        let folders = Folders { sources: paths.sources(), target, crates: cargo_home()? };
-        Ok(Local { ui, toolchain, folders })
+    pub fn new(session: &'a Session, target: Utf8PathBuf, toolchain: &'a Toolchain) -> Result<Local<'a>> {
+        let folders = Folders { sources: session.paths.sources(), target, crates: cargo_home()? };
+        Ok(Local { ui: &session.ui, toolchain, folders })
     }
 }
 

@@ -21,8 +21,8 @@ use crate::compile::machine::{Local, Machine};
 use crate::environment::engine::Engine;
 use crate::plan::BuildPlan;
 use crate::support::files;
-use crate::support::paths::Paths;
-use crate::support::ui::{Ui, count};
+use crate::support::session::Session;
+use crate::support::ui::count;
 
 /// The built files.
 #[derive(Deserialize, Serialize)]
@@ -52,20 +52,21 @@ pub enum Part {
 }
 
 /// The host's and every plugin's files, checked: nothing is left in the dist folder when one of them is wrong.
-pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Dist> {
+pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
+    let Session { ui, paths, .. } = session;
     let plugins = count(plan.plugins.len(), "plugin");
     let channel = &plan.toolchain.channel;
     match &plan.engine {
         Engine::Local => {
             ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
             if !plan.isolated {
-                return compile(ui, paths, plan, &Local::new(ui, paths.cargo_target(), paths, &plan.toolchain)?);
+                return compile(session, plan, &Local::new(session, paths.cargo_target(), &plan.toolchain)?);
             }
             let target = paths.isolated_target();
             // Of a run that was killed.
             files::remove(&target)?;
-            let dist = Local::new(ui, target.clone(), paths, &plan.toolchain)
-                .and_then(|machine| compile(ui, paths, plan, &machine));
+            let dist = Local::new(session, target.clone(), &plan.toolchain)
+                .and_then(|machine| compile(session, plan, &machine));
             files::remove(&target)?;
             dist
         }
@@ -77,15 +78,16 @@ pub fn build(ui: &Ui, paths: &Paths, plan: &BuildPlan) -> Result<Dist> {
             }
             let (reference, runtime) = (&builder.reference, &builder.runtime);
             ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({runtime}, no network)"));
-            let container = Container::start(ui, paths, builder, plan)?;
-            let dist = compile(ui, paths, plan, &container)?;
+            let container = Container::start(session, builder, plan)?;
+            let dist = compile(session, plan, &container)?;
             cache::keep(paths, &key, &dist)?;
             Ok(dist)
         }
     }
 }
 
-fn compile(ui: &Ui, paths: &Paths, plan: &BuildPlan, machine: &dyn Machine) -> Result<Dist> {
-    let artifacts = cargo::build(ui, paths, plan, machine)?;
+fn compile(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Dist> {
+    let Session { paths, .. } = session;
+    let artifacts = cargo::build(session, plan, machine)?;
     dist::collect(paths, plan, machine, &artifacts)
 }

@@ -6,12 +6,12 @@ use camino::Utf8PathBuf;
 use crate::cargo::toolchain;
 use crate::compile::container::VENDOR_CONFIG;
 use crate::support::files;
-use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// Vendors unless this lock already was. With the crates lies the configuration that makes cargo take them.
-pub fn vendor(ui: &Ui, paths: &Paths) -> Result<Utf8PathBuf> {
-    let folder = paths.image.join("vendor");
+pub fn vendor(session: &Session) -> Result<Utf8PathBuf> {
+    let Session { ui, paths, .. } = session;
+    let folder = paths.vendor();
     let lock = files::digest(&files::read(&paths.sources().join("Cargo.lock"))?);
     let (config, stamp) = (folder.join(VENDOR_CONFIG), folder.join("lock"));
     if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock) {

@@ -6,23 +6,19 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 
 use crate::containers::dockerfile::{self, Dockerfile, Unusable};
-use crate::containers::engine::{ImageInfo, Runtime};
+use crate::containers::engine::Runtime;
+use crate::containers::engine::images::ImageInfo;
 use crate::containers::labels::Owner;
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
 pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
 
 /// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
-pub fn described(
-    ui: &Ui,
-    paths: &Paths,
-    runtime: &Runtime,
-    file: &str,
-    limit: Duration,
-) -> Result<(String, ImageInfo)> {
+pub fn described(session: &Session, runtime: &Runtime, file: &str, limit: Duration) -> Result<(String, ImageInfo)> {
+    let Session { ui, paths, .. } = session;
     let path = paths.root.join(file);
     let (from, all) = match dockerfile::read(&path)? {
         Dockerfile::Names(image) => return named(ui, runtime, &image, limit),
@@ -38,7 +34,7 @@ pub fn described(
         return Ok((name, info));
     }
     ui.status("Building", format!("{file} ({runtime})"));
-    runtime.build(ui, &Owner::of(ui, paths)?, &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
+    runtime.build(ui, &Owner::of(session)?.labels(), &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
     there(ui, runtime, name)
 }
 

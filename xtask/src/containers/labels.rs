@@ -4,9 +4,10 @@ use anyhow::Result;
 use camino::Utf8Path;
 
 use crate::containers::engine::Runtime;
+use crate::containers::engine::objects::Kind;
 use crate::support::command::Invocation;
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Names the checkout by its path. Two machines, or two jobs of CI in containers, may have one at the same path and use
@@ -31,7 +32,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    pub fn of(ui: &Ui, paths: &Paths) -> Result<Owner> {
+    pub fn of(session: &Session) -> Result<Owner> {
+        let Session { ui, paths, .. } = session;
         let hashed = |text: &str| files::without_algorithm(&files::digest(text.as_bytes()))[..12].to_owned();
         let name = Invocation::new("uname", ["-n"]).read(ui)?;
         // Neither is there on macOS.
@@ -68,25 +70,20 @@ impl Owner {
     /// Removes the containers, and the volumes of their own, that runs of this machine left which were killed.
     pub fn remove_leftovers(&self, ui: &Ui, runtime: &Runtime) -> Result<()> {
         // Podman takes a volume for one of several labels, so each is looked at.
-        let is_left = |inspect: &[&str], labels: &str, id: &str, isolated: &str| {
-            let label = |name: &str| format!("{{{{index {labels} \"{name}\"}}}}");
-            let format = [label(MACHINE), label(PROCESS), label(ISOLATED)].join("|");
-            let said =
-                runtime.command(inspect.iter().copied()).args(["--format", &format, id]).read(ui).unwrap_or_default();
-            let said: Vec<&str> = said.split('|').collect();
-            matches!(said.as_slice(), [machine, process, own] if *machine == self.machine && *own == isolated && !is_running(ui, process))
+        let is_left = |kind, id: &str, isolated: &str| {
+            let [machine, process, own] = runtime.label_values(ui, kind, id, [MACHINE, PROCESS, ISOLATED]);
+            machine == self.machine && own == isolated && !is_running(ui, &process)
         };
-        let machine = format!("label={MACHINE}={}", self.machine);
-        for id in self.list(ui, runtime, &["ps", "--all", "--filter", &machine])? {
-            if is_left(&["inspect"], ".Config.Labels", &id, "") {
+        let machine = format!("{MACHINE}={}", self.machine);
+        for id in runtime.labelled(ui, Kind::Container, &[self.checkout_label(), machine])? {
+            if is_left(Kind::Container, &id, "") {
                 // One that ends by itself just now cannot be removed, and need not.
-                runtime.command(["rm", "--force", "--volumes", &id]).output(ui)?;
+                let _ = runtime.remove_container(ui, &id);
             }
         }
-        let isolated = format!("label={ISOLATED}={YES}");
-        for name in self.list(ui, runtime, &["volume", "ls", "--filter", &isolated])? {
-            if is_left(&["volume", "inspect"], ".Labels", &name, YES) {
-                runtime.command(["volume", "rm", &name]).output(ui)?;
+        for name in runtime.labelled(ui, Kind::Volume, &[self.checkout_label(), format!("{ISOLATED}={YES}")])? {
+            if is_left(Kind::Volume, &name, YES) {
+                let _ = runtime.remove_volume(ui, &name);
             }
         }
         Ok(())
@@ -95,24 +92,18 @@ impl Owner {
     /// Removes the volumes, and what containers and built images there are; says how many volumes.
     pub fn remove_volumes(&self, ui: &Ui, runtime: &Runtime) -> Result<usize> {
         self.remove_leftovers(ui, runtime)?;
-        for id in self.list(ui, runtime, &["image", "ls"])? {
-            runtime.command(["rmi", "--force", &id]).read(ui)?;
+        for id in runtime.labelled(ui, Kind::Image, &[self.checkout_label()])? {
+            runtime.remove_image(ui, &id)?;
         }
-        let volumes = self.list(ui, runtime, &["volume", "ls"])?;
+        let volumes = runtime.labelled(ui, Kind::Volume, &[self.checkout_label()])?;
         for name in &volumes {
-            runtime.command(["volume", "rm", name]).read(ui)?;
+            runtime.remove_volume(ui, name)?;
         }
         Ok(volumes.len())
     }
 
-    fn list(&self, ui: &Ui, runtime: &Runtime, command: &[&str]) -> Result<Vec<String>> {
-        let filter = format!("label={CHECKOUT}={}", self.checkout);
-        let ids = runtime.command(command.iter().copied()).args(["--quiet", "--filter", &filter]).read(ui)?;
-        let mut ids: Vec<String> = ids.lines().map(str::to_owned).collect();
-        ids.sort();
-        // An image is listed once for each of its names.
-        ids.dedup();
-        Ok(ids)
+    fn checkout_label(&self) -> String {
+        format!("{CHECKOUT}={}", self.checkout)
     }
 }
 

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::containers::engine::{ImageInfo, Runtime};
+use crate::containers::engine::Runtime;
+use crate::containers::engine::images::ImageInfo;
 use crate::containers::images::BUILDER_FILE;
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::{files, variables};
 
@@ -63,19 +64,14 @@ pub struct Facts {
 
 impl Builder {
     /// Asks an image what it has, once, then remembers by its id.
-    pub fn ask(
-        ui: &Ui,
-        paths: &Paths,
-        runtime: &Runtime,
-        image: (String, ImageInfo),
-        channel: &str,
-    ) -> Result<Builder> {
+    pub fn ask(session: &Session, runtime: &Runtime, image: (String, ImageInfo), channel: &str) -> Result<Builder> {
+        let Session { ui, paths, .. } = session;
         let (reference, info) = image;
         let env = info.config.as_ref().and_then(|config| config.env.as_deref()).unwrap_or_default();
         let names = env.iter().filter_map(|variable| variable.split('=').next());
         let hidden: Vec<String> = names.filter(|name| variables::is_hidden(name)).map(str::to_owned).collect();
         let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
-        let memory = paths.image.join("builders").join(format!("{}.json", &files::without_algorithm(&key)[..16]));
+        let memory = paths.builders().join(format!("{}.json", &files::without_algorithm(&key)[..16]));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
             Some(facts) => facts,

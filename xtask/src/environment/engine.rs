@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::base::Base;
 use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::dockerfile::Unusable;
-use crate::containers::engine::{Broken, ImageInfo, Runtime};
+use crate::containers::engine::images::ImageInfo;
+use crate::containers::engine::{Broken, Runtime};
 use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
 use crate::environment::pins;
 use crate::support::faults::Faults;
 use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 use crate::support::variables;
 
 /// What was asked for.
@@ -30,33 +31,19 @@ pub enum EngineChoice {
     Local,
 }
 
-/// What the command line says of compiler and base.
-#[derive(Args, Clone, Debug)]
+/// Where to compile, and on which base image.
+#[derive(Clone, Debug)]
 pub struct Wanted {
-    /// What compiles [default: auto]
-    #[arg(long, value_enum)]
-    pub engine: Option<EngineChoice>,
-
-    /// The image that compiles [default: the one of docker/builder.Dockerfile]
-    #[arg(long, value_name = "IMAGE")]
+    pub engine: EngineChoice,
+    /// In place of the image of docker/builder.Dockerfile.
     pub builder_image: Option<String>,
-
-    /// The release of Rust that is wanted [default: the one of rust-toolchain.toml]
-    #[arg(long, value_name = "RELEASE")]
+    /// In place of the release that rust-toolchain.toml pins.
     pub toolchain: Option<String>,
-
-    /// What the image stands on [default: the one of docker/deploy.Dockerfile]: an image, an OCI layout (its folder, or
-    /// `oci:FOLDER:NAME`), a root file system ending in .tar, .tar.gz or .tgz, or `scratch`; where there is no docker and no
-    /// podman, skopeo gives out images
-    #[arg(long, value_name = "BASE")]
+    /// In place of the image of docker/deploy.Dockerfile, as [`Base::find`] takes it.
     pub base: Option<String>,
-
-    /// How long docker or podman may take to pull an image
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
-    pub pull_timeout: u64,
-
-    /// Runtimes that were tried, and are not taken.
-    #[arg(skip)]
+    /// How long pulling an image may take.
+    pub pull_timeout: Duration,
+    /// Container engines that were tried, and are not taken.
     pub broken: Vec<Broken>,
 }
 
@@ -96,27 +83,29 @@ impl Engine {
 
 impl Wanted {
     /// `strict`: a part that is missing is an error, and never a reason to fall back.
-    pub fn settle(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
-        match self.engine.unwrap_or(EngineChoice::Auto) {
-            EngineChoice::Docker => self.by(ui, paths, "docker"),
-            EngineChoice::Podman => self.by(ui, paths, "podman"),
+    pub fn settle(&self, session: &Session, strict: bool) -> Result<Settled> {
+        let Session { ui, .. } = session;
+        match self.engine {
+            EngineChoice::Docker => self.by(session, "docker"),
+            EngineChoice::Podman => self.by(session, "podman"),
             EngineChoice::Local => {
                 if self.base.is_none() {
                     ui.warning(
                         "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
                     );
                 }
-                self.locally(ui, paths)
+                self.locally(session)
             }
-            EngineChoice::Auto => self.automatically(ui, paths, strict),
+            EngineChoice::Auto => self.automatically(session, strict),
         }
     }
 
-    fn by(&self, ui: &Ui, paths: &Paths, program: &'static str) -> Result<Settled> {
+    fn by(&self, session: &Session, program: &'static str) -> Result<Settled> {
+        let Session { ui, paths, .. } = session;
         self.check_pins(paths)?;
         let runtime = Runtime::named(ui, program)?;
-        let images = self.images(ui, paths, &runtime)?;
-        self.in_container(ui, paths, runtime, images)
+        let images = self.images(session, &runtime)?;
+        self.in_container(session, runtime, images)
     }
 
     /// The builder's pin and the toolchain's, unless one is overridden.
@@ -127,17 +116,18 @@ impl Wanted {
         }
     }
 
-    fn automatically(&self, ui: &Ui, paths: &Paths, strict: bool) -> Result<Settled> {
+    fn automatically(&self, session: &Session, strict: bool) -> Result<Settled> {
+        let Session { ui, paths, .. } = session;
         self.check_pins(paths)?;
         let mut reasons = Vec::new();
         for program in ["docker", "podman"] {
             let found = Runtime::named(ui, program).and_then(|runtime| {
-                let images = self.images(ui, paths, &runtime)?;
+                let images = self.images(session, &runtime)?;
                 Ok((runtime, images))
             });
             match found {
                 // From here on what is wrong is an error, and no reason to take something else.
-                Ok((runtime, images)) => return self.in_container(ui, paths, runtime, images),
+                Ok((runtime, images)) => return self.in_container(session, runtime, images),
                 Err(error) if error.is::<Unusable>() => return Err(error),
                 Err(error) => reasons.push(format!("{error:#}").replace('\n', "\n    ")),
             }
@@ -153,45 +143,48 @@ impl Wanted {
             "nothing here can compile in a container, so this machine's toolchain compiles, for {}:\n  - {reasons}",
             self.base.as_deref().unwrap_or("scratch, with this machine's libc and no shell")
         ));
-        self.locally(ui, paths)
+        self.locally(session)
     }
 
-    fn locally(&self, ui: &Ui, paths: &Paths) -> Result<Settled> {
+    fn locally(&self, session: &Session) -> Result<Settled> {
+        let Session { ui, paths, .. } = session;
         let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
         let runtime = Runtime::find(ui, &self.broken);
         let architecture = toolchain.architecture()?;
-        let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), Duration::from_secs(self.pull_timeout));
-        let base = Base::find(ui, paths, text, runtime.as_ref(), architecture, limit)?;
+        let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), self.pull_timeout);
+        let base = Base::find(session, text, runtime.as_ref(), architecture, limit)?;
         if let Err(why) = &runtime {
             ui.status("Skipping", format!("the runtime: {why:#}"));
         }
         let runtime = runtime.ok();
-        let files = crate::base::layers::read(ui, paths, &base, runtime.as_ref(), architecture)?;
+        let files = crate::base::layers::read(session, &base, runtime.as_ref(), architecture)?;
         Ok(Settled { engine: Engine::Local, toolchain, base, files, runtime })
     }
 
     /// The builder and what there is of a base in the runtime, or why they cannot be had.
-    fn images(&self, ui: &Ui, paths: &Paths, runtime: &Runtime) -> Result<Images> {
-        let limit = Duration::from_secs(self.pull_timeout);
+    fn images(&self, session: &Session, runtime: &Runtime) -> Result<Images> {
+        let Session { ui, .. } = session;
+        let limit = self.pull_timeout;
         let builder = match &self.builder_image {
             Some(reference) => images::named(ui, runtime, reference, limit)?,
-            None => images::described(ui, paths, runtime, BUILDER_FILE, limit)?,
+            None => images::described(session, runtime, BUILDER_FILE, limit)?,
         };
         let base = match &self.base {
-            Some(text) => Base::find(ui, paths, text, Ok(runtime), &builder.1.architecture, limit)?,
-            None => Base::image(images::described(ui, paths, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
+            Some(text) => Base::find(session, text, Ok(runtime), &builder.1.architecture, limit)?,
+            None => Base::image(images::described(session, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
         };
         Ok(Images { builder, base })
     }
 
     /// Compiles in the builder; the errors say what of it is wrong.
-    fn in_container(&self, ui: &Ui, paths: &Paths, runtime: Runtime, images: Images) -> Result<Settled> {
+    fn in_container(&self, session: &Session, runtime: Runtime, images: Images) -> Result<Settled> {
+        let Session { paths, .. } = session;
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
-        let builder = Builder::ask(ui, paths, &runtime, images.builder, &channel)?;
+        let builder = Builder::ask(session, &runtime, images.builder, &channel)?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = images.base;
-        let files = crate::base::layers::read(ui, paths, &base, Some(&runtime), toolchain::architecture(&host)?)?;
+        let files = crate::base::layers::read(session, &base, Some(&runtime), toolchain::architecture(&host)?)?;
         if self.builder_image.is_none() && self.base.is_none() {
             pins::check_musl(&builder, &files)?;
         }

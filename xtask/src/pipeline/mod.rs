@@ -1,4 +1,108 @@
-//! What one run makes of the stages.
+//! What `image` does, from a request to a report: the stages, one after the other. Commands, tests and later features call it.
 
 pub mod fate;
-pub mod remember;
+pub mod prepare;
+mod remember;
+pub mod report;
+pub mod request;
+
+use anyhow::{Result, ensure};
+
+use crate::assemble::{Image, assemble};
+use crate::attest;
+use crate::cargo::toolchain::Toolchain;
+use crate::compile;
+use crate::containers::engine::Runtime;
+use crate::environment::engine::Engine;
+use crate::pipeline::prepare::Prepared;
+use crate::pipeline::report::{ImageReport, NamedDocument};
+use crate::pipeline::request::ImageRequest;
+use crate::plan::{BuildPlan, ImagePlan};
+use crate::publish::deliver::deliver;
+use crate::publish::output::Output;
+use crate::publish::push::Push;
+use crate::reproduce;
+use crate::source::checkout::Checkout;
+use crate::source::copy;
+use crate::support::session::Session;
+use crate::support::ui::Stages;
+use crate::verify::{contents, verify};
+
+/// Makes an image, verifies it, and brings it to where it is wanted.
+pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
+    let mut stages = Stages::new(&session.ui);
+    request.outputs.iter().try_for_each(Output::check)?;
+    let prepared = stages.run("plan", || prepare::image(session, &request.plan))?;
+    let Prepared { checkout: _, plan, base, runtime } = &prepared;
+    let runtime = runtime.as_ref();
+    let push = request.push.as_deref().map(|name| Push::prepare(&session.ui, name, runtime)).transpose()?;
+    session.ui.status("Planning", plan.build.summary()?);
+    plan.forecast.announce(&session.ui);
+    prepare::announce_lock(session, &plan.build);
+    let dist = stages.run("build", || compile::build(session, &plan.build))?;
+    prepare::update_lock(session, &plan.build)?;
+    let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
+    let layers = fate::of_layers(plan, &image);
+    fate::report(&session.ui, plan, &layers);
+    let verified = stages.run("verify", || match request.verify {
+        true => verify(session, plan, &image, base, runtime),
+        false => contents::check(&contents::tree(&image, base)?, plan).map(|()| None),
+    })?;
+    if verified.is_none() {
+        session.ui.status("Not verified", "whether the image starts is not known");
+    }
+    let reproduce = || {
+        let sources = copy::digest(&session.paths.sources())?;
+        reproduce::verify(session, plan, &image, |session| again(session, &prepared, &sources))
+    };
+    let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
+    let documents = stages.run("describe", || attest::describe(&session.paths, plan, &dist, &image))?;
+    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, runtime))?;
+    remember::remember(&session.paths, plan, &dist, &image)?;
+    let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();
+    let pushed = stages.run("push", push)?;
+    let archive = session.paths.archive(&plan.build.host.name);
+    Ok(ImageReport {
+        sizes: image.sizes(),
+        manifest_digest: image.manifest_digest,
+        config_digest: image.config_digest,
+        documents: documents.iter().map(|document| NamedDocument::new(document, &archive)).collect(),
+        archive,
+        runtime: runtime.map(Runtime::program),
+        verified,
+        reproduced,
+        pushed,
+        command: plan.command.clone(),
+        plugins: contents::plugins(&plan.build, &dist)?,
+        layers,
+        milliseconds: stages.finish(),
+        plan: prepared.plan,
+    })
+}
+
+/// Compiles on this machine, into the dist folder.
+pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
+    let checkout = Checkout::read(&session.paths, false)?;
+    let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
+    let plan = prepare::build(session, &checkout, locked, Engine::Local, toolchain)?;
+    session.ui.status("Planning", plan.summary()?);
+    prepare::announce_lock(session, &plan);
+    compile::build(session, &plan)?;
+    prepare::update_lock(session, &plan)?;
+    Ok(plan)
+}
+
+/// The same image once more, in the session's target folder, from sources with this digest.
+fn again(session: &Session, prepared: &Prepared, sources: &str) -> Result<Image> {
+    let Prepared { checkout, plan, base, .. } = prepared;
+    let (engine, toolchain) = (plan.build.engine.clone(), plan.build.toolchain.clone());
+    let build = prepare::build(session, checkout, true, engine, toolchain)?.on(&plan.base, base.layers.len())?;
+    ensure!(
+        copy::digest(&session.paths.sources())? == sources,
+        "the tree was changed while it was built: leave it alone until the image is compared"
+    );
+    let forecast = prepare::forecast(session, &build, base)?;
+    let plan = ImagePlan::new(build, plan.base.clone(), Some(plan.image.clone()), forecast)?;
+    let dist = compile::build(session, &plan.build)?;
+    assemble(session, &plan, &dist, base)
+}

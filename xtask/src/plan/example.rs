@@ -1,6 +1,7 @@
 //! A plan for tests of what comes after it.
 
 use anyhow::Result;
+use cargo_metadata::PackageId;
 
 use crate::base::Base;
 use crate::cargo::resolution::Resolution;
@@ -8,7 +9,7 @@ use crate::cargo::toolchain::Toolchain;
 use crate::environment::engine::Engine;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
-use crate::plan::{BuildPlan, ImagePlan, PackageId};
+use crate::plan::{BuildPlan, ImagePlan};
 use crate::source::manifest::{About, HostSpec};
 use crate::source::revision::Origin;
 

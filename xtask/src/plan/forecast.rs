@@ -7,8 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
-use crate::base::layers::BaseFiles;
-use crate::cargo::features;
+use crate::cargo::features::wanting;
 use crate::cargo::resolution::{Crate, Source};
 use crate::plan::BuildPlan;
 use crate::plan::changes::Changes;
@@ -61,10 +60,16 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    pub fn make(ui: &Ui, paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Forecast> {
-        let (last, inputs) = (LastImage::read(paths), Inputs::gather(ui, paths, plan, base)?);
+    /// `features` answers which features of a crate are wanted, and by what.
+    pub fn make(
+        paths: &Paths,
+        plan: &BuildPlan,
+        last: Option<LastImage>,
+        inputs: Inputs,
+        features: impl Fn(&Crate) -> Result<String>,
+    ) -> Result<Forecast> {
         let turned_on = match &last {
-            Some(last) => turned_on(ui, paths, plan, &last.inputs, &inputs)?,
+            Some(last) => turned_on(paths, plan, &last.inputs, &inputs, features)?,
             None => Vec::new(),
         };
         Ok(Forecast { last, inputs, turned_on })
@@ -105,7 +110,13 @@ impl Forecast {
 
 /// Who turned on the features that crates did not have before: of those that want one, those whose own files changed, if any
 /// did.
-fn turned_on(ui: &Ui, paths: &Paths, plan: &BuildPlan, before: &Inputs, after: &Inputs) -> Result<Vec<TurnedOn>> {
+fn turned_on(
+    paths: &Paths,
+    plan: &BuildPlan,
+    before: &Inputs,
+    after: &Inputs,
+    features: impl Fn(&Crate) -> Result<String>,
+) -> Result<Vec<TurnedOn>> {
     let crates = &after.crates;
     let shared = crates.member(&plan.host.sdk).map(|sdk| crates.closure(sdk)).unwrap_or_default();
     let changed = |name: &String| match crates.member(name).map(|member| &member.source) {
@@ -119,9 +130,9 @@ fn turned_on(ui: &Ui, paths: &Paths, plan: &BuildPlan, before: &Inputs, after: &
         if new.is_empty() {
             continue;
         }
-        let answer = plan.wanting(ui, paths, found)?;
+        let answer = features(found)?;
         for feature in new {
-            let mut by = features::wanting(&answer, feature, &paths.sources())?;
+            let mut by = wanting(&answer, feature, &paths.sources())?;
             if by.iter().any(changed) {
                 by.retain(changed);
             }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::base::layers::BaseFiles;
-use crate::cargo::resolution::{Reach, Resolution, Source};
+use crate::cargo::resolution::{Resolution, Source};
 use crate::cargo::toolchain::cargo_home;
 use crate::environment::engine::Engine;
 use crate::oci::layer::FORMAT;
@@ -15,7 +15,6 @@ use crate::plan::BuildPlan;
 use crate::source::copy;
 use crate::support::files;
 use crate::support::paths::Paths;
-use crate::support::ui::Ui;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -49,9 +48,8 @@ pub struct Environment {
 }
 
 impl Inputs {
-    /// Reads the copy of the sources, and asks cargo which crates it resolves to.
-    pub fn gather(ui: &Ui, paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Inputs> {
-        let crates = plan.crates(ui, paths, Reach::Compiled)?;
+    /// Reads the copy of the sources; `crates` are those that it resolves to.
+    pub fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles, crates: Resolution) -> Result<Inputs> {
         let folders = crates.crates().keys().filter_map(|found| match &found.source {
             Source::Tree(folder) => Some(folder.as_str()),
             Source::Registry | Source::Other(_) => None,

@@ -7,20 +7,20 @@ use crate::attest::Document;
 use crate::containers::engine::Runtime;
 use crate::plan::ImagePlan;
 use crate::publish::output::Output;
-use crate::support::paths::Paths;
-use crate::support::ui::{Ui, size};
+use crate::support::session::Session;
+use crate::support::ui::size;
 use crate::verify::held;
 
 /// Writes the archive and the other outputs, the documents beside each, and names the image in the runtime. What is already so stays untouched.
 pub fn deliver(
-    ui: &Ui,
-    paths: &Paths,
+    session: &Session,
     plan: &ImagePlan,
     image: &Image,
     documents: &[Document],
     outputs: &[Output],
     runtime: Option<&Runtime>,
 ) -> Result<()> {
+    let Session { ui, paths, .. } = session;
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
     let Sizes { base, own } = image.sizes();
     for output in std::iter::once(&standard).chain(outputs) {

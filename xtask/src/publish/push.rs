@@ -6,12 +6,13 @@ use serde::Serialize;
 use crate::assemble::Image;
 use crate::attest::Document;
 use crate::containers::engine::Runtime;
+use crate::containers::engine::images::INVALID_REFERENCE;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::publish::referrers;
 use crate::support::command::Invocation;
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Where to, and by what.
@@ -56,14 +57,8 @@ impl Push {
 
     /// The image, then its documents. How the registry is reached, and as whom, is set in the tool's own
     /// configuration.
-    pub fn run(
-        self,
-        ui: &Ui,
-        paths: &Paths,
-        plan: &ImagePlan,
-        image: &Image,
-        documents: &[Document],
-    ) -> Result<Pushed> {
+    pub fn run(self, session: &Session, plan: &ImagePlan, image: &Image, documents: &[Document]) -> Result<Pushed> {
+        let Session { ui, paths, .. } = session;
         let (reference, digest) = (&self.reference, &image.manifest_digest);
         let there = match &self.by {
             Pusher::Skopeo => {
@@ -80,7 +75,7 @@ impl Push {
             }
             Pusher::Runtime(runtime) => {
                 runtime.tag(ui, &plan.image, reference)?;
-                runtime.push(ui, reference).with_context(|| format!("pushing {reference}"))?
+                runtime.push(ui, reference, &paths.pushed_digest()).with_context(|| format!("pushing {reference}"))?
             }
         };
         ui.status("Pushed", format!("{reference}@{there}"));
@@ -93,7 +88,7 @@ impl Push {
         let referrers = match self.by {
             Pusher::Skopeo => {
                 // The image is there, whatever becomes of these.
-                match referrers::push(ui, paths, &self.reference, image, documents) {
+                match referrers::push(session, &self.reference, image, documents) {
                     Ok(()) => documents.iter().map(Document::digest).collect(),
                     Err(error) => {
                         ui.warning(format!(
@@ -118,11 +113,15 @@ impl Push {
 
 /// Older tools take no IPv6 address for a registry, and say so when all is done.
 fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
-    let (tool, question) = match by {
-        Pusher::Skopeo => ("skopeo", Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")])),
-        Pusher::Runtime(runtime) => (runtime.program(), runtime.command(["image", "inspect", reference])),
+    let (tool, refuses) = match by {
+        Pusher::Skopeo => {
+            let output =
+                Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")]).output(ui)?;
+            ("skopeo", String::from_utf8_lossy(&output.stderr).contains(INVALID_REFERENCE))
+        }
+        Pusher::Runtime(runtime) => (runtime.program(), runtime.refuses(ui, reference)?),
     };
-    if String::from_utf8_lossy(&question.output(ui)?.stderr).contains("invalid reference format") {
+    if refuses {
         bail!(
             "--push {reference}: this {tool} takes no IPv6 address for a registry; give the address a name, in DNS or /etc/hosts, \
              and push to that name"

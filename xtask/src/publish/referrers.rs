@@ -15,7 +15,7 @@ use crate::oci::documents::{NAME, blob_path};
 use crate::oci::reference;
 use crate::support::command::Invocation;
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Descriptors as they are: what others wrote into them stays.
@@ -25,11 +25,12 @@ struct Index {
 }
 
 /// By skopeo; `reference` is what the image was pushed under. What others have listed there, such as signatures, stays.
-pub fn push(ui: &Ui, paths: &Paths, reference: &str, image: &Image, documents: &[Document]) -> Result<()> {
+pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Document]) -> Result<()> {
+    let Session { ui, paths, .. } = session;
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
     let pushing = || format!("pushing them to {repository}");
     let tag = image.manifest_digest.replace(':', "-");
-    let layout = paths.image.join("referrers");
+    let layout = paths.referrers();
     let (here, there) = (format!("oci:{layout}:{tag}"), format!("docker://{repository}:{tag}"));
     files::remove(&layout)?;
     files::create_folder(&layout)?;

@@ -4,22 +4,18 @@
 mod difference;
 mod json;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::assemble::{Image, assemble};
-use crate::base::layers::BaseFiles;
-use crate::compile;
+use crate::assemble::Image;
 use crate::containers::labels::Owner;
 use crate::environment::engine::Engine;
-use crate::plan::forecast::Forecast;
-use crate::plan::{BuildPlan, ImagePlan, Tree};
+use crate::plan::ImagePlan;
 use crate::reproduce::difference::{Bytes, Difference};
-use crate::source::copy;
 use crate::support::files;
 use crate::support::paths::Paths;
-use crate::support::ui::Ui;
+use crate::support::session::Session;
 
 /// Two builds from nothing came to the image that is delivered.
 #[derive(Serialize)]
@@ -28,20 +24,17 @@ pub struct Reproduced {
     folders: [Utf8PathBuf; 2],
 }
 
-/// The caller holds the lock. An error names the first difference; whatever the builds made is removed.
+/// `build` makes the same image in a target folder that has nothing in it. An error names the first difference; whatever the
+/// builds made is removed.
 pub fn verify(
-    ui: &Ui,
-    paths: &Paths,
-    tree: &Tree,
+    session: &Session,
     plan: &ImagePlan,
-    base: &BaseFiles,
     image: &Image,
+    build: impl Fn(&Session) -> Result<Image>,
 ) -> Result<Reproduced> {
-    let (folder, sources) = (paths.reproduction(), copy::digest(&paths.sources())?);
-    let again = Again { ui, tree, plan, base, folder, sources };
-    let [first, second] = &paths.for_reproduction();
-    let (one, two) = (again.build(first)?, again.build(second)?);
-    let folders = [first, second].map(|paths| compiled_in(paths, plan));
+    let [first, second] = session.paths.for_reproduction().map(|paths| session.inside(&paths));
+    let (one, two) = (again(&first, plan, &build)?, again(&second, plan, &build)?);
+    let folders = [&first, &second].map(|session| compiled_in(&session.paths, plan));
     if let Some(difference) = difference::first(&one, &two)? {
         let [first, second] = &folders;
         bail!(
@@ -55,63 +48,33 @@ pub fn verify(
              them by `cargo xtask clean --volumes`\n  - {difference}"
         );
     }
-    ui.status("Reproducible", format!("two builds from nothing in two folders: {}", image.manifest_digest));
+    session.ui.status("Reproducible", format!("two builds from nothing in two folders: {}", image.manifest_digest));
     Ok(Reproduced { folders })
 }
 
-/// What is built once more, wherever that is.
-struct Again<'a> {
-    ui: &'a Ui,
-    tree: &'a Tree,
-    plan: &'a ImagePlan,
-    base: &'a BaseFiles,
-    /// Holds nothing else, and is gone afterwards.
-    folder: Utf8PathBuf,
-    /// The digest of what was compiled.
-    sources: String,
+/// The image as it comes out of a target folder that is empty before and gone afterwards.
+fn again(session: &Session, plan: &ImagePlan, build: impl Fn(&Session) -> Result<Image>) -> Result<Bytes> {
+    // What a run left that was killed.
+    clear(session, plan)?;
+    session.ui.status("Reproducing", format!("from nothing in {}", session.paths.relative(&session.paths.image)));
+    let made = build(session).and_then(|image| Bytes::read(&image));
+    let cleared = clear(session, plan);
+    let bytes = made?;
+    cleared.map(|()| bytes)
 }
 
-impl Again<'_> {
-    /// The image as it comes out of a target folder that is empty before and gone afterwards.
-    fn build(&self, paths: &Paths) -> Result<Bytes> {
-        // What a run left that was killed.
-        self.clear(paths)?;
-        self.ui.status("Reproducing", format!("from nothing in {}", paths.relative(&paths.image)));
-        let made = self.make(paths);
-        let cleared = self.clear(paths);
-        let bytes = made?;
-        cleared.map(|()| bytes)
-    }
-
-    fn make(&self, paths: &Paths) -> Result<Bytes> {
-        let (engine, toolchain) = (self.plan.build.engine.clone(), self.plan.build.toolchain.clone());
-        let build = BuildPlan::make(self.ui, paths, self.tree, true, engine, toolchain)?
-            .on(&self.plan.base, self.base.layers.len())?;
-        ensure!(
-            copy::digest(&paths.sources())? == self.sources,
-            "the tree was changed while it was built: leave it alone until the image is compared"
-        );
-        let forecast = Forecast::make(self.ui, paths, &build, self.base)?;
-        let plan = ImagePlan::new(build, self.plan.base.clone(), Some(self.plan.image.clone()), forecast)?;
-        let dist = compile::build(self.ui, paths, &plan.build)?;
-        Bytes::read(&assemble(self.ui, paths, &plan, &dist, self.base)?)
-    }
-
-    fn clear(&self, paths: &Paths) -> Result<()> {
-        files::remove(&self.folder)?;
-        match &self.plan.build.engine {
-            Engine::Local => Ok(()),
-            Engine::Container(builder) => {
-                Owner::of(self.ui, paths)?.remove_volumes(self.ui, &builder.runtime).map(drop)
-            }
-        }
+fn clear(session: &Session, plan: &ImagePlan) -> Result<()> {
+    files::remove(&session.paths.image)?;
+    match &plan.build.engine {
+        Engine::Local => Ok(()),
+        Engine::Container(builder) => Owner::of(session)?.remove_volumes(&session.ui, &builder.runtime).map(drop),
     }
 }
 
 fn compiled_in(paths: &Paths, plan: &ImagePlan) -> Utf8PathBuf {
     match plan.build.engine {
         Engine::Local => paths.image.clone(),
-        Engine::Container(_) => paths.in_container.into(),
+        Engine::Container(_) => paths.in_container().root,
     }
 }
 

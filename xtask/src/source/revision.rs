@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::source::left_out::LeftOut;
 use crate::source::revision::comparison::Comparison;
 use crate::support::command::{Invocation, not_found};
-use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::variables;
 
@@ -36,7 +36,8 @@ pub const DIRTY: &str = "-dirty";
 
 /// Asks of the copy that has just been synced. What is compiled and not in the commit makes it dirty, whether git would ignore it
 /// or not; and what is in the commit and not compiled, unless it was left out by rule.
-pub fn ask(ui: &Ui, paths: &Paths, left_out: &[LeftOut]) -> Result<Origin> {
+pub fn ask(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
+    let Session { ui, paths, .. } = session;
     let epoch = variables::source_date_epoch()?;
     let unknown = Origin { created: epoch.unwrap_or(0), revision: None };
     // A tree inside of somebody else's repository has no history of its own.
@@ -46,7 +47,7 @@ pub fn ask(ui: &Ui, paths: &Paths, left_out: &[LeftOut]) -> Result<Origin> {
     let repository = Repository { ui, root: paths.root.clone() };
     let found = repository.commit().and_then(|commit| {
         let Some(commit) = commit else { return Ok(None) };
-        let folder = paths.image.join("git");
+        let folder = paths.git();
         let dirty = Comparison::with(repository, &commit, paths.sources(), folder, left_out)?.differs()?;
         Ok(Some((commit, dirty)))
     });

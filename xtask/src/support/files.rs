@@ -115,7 +115,7 @@ pub fn remove_partials(folder: &Utf8Path) -> Result<()> {
 }
 
 /// Part of a name that nobody can foresee.
-pub fn unique() -> String {
+fn unique() -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("{}-{random:016x}", std::process::id())
 }

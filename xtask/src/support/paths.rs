@@ -10,7 +10,32 @@ pub struct Paths {
     /// `target/image`: cargo's ordinary profiles never write here.
     pub image: Utf8PathBuf,
     /// Where everything lies in a builder's container.
-    pub in_container: &'static str,
+    in_container: &'static str,
+}
+
+/// Where everything lies in a builder's container.
+pub struct ContainerPaths {
+    pub root: Utf8PathBuf,
+    /// What is sent.
+    pub incoming: Utf8PathBuf,
+    /// What its volume holds.
+    pub work: Utf8PathBuf,
+    /// The sources of the crates.
+    pub vendor: Utf8PathBuf,
+    /// What is brought back.
+    pub outgoing: Utf8PathBuf,
+}
+
+impl ContainerPaths {
+    /// The copy of the sources that is compiled.
+    pub fn sources(&self) -> Utf8PathBuf {
+        self.work.join("src")
+    }
+
+    /// Cargo's target folder.
+    pub fn target(&self) -> Utf8PathBuf {
+        self.work.join("target")
+    }
 }
 
 impl Paths {
@@ -94,6 +119,78 @@ impl Paths {
     /// What a container built last.
     pub fn built(&self) -> Utf8PathBuf {
         self.image.join("built.json")
+    }
+
+    /// Held by the run that works here.
+    pub fn lock(&self) -> Utf8PathBuf {
+        self.image.join("lock")
+    }
+
+    /// A repository of our own, which compares the copy with the commit.
+    pub fn git(&self) -> Utf8PathBuf {
+        self.image.join("git")
+    }
+
+    /// What builders said of their compilers.
+    pub fn builders(&self) -> Utf8PathBuf {
+        self.image.join("builders")
+    }
+
+    /// The manifests that were resolved last, by digest.
+    pub fn resolved(&self) -> Utf8PathBuf {
+        self.image.join("resolved")
+    }
+
+    /// The crates' sources that go to a container.
+    pub fn vendor(&self) -> Utf8PathBuf {
+        self.image.join("vendor")
+    }
+
+    /// What was brought out of a builder's container.
+    pub fn received(&self) -> Utf8PathBuf {
+        self.image.join("received")
+    }
+
+    /// Built files with their seals.
+    pub fn sealed(&self) -> Utf8PathBuf {
+        self.image.join("sealed")
+    }
+
+    /// std without its debug information.
+    pub fn stripped(&self) -> Utf8PathBuf {
+        self.image.join("stripped")
+    }
+
+    /// The image's root file system, there only while it is verified.
+    pub fn root_fs(&self) -> Utf8PathBuf {
+        self.image.join("rootfs")
+    }
+
+    /// What a registry lists of the documents, as it was pushed last.
+    pub fn referrers(&self) -> Utf8PathBuf {
+        self.image.join("referrers")
+    }
+
+    /// The digest of the image that is pushed, there only meanwhile.
+    pub fn pushed_digest(&self) -> Utf8PathBuf {
+        self.image.join("pushed-digest")
+    }
+
+    /// What cargo answered about the crates that are linked, or compiled.
+    pub fn crates(&self, which: &str) -> Utf8PathBuf {
+        self.image.join(which)
+    }
+
+    pub fn in_container(&self) -> ContainerPaths {
+        let root = Utf8PathBuf::from(self.in_container);
+        let below = |name: &str| root.join(name);
+        ContainerPaths {
+            incoming: below("in"),
+            work: below("work"),
+            vendor: below("work/vendor"),
+            outgoing: below("out"),
+            root,
+        }
     }
 
     pub fn archive(&self, name: &str) -> Utf8PathBuf {

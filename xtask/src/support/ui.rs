@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 /// How this run speaks.
+#[derive(Clone, Copy)]
 pub struct Ui {
     verbose: bool,
     /// Whether stderr is a terminal: only then other programs' progress is shown.

@@ -21,6 +21,7 @@ use crate::plan::ImagePlan;
 use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// What is known of an image after this stage.
@@ -36,13 +37,13 @@ pub struct Verified {
 /// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
 /// not verified again.
 pub fn verify(
-    ui: &Ui,
-    paths: &Paths,
+    session: &Session,
     plan: &ImagePlan,
     image: &Image,
     base: &BaseFiles,
     runtime: Option<&Runtime>,
 ) -> Result<Option<Verified>> {
+    let Session { ui, paths, .. } = session;
     if let Some(verified) = already(paths, image) {
         return Ok(Some(verified));
     }
@@ -52,10 +53,10 @@ pub fn verify(
     command.push(plan.build.host.check_flag.clone());
     let (by, said) = match runtime {
         Some(runtime) => {
-            let owner = Owner::of(ui, paths)?;
+            let owner = Owner::of(session)?;
             (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
         }
-        None => match unpacked(ui, paths, plan, (&tree, &base.env), &command)? {
+        None => match unpacked(session, plan, (&tree, &base.env), &command)? {
             Some(found) => found,
             None => return Ok(None),
         },
@@ -79,7 +80,8 @@ fn in_runtime(ui: &Ui, owner: &Owner, runtime: &Runtime, image: &Image, command:
         Some(id) => id.clone(),
         None => runtime.load(ui, |out| archive::write(image, None, out))?,
     };
-    let checked = runtime.check(ui, owner, &id, command);
+    owner.remove_leftovers(ui, runtime)?;
+    let checked = runtime.check(ui, &owner.own("verify"), &owner.labels(), &id, command);
     if checked.is_err() && known.is_none() {
         // That it cannot be removed is not what went wrong.
         let _ = runtime.remove(ui, &id);
@@ -100,13 +102,13 @@ pub fn held(ui: &Ui, runtime: &Runtime, image: &Image) -> Result<Option<String>>
 
 /// By chroot for root, else in a user namespace, both through util-linux's `unshare`; how, and what the host said.
 fn unpacked(
-    ui: &Ui,
-    paths: &Paths,
+    session: &Session,
     plan: &ImagePlan,
     (tree, env): (&Tree, &[String]),
     command: &[String],
 ) -> Result<Option<(String, String)>> {
-    let folder = paths.image.join("rootfs");
+    let Session { ui, paths, .. } = session;
+    let folder = paths.root_fs();
     files::remove(&folder)?;
     let host = &plan.build.host;
     if let Err(error) = unpack(tree, &folder, &host.working_folder.join(&host.package)) {

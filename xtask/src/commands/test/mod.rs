@@ -9,17 +9,19 @@ use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
 
 use crate::cargo::toolchain::Toolchain;
-use crate::commands::Format;
-use crate::commands::image::ImageArgs;
+use crate::commands::options::EnvironmentOptions;
 use crate::commands::test::needs::{PackageMetadata, Runtimes};
 use crate::containers::engine::{Broken, Runtime};
 use crate::environment::engine::{EngineChoice, Wanted};
+use crate::pipeline;
+use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
-use crate::support::command::Invocation;
+use crate::support::command::{self, Invocation};
 use crate::support::faults::Faults;
+use crate::support::files;
 use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
-use crate::support::{files, lock};
 
 /// The tag of the image that the tests run: in the runtime nobody's own image changes.
 const TAG: &str = "xtask-test";
@@ -49,7 +51,7 @@ pub struct TestArgs {
 
     /// How the image that the tests start is made [default: --engine local --base scratch]
     #[command(flatten)]
-    wanted: Wanted,
+    environment: EnvironmentOptions,
 }
 
 /// One workspace's tests, and those that cannot run here with the reason.
@@ -118,29 +120,22 @@ impl TestArgs {
 
     /// Builds the image that the tests start; the runtime is the one that has it.
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Runtime>)> {
-        let _lock = lock::take(ui, paths)?;
+        let session = Session::open(ui, paths)?;
         let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
-        let mut wanted = Wanted { broken: broken.to_vec(), ..self.wanted.clone() };
-        if *wanted.engine.get_or_insert(EngineChoice::Local) == EngineChoice::Local {
+        let mut wanted = Wanted { broken: broken.to_vec(), ..self.environment.wanted() };
+        wanted.engine = self.environment.engine.unwrap_or(EngineChoice::Local);
+        if wanted.engine == EngineChoice::Local {
             wanted.base.get_or_insert("scratch".to_owned());
         }
-        let args = ImageArgs {
-            wanted,
-            // Of this checkout: another one may test at the same time.
-            tag: Some(format!(
-                "{name}:{TAG}-{}",
-                &files::without_algorithm(&files::digest(paths.image.as_str().as_bytes()))[..8]
-            )),
-            output: Vec::new(),
-            push: None,
-            format: Format::Human,
-            locked: true,
-            isolated: false,
-            no_verify: false,
-            verify_reproducible: false,
-            test_plugins: true,
-        };
-        let made = args.make(ui, paths)?;
+        // Of this checkout: another one may test at the same time.
+        let checkout = files::digest(paths.image.as_str().as_bytes());
+        let image = format!("{name}:{TAG}-{}", &files::without_algorithm(&checkout)[..8]);
+        let strict = command::is_ci();
+        // What only tests start, nobody else relies on.
+        let plan =
+            PlanRequest { wanted, image: Some(image), locked: true, isolated: false, strict, test_plugins: true };
+        let request = ImageRequest { plan, outputs: Vec::new(), push: None, verify: true, verify_reproducible: false };
+        let made = pipeline::image(&session, &request)?;
         let runtime = made.runtime.map_or_else(|| Runtime::find(ui, broken), |program| Runtime::named(ui, program));
         Ok((made.plan, runtime))
     }

@@ -17,48 +17,34 @@ use crate::cargo::toolchain::cargo_home;
 use crate::compile::machine::{Folders, LEAST_ROOM, Machine, Mishap};
 use crate::compile::vendor;
 use crate::containers::engine::Runtime;
+use crate::containers::engine::containers::{Exec, NewContainer};
 use crate::containers::labels::Owner;
 use crate::environment::builder::{Builder, CHOICE};
 use crate::plan::BuildPlan;
 use crate::support::command::{Invocation, tail};
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::paths::ContainerPaths;
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::variables::{self, Registries};
 
 pub const VENDOR_CONFIG: &str = "vendor.toml";
 
-/// Where everything lies in the container.
-struct Places {
-    incoming: Utf8PathBuf,
-    /// What the volume holds.
-    work: Utf8PathBuf,
-    vendor: Utf8PathBuf,
-    outgoing: Utf8PathBuf,
-}
-
-impl Places {
-    fn below(root: &str) -> Places {
-        let below = |name: &str| Utf8PathBuf::from(format!("{root}/{name}"));
-        Places { incoming: below("in"), work: below("work"), vendor: below("work/vendor"), outgoing: below("out") }
-    }
-
-    /// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
-    fn main_script(&self) -> String {
-        format!(
-            "if command -v flock >/dev/null; then \
-               exec 9>{}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
-             fi; echo ready; exec cat",
-            self.work
-        )
-    }
+/// What the container runs: it holds the volume's lock, where there is a program to take it, until its stdin ends.
+fn main_script(places: &ContainerPaths) -> String {
+    format!(
+        "if command -v flock >/dev/null; then \
+           exec 9>{}/lock; flock -n 9 || {{ echo waiting; flock 9; }}; \
+         fi; echo ready; exec cat",
+        places.work
+    )
 }
 
 pub struct Container<'a> {
     ui: &'a Ui,
     runtime: Runtime,
     id: String,
-    places: Places,
+    places: ContainerPaths,
     folders: Folders,
     /// Where files that are brought here are put.
     received: Utf8PathBuf,
@@ -75,29 +61,29 @@ pub struct Container<'a> {
 
 impl<'a> Container<'a> {
     /// Starts the builder, with the sources and all crates in it.
-    pub fn start(ui: &'a Ui, paths: &Paths, builder: &Builder, plan: &BuildPlan) -> Result<Container<'a>> {
+    pub fn start(session: &'a Session, builder: &Builder, plan: &BuildPlan) -> Result<Container<'a>> {
+        let Session { ui, paths, .. } = session;
         let toolchain = &plan.toolchain;
-        let vendored = vendor::vendor(ui, paths)?;
-        let (owner, places) = (Owner::of(ui, paths)?, Places::below(paths.in_container));
+        let vendored = vendor::vendor(session)?;
+        let (owner, places) = (Owner::of(session)?, paths.in_container());
         // Of a run that was ended before its container started: nothing else ends that one.
         owner.remove_leftovers(ui, &builder.runtime)?;
         let volume = Volume::make(ui, &owner, builder, plan)?;
-        let create = builder.runtime.command(["create", "--interactive", "--rm", "--network", "none"]);
-        let create = create.args(owner.labels()).args(["--volume", &format!("{}:{}", volume.name, places.work)]);
-        let create = create.args(["--user", "0:0", "--entrypoint", "sh", &builder.id, "-c", &places.main_script()]);
-        let id = create.read(ui).context("making the builder's container")?;
+        let new = NewContainer {
+            image: &builder.id,
+            labels: &owner.labels(),
+            volume: &format!("{}:{}", volume.name, places.work),
+            script: &main_script(&places),
+        };
+        let id = builder.runtime.create(ui, &new).context("making the builder's container")?;
         let stdin = attach(ui, &builder.runtime, &id)?;
         let container = Container {
             ui,
             runtime: builder.runtime.clone(),
             id,
-            folders: Folders {
-                sources: places.work.join("src"),
-                target: places.work.join("target"),
-                crates: places.vendor.clone(),
-            },
+            folders: Folders { sources: places.sources(), target: places.target(), crates: places.vendor.clone() },
             places,
-            received: paths.image.join("received"),
+            received: paths.received(),
             environment: builder.facts.chosen.then(|| (CHOICE, toolchain.channel.clone())),
             registries: Registries::read(paths, &cargo_home()?)?,
             hidden: builder.hidden.clone(),
@@ -110,23 +96,12 @@ impl<'a> Container<'a> {
     }
 
     fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], folder: Option<&str>) -> Invocation {
-        let mut command = self.runtime.command(["exec"]);
         let told = variables::TOLD.map(|(name, value)| (name, value.to_owned()));
         let set: Vec<(&str, String)> =
             told.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
-        for (name, value) in &set {
-            command = command.args(["--env".to_owned(), format!("{name}={value}")]);
-        }
-        let hidden = self.hidden.iter().filter(|hidden| !set.iter().any(|(name, _)| name == hidden));
-        let unset: Vec<String> = hidden.flat_map(|name| ["-u".to_owned(), name.clone()]).collect();
-        if let Some(folder) = folder {
-            command = command.args(["--workdir", folder]);
-        }
-        command = command.args([self.id.as_str()]);
-        if !unset.is_empty() {
-            command = command.args(["env"]).args(unset);
-        }
-        command.args([program]).args(args)
+        let is_set = |hidden: &&String| set.iter().any(|(name, _)| name == hidden);
+        let unset: Vec<String> = self.hidden.iter().filter(|hidden| !is_set(hidden)).cloned().collect();
+        self.runtime.exec(&self.id, &Exec { program, args, set: &set, unset: &unset, folder })
     }
 
     fn shell(&self, script: &str) -> Result<String> {
@@ -137,9 +112,9 @@ impl<'a> Container<'a> {
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         // Gone when this returns. If this process is ended before, the container ends with its stdin.
-        let _ = self.runtime.command(["rm", "--force", &self.id]).output(self.ui);
+        let _ = self.runtime.remove_container(self.ui, &self.id);
         if self.volume.isolated {
-            let _ = self.runtime.command(["volume", "rm", &self.volume.name]).output(self.ui);
+            let _ = self.runtime.remove_volume(self.ui, &self.volume.name);
         }
     }
 }
@@ -159,9 +134,10 @@ impl Volume {
             true => owner.own("isolated"),
             false => owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16])),
         };
-        if !runtime.command(["volume", "inspect", &name]).output(ui)?.status.success() {
+        if !runtime.has_volume(ui, &name)? {
             let own = isolated.then(|| owner.isolated_label()).into_iter().flatten();
-            runtime.command(["volume", "create"]).args(owner.labels()).args(own).args([name.as_str()]).read(ui)?;
+            let labels: Vec<String> = owner.labels().into_iter().chain(own).collect();
+            runtime.create_volume(ui, &name, &labels)?;
         }
         Ok(Volume { name, isolated })
     }
@@ -191,8 +167,7 @@ impl Machine for Container<'_> {
             self.places.work
         );
         let Ok(answer) = self.shell(&script) else {
-            let running = self.runtime.command(["inspect", "--format", "{{.State.Running}}", &self.id]).read(self.ui);
-            return if running.is_ok_and(|answer| answer == "true") { Vec::new() } else { vec![Mishap::Gone] };
+            return if self.runtime.is_running(self.ui, &self.id) { Vec::new() } else { vec![Mishap::Gone] };
         };
         let killed = |line: &str| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0");
         let mishap = |line: &str| match line {
@@ -215,7 +190,7 @@ impl Machine for Container<'_> {
             "set -e; rm -rf {out}; for file in {}; do mkdir -p \"{out}${{file%/*}}\"; cp -L \"$file\" \"{out}$file\"; done",
             list.join(" ")
         ))?;
-        let command = self.runtime.command(["cp", &format!("{}:{out}", self.id), "-"]);
+        let command = self.runtime.copy_out_of(&self.id, out.as_str());
         let reader = command.expression(self.ui).stdin_null().reader();
         let mut archive = tar::Archive::new(reader.with_context(|| format!("starting `{command}`"))?);
         for entry in archive.entries().with_context(|| format!("reading what `{command}` wrote"))? {
@@ -241,7 +216,7 @@ impl Machine for Container<'_> {
 
 /// Starts the container and waits until it says that it runs.
 fn attach(ui: &Ui, runtime: &Runtime, id: &str) -> Result<std::io::PipeWriter> {
-    let command = runtime.command(["start", "--attach", "--interactive", id]);
+    let command = runtime.start(id);
     let (stdin, writer) = std::io::pipe().context("making a pipe")?;
     // What the client itself has to say, a warning as a rule, goes to stderr.
     let expression = command.expression(ui).stdin_file(stdin).stderr_capture().unchecked();

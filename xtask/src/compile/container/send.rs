@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use walkdir::WalkDir;
 
-use crate::compile::container::{Container, Places, VENDOR_CONFIG, config};
+use crate::compile::container::{Container, VENDOR_CONFIG, config};
 use crate::source::sync::Source;
 use crate::support::command::quoted;
-use crate::support::paths::Paths;
+use crate::support::paths::{ContainerPaths, Paths};
 use crate::support::{files, variables};
 
 /// What cargo keeps beside each vendored crate.
@@ -20,8 +20,8 @@ const CHECKSUMS: &str = ".cargo-checksum.json";
 ///
 /// No program is started for each file, which would take most of an edit's time. A backslash in a name is doubled by
 /// sha256sum, and its line begins with one.
-fn sync_script(places: &Places) -> String {
-    let Places { incoming, work, vendor, .. } = places;
+fn sync_script(places: &ContainerPaths) -> String {
+    let ContainerPaths { incoming, work, vendor, .. } = places;
     format!(
         r#"set -e
 rm -f {incoming}/src/rust-toolchain.toml
@@ -99,7 +99,7 @@ impl Container<'_> {
     }
 
     pub(crate) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
-        let Places { incoming, vendor, .. } = &self.places;
+        let ContainerPaths { incoming, vendor, .. } = &self.places;
         self.send(|tar| {
             append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
@@ -111,7 +111,7 @@ impl Container<'_> {
 
     /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.
     fn send(&self, fill: impl FnOnce(&mut tar::Builder<&mut dyn Write>) -> Result<()>) -> Result<()> {
-        let command = self.runtime.command(["cp", "-", &format!("{}:/", self.id)]);
+        let command = self.runtime.copy_into(&self.id);
         let (reader, writer) = std::io::pipe().context("making a pipe")?;
         let mut writer = BufWriter::with_capacity(1 << 16, writer);
         let expression = command.expression(self.ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();

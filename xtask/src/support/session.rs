@@ -1,7 +1,8 @@
-//! One run at a time in a target folder.
+//! One run in a target directory: what it says, where it writes, and the lock that keeps other runs out meanwhile.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -9,14 +10,30 @@ use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
-/// Held until it is dropped, or the process ends.
-pub struct TargetLock {
-    _file: File,
+/// Whoever has one may write to its target directory.
+#[derive(Clone)]
+pub struct Session {
+    pub ui: Ui,
+    pub paths: Paths,
+    /// Released with the last session that shares it, or when the process ends.
+    _lock: Arc<File>,
 }
 
-/// Waits for another run in the same target folder, saying so.
-pub fn take(ui: &Ui, paths: &Paths) -> Result<TargetLock> {
-    let path = paths.image.join("lock");
+impl Session {
+    /// Waits for another run in the same target directory, and says so.
+    pub fn open(ui: &Ui, paths: &Paths) -> Result<Session> {
+        let lock = Arc::new(lock(ui, paths)?);
+        Ok(Session { ui: *ui, paths: paths.clone(), _lock: lock })
+    }
+
+    /// The same run with a target directory inside of this one's.
+    pub fn inside(&self, paths: &Paths) -> Session {
+        Session { paths: paths.clone(), ..self.clone() }
+    }
+}
+
+fn lock(ui: &Ui, paths: &Paths) -> Result<File> {
+    let path = paths.lock();
     loop {
         files::create_folder(&paths.image)?;
         let file = files::create(&path)?;
@@ -32,10 +49,10 @@ pub fn take(ui: &Ui, paths: &Paths) -> Result<TargetLock> {
         let held = file.metadata().with_context(|| format!("reading {path}"))?;
         if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
             // Nobody else writes here: what is left was left by a run that was killed.
-            for folder in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.image.join("builders")] {
+            for folder in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.builders()] {
                 files::remove_partials(folder)?;
             }
-            return Ok(TargetLock { _file: file });
+            return Ok(file);
         }
     }
 }

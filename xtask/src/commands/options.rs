@@ -1,0 +1,82 @@
+//! Options that several commands have.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::environment::engine::{EngineChoice, Wanted};
+use crate::oci::reference;
+use crate::pipeline::request::PlanRequest;
+
+/// Where to compile, and on which base image.
+#[derive(Args)]
+pub struct EnvironmentOptions {
+    /// Where to compile [default: auto]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
+
+    /// Image to compile in [default: the one in docker/builder.Dockerfile]
+    #[arg(long, value_name = "IMAGE")]
+    builder_image: Option<String>,
+
+    /// Release of Rust to compile with [default: the one in rust-toolchain.toml]
+    #[arg(long, value_name = "RELEASE")]
+    toolchain: Option<String>,
+
+    /// Base image [default: the one in docker/deploy.Dockerfile]: an image, an OCI layout (`oci:DIR` or `oci:DIR:NAME`), a
+    /// root file system (.tar, .tar.gz or .tgz), or `scratch`
+    #[arg(long, value_name = "BASE")]
+    pub base: Option<String>,
+
+    /// Time limit for pulling an image
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pull_timeout: u64,
+}
+
+impl EnvironmentOptions {
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            engine: self.engine.unwrap_or(EngineChoice::Auto),
+            builder_image: self.builder_image.clone(),
+            toolchain: self.toolchain.clone(),
+            base: self.base.clone(),
+            pull_timeout: Duration::from_secs(self.pull_timeout),
+            broken: Vec::new(),
+        }
+    }
+}
+
+/// What decides how an image comes out.
+#[derive(Args)]
+pub struct PlanOptions {
+    #[command(flatten)]
+    environment: EnvironmentOptions,
+
+    /// Name of the image [default: name and version of the host]
+    #[arg(long, value_name = "NAME:TAG")]
+    tag: Option<String>,
+
+    /// Fail if Cargo.lock has to change
+    #[arg(long)]
+    locked: bool,
+
+    /// Compile from scratch, in a new directory or volume, so that no file of an earlier build can get into the image.
+    /// `--push` and CI=true imply it
+    #[arg(long)]
+    isolated: bool,
+}
+
+impl PlanOptions {
+    /// `strict`: others rely on the result.
+    pub fn request(&self, strict: bool) -> Result<PlanRequest> {
+        Ok(PlanRequest {
+            wanted: self.environment.wanted(),
+            image: self.tag.as_deref().map(reference::parse).transpose()?,
+            locked: self.locked,
+            isolated: self.isolated || strict,
+            strict,
+            test_plugins: false,
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Images: what an engine has, takes in, gives out and passes on.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde::Deserialize;
+
+use crate::containers::engine::Runtime;
+use crate::oci::documents::Settings;
+use crate::oci::reference;
+use crate::support::command::tail;
+use crate::support::files;
+use crate::support::ui::Ui;
+
+/// How to mend that an image cannot be had.
+pub const ANOTHER_IMAGE: &str =
+    "check its name and that its registry is reached, or name another image with --builder-image or --base";
+
+/// What the runtime says of an image that it has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageInfo {
+    /// The digest that names it: the configuration's, or the manifest's with a containerd image store.
+    pub id: String,
+    pub os: String,
+    pub architecture: String,
+    #[serde(default)]
+    pub config: Option<Settings>,
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RootFs {
+    /// Digests of the uncompressed layers, from the bottom up.
+    #[serde(default)]
+    pub layers: Vec<String>,
+}
+
+impl Runtime {
+    /// What it says of an image, by name or id; `None` if it has no such image.
+    pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
+        let command = self.command(["image", "inspect", reference]);
+        let output = command.output(ui)?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+            if ["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
+                return Ok(None);
+            }
+            command.succeeded(&output)?;
+        }
+        let mut found: Vec<ImageInfo> =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("reading what `{command}` wrote"))?;
+        let mut info = found.pop().with_context(|| format!("`{command}` wrote nothing"))?;
+        if !info.id.starts_with("sha256:") {
+            info.id.insert_str(0, "sha256:");
+        }
+        Ok(Some(info))
+    }
+
+    /// Gives the image out as a tar in docker's format, read by `read`.
+    pub fn save<T>(&self, ui: &Ui, id: &str, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+        let command = self.command(["save", id]);
+        let mut output =
+            command.expression(ui).stdin_null().reader().with_context(|| format!("starting `{command}`"))?;
+        let result = read(&mut output);
+        std::io::copy(&mut output, &mut std::io::sink()).with_context(|| format!("`{command}` failed"))?;
+        result
+    }
+
+    /// Takes an archive in and returns the id that it has here.
+    pub fn load(&self, ui: &Ui, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<String> {
+        let command = self.command(["load"]);
+        let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
+        let expression = command.expression(ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
+        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
+        drop(expression);
+        let written = write(&mut writer);
+        drop(writer);
+        let output = running.wait().with_context(|| format!("waiting for `{command}`"))?;
+        command.succeeded(output)?;
+        written.with_context(|| format!("writing to `{command}`"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let id = text.lines().rev().find_map(|line| line.rsplit_once("sha256:")).map(|(_, id)| id.trim());
+        id.map(|id| format!("sha256:{id}")).with_context(|| format!("`{command}` named no image: {text}"))
+    }
+
+    /// Pulls an image, its progress on a terminal.
+    pub fn pull(&self, ui: &Ui, reference: &str, limit: Duration) -> Result<()> {
+        // Podman asks nobody for a name without a registry.
+        let command = self.command(["pull", &reference::qualified(reference)]);
+        let mut expression = command.expression(ui).stdin_null().unchecked();
+        expression = match ui.terminal {
+            true => expression.stdout_to_stderr(),
+            false => expression.stdout_capture().stderr_capture(),
+        };
+        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
+        match running.wait_timeout(limit).with_context(|| format!("waiting for `{command}`"))? {
+            Some(output) if output.status.success() => Ok(()),
+            Some(output) => {
+                let said = tail(output);
+                let why = said.lines().last().unwrap_or("what it said stands above");
+                bail!("{self} cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
+            }
+            None => {
+                running.kill().with_context(|| format!("stopping `{command}`"))?;
+                bail!(
+                    "{self} cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    limit.as_secs()
+                )
+            }
+        }
+    }
+
+    /// Pushes an image; the manifest's digest that the registry has then. `file` is for podman's answer, and gone afterwards.
+    pub fn push(&self, ui: &Ui, reference: &str, file: &Utf8Path) -> Result<String> {
+        // Docker says it in its last line, podman writes it where it is told.
+        if self.program == "docker" {
+            let said = self.command(["push", reference]).read(ui)?;
+            let digest = said.lines().rev().find_map(|line| line.split_once("digest: ")?.1.split(' ').next());
+            return digest.map(str::to_owned).with_context(|| format!("docker named no digest: {said}"));
+        }
+        let pushed = self.command(["push", "--digestfile", file.as_str(), reference]).read(ui);
+        let digest = pushed.and_then(|_| files::read_text(file));
+        files::remove(file)?;
+        digest
+    }
+
+    /// Builds an image from a Dockerfile, in its folder.
+    pub fn build(&self, ui: &Ui, labels: &[String], file: &Utf8Path, name: &str) -> Result<()> {
+        let folder = file.parent().context("a Dockerfile lies in a folder")?;
+        let command = self.command(["build", "--force-rm"]).args(labels);
+        let command = command.args(["--tag", name, "--file", file.as_str(), folder.as_str()]);
+        let output = command.expression(ui).stdin_null().stdout_to_stderr().unchecked().run();
+        let output = output.with_context(|| format!("starting `{command}`"))?;
+        if !output.status.success() {
+            bail!("building {file} failed: `{command}` ended with {}; what it said stands above", output.status);
+        }
+        Ok(())
+    }
+
+    pub fn tag(&self, ui: &Ui, id: &str, name: &str) -> Result<()> {
+        let tagged = self.command(["tag", id, name]).read(ui).map(drop);
+        if !name.starts_with('[') {
+            return tagged;
+        }
+        // Older engines take no IPv6 address for a registry.
+        tagged.with_context(|| {
+            format!("naming the image {name}: give the address a name, in DNS or /etc/hosts, and take that")
+        })
+    }
+
+    /// Removes an image by its id, or its name.
+    pub fn remove(&self, ui: &Ui, id: &str) -> Result<()> {
+        self.command(["rmi", id]).read(ui).map(drop)
+    }
+
+    /// Whether it refuses a reference for the way it is written.
+    pub fn refuses(&self, ui: &Ui, reference: &str) -> Result<bool> {
+        let output = self.command(["image", "inspect", reference]).output(ui)?;
+        Ok(String::from_utf8_lossy(&output.stderr).contains(INVALID_REFERENCE))
+    }
+}
+
+/// What docker, podman and skopeo say of a reference that they do not take.
+pub const INVALID_REFERENCE: &str = "invalid reference format";

@@ -1,0 +1,129 @@
+//! Docker or podman, by their common command line. Every argument that they get is in here.
+
+pub mod containers;
+pub mod images;
+pub mod objects;
+mod run;
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::support::command::{Invocation, not_found};
+use crate::support::ui::Ui;
+
+/// How long an image may take to load everything.
+pub const CHECK: Duration = Duration::from_secs(60);
+
+/// How long a daemon may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How to mend that no daemon answers.
+const START: &str = "start its daemon, or point DOCKER_HOST at one that runs";
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    program: &'static str,
+}
+
+/// A runtime that answers and cannot run a container.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub program: &'static str,
+    /// In its own words.
+    pub why: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{} cannot run a container: {}", self.program, self.why)
+    }
+}
+
+const PROGRAMS: [&str; 2] = ["docker", "podman"];
+
+impl Runtime {
+    /// The first of docker and podman that answers, but for those of `left_out`; an error that says why none does.
+    pub fn find(ui: &Ui, left_out: &[Broken]) -> Result<Runtime> {
+        let mut reasons = Vec::new();
+        for program in PROGRAMS {
+            if let Some(broken) = left_out.iter().find(|broken| broken.program == program) {
+                reasons.push(broken.to_string());
+                continue;
+            }
+            match Runtime::named(ui, program) {
+                Ok(runtime) => return Ok(runtime),
+                Err(why) => reasons.push(format!("{why:#}")),
+            }
+        }
+        bail!("no docker or podman answers ({})", reasons.join("; "))
+    }
+
+    /// The one with this name, if it answers.
+    pub fn named(ui: &Ui, program: &'static str) -> Result<Runtime> {
+        let runtime = Runtime { program };
+        runtime.answers(ui).map(|()| runtime).with_context(|| program.to_owned())
+    }
+
+    /// Those that answer and cannot run a container: without an image there is nothing to try it with.
+    pub fn broken(ui: &Ui) -> Vec<Broken> {
+        let answering = PROGRAMS.into_iter().filter_map(|program| Runtime::named(ui, program).ok());
+        answering.filter_map(|runtime| runtime.try_container(ui)).collect()
+    }
+
+    fn try_container(&self, ui: &Ui) -> Option<Broken> {
+        let images = self.command(["image", "ls", "--quiet"]).read(ui).ok()?;
+        let image = images.lines().next()?;
+        let run = self.command(["run", "--rm", "--network", "none", "--entrypoint", "true", image]);
+        let why = match run.output_within(ui, CHECK) {
+            Ok(Some(output)) => match output.status.code() {
+                // The runtime's own: that there is no such program in the image comes after all that may go wrong here.
+                Some(125 | 126) => {
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    said.trim().lines().last().unwrap_or("it said nothing why").to_owned()
+                }
+                _ => return None,
+            },
+            Ok(None) => format!("no end within {} s", CHECK.as_secs()),
+            Err(error) => format!("{error:#}"),
+        };
+        Some(Broken { program: self.program, why })
+    }
+
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    fn answers(&self, ui: &Ui) -> Result<()> {
+        let format = if self.program == "docker" { "{{.Server.Version}}" } else { "{{.Version}}" };
+        let command = Invocation::new(self.program, ["version", "--format", format]);
+        let answer = match command.output_within(ui, ANSWER) {
+            Err(error) if not_found(&error) => bail!("not installed"),
+            other => other?,
+        };
+        match answer {
+            Some(output) if output.status.success() => Ok(()),
+            Some(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                let why = text.trim().lines().last().unwrap_or("it failed without a word").trim();
+                let remedy = match why.to_lowercase().contains("permission denied") {
+                    true => "let this user reach it, as a rule by the group docker",
+                    false => START,
+                };
+                bail!("{why}; {remedy}")
+            }
+            None => bail!("no answer within {} s; {START}", ANSWER.as_secs()),
+        }
+    }
+
+    fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
+        Invocation::new(self.program, args)
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}", self.program)
+    }
+}

@@ -1,0 +1,146 @@
+//! From a request to a plan: settles where to compile, syncs the copy of the sources, asks git and cargo about it. Nothing is
+//! compiled, and nothing is written outside of the target folder.
+
+use anyhow::{Result, bail};
+
+use crate::base::layers::BaseFiles;
+use crate::cargo::flags;
+use crate::cargo::lockfile::{self, Lock};
+use crate::cargo::query;
+use crate::cargo::resolution::Reach;
+use crate::cargo::toolchain::{self, Toolchain};
+use crate::containers::engine::Runtime;
+use crate::environment::engine::Engine;
+use crate::pipeline::request::PlanRequest;
+use crate::plan::forecast::Forecast;
+use crate::plan::inputs::Inputs;
+use crate::plan::last_image::LastImage;
+use crate::plan::{BuildPlan, ImagePlan};
+use crate::source::checkout::Checkout;
+use crate::source::{copy, left_out, revision};
+use crate::support::faults::Faults;
+use crate::support::session::Session;
+use crate::support::ui::count;
+use crate::support::{files, variables};
+
+/// A plan, and what was settled for it.
+pub struct Prepared {
+    pub checkout: Checkout,
+    pub plan: ImagePlan,
+    pub base: BaseFiles,
+    /// What verifies and receives the image, if one answers.
+    pub runtime: Option<Runtime>,
+}
+
+/// What `image` would make, and from what.
+pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
+    let checkout = Checkout::read(&session.paths, request.test_plugins)?;
+    let settled = request.wanted.settle(session, request.strict)?;
+    let mut build = build(session, &checkout, request.locked, settled.engine, settled.toolchain)?;
+    build = build.on(&settled.base, settled.files.layers.len())?;
+    build.isolated = request.isolated;
+    let forecast = forecast(session, &build, &settled.files)?;
+    let plan = ImagePlan::new(build, settled.base, request.image.clone(), forecast)?;
+    Ok(Prepared { checkout, plan, base: settled.files, runtime: settled.runtime })
+}
+
+/// What is compiled, with the copy of the sources as it is now.
+pub fn build(
+    session: &Session,
+    checkout: &Checkout,
+    locked: bool,
+    engine: Engine,
+    toolchain: Toolchain,
+) -> Result<BuildPlan> {
+    let paths = &session.paths;
+    if matches!(engine, Engine::Local) {
+        variables::check_settings(paths, &toolchain::cargo_home()?)?;
+    }
+    let left_out = copy::sync(paths, &checkout.workspace, &checkout.discovered)?;
+    left_out::announce(&session.ui, &left_out);
+    let origin = revision::ask(session, &left_out)?;
+    let metadata = query::members(session)?;
+    let plan = BuildPlan::new(checkout, &metadata, engine, toolchain)?;
+    let rustflags = flags::rustflags(session, &plan.toolchain)?;
+    let mut plan = BuildPlan { rustflags, left_out, origin, ..plan };
+    resolve(session, &mut plan, locked)?;
+    plan.resolution = plan.query().crates(session, Reach::Linked)?;
+    if let Engine::Container(_) = plan.engine {
+        check_sources(session, &plan)?;
+    }
+    Ok(plan)
+}
+
+/// What becomes of each layer, by what the last image was made from.
+pub fn forecast(session: &Session, plan: &BuildPlan, base: &BaseFiles) -> Result<Forecast> {
+    let query = plan.query();
+    let crates = query.crates(session, Reach::Compiled)?;
+    let inputs = Inputs::gather(&session.paths, plan, base, crates)?;
+    let features = |of: &_| query.features(session, of);
+    Forecast::make(&session.paths, plan, LastImage::read(&session.paths), inputs, features)
+}
+
+/// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
+fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> {
+    let Session { ui, paths, .. } = session;
+    let stamp = paths.resolved();
+    let key = copy::manifests_digest(&paths.sources())?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == key) {
+        return Ok(());
+    }
+    ui.status("Resolving", format!("dependencies of the host and {}", count(plan.plugins.len(), "plugin")));
+    query::fetch(session, &plan.toolchain.target)?;
+    let before = std::fs::read_to_string(paths.root.join("Cargo.lock")).unwrap_or_default();
+    let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
+    if before == after {
+        let key = copy::manifests_digest(&paths.sources())?;
+        return files::write_atomically(&stamp, |out| Ok(out.write_all(key.as_bytes())?));
+    }
+    let plugins: Vec<&str> = plan.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    plan.lock_changes = lockfile::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);
+    if locked {
+        let changes: Vec<String> = plan.lock_changes.iter().map(|change| format!("\n  - {change}")).collect();
+        bail!(
+            "Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit \
+             Cargo.lock{}",
+            changes.concat()
+        );
+    }
+    plan.lock = Some(after);
+    plan.origin.is_not_committed();
+    Ok(())
+}
+
+/// A container gets the crates in one folder, which holds a crate of one version once: also of those that only tests or
+/// other targets need.
+fn check_sources(session: &Session, plan: &BuildPlan) -> Result<()> {
+    let lock = Lock::parse(&files::read_text(&session.paths.sources().join("Cargo.lock"))?)?;
+    let members = [&plan.host.package, &plan.host.sdk].into_iter();
+    let members: Vec<&str> =
+        members.chain(plan.plugins.iter().map(|plugin| &plugin.name)).map(String::as_str).collect();
+    let mut faults = Faults::default();
+    for twice in lock.twice(&members) {
+        faults.push(format!(
+            "{twice}: let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both"
+        ));
+    }
+    faults.report("what goes to a container")
+}
+
+/// Says what changes in `Cargo.lock`.
+pub fn announce_lock(session: &Session, plan: &BuildPlan) {
+    let Session { ui, paths, .. } = session;
+    if plan.lock.is_some() && !paths.root.join("Cargo.lock").exists() {
+        ui.status("Creating", format!("Cargo.lock with {}", count(plan.lock_changes.len(), "package")));
+        return;
+    }
+    for change in &plan.lock_changes {
+        ui.status("Locking", change);
+    }
+}
+
+/// Makes the tree's `Cargo.lock` what was resolved, once it is known that it builds.
+pub fn update_lock(session: &Session, plan: &BuildPlan) -> Result<()> {
+    let Some(lock) = &plan.lock else { return Ok(()) };
+    files::write_atomically(&session.paths.root.join("Cargo.lock"), |out| Ok(out.write_all(lock.as_bytes())?))
+}

@@ -1,0 +1,55 @@
+//! What came of a request; what `--format json` prints.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use crate::assemble::Sizes;
+use crate::attest::Document;
+use crate::pipeline::fate::FinishedLayer;
+use crate::plan::ImagePlan;
+use crate::publish::push::Pushed;
+use crate::reproduce::Reproduced;
+use crate::verify::Verified;
+use crate::verify::contents::BuiltPlugin;
+
+/// A finished, delivered image.
+#[derive(Serialize)]
+pub struct ImageReport {
+    pub manifest_digest: String,
+    pub config_digest: String,
+    pub archive: Utf8PathBuf,
+    /// The bill of materials, then the provenance.
+    pub documents: Vec<NamedDocument>,
+    /// Into which it was loaded.
+    pub runtime: Option<&'static str>,
+    pub verified: Option<Verified>,
+    /// Only where it was asked for.
+    pub reproduced: Option<Reproduced>,
+    pub pushed: Option<Pushed>,
+    /// The image's `Cmd`.
+    pub command: Vec<String>,
+    pub plugins: Vec<BuiltPlugin>,
+    pub sizes: Sizes,
+    /// The base's first.
+    pub layers: Vec<FinishedLayer>,
+    /// Of each stage.
+    pub milliseconds: BTreeMap<&'static str, u128>,
+    pub plan: ImagePlan,
+}
+
+#[derive(Serialize)]
+pub struct NamedDocument {
+    media_type: &'static str,
+    /// Beside the archive.
+    file: Utf8PathBuf,
+    /// The digest that the document has as an artifact, in a layout or a registry.
+    referrer: String,
+}
+
+impl NamedDocument {
+    pub fn new(document: &Document, archive: &Utf8Path) -> NamedDocument {
+        NamedDocument { media_type: document.media_type, file: document.beside(archive), referrer: document.digest() }
+    }
+}
