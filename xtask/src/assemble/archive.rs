@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::assemble::Image;
 use crate::assemble::config::{self, INDEX};
+use crate::oci::digest::Digest;
 use crate::oci::documents::{self, blob_path};
 use crate::oci::reference;
 use crate::support::files;
@@ -30,8 +31,8 @@ pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
 /// Source: OCI image specification, image-layout.md; for `manifest.json` <https://github.com/moby/docker-image-spec>.
 pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<()> {
     let mut tar = tar::Builder::new(out);
-    let layers = image.layers.iter().map(|(_, layer)| layer);
-    let mut blobs: Vec<&str> = layers.clone().map(|layer| layer.digest.as_str()).collect();
+    let layers = image.layers().map(|named| &named.layer);
+    let mut blobs: Vec<Digest> = layers.clone().map(|layer| layer.digest).collect();
     blobs.sort();
     blobs.dedup();
     append(&mut tar, "oci-layout", &layout_file())?;
@@ -44,7 +45,7 @@ pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<(
     append(&mut tar, "manifest.json", &config::bytes(&docker))?;
     append(&mut tar, &blob_path(&image.manifest_digest), &image.manifest)?;
     append(&mut tar, &blob_path(&image.config_digest), &image.config)?;
-    for digest in blobs {
+    for digest in &blobs {
         let bytes = image.store.read(digest)?;
         append(&mut tar, &blob_path(digest), &bytes)?;
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::oci::layer::Layer;
+use crate::oci::digest::Digest;
+use crate::oci::layer::NamedLayer;
 use crate::plan::ImagePlan;
 use crate::source::revision::Origin;
 
@@ -14,10 +15,10 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Source: OCI image specification, config.md.
-pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[(String, Layer)]) -> Vec<u8> {
+pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[&NamedLayer]) -> Vec<u8> {
     let host = &plan.build.host;
-    let history = |(name, _): &(String, Layer)| json!({ "created": rfc3339(origin.created), "created_by": format!("cargo xtask image: {name}") });
-    let diff_ids: Vec<&str> = layers.iter().map(|(_, layer)| layer.diff_id.as_str()).collect();
+    let history = |named: &&NamedLayer| json!({ "created": rfc3339(origin.created), "created_by": format!("cargo xtask image: {}", named.name) });
+    let diff_ids: Vec<Digest> = layers.iter().map(|named| named.layer.diff_id).collect();
     let mut config = json!({
         "User": format!("{}:{}", host.user.uid, host.user.gid),
         "ExposedPorts": { format!("{}/tcp", host.port): {} },
@@ -83,9 +84,9 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
 }
 
 /// Source: OCI image specification, manifest.md.
-pub fn manifest(config: &[u8], config_digest: &str, layers: &[(String, Layer)]) -> Vec<u8> {
+pub fn manifest(config: &[u8], config_digest: &Digest, layers: &[&NamedLayer]) -> Vec<u8> {
     let layer =
-        |(_, layer): &(String, Layer)| json!({ "mediaType": LAYER, "digest": layer.digest, "size": layer.size });
+        |named: &&NamedLayer| json!({ "mediaType": LAYER, "digest": named.layer.digest, "size": named.layer.size });
     bytes(&json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,

@@ -8,8 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use memchr::memmem;
 
 use crate::cargo::toolchain;
+use crate::compile::Dist;
 use crate::compile::cargo::REMAPPED;
-use crate::compile::{Dist, Part};
 use crate::oci::entry::{Content, Entry};
 use crate::source::manifest::HostSpec;
 use crate::support::faults::Faults;
@@ -38,10 +38,9 @@ impl Leaks {
         let names = names.map(|folder| folder.components().collect::<Utf8PathBuf>());
         // What a file says of a folder with such a name says nothing of the machine: all files have it.
         let names = names.filter(|folder| folder.parent().is_some() && !REMAPPED.contains(&folder.as_str()));
-        let built = dist.files.iter().filter(|file| file.part != Part::Std);
         Ok(Leaks {
             folders: names.map(Utf8PathBuf::into_string).collect(),
-            built: built.map(|file| host.working_folder.join(&file.name)).collect(),
+            built: dist.compiled().map(|file| host.working_folder.join(&file.name)).collect(),
         })
     }
 

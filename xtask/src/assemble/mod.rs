@@ -3,11 +3,10 @@
 pub mod archive;
 mod closure;
 pub mod config;
+mod entries;
 mod leaks;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -16,47 +15,52 @@ use serde_json::{Value, json};
 use crate::assemble::config::MANIFEST;
 use crate::assemble::leaks::Leaks;
 use crate::base::layers::BaseFiles;
-use crate::compile::{Dist, Part};
-use crate::oci::entry::{Entry, ROOT};
-use crate::oci::layer::{self, Layer, Store};
+use crate::compile::Dist;
+use crate::oci::digest::Digest;
+use crate::oci::layer::{self, Layer, NamedLayer, Store};
 use crate::oci::listing::{self, Listed};
 use crate::oci::rootfs::Tree;
+use crate::oci::unpack::BaseLayer;
 use crate::plan::ImagePlan;
 use crate::source::revision::Origin;
 use crate::support::faults::Faults;
-use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 
 /// A finished image: its manifest and configuration, and the layers in the store.
 pub struct Image {
     pub manifest: Vec<u8>,
-    pub manifest_digest: String,
+    pub manifest_digest: Digest,
     pub config: Vec<u8>,
-    pub config_digest: String,
-    /// From the bottom up, the base's first, each with what it is.
-    pub layers: Vec<(String, Layer)>,
-    /// How many of the layers are the base's.
-    pub base_layers: usize,
-    /// Of each of our layers.
-    pub files: Vec<Vec<Listed>>,
+    pub config_digest: Digest,
+    /// From the bottom up.
+    pub base_layers: Vec<NamedLayer>,
+    /// Ours, which lie over the base's: from the bottom up.
+    pub own_layers: Vec<NamedLayer>,
     pub store: Store,
     pub origin: Origin,
 }
 
 impl Image {
     fn new(
-        config: Vec<u8>,
-        layers: Vec<(String, Layer)>,
-        base_layers: usize,
-        files: Vec<Vec<Listed>>,
-        store: Store,
+        plan: &ImagePlan,
         origin: Origin,
+        env: &[String],
+        base_layers: Vec<NamedLayer>,
+        own_layers: Vec<NamedLayer>,
+        store: Store,
     ) -> Image {
-        let config_digest = files::digest(&config);
+        let layers: Vec<&NamedLayer> = base_layers.iter().chain(&own_layers).collect();
+        let config = config::config(plan, &origin, env, &layers);
+        let config_digest = Digest::sha256(&config);
         let manifest = config::manifest(&config, &config_digest, &layers);
-        let manifest_digest = files::digest(&manifest);
-        Image { manifest, manifest_digest, config, config_digest, layers, base_layers, files, store, origin }
+        let manifest_digest = Digest::sha256(&manifest);
+        Image { manifest, manifest_digest, config, config_digest, base_layers, own_layers, store, origin }
+    }
+
+    /// All of them, from the bottom up.
+    pub fn layers(&self) -> impl Iterator<Item = &NamedLayer> + Clone {
+        self.base_layers.iter().chain(&self.own_layers)
     }
 
     /// What indexes and referrers know it by.
@@ -64,19 +68,12 @@ impl Image {
         json!({ "mediaType": MANIFEST, "digest": self.manifest_digest, "size": self.manifest.len() })
     }
 
-    /// Our layers from the bottom up, with what they hold.
-    pub fn own(&self) -> impl Iterator<Item = (&Layer, &[Listed])> {
-        let own = self.layers[self.base_layers..].iter().map(|(_, layer)| layer);
-        own.zip(self.files.iter().map(Vec::as_slice))
-    }
-
     pub fn sizes(&self) -> Sizes {
-        let size = |layers: &[(String, Layer)]| Size {
-            packed: layers.iter().map(|(_, layer)| layer.size).sum(),
-            unpacked: layers.iter().map(|(_, layer)| layer.unpacked).sum(),
+        let size = |layers: &[NamedLayer]| Size {
+            packed: layers.iter().map(|named| named.layer.size).sum(),
+            unpacked: layers.iter().map(|named| named.layer.unpacked).sum(),
         };
-        let (base, own) = self.layers.split_at(self.base_layers);
-        Sizes { base: size(base), own: size(own) }
+        Sizes { base: size(&self.base_layers), own: size(&self.own_layers) }
     }
 }
 
@@ -97,88 +94,65 @@ pub struct Size {
 }
 
 pub fn assemble(session: &Session, plan: &ImagePlan, dist: &Dist, base: &BaseFiles) -> Result<Image> {
-    let Session { ui, paths, .. } = session;
-    let store = Store::new(paths.blobs());
-    let mut layers = Vec::new();
-    for layer in &base.layers {
-        let packed = match &layer.blob {
-            Some((digest, blob)) => store.adopt(layer, digest, blob)?,
-            None => {
-                let length = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
-                let found = store.find(&layer.diff_id, length);
-                match found {
-                    Some(found) => found,
-                    None => {
-                        let mut tar =
-                            std::fs::File::open(&layer.path).with_context(|| format!("reading {}", layer.path))?;
-                        store.add_from(&layer.diff_id, &mut tar, length)?
-                    }
-                }
-            }
-        };
-        layers.push((plan.base.to_label(), packed));
-    }
-    let base_layers = layers.len();
+    let store = Store::new(session.paths.blobs());
+    let base_layers = base.layers.iter().map(|layer| pack_base(&store, plan, layer)).collect::<Result<_>>()?;
     if let Some((own, other)) = closure::other_libc(dist, &base.tree) {
-        ui.status("Adding", format!("{own}, which comes along: the base {} has {other}", plan.base));
+        session.ui.status("Adding", format!("{own}, which comes along: the base {} has {other}", plan.base));
     }
-    let (leaks, mut faults) = (Leaks::of(paths, dist, &plan.build.host)?, Faults::default());
-    let (mut tars, mut files) = (Vec::new(), Vec::new());
-    let names = plan.layers.iter().map(|layer| &layer.name);
-    for (name, entries) in names.zip(entries(paths, plan, dist, &base.tree)?) {
-        let making = || format!("making the layer {name}");
-        let laid = layer::lay(&entries, &base.tree).with_context(making)?;
-        let tar = layer::tar(&laid).with_context(making)?;
-        files.push(listing::list(&laid));
-        let diff_id = files::digest(&tar);
-        let found = store.find(&diff_id, tar.len() as u64);
-        // A layer that is in the store was looked through when it got there.
-        if found.is_none() {
-            leaks.find(&entries, &mut faults);
-        }
-        tars.push((name, tar, diff_id, found));
-    }
-    faults.report("the image")?;
-    for (name, tar, diff_id, found) in tars {
-        layers.push((name.clone(), found.map_or_else(|| store.add(&diff_id, &tar), Ok)?));
-    }
-    let origin = plan.build.origin.clone();
-    let config = config::config(plan, &origin, &base.env, &layers);
-    Ok(Image::new(config, layers, base_layers, files, store, origin))
+    let own_layers = pack_own(&session.paths, &store, plan, dist, &base.tree)?;
+    Ok(Image::new(plan, plan.build.origin.clone(), &base.env, base_layers, own_layers, store))
 }
 
-/// What each of our layers holds, in the plan's order.
-fn entries(paths: &Paths, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Vec<Entry>>> {
-    let host = &plan.build.host;
-    let file = |file: &crate::compile::DistFile| -> Result<Entry> {
-        Ok(Entry::file(&host.working_folder.join(&file.name), files::read(&file.path)?, true))
+/// As it is packed already, if it is; else packed once.
+fn pack_base(store: &Store, plan: &ImagePlan, layer: &BaseLayer) -> Result<NamedLayer> {
+    let reading = || format!("reading {}", layer.path);
+    let packed = match &layer.blob {
+        Some((digest, blob)) => store.adopt(layer, digest, blob)?,
+        None => {
+            let length = std::fs::metadata(&layer.path).with_context(reading)?.len();
+            match store.find(&layer.diff_id, length) {
+                Some(found) => found,
+                None => {
+                    let mut tar = std::fs::File::open(&layer.path).with_context(reading)?;
+                    store.add_from(&layer.diff_id, &mut tar, length)?
+                }
+            }
+        }
     };
-    let of_part = |part: Part| dist.files.iter().filter(move |file| file.part == part);
-    let mut libraries = closure::find(dist, base, &host.working_folder)?;
-    for library in of_part(Part::Sdk).chain(of_part(Part::Std)) {
-        libraries.push(file(library)?);
+    Ok(NamedLayer { name: plan.base.to_label(), layer: packed, files: Vec::new() })
+}
+
+/// Our layers, in the plan's order; nothing is packed when anything in one of them must not be delivered.
+fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<NamedLayer>> {
+    struct Unpacked<'a> {
+        name: &'a str,
+        tar: Vec<u8>,
+        diff_id: Digest,
+        files: Vec<Listed>,
+        /// In the store, if it is.
+        packed: Option<Layer>,
     }
-    let mut program = vec![Entry::folder(&host.state_folder, host.user)];
-    for host in of_part(Part::Host) {
-        program.push(file(host)?);
-    }
-    let default_config = files::read(&paths.root.join(&host.default_config))?;
-    let mut configuration = vec![Entry::file(&host.config, default_config, false)];
-    configuration.extend(host.plugin_config.iter().map(|folder| Entry::folder(folder, ROOT)));
-    let mut layers = vec![libraries, program, configuration];
-    let mut of_plugins: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for (plugin, built) in plan.build.plugins.iter().zip(of_part(Part::Plugin)) {
-        let layer = of_plugins.entry(plan.build.layer_name(plugin)).or_default();
-        layer.push(file(built)?);
-        for asset in dist.assets.iter().filter(|asset| asset.plugin == plugin.name) {
-            let place = host.working_folder.join(&asset.name);
-            layer.push(Entry::file(&place, files::read(&asset.path)?, asset.executable));
+    let (leaks, mut faults) = (Leaks::of(paths, dist, &plan.build.host)?, Faults::default());
+    let mut entries = entries::gather(paths, plan, dist, base)?;
+    let mut unpacked = Vec::new();
+    for planned in &plan.layers {
+        let name = planned.name.as_str();
+        let entries = entries.remove(name).unwrap_or_default();
+        let making = || format!("making the layer {name}");
+        let laid = layer::lay(&entries, base).with_context(making)?;
+        let tar = layer::tar(&laid).with_context(making)?;
+        let diff_id = Digest::sha256(&tar);
+        let packed = store.find(&diff_id, tar.len() as u64);
+        // A layer that is in the store was looked through when it got there.
+        if packed.is_none() {
+            leaks.find(&entries, &mut faults);
         }
-        if let (Some(config), Some(folder)) = (&plugin.shipped.config, &host.plugin_config) {
-            let bytes = files::read(&paths.sources().join(&plugin.path).join(config))?;
-            layer.push(Entry::file(&folder.join(format!("{}.toml", plugin.name)), bytes, false));
-        }
+        unpacked.push(Unpacked { name, tar, diff_id, files: listing::list(&laid), packed });
     }
-    layers.extend(of_plugins.into_values());
-    Ok(layers)
+    faults.report("the image")?;
+    let pack = |Unpacked { name, tar, diff_id, files, packed }: Unpacked| {
+        let layer = packed.map_or_else(|| store.add(&diff_id, &tar), Ok)?;
+        Ok(NamedLayer { name: name.to_owned(), layer, files })
+    };
+    unpacked.into_iter().map(pack).collect()
 }

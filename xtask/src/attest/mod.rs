@@ -17,6 +17,7 @@ use crate::assemble::config::{self, MANIFEST};
 use crate::base::Base;
 use crate::cargo::lockfile::Lock;
 use crate::compile::Dist;
+use crate::oci::digest::Digest;
 use crate::plan::ImagePlan;
 use crate::support::files;
 use crate::support::paths::Paths;
@@ -39,7 +40,7 @@ pub fn describe(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> 
     let path = paths.sources().join("Cargo.lock");
     let lock = files::read_text(&path)?;
     let sbom = sbom::sbom(plan, dist, image, &Lock::parse(&lock).with_context(|| format!("reading {path}"))?)?;
-    let provenance = provenance::statement(plan, image, &files::digest(lock.as_bytes()));
+    let provenance = provenance::statement(plan, image, &Digest::sha256(lock.as_bytes()));
     Ok([
         Document::new("cdx.json", "application/vnd.cyclonedx+json", &sbom, image)?,
         // One statement, not signed: a bundle, `.intoto.jsonl`, holds signed ones.
@@ -55,16 +56,16 @@ impl Document {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": media_type,
-            "config": { "mediaType": EMPTY_TYPE, "digest": files::digest(EMPTY), "size": EMPTY.len() },
-            "layers": [{ "mediaType": media_type, "digest": files::digest(&bytes), "size": bytes.len() }],
+            "config": { "mediaType": EMPTY_TYPE, "digest": Digest::sha256(EMPTY), "size": EMPTY.len() },
+            "layers": [{ "mediaType": media_type, "digest": Digest::sha256(&bytes), "size": bytes.len() }],
             "subject": image.descriptor(),
         }));
         Ok(Document { extension, media_type, bytes, manifest })
     }
 
     /// The digest of the artifact.
-    pub fn digest(&self) -> String {
-        files::digest(&self.manifest)
+    pub fn digest(&self) -> Digest {
+        Digest::sha256(&self.manifest)
     }
 
     /// The artifact as an index lists it.
@@ -95,11 +96,11 @@ impl Document {
 }
 
 /// The base's digest; `scratch` has none. Of an image the one that pins it, else what the runtime knows it by.
-fn base_digest<'a>(base: &'a Base, image: &'a Image) -> Option<&'a str> {
+fn base_digest(base: &Base, image: &Image) -> Option<String> {
     match base {
         Base::Scratch => None,
-        Base::Tar(_) => image.layers.first().map(|(_, layer)| layer.diff_id.as_str()),
-        Base::Layout { layout, .. } => base.digest().or(Some(&layout.digest)),
-        Base::Image { id, .. } => base.digest().or(Some(id)),
+        Base::Tar(_) => image.base_layers.first().map(|named| named.layer.diff_id.to_string()),
+        Base::Layout { layout, .. } => base.digest().map(str::to_owned).or_else(|| Some(layout.digest.to_string())),
+        Base::Image { id, .. } => base.digest().or(Some(id)).map(str::to_owned),
     }
 }

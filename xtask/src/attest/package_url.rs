@@ -28,7 +28,7 @@ pub fn of_image(plan: &ImagePlan, image: &Image) -> String {
     let repository = reference::names_registry(&plan.image).then(|| format!("&repository_url={}", encoded(path)));
     format!(
         "pkg:oci/{name}@{}?arch={architecture}{}&tag={}",
-        encoded(&image.manifest_digest),
+        encoded(&image.manifest_digest.to_string()),
         repository.unwrap_or_default(),
         encoded(tag)
     )

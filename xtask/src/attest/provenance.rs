@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::assemble::{Image, config};
 use crate::attest::base_digest;
 use crate::environment::engine::Engine;
+use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::source::revision::DIRTY;
@@ -14,7 +15,7 @@ use crate::source::revision::DIRTY;
 const BUILD_TYPE: &str = "urn:xtask:image:v1";
 
 /// `lock` is the digest of Cargo.lock.
-pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
+pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     let build = &plan.build;
     let plugins = build.plugins.iter().map(|plugin| json!({ "name": plugin.name, "path": plugin.path }));
     let parameters = parameters(plan);
@@ -24,7 +25,7 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &str) -> Value {
         parameters.iter().map(|(option, value)| ((*option).to_owned(), json!(value))).collect();
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": plan.image, "digest": digest_set(&image.manifest_digest) }],
+        "subject": [{ "name": plan.image, "digest": digest_set(&image.manifest_digest.to_string()) }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -72,7 +73,7 @@ fn digest_set(digest: &str) -> Value {
 }
 
 /// What went into the image and is not in it by itself.
-fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
+fn dependencies(plan: &ImagePlan, image: &Image, lock: &Digest) -> Vec<Value> {
     let toolchain = &plan.build.toolchain;
     let named = |name: &str, digest: &str| json!({ "name": name, "digest": digest_set(digest) });
     let mut dependencies = Vec::new();
@@ -84,7 +85,7 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
             dependencies[0]["annotations"] = json!({ "dirty": true });
         }
     }
-    dependencies.push(named("Cargo.lock", lock));
+    dependencies.push(named("Cargo.lock", &lock.to_string()));
     let line = |key: &str| toolchain.verbose_version.lines().find_map(|line| line.strip_prefix(key));
     let commit = line("commit-hash: ").filter(|commit| *commit != "unknown");
     dependencies.push(match commit {
@@ -95,7 +96,7 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &str) -> Vec<Value> {
         dependencies.push(named(&builder.reference, reference::digest(&builder.reference).unwrap_or(&builder.id)));
     }
     if let Some(digest) = base_digest(&plan.base, image) {
-        dependencies.push(named(&plan.base.to_label(), digest));
+        dependencies.push(named(&plan.base.to_label(), &digest));
     }
     dependencies
 }

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::assemble::{Image, config};
 use crate::attest::package_url::{self, encoded};
 use crate::attest::{base_digest, component};
 use crate::cargo::lockfile::Lock;
 use crate::cargo::resolution::{Crate, Resolution};
-use crate::compile::{Dist, DistFile, Part};
+use crate::compile::{Dist, DistFile};
+use crate::oci::digest::Digest;
 use crate::oci::listing::Listed;
 use crate::plan::{BuildPlan, ImagePlan};
 use crate::support::files;
@@ -57,7 +57,7 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
                 "name": plan.build.host.name,
                 "version": plan.build.host_version,
                 "purl": url,
-                "hashes": hashes(files::without_algorithm(&image.manifest_digest)),
+                "hashes": hashes(&image.manifest_digest.hex()),
             },
         },
         "components": sbom.components.values().collect::<Vec<_>>(),
@@ -81,7 +81,7 @@ struct ImageFile<'a> {
 
 impl ImageFile<'_> {
     fn of(image: &Image) -> Vec<ImageFile<'_>> {
-        image.files.iter().flatten().filter_map(ImageFile::new).collect()
+        image.own_layers.iter().flat_map(|named| &named.files).filter_map(ImageFile::new).collect()
     }
 
     fn new(listed: &Listed) -> Option<ImageFile<'_>> {
@@ -172,15 +172,11 @@ impl Sbom<'_> {
 
 /// Of host, SDK and plugins, by what their files hold: a base's symlinks may lead them anywhere.
 fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<String, Built<'a>>> {
-    let mut plugins = build.plugins.iter();
+    let sdk = (&dist.sdk, build.host.sdk.as_str(), "library");
+    let plugins = dist.plugins.iter().map(|plugin| (&plugin.file, plugin.name.as_str(), "library"));
+    let host = (&dist.host, build.host.package.as_str(), "application");
     let mut built = BTreeMap::new();
-    for file in &dist.files {
-        let (name, kind) = match file.part {
-            Part::Host => (&build.host.package, "application"),
-            Part::Sdk => (&build.host.sdk, "library"),
-            Part::Plugin => (&plugins.next().context("a file for each plugin")?.name, "library"),
-            Part::Std => continue,
-        };
+    for (file, name, kind) in [host, sdk].into_iter().chain(plugins) {
         built.insert(sha256(file)?, Built { package: member(build, name)?, kind });
     }
     Ok(built)
@@ -191,13 +187,13 @@ fn member<'a>(build: &'a BuildPlan, name: &str) -> Result<&'a Crate> {
 }
 
 fn std<'a>(dist: &Dist, files: &'a [ImageFile<'a>]) -> Result<Option<&'a ImageFile<'a>>> {
-    let Some(std) = dist.files.iter().find(|file| file.part == Part::Std) else { return Ok(None) };
+    let Some(std) = &dist.std else { return Ok(None) };
     let sha256 = sha256(std)?;
     Ok(files.iter().find(|file| file.sha256 == sha256))
 }
 
 fn sha256(file: &DistFile) -> Result<String> {
-    Ok(files::hex(&Sha256::digest(files::read(&file.path)?)))
+    Ok(Digest::sha256(files::read(&file.path)?).hex())
 }
 
 fn hashes(sha256: &str) -> Value {
@@ -207,9 +203,9 @@ fn hashes(sha256: &str) -> Value {
 /// By what is described: a UUID of version 8, whose bits may come from a hash.
 /// Source: RFC 9562, 5.8.
 fn serial_number(plan: &ImagePlan, image: &Image) -> String {
-    let mut bytes = Sha256::digest(format!("{} {}", plan.image, image.manifest_digest));
+    let mut bytes = Digest::sha256(format!("{} {}", plan.image, image.manifest_digest)).bytes();
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = files::hex(&bytes[..16]);
+    let hex: String = bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

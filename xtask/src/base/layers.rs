@@ -10,6 +10,7 @@ use crate::base::Base;
 use crate::containers::engine::Runtime;
 use crate::containers::engine::images::ImageInfo;
 use crate::elf::dynamic;
+use crate::oci::digest::Digest;
 use crate::oci::documents::Saved;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::{BaseLayer, GZIP, OTHERS, copy, digest, is_gzip, is_whole, plain, unpack};
@@ -81,17 +82,19 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
         return Ok(BaseLayer { path: path.to_owned(), diff_id: digest(path).with_context(reading)?, blob: None });
     }
     let key = digest(path).with_context(reading)?;
-    let target = paths.bases().join(format!("{}.unpacked.tar", key.replace(':', "-")));
+    let target = paths.bases().join(format!("{}.unpacked.tar", key.file_name()));
     // What it holds is known only once it was unpacked.
     let stamp = target.with_extension("digest");
-    if let Some(diff_id) = files::read_text(&stamp).ok().filter(|diff_id| is_whole(&target, diff_id)) {
+    if let Some(diff_id) =
+        files::read_text(&stamp).ok().and_then(|text| text.parse().ok()).filter(|diff_id| is_whole(&target, diff_id))
+    {
         return Ok(BaseLayer { path: target, diff_id, blob: None });
     }
     let mut file = File::open(path).with_context(reading)?;
     files::write_atomically(&target, |out| copy(&mut plain(&mut file)?, out).map(drop).with_context(reading))?;
     check_tar_block(path, &first_block(&target)?)?;
     let diff_id = digest(&target)?;
-    files::write_atomically(&stamp, |out| Ok(out.write_all(diff_id.as_bytes())?))?;
+    files::write_atomically(&stamp, |out| Ok(out.write_all(diff_id.to_string().as_bytes())?))?;
     Ok(BaseLayer { path: target, diff_id, blob: None })
 }
 
@@ -133,9 +136,9 @@ fn is_tar(block: &[u8]) -> bool {
 
 fn from_runtime(session: &Session, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
     let Session { ui, paths, .. } = session;
-    let layer = |diff_id: &String| BaseLayer {
-        path: paths.bases().join(format!("{}.tar", diff_id.replace(':', "-"))),
-        diff_id: diff_id.clone(),
+    let layer = |diff_id: &Digest| BaseLayer {
+        path: paths.bases().join(format!("{}.tar", diff_id.file_name())),
+        diff_id: *diff_id,
         blob: None,
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();

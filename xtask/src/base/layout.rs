@@ -5,7 +5,8 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 
-use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform};
+use crate::oci::digest::Digest;
+use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform, blob_path};
 use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
@@ -16,10 +17,10 @@ const MOST_INDEXES: usize = 4;
 pub struct Layout {
     pub folder: Utf8PathBuf,
     /// Of the image's manifest.
-    pub digest: String,
+    pub digest: Digest,
     pub env: Vec<String>,
     layers: Vec<Descriptor>,
-    diff_ids: Vec<String>,
+    diff_ids: Vec<Digest>,
 }
 
 impl Layout {
@@ -51,12 +52,12 @@ impl Layout {
                 if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
             );
         };
-        Layout::of(&folder, &chosen.digest, architecture)
+        Layout::of(&folder, &supported(&folder, chosen)?, architecture)
     }
 
-    fn of(folder: &Utf8Path, digest: &str, architecture: &str) -> Result<Layout> {
+    fn of(folder: &Utf8Path, digest: &Digest, architecture: &str) -> Result<Layout> {
         let manifest: Manifest = blob(folder, digest)?;
-        let config: Config = blob(folder, &manifest.config.digest)?;
+        let config: Config = blob(folder, &supported(folder, &manifest.config)?)?;
         let Platform { os, architecture: has, .. } = &config.platform;
         if (os.as_str(), has.as_str()) != ("linux", architecture) {
             bail!("the image in {folder} is {os}/{has}, what is built is linux/{architecture}");
@@ -71,7 +72,7 @@ impl Layout {
         }
         Ok(Layout {
             folder: folder.to_owned(),
-            digest: digest.to_owned(),
+            digest: *digest,
             env: config.config.env.unwrap_or_default(),
             layers: manifest.layers,
             diff_ids,
@@ -84,13 +85,14 @@ impl Layout {
         layers.map(|(descriptor, diff_id)| self.layer(folder, descriptor, diff_id)).collect()
     }
 
-    fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &str) -> Result<BaseLayer> {
-        let blob = blob_path(&self.folder, &descriptor.digest)?;
-        let path = folder.join(format!("sha256-{}.tar", hex(&self.folder, diff_id)?));
+    fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &Digest) -> Result<BaseLayer> {
+        let digest = supported(&self.folder, descriptor)?;
+        let blob = self.folder.join(blob_path(&digest));
+        let path = folder.join(format!("{}.tar", diff_id.file_name()));
         if !unpack::is_whole(&path, diff_id) {
             let reading = || format!("reading the base's layer {blob}");
             let is = unpack::digest(&blob).with_context(reading)?;
-            if is != descriptor.digest {
+            if is != digest {
                 bail!("{blob} is damaged: its digest is {is}; write the layout anew");
             }
             let unpacked = unpack::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
@@ -98,8 +100,8 @@ impl Layout {
                 bail!("the base's layer {blob} holds {other}, its configuration names {diff_id}");
             }
         }
-        let blob = unpack::is_gzip(&blob)?.then(|| (descriptor.digest.clone(), blob));
-        Ok(BaseLayer { path, diff_id: diff_id.to_owned(), blob })
+        let blob = unpack::is_gzip(&blob)?.then_some((digest, blob));
+        Ok(BaseLayer { path, diff_id: *diff_id, blob })
     }
 }
 
@@ -113,14 +115,14 @@ fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth
     let mut found: Vec<Descriptor> = Vec::new();
     for mut descriptor in listed {
         if descriptor.is_index() {
-            let nested: Index = blob(folder, &descriptor.digest)?;
+            let nested: Index = blob(folder, &supported(folder, &descriptor)?)?;
             let images = nested.manifests.into_iter().filter(|descriptor| !descriptor.is_artifact()).collect();
             found.extend(fitting(folder, images, architecture, depth + 1)?);
             continue;
         }
         if several && descriptor.platform.is_none() {
-            let manifest: Manifest = blob(folder, &descriptor.digest)?;
-            descriptor.platform = Some(blob::<Config>(folder, &manifest.config.digest)?.platform);
+            let manifest: Manifest = blob(folder, &supported(folder, &descriptor)?)?;
+            descriptor.platform = Some(blob::<Config>(folder, &supported(folder, &manifest.config)?)?.platform);
         }
         if descriptor.platform.as_ref().is_none_or(|is| is.os == "linux" && is.architecture == architecture) {
             found.push(descriptor);
@@ -139,28 +141,20 @@ fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth
     Ok(found)
 }
 
-fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &str) -> Result<T> {
+fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &Digest) -> Result<T> {
     serde_json::from_slice(&read_blob(folder, digest)?).with_context(|| format!("reading {digest} in {folder}"))
 }
 
-fn read_blob(folder: &Utf8Path, digest: &str) -> Result<Vec<u8>> {
-    let path = blob_path(folder, digest)?;
+fn read_blob(folder: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
+    let path = folder.join(blob_path(digest));
     let bytes = files::read(&path)?;
-    let is = files::digest(&bytes);
-    if is != digest {
+    let is = Digest::sha256(&bytes);
+    if is != *digest {
         bail!("{path} is damaged: its digest is {is}; write the layout anew");
     }
     Ok(bytes)
 }
 
-fn blob_path(folder: &Utf8Path, digest: &str) -> Result<Utf8PathBuf> {
-    Ok(folder.join("blobs/sha256").join(hex(folder, digest)?))
-}
-
-/// Digests become file names, and somebody else wrote them.
-fn hex<'a>(folder: &Utf8Path, digest: &'a str) -> Result<&'a str> {
-    match digest.strip_prefix("sha256:") {
-        Some(hex) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(hex),
-        _ => bail!("{folder} names the digest `{digest}`; sha256 in hexadecimal is what is supported"),
-    }
+fn supported(folder: &Utf8Path, descriptor: &Descriptor) -> Result<Digest> {
+    descriptor.sha256().with_context(|| format!("reading the OCI layout {folder}"))
 }

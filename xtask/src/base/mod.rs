@@ -14,6 +14,7 @@ use crate::base::layout::Layout;
 use crate::containers::engine::Runtime;
 use crate::containers::engine::images::{ANOTHER_IMAGE, ImageInfo};
 use crate::containers::images;
+use crate::oci::digest::Digest;
 use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
@@ -81,7 +82,7 @@ impl Base {
             let layout = Layout::read(Utf8Path::new(folder), name, architecture)
                 .with_context(|| format!("reading the base {text}"))?;
             let label = layout.folder.file_name().unwrap_or_default().to_owned();
-            let digest = Some(layout.digest.clone());
+            let digest = Some(layout.digest.to_string());
             return Ok(Base::Layout { reference: text.to_owned(), label, digest, layout });
         }
         let runtime = match runtime {
@@ -122,8 +123,8 @@ impl Base {
 fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str, limit: Duration) -> Result<Base> {
     let Session { ui, paths, .. } = session;
     const NAME: &str = "base";
-    let key = files::digest(format!("{reference} {architecture}").as_bytes());
-    let folder = paths.bases().join(&files::without_algorithm(&key)[..16]);
+    let key = Digest::sha256(format!("{reference} {architecture}").as_bytes());
+    let folder = paths.bases().join(key.prefix(16));
     let found = || Layout::read(&folder, Some(NAME), architecture);
     let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
         Some(layout) => layout,

@@ -51,7 +51,7 @@ impl ImageArgs {
         };
         let report = pipeline::image(&Session::open(ui, paths)?, &request)?;
         match self.format {
-            Format::Human => ui::result(&report.manifest_digest),
+            Format::Human => ui::result(&report.manifest_digest.to_string()),
             Format::Json => ui::result(&serde_json::to_string_pretty(&report)?),
         }
     }

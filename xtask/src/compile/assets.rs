@@ -13,30 +13,26 @@ const FOLDER: &str = "assets";
 
 #[derive(Deserialize, Serialize)]
 pub struct Asset {
-    /// The name of the plugin that ships it.
-    pub plugin: String,
     /// Beside the host, in the image too.
     pub name: Utf8PathBuf,
     pub path: Utf8PathBuf,
     pub executable: bool,
 }
 
-/// Every asset of every plugin, in the copy of the sources.
-pub fn gather(sources: &Utf8Path, plugins: &[Plugin]) -> Result<Vec<Asset>> {
+/// Every asset of a plugin, in the copy of the sources.
+pub fn gather(sources: &Utf8Path, plugin: &Plugin) -> Result<Vec<Asset>> {
     let mut assets = Vec::new();
-    for plugin in plugins {
-        let folder = sources.join(&plugin.path);
-        for shipped in plugin.shipped.assets.iter().map(|path| folder.join(path)) {
-            for entry in WalkDir::new(&shipped).sort_by_file_name() {
-                let entry = entry.with_context(|| format!("reading {shipped}"))?;
-                if !entry.file_type().is_file() {
-                    continue;
-                }
-                let path = Utf8Path::from_path(entry.path()).context("the copy's paths are UTF-8")?;
-                let Source { path, executable } = Source::file(path.to_owned())?;
-                let name = Utf8Path::new(FOLDER).join(&plugin.name).join(path.strip_prefix(&folder)?);
-                assets.push(Asset { plugin: plugin.name.clone(), name, path, executable });
+    let folder = sources.join(&plugin.path);
+    for shipped in plugin.shipped.assets.iter().map(|path| folder.join(path)) {
+        for entry in WalkDir::new(&shipped).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("reading {shipped}"))?;
+            if !entry.file_type().is_file() {
+                continue;
             }
+            let path = Utf8Path::from_path(entry.path()).context("the copy's paths are UTF-8")?;
+            let Source { path, executable } = Source::file(path.to_owned())?;
+            let name = Utf8Path::new(FOLDER).join(&plugin.name).join(path.strip_prefix(&folder)?);
+            assets.push(Asset { name, path, executable });
         }
     }
     Ok(assets)

@@ -1,17 +1,18 @@
 //! The dist folder: the built files under the names that they have in the image, each checked first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
-use sha2::{Digest, Sha256};
 
+use crate::compile::assets::{self, Asset};
 use crate::compile::libraries::{Libraries, Linker};
 use crate::compile::machine::{Machine, answer};
-use crate::compile::{Dist, DistFile, Part, assets};
+use crate::compile::{BuiltPlugin, Dist, DistFile};
 use crate::elf::dynamic::Elf;
 use crate::elf::exports::Exported;
+use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
 use crate::source::sync::{Source, sync};
 use crate::support::faults::Faults;
@@ -20,41 +21,72 @@ use crate::support::paths::Paths;
 
 /// Checks what cargo built and makes the dist folder hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
-    let of = |wanted| artifact(paths, machine, artifacts, &wanted);
-    let mut names = vec![(plan.host.package.clone(), Part::Host)];
-    let program = Wanted { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
-    let library = |package, kind| Wanted { package, kind, name: None };
-    let mut there = vec![of(program)?, of(library(&plan.sdk_id, TargetKind::DyLib))?];
-    names.push((file_name(&there[1]).to_owned(), Part::Sdk));
-    for plugin in &plan.plugins {
-        names.push((plan.file_name(plugin), Part::Plugin));
-        there.push(of(library(&plugin.id, TargetKind::CDyLib))?);
-    }
-    let here = machine.bring(&there)?;
-    let built = names.into_iter().zip(here).map(|((name, part), path)| DistFile { name, path, part });
-    let mut files: Vec<DistFile> = built.collect();
-    check_records(plan, &files)?;
-    if let Some(std) = shared_std(paths, plan, machine, &files)? {
-        files.insert(2, DistFile { name: file_name(&std).to_owned(), path: std, part: Part::Std });
-    }
+    let compiled = bring(paths, plan, machine, artifacts)?;
+    check_records(&compiled)?;
+    let std = shared_std(paths, plan, machine, &compiled)?;
+    let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
     let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
-    check_imports(plan, &files, &libraries)?;
-    seal(paths, &mut files)?;
-    let folder = paths.dist();
-    let mut assets = assets::gather(&paths.sources(), &plan.plugins)?;
-    let built =
-        files.iter().map(|file| (file.name.clone().into(), Source { path: file.path.clone(), executable: true }));
-    let shipped = assets
-        .iter()
-        .map(|asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable }));
-    sync(&built.chain(shipped).collect(), &BTreeSet::new(), &folder)?;
-    for file in &mut files {
-        file.path = folder.join(&file.name);
+    let Compiled { host, sdk, plugins } = compiled;
+    let mut dist = Dist { host, sdk, std, plugins, libraries };
+    check_imports(&dist)?;
+    seal(paths, &mut dist)?;
+    write(&paths.dist(), &mut dist)?;
+    Ok(dist)
+}
+
+/// What cargo made, before anything is known of it.
+struct Compiled {
+    host: DistFile,
+    sdk: DistFile,
+    plugins: Vec<BuiltPlugin>,
+}
+
+impl Compiled {
+    fn files(&self) -> impl Iterator<Item = &DistFile> {
+        [&self.host, &self.sdk].into_iter().chain(self.plugins.iter().map(|plugin| &plugin.file))
     }
-    for asset in &mut assets {
+}
+
+fn bring(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Compiled> {
+    let find = |wanted| artifact(paths, machine, artifacts, &wanted);
+    let library = |package, kind| Wanted { package, kind, name: None };
+    let program = Wanted { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
+    let mut there = vec![find(program)?, find(library(&plan.sdk_id, TargetKind::DyLib))?];
+    let sdk_name = file_name(&there[1]).to_owned();
+    for plugin in &plan.plugins {
+        there.push(find(library(&plugin.id, TargetKind::CDyLib))?);
+    }
+    // In one stream, in the same order.
+    let mut here = machine.bring(&there)?.into_iter();
+    let mut next = |name: String| -> Result<DistFile> {
+        Ok(DistFile { name, path: here.next().context("a file was not brought")? })
+    };
+    let (host, sdk) = (next(plan.host.package.clone())?, next(sdk_name)?);
+    let plugins = plan.plugins.iter().map(|plugin| {
+        let (name, version, source) = (plugin.name.clone(), plugin.version.clone(), plugin.path.clone());
+        let assets = assets::gather(&paths.sources(), plugin)?;
+        Ok(BuiltPlugin { file: next(plan.file_name(plugin))?, name, version, source, assets })
+    });
+    let plugins = plugins.collect::<Result<_>>()?;
+    Ok(Compiled { host, sdk, plugins })
+}
+
+/// Makes the dist folder hold these files, and nothing else.
+fn write(folder: &Utf8Path, dist: &mut Dist) -> Result<()> {
+    let file = |file: &DistFile| (file.name.clone().into(), Source { path: file.path.clone(), executable: true });
+    let asset = |asset: &Asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable });
+    let assets = dist.plugins.iter().flat_map(|plugin| &plugin.assets).map(asset);
+    sync(&dist.files().map(file).chain(assets).collect(), &BTreeSet::new(), folder)?;
+    for asset in dist.plugins.iter_mut().flat_map(|plugin| &mut plugin.assets) {
         asset.path = folder.join(&asset.name);
     }
-    Ok(Dist { files, assets, libraries })
+    for file in dist.compiled_mut() {
+        file.path = folder.join(&file.name);
+    }
+    if let Some(std) = &mut dist.std {
+        std.path = folder.join(&std.name);
+    }
+    Ok(())
 }
 
 fn file_name(path: &Utf8Path) -> &str {
@@ -85,16 +117,14 @@ fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &W
 }
 
 /// Every plugin carries an ABI record under its own name, and says the same of its SDK as the host does.
-fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
+fn check_records(compiled: &Compiled) -> Result<()> {
     let read = |file: &DistFile| -> Result<_> { Ok(provost_record::read(&files::read(&file.path)?)) };
-    let host = read(&files[0])?.with_context(|| format!("reading {}", files[0].path))?;
+    let host = read(&compiled.host)?.with_context(|| format!("reading {}", compiled.host.path))?;
     let mut faults = Faults::default();
-    let built = files.iter().filter(|file| file.part == Part::Plugin);
-    for (plugin, file) in plan.plugins.iter().zip(built) {
-        let (name, path) = (&plugin.name, &plugin.path);
+    for BuiltPlugin { name, source, file, .. } in &compiled.plugins {
         match read(file)? {
             Ok(record) if record.plugin != *name => faults.push(format!(
-                "the plugin {name} ({path}) carries the ABI record of `{}`: export it in its own crate",
+                "the plugin {name} ({source}) carries the ABI record of `{}`: export it in its own crate",
                 record.plugin
             )),
             Ok(record) => {
@@ -102,12 +132,12 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
                 if !differences.is_empty() {
                     let table = provost_record::table(&differences);
                     faults.push(format!(
-                        "the plugin {name} ({path}) was built against another SDK than the host:\n{table}"
+                        "the plugin {name} ({source}) was built against another SDK than the host:\n{table}"
                     ));
                 }
             }
             Err(error) => faults.push(format!(
-                "the plugin {name} ({path}): {error}; write the SDK's export macro once, at the top level of src/lib.rs"
+                "the plugin {name} ({source}): {error}; write the SDK's export macro once, at the top level of src/lib.rs"
             )),
         }
     }
@@ -115,10 +145,10 @@ fn check_records(plan: &BuildPlan, files: &[DistFile]) -> Result<()> {
 }
 
 /// Seals what carries a record, now that nothing changes it any more: the host loads a file only if it is the one that was built.
-fn seal(paths: &Paths, files: &mut [DistFile]) -> Result<()> {
-    let std = files.iter().find(|file| file.part == Part::Std).map(|file| files::read(&file.path)).transpose()?;
+fn seal(paths: &Paths, dist: &mut Dist) -> Result<()> {
+    let std = dist.std.as_ref().map(|file| files::read(&file.path)).transpose()?;
     let folder = paths.sealed();
-    for file in files.iter_mut().filter(|file| file.part != Part::Std) {
+    for file in dist.compiled_mut() {
         let mut bytes = files::read(&file.path)?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
         file.path = folder.join(&file.name);
@@ -129,22 +159,23 @@ fn seal(paths: &Paths, files: &mut [DistFile]) -> Result<()> {
 
 /// Every symbol that a plugin imports is exported by a library that comes along: the linker lets a plugin pass that calls
 /// what nothing defines.
-fn check_imports(plan: &BuildPlan, dist: &[DistFile], libraries: &Libraries) -> Result<()> {
-    let contents = dist.iter().map(|file| files::read(&file.path)).collect::<Result<Vec<_>>>()?;
-    let built = || dist.iter().zip(&contents);
-    let there = Exported::gather(built().map(|(file, bytes)| (file.name.as_str(), bytes.as_slice())), |name| {
-        let own = dist.iter().find(|file| file.name == name).map(|file| &file.path);
+fn check_imports(dist: &Dist) -> Result<()> {
+    let read = |file: &DistFile| Ok((file.name.clone(), files::read(&file.path)?));
+    let contents = dist.files().map(read).collect::<Result<BTreeMap<String, Vec<u8>>>>()?;
+    let libraries = &dist.libraries;
+    let there = Exported::gather(contents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())), |name| {
+        if let Some(bytes) = contents.get(name) {
+            return Ok(Some(bytes.clone()));
+        }
         let interpreter = libraries.interpreter.is(name).then_some(&libraries.interpreter);
-        let path = own.or(interpreter.or(libraries.shared.get(name)).map(|library| &library.path));
-        path.map(|path| files::read(path)).transpose()
+        let library = interpreter.or(libraries.shared.get(name));
+        library.map(|library| files::read(&library.path)).transpose()
     })?;
     let mut faults = Faults::default();
-    let built = built().filter(|(file, _)| file.part == Part::Plugin);
-    for (plugin, (_, bytes)) in plan.plugins.iter().zip(built) {
-        if let Some(missing) = provost_record::missing(bytes, &there)? {
+    for BuiltPlugin { name, source, file, .. } in &dist.plugins {
+        if let Some(missing) = provost_record::missing(&contents[&file.name], &there)? {
             faults.push(format!(
-                "the plugin {} ({}): {missing}; link the library that defines what is missing",
-                plugin.name, plugin.path
+                "the plugin {name} ({source}): {missing}; link the library that defines what is missing"
             ));
         }
     }
@@ -152,14 +183,9 @@ fn check_imports(plan: &BuildPlan, dist: &[DistFile], libraries: &Libraries) -> 
 }
 
 /// std as a shared library, stripped, if the toolchain has it as one and the built files need it.
-fn shared_std(
-    paths: &Paths,
-    plan: &BuildPlan,
-    machine: &dyn Machine,
-    files: &[DistFile],
-) -> Result<Option<Utf8PathBuf>> {
+fn shared_std(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, compiled: &Compiled) -> Result<Option<DistFile>> {
     let mut name = None;
-    for file in files {
+    for file in compiled.files() {
         let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
         name = name.or(elf.needed.into_iter().find(|needed| needed.starts_with("libstd-")));
     }
@@ -168,16 +194,17 @@ fn shared_std(
     let original = Utf8PathBuf::from(answer(machine, "rustc", &target)?).join(&name);
     let original = machine.bring(&[original])?.pop().context("std was not brought")?;
     let content = files::read(&original)?;
-    let folder = paths.stripped().join(&files::hex(&Sha256::digest(&content))[..16]);
+    let folder = paths.stripped().join(Digest::sha256(&content).prefix(16));
     let stripped = folder.join(&name);
     let written = folder.join("digest");
-    let is_whole = |digest: String| files::read(&stripped).is_ok_and(|bytes| files::digest(&bytes) == digest);
+    let is_whole =
+        |digest: String| files::read(&stripped).is_ok_and(|bytes| Digest::sha256(&bytes).to_string() == digest);
     if !files::read_text(&written).is_ok_and(is_whole) {
         let bytes = strip(plan, machine, &name)?;
         files::write_atomically(&stripped, |out| Ok(out.write_all(&bytes)?))?;
-        files::write_atomically(&written, |out| Ok(out.write_all(files::digest(&bytes).as_bytes())?))?;
+        files::write_atomically(&written, |out| Ok(out.write_all(Digest::sha256(&bytes).to_string().as_bytes())?))?;
     }
-    Ok(Some(stripped))
+    Ok(Some(DistFile { name, path: stripped }))
 }
 
 /// With the toolchain's own objcopy, hence the same bytes on every machine.

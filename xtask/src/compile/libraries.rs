@@ -37,7 +37,7 @@ pub struct Linker<'a> {
 
 impl Libraries {
     /// Asks for what `built` needs, then for what that needs, until nothing is new.
-    pub fn gather(linker: &Linker, built: &[DistFile]) -> Result<Libraries> {
+    pub fn gather(linker: &Linker, built: &[&DistFile]) -> Result<Libraries> {
         let own: BTreeSet<&str> = built.iter().map(|file| file.name.as_str()).collect();
         let mut interpreter = None;
         let mut needed_by = BTreeMap::new();

@@ -27,10 +27,12 @@ use crate::support::ui::count;
 /// The built files.
 #[derive(Deserialize, Serialize)]
 pub struct Dist {
-    /// Of the host, the SDK, std and every plugin, in this order, plugins as in the plan.
-    pub files: Vec<DistFile>,
-    /// By plugin and path.
-    pub assets: Vec<Asset>,
+    pub host: DistFile,
+    pub sdk: DistFile,
+    /// Where the toolchain has it as a shared library, and a built file needs it.
+    pub std: Option<DistFile>,
+    /// In the plan's order.
+    pub plugins: Vec<BuiltPlugin>,
     pub libraries: Libraries,
 }
 
@@ -39,16 +41,33 @@ pub struct DistFile {
     /// Beside the host, in the image too.
     pub name: String,
     pub path: Utf8PathBuf,
-    pub part: Part,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Part {
-    Host,
-    Sdk,
-    /// Where the toolchain has it as a shared library.
-    Std,
-    Plugin,
+/// A plugin that was compiled.
+#[derive(Deserialize, Serialize)]
+pub struct BuiltPlugin {
+    pub name: String,
+    pub version: String,
+    /// Where the tree has it, relative to the root.
+    pub source: Utf8PathBuf,
+    pub file: DistFile,
+    /// By path.
+    pub assets: Vec<Asset>,
+}
+
+impl Dist {
+    /// What was compiled here, and carries an ABI record: all but std.
+    pub fn compiled(&self) -> impl Iterator<Item = &DistFile> {
+        [&self.host, &self.sdk].into_iter().chain(self.plugins.iter().map(|plugin| &plugin.file))
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = &DistFile> {
+        self.compiled().chain(&self.std)
+    }
+
+    fn compiled_mut(&mut self) -> impl Iterator<Item = &mut DistFile> {
+        [&mut self.host, &mut self.sdk].into_iter().chain(self.plugins.iter_mut().map(|plugin| &mut plugin.file))
+    }
 }
 
 /// The host's and every plugin's files, checked: nothing is left in the dist folder when one of them is wrong.

@@ -5,6 +5,7 @@ use camino::Utf8PathBuf;
 
 use crate::cargo::toolchain;
 use crate::compile::container::VENDOR_CONFIG;
+use crate::oci::digest::Digest;
 use crate::support::files;
 use crate::support::session::Session;
 
@@ -12,9 +13,9 @@ use crate::support::session::Session;
 pub fn vendor(session: &Session) -> Result<Utf8PathBuf> {
     let Session { ui, paths, .. } = session;
     let folder = paths.vendor();
-    let lock = files::digest(&files::read(&paths.sources().join("Cargo.lock"))?);
+    let lock = Digest::sha256(&files::read(&paths.sources().join("Cargo.lock"))?);
     let (config, stamp) = (folder.join(VENDOR_CONFIG), folder.join("lock"));
-    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock) {
+    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock.to_string()) {
         return Ok(folder);
     }
     files::remove(&stamp)?;
@@ -24,6 +25,6 @@ pub fn vendor(session: &Session) -> Result<Utf8PathBuf> {
         toolchain::cargo(&paths.root, args)?.folder(paths.sources()).read(ui).context("vendoring crates failed")?;
     files::create_folder(&folder)?;
     files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
-    files::write_atomically(&stamp, |out| Ok(out.write_all(lock.as_bytes())?))?;
+    files::write_atomically(&stamp, |out| Ok(out.write_all(lock.to_string().as_bytes())?))?;
     Ok(folder)
 }

@@ -9,6 +9,7 @@ use crate::containers::dockerfile::{self, Dockerfile, Unusable};
 use crate::containers::engine::Runtime;
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::labels::Owner;
+use crate::oci::digest::Digest;
 use crate::support::files;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
@@ -64,9 +65,9 @@ fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
         let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;
         if entry.file_type().is_file() {
             content.extend_from_slice(inside.strip_prefix(folder)?.as_str().as_bytes());
-            content.extend_from_slice(files::digest(&files::read(inside)?).as_bytes());
+            content.extend_from_slice(Digest::sha256(&files::read(inside)?).to_string().as_bytes());
         }
     }
     let stem = path.file_stem().unwrap_or_default();
-    Ok(format!("localhost/xtask/{stem}:{}", &files::without_algorithm(&files::digest(&content))[..16]))
+    Ok(format!("localhost/xtask/{stem}:{}", &Digest::sha256(&content).prefix(16)))
 }

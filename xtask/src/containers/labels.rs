@@ -5,8 +5,8 @@ use camino::Utf8Path;
 
 use crate::containers::engine::Runtime;
 use crate::containers::engine::objects::Kind;
+use crate::oci::digest::Digest;
 use crate::support::command::Invocation;
-use crate::support::files;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
@@ -34,7 +34,7 @@ pub struct Owner {
 impl Owner {
     pub fn of(session: &Session) -> Result<Owner> {
         let Session { ui, paths, .. } = session;
-        let hashed = |text: &str| files::without_algorithm(&files::digest(text.as_bytes()))[..12].to_owned();
+        let hashed = |text: &str| Digest::sha256(text.as_bytes()).prefix(12).to_owned();
         let name = Invocation::new("uname", ["-n"]).read(ui)?;
         // Neither is there on macOS.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::containers::engine::Runtime;
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::images::BUILDER_FILE;
+use crate::oci::digest::Digest;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::{files, variables};
@@ -70,8 +71,8 @@ impl Builder {
         let env = info.config.as_ref().and_then(|config| config.env.as_deref()).unwrap_or_default();
         let names = env.iter().filter_map(|variable| variable.split('=').next());
         let hidden: Vec<String> = names.filter(|name| variables::is_hidden(name)).map(str::to_owned).collect();
-        let key = files::digest(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
-        let memory = paths.builders().join(format!("{}.json", &files::without_algorithm(&key)[..16]));
+        let key = Digest::sha256(format!("{} {channel} {QUESTIONS}", info.id).as_bytes());
+        let memory = paths.builders().join(format!("{}.json", key.prefix(16)));
         let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let facts = match remembered {
             Some(facts) => facts,

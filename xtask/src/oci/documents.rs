@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Error, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
+
+use crate::oci::digest::Digest;
 
 /// The annotation that names a manifest in a layout.
 pub const NAME: &str = "org.opencontainers.image.ref.name";
@@ -21,6 +24,7 @@ pub struct Index {
 pub struct Descriptor {
     #[serde(default)]
     pub media_type: String,
+    /// Of any algorithm: what is not read need not be supported.
     pub digest: String,
     #[serde(default)]
     pub artifact_type: Option<String>,
@@ -67,7 +71,7 @@ pub struct Settings {
 #[derive(Debug, Deserialize)]
 pub struct RootFs {
     /// Digests of the uncompressed layers, from the bottom up.
-    pub diff_ids: Vec<String>,
+    pub diff_ids: Vec<Digest>,
 }
 
 /// One image in `manifest.json`, by paths in the archive.
@@ -79,8 +83,8 @@ pub struct Saved {
 }
 
 /// Where a layout has a blob. Source: OCI image specification, image-layout.md, "Blobs".
-pub fn blob_path(digest: &str) -> String {
-    format!("blobs/{}", digest.replace(':', "/"))
+pub fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}", digest.path())
 }
 
 impl Descriptor {
@@ -94,9 +98,14 @@ impl Descriptor {
         self.artifact_type.is_some()
     }
 
+    /// The digest, if it is one that is supported.
+    pub fn sha256(&self) -> Result<Digest> {
+        self.digest.parse().map_err(Error::msg)
+    }
+
     /// Where a layout has it.
-    pub fn path(&self) -> String {
-        blob_path(&self.digest)
+    pub fn path(&self) -> Result<String> {
+        Ok(blob_path(&self.sha256()?))
     }
 }
 

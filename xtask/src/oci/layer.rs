@@ -10,7 +10,9 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 
+use crate::oci::digest::Digest;
 use crate::oci::entry::{Content, Entry, ROOT, User};
+use crate::oci::listing::Listed;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
@@ -26,13 +28,23 @@ const MODIFIED: u64 = 0;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Layer {
     /// Of the uncompressed tar.
-    pub diff_id: String,
+    pub diff_id: Digest,
     /// Of the gzipped blob.
-    pub digest: String,
+    pub digest: Digest,
     /// Of the gzipped blob, in bytes.
     pub size: u64,
     /// Of the tar, in bytes.
     pub unpacked: u64,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug)]
+pub struct NamedLayer {
+    /// What it is to people.
+    pub name: String,
+    pub layer: Layer,
+    /// What it holds; of a base's layers nothing is listed.
+    pub files: Vec<Listed>,
 }
 
 /// Owners and contents by path, as they lie over the base.
@@ -118,37 +130,37 @@ impl Store {
     }
 
     /// The layer that holds the tar of this digest and size in bytes, if it is whole.
-    pub fn find(&self, diff_id: &str, unpacked: u64) -> Option<Layer> {
+    pub fn find(&self, diff_id: &Digest, unpacked: u64) -> Option<Layer> {
         let index = std::fs::read(self.index(diff_id)).ok()?;
         let layer: Layer = serde_json::from_slice(&index).ok()?;
         let size = self.read(&layer.digest).ok()?.len() as u64;
-        (layer.diff_id == diff_id && (size, unpacked) == (layer.size, layer.unpacked)).then_some(layer)
+        (layer.diff_id == *diff_id && (size, unpacked) == (layer.size, layer.unpacked)).then_some(layer)
     }
 
     /// A layer's blob: what is delivered is what its digest says, however long it has lain here.
-    pub fn read(&self, digest: &str) -> Result<Vec<u8>> {
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob(digest);
         let bytes = files::read(&path)?;
-        let is = files::digest(&bytes);
+        let is = Digest::sha256(&bytes);
         anyhow::ensure!(
-            is == digest,
+            is == *digest,
             "{path} is damaged: its digest is {is}; run the command again, which makes it anew"
         );
         Ok(bytes)
     }
 
     /// Adds one of ours.
-    pub fn add(&self, diff_id: &str, tar: &[u8]) -> Result<Layer> {
+    pub fn add(&self, diff_id: &Digest, tar: &[u8]) -> Result<Layer> {
         let mut encoder = gzip(Vec::new());
         encoder.write_all(tar)?;
         let blob = encoder.finish()?;
-        let digest = files::digest(&blob);
+        let digest = Digest::sha256(&blob);
         files::write_atomically(&self.blob(&digest), |out| Ok(out.write_all(&blob)?))?;
-        self.keep(Layer { diff_id: diff_id.to_owned(), digest, size: blob.len() as u64, unpacked: tar.len() as u64 })
+        self.keep(Layer { diff_id: *diff_id, digest, size: blob.len() as u64, unpacked: tar.len() as u64 })
     }
 
     /// Adds one of a base, which may be large: a tar of `unpacked` bytes that is read piece by piece.
-    pub fn add_from(&self, diff_id: &str, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
+    pub fn add_from(&self, diff_id: &Digest, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
         let new = self.folder.join("new");
         files::write_atomically(&new, |out| {
             let mut encoder = gzip(out);
@@ -160,7 +172,7 @@ impl Store {
         let blob = self.blob(&digest);
         files::create_folder(blob.parent().unwrap_or(&self.folder))?;
         std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
-        self.keep(Layer { diff_id: diff_id.to_owned(), digest, size, unpacked })
+        self.keep(Layer { diff_id: *diff_id, digest, size, unpacked })
     }
 
     /// Remembers which content a blob has.
@@ -171,28 +183,28 @@ impl Store {
     }
 
     /// A gzipped layer of a base as it is.
-    pub fn adopt(&self, layer: &BaseLayer, digest: &str, from: &Utf8Path) -> Result<Layer> {
+    pub fn adopt(&self, layer: &BaseLayer, digest: &Digest, from: &Utf8Path) -> Result<Layer> {
         let unpacked = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
         let bytes = match self.read(digest) {
             Ok(bytes) => bytes,
             Err(_) => {
                 let bytes = files::read(from)?;
-                let is = files::digest(&bytes);
-                anyhow::ensure!(is == digest, "{from} is damaged: its digest is {is}; write the layout anew");
+                let is = Digest::sha256(&bytes);
+                anyhow::ensure!(is == *digest, "{from} is damaged: its digest is {is}; write the layout anew");
                 files::write_atomically(&self.blob(digest), |out| Ok(out.write_all(&bytes)?))?;
                 bytes
             }
         };
         let size = bytes.len() as u64;
-        Ok(Layer { diff_id: layer.diff_id.clone(), digest: digest.to_owned(), size, unpacked })
+        Ok(Layer { diff_id: layer.diff_id, digest: *digest, size, unpacked })
     }
 
-    fn blob(&self, digest: &str) -> Utf8PathBuf {
-        self.folder.join(digest.replace(':', "/"))
+    fn blob(&self, digest: &Digest) -> Utf8PathBuf {
+        self.folder.join(digest.path())
     }
 
-    fn index(&self, diff_id: &str) -> Utf8PathBuf {
-        self.folder.join(format!("format-{FORMAT}")).join(diff_id.replace(':', "/"))
+    fn index(&self, diff_id: &Digest) -> Utf8PathBuf {
+        self.folder.join(format!("format-{FORMAT}")).join(diff_id.path())
     }
 }
 
@@ -208,8 +220,8 @@ mod tests {
     use camino::Utf8Path;
 
     use super::{Store, Tree, lay, tar};
+    use crate::oci::digest::Digest;
     use crate::oci::entry::{Entry, User};
-    use crate::support::files;
     use crate::support::test_folder::TestFolder;
 
     fn entries() -> Vec<Entry> {
@@ -248,7 +260,7 @@ mod tests {
         assert_eq!(listing, expected);
 
         let store = Store::new(test.path().to_owned());
-        let diff_id = files::digest(&bytes);
+        let diff_id = Digest::sha256(&bytes);
         let layer = store.add(&diff_id, &bytes).expect("a layer");
         assert_eq!(store.find(&diff_id, layer.unpacked).expect("the same layer").digest, layer.digest);
         let (path, mut blob) = (store.blob(&layer.digest), store.read(&layer.digest).expect("a blob"));
@@ -257,11 +269,12 @@ mod tests {
         assert!(store.find(&diff_id, layer.unpacked).is_none(), "one that is damaged is made anew");
         let damaged = format!(
             "{path} is damaged: its digest is {}; run the command again, which makes it anew",
-            files::digest(&blob)
+            Digest::sha256(&blob)
         );
         assert_eq!(store.read(&layer.digest).expect_err("damaged").to_string(), damaged);
         assert_eq!(
-            layer.digest, "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",
+            layer.digest.to_string(),
+            "sha256:d494821c84488ff19f84035592ead32c540bcd37c8ca88c84df4b478f5874594",
             "count FORMAT up when these bytes change on purpose"
         );
     }

@@ -3,9 +3,9 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::oci::digest::Digest;
 use crate::oci::entry::{Content, User};
 use crate::oci::layer::Laid;
-use crate::support::files;
 
 /// A file or a folder in the image.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -36,7 +36,7 @@ impl Listed {
         let file = match content {
             Content::Folder => None,
             Content::File { bytes, .. } => {
-                let sha256 = files::without_algorithm(&files::digest(bytes)).to_owned();
+                let sha256 = Digest::sha256(bytes).hex();
                 Some(FileContent { size: bytes.len() as u64, sha256 })
             }
         };

@@ -1,5 +1,6 @@
 //! Images as data: documents, names, layers, root file systems. Starts no program.
 
+pub mod digest;
 pub mod documents;
 pub mod entry;
 pub mod layer;

@@ -46,8 +46,9 @@ impl Blobs {
         if image.is_index() {
             bail!("it holds an index of images for several platforms, wanted is one image");
         }
-        let manifest: Manifest = self.json(&image.path())?;
-        Ok((self.json(&manifest.config.path())?, manifest.layers.iter().map(Descriptor::path).collect()))
+        let manifest: Manifest = self.json(&image.path()?)?;
+        let layers = manifest.layers.iter().map(Descriptor::path).collect::<Result<_>>()?;
+        Ok((self.json(&manifest.config.path()?)?, layers))
     }
 
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {

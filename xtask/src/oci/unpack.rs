@@ -6,8 +6,8 @@ use std::io::{BufReader, Cursor, Read, Write};
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 
+use crate::oci::digest::{Digest, Hasher};
 use crate::support::files;
 
 /// What compressed content begins with.
@@ -27,9 +27,9 @@ pub const OTHERS: [(&[u8], &str, &str); 6] = [
 pub struct BaseLayer {
     /// An uncompressed tar.
     pub path: Utf8PathBuf,
-    pub diff_id: String,
+    pub diff_id: Digest,
     /// Digest and place of the gzipped layer, if the base came with one: it is kept.
-    pub blob: Option<(String, Utf8PathBuf)>,
+    pub blob: Option<(Digest, Utf8PathBuf)>,
 }
 
 /// By what a file begins with, whatever its name or media type says.
@@ -40,27 +40,28 @@ pub fn is_gzip(path: &Utf8Path) -> Result<bool> {
 }
 
 /// The digest of a file, which is read piece by piece.
-pub fn digest(path: &Utf8Path) -> Result<String> {
+pub fn digest(path: &Utf8Path) -> Result<Digest> {
     let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
     copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))
 }
 
 /// Whether a layer that was unpacked before is there as it was.
-pub fn is_whole(path: &Utf8Path, diff_id: &str) -> bool {
-    path.is_file() && digest(path).is_ok_and(|is| is == diff_id)
+pub fn is_whole(path: &Utf8Path, diff_id: &Digest) -> bool {
+    path.is_file() && digest(path).is_ok_and(|is| is == *diff_id)
 }
 
 /// Unpacks a layer to `path`, piece by piece, if it holds what it should; else its digest is returned.
-pub fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &str) -> Result<Option<String>> {
-    let mut is = String::new();
+pub fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &Digest) -> Result<Option<Digest>> {
+    let mut is = None;
     let written = files::write_atomically(path, |out| {
-        is = copy(&mut plain(from)?, out)?;
+        let digest = copy(&mut plain(from)?, out)?;
+        is = Some(digest);
         // Nothing gets this name that does not deserve it.
-        anyhow::ensure!(is == diff_id, "another digest");
+        anyhow::ensure!(digest == *diff_id, "another digest");
         Ok(())
     });
     match written {
-        Err(_) if !is.is_empty() && is != diff_id => Ok(Some(is)),
+        Err(_) if is.is_some_and(|is| is != *diff_id) => Ok(is),
         written => written.map(|()| None),
     }
 }
@@ -78,12 +79,12 @@ pub fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
 }
 
 /// Copies, and returns the digest of what went through.
-pub fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<String> {
-    let mut hash = Sha256::new();
+pub fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<Digest> {
+    let mut hash = Hasher::default();
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(format!("sha256:{}", files::hex(&hash.finalize()))),
+            0 => return Ok(hash.finish()),
             count => {
                 hash.update(&buffer[..count]);
                 to.write_all(&buffer[..count])?;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::assemble::Image;
-use crate::oci::layer::Layer;
+use crate::oci::layer::{Layer, NamedLayer};
 use crate::oci::listing::Listed;
 use crate::plan::ImagePlan;
 use crate::plan::forecast::{Fate, summary};
 use crate::plan::last_image::LastLayer;
-use crate::support::ui::{Ui, short, size};
+use crate::support::ui::{Ui, size};
 
 /// A layer, as `--format json` shows it.
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ pub struct FinishedLayer {
 /// From the bottom up, the base's layers first.
 pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
     let last = plan.forecast.last.as_ref();
-    let base = image.layers[..image.base_layers].iter().map(|(name, layer)| {
+    let base = image.base_layers.iter().map(|NamedLayer { name, layer, .. }| {
         let why = match last {
             None => vec!["first image".to_owned()],
             Some(last) if last.base.contains(&layer.digest) => Vec::new(),
@@ -40,7 +40,7 @@ pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
         };
         FinishedLayer::new(name, "the base".to_owned(), layer, why, &[])
     });
-    let own = plan.layers.iter().zip(image.own()).map(|(planned, (layer, files))| {
+    let own = plan.layers.iter().zip(&image.own_layers).map(|(planned, NamedLayer { layer, files, .. })| {
         let before = last.and_then(|last| last.layers.get(&planned.name));
         let why = match (&planned.fate, before) {
             (_, Some(before)) if before.layer.digest == layer.digest => Vec::new(),
@@ -92,7 +92,7 @@ pub fn report(ui: &Ui, plan: &ImagePlan, layers: &[FinishedLayer]) {
     ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
     for layer in layers {
         let (name, what) = (&layer.name, &layer.what);
-        let line = format!("{name} ({what}), {} {}", size(layer.layer.size), short(&layer.layer.digest));
+        let line = format!("{name} ({what}), {} {}", size(layer.layer.size), layer.layer.digest.short());
         match layer.new {
             true => ui.status("New", format!("{line}: {}", summary(&layer.why))),
             false => ui.status("Reused", line),

@@ -14,6 +14,7 @@ use crate::cargo::toolchain::Toolchain;
 use crate::compile;
 use crate::containers::engine::Runtime;
 use crate::environment::engine::Engine;
+use crate::oci::digest::Digest;
 use crate::pipeline::prepare::Prepared;
 use crate::pipeline::report::{ImageReport, NamedDocument};
 use crate::pipeline::request::ImageRequest;
@@ -73,7 +74,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         reproduced,
         pushed,
         command: plan.command.clone(),
-        plugins: contents::plugins(&plan.build, &dist)?,
+        plugins: contents::plugins(&dist)?,
         layers,
         milliseconds: stages.finish(),
         plan: prepared.plan,
@@ -93,12 +94,12 @@ pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
 }
 
 /// The same image once more, in the session's target folder, from sources with this digest.
-fn again(session: &Session, prepared: &Prepared, sources: &str) -> Result<Image> {
+fn again(session: &Session, prepared: &Prepared, sources: &Digest) -> Result<Image> {
     let Prepared { checkout, plan, base, .. } = prepared;
     let (engine, toolchain) = (plan.build.engine.clone(), plan.build.toolchain.clone());
     let build = prepare::build(session, checkout, true, engine, toolchain)?.on(&plan.base, base.layers.len())?;
     ensure!(
-        copy::digest(&session.paths.sources())? == sources,
+        copy::digest(&session.paths.sources())? == *sources,
         "the tree was changed while it was built: leave it alone until the image is compared"
     );
     let forecast = prepare::forecast(session, &build, base)?;

@@ -85,7 +85,7 @@ fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> 
     let Session { ui, paths, .. } = session;
     let stamp = paths.resolved();
     let key = copy::manifests_digest(&paths.sources())?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == key) {
+    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == key.to_string()) {
         return Ok(());
     }
     ui.status("Resolving", format!("dependencies of the host and {}", count(plan.plugins.len(), "plugin")));
@@ -94,7 +94,7 @@ fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> 
     let after = files::read_text(&paths.sources().join("Cargo.lock"))?;
     if before == after {
         let key = copy::manifests_digest(&paths.sources())?;
-        return files::write_atomically(&stamp, |out| Ok(out.write_all(key.as_bytes())?));
+        return files::write_atomically(&stamp, |out| Ok(out.write_all(key.to_string().as_bytes())?));
     }
     let plugins: Vec<&str> = plan.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     plan.lock_changes = lockfile::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);

@@ -7,6 +7,8 @@ use anyhow::Result;
 use crate::assemble::Image;
 use crate::compile::Dist;
 use crate::environment::engine::Engine;
+use crate::oci::digest::Digest;
+use crate::oci::layer::NamedLayer;
 use crate::plan::ImagePlan;
 use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::files;
@@ -14,17 +16,17 @@ use crate::support::paths::Paths;
 
 /// Remembers an image as the last one; written unless that is what is remembered.
 pub fn remember(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> Result<()> {
-    let own = plan.layers.iter().zip(image.own());
-    let layers = own.map(|(planned, (layer, files))| {
+    let own = plan.layers.iter().zip(&image.own_layers);
+    let layers = own.map(|(planned, NamedLayer { layer, files, .. })| {
         let packages = planned.what.packages(&plan.build);
-        (planned.name.clone(), LastLayer { layer: layer.clone(), packages, files: files.to_vec() })
+        (planned.name.clone(), LastLayer { layer: layer.clone(), packages, files: files.clone() })
     });
-    let base = image.layers[..image.base_layers].iter().map(|(_, layer)| layer.digest.clone()).collect();
+    let base = image.base_layers.iter().map(|named| named.layer.digest).collect();
     let mut libraries = BTreeMap::new();
     if matches!(plan.build.engine, Engine::Local) {
         let shared = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
         for library in shared {
-            libraries.insert(library.path.clone(), files::digest(&files::read(&library.path)?));
+            libraries.insert(library.path.clone(), Digest::sha256(&files::read(&library.path)?));
         }
     }
     let inputs = plan.forecast.inputs.clone();

@@ -7,18 +7,19 @@ use serde::Serialize;
 
 use crate::assemble::Sizes;
 use crate::attest::Document;
+use crate::oci::digest::Digest;
 use crate::pipeline::fate::FinishedLayer;
 use crate::plan::ImagePlan;
 use crate::publish::push::Pushed;
 use crate::reproduce::Reproduced;
 use crate::verify::Verified;
-use crate::verify::contents::BuiltPlugin;
+use crate::verify::contents::PluginReport;
 
 /// A finished, delivered image.
 #[derive(Serialize)]
 pub struct ImageReport {
-    pub manifest_digest: String,
-    pub config_digest: String,
+    pub manifest_digest: Digest,
+    pub config_digest: Digest,
     pub archive: Utf8PathBuf,
     /// The bill of materials, then the provenance.
     pub documents: Vec<NamedDocument>,
@@ -30,7 +31,7 @@ pub struct ImageReport {
     pub pushed: Option<Pushed>,
     /// The image's `Cmd`.
     pub command: Vec<String>,
-    pub plugins: Vec<BuiltPlugin>,
+    pub plugins: Vec<PluginReport>,
     pub sizes: Sizes,
     /// The base's first.
     pub layers: Vec<FinishedLayer>,
@@ -45,7 +46,7 @@ pub struct NamedDocument {
     /// Beside the archive.
     file: Utf8PathBuf,
     /// The digest that the document has as an artifact, in a layout or a registry.
-    referrer: String,
+    referrer: Digest,
 }
 
 impl NamedDocument {

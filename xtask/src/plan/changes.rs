@@ -111,15 +111,14 @@ fn versions(before: &BTreeSet<&Crate>, after: &BTreeSet<&Crate>) -> Vec<String> 
 mod tests {
     use super::Changes;
     use crate::cargo::resolution::Resolution;
+    use crate::oci::digest::Digest;
     use crate::plan::forecast::TurnedOn;
     use crate::plan::inputs::Inputs;
 
     fn inputs(tree: &str) -> Inputs {
         let mut inputs =
             Inputs { crates: Resolution::parse(tree, "/tree".into()).expect("a tree"), ..Inputs::default() };
-        inputs
-            .sources
-            .extend([("sdk", "1"), ("mail", "1")].map(|(folder, digest)| (folder.to_owned(), digest.to_owned())));
+        inputs.sources.extend(["sdk", "mail"].map(|folder| (folder.to_owned(), Digest::sha256("1"))));
         inputs
     }
 
@@ -156,7 +155,7 @@ mod tests {
         );
 
         let mut edited = inputs(BEFORE);
-        edited.sources.extend(["sdk", "mail"].map(|folder| (folder.to_owned(), "2".to_owned())));
+        edited.sources.extend(["sdk", "mail"].map(|folder| (folder.to_owned(), Digest::sha256("2"))));
         edited.environment.rustflags = ["--cfg", "loud"].map(str::to_owned).to_vec();
         edited.environment.target = "new".to_owned();
         edited.environment.rustc = "rustc 2\nmore".to_owned();

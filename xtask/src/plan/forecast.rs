@@ -9,12 +9,13 @@ use serde::{Serialize, Serializer};
 
 use crate::cargo::features::wanting;
 use crate::cargo::resolution::{Crate, Source};
+use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
 use crate::plan::changes::Changes;
 use crate::plan::inputs::Inputs;
 use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::paths::Paths;
-use crate::support::ui::{Ui, count, short, size};
+use crate::support::ui::{Ui, count, size};
 
 /// What one of our layers holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Content {
 #[serde(tag = "forecast", rename_all = "kebab-case")]
 pub enum Fate {
     Reused {
-        digest: String,
+        digest: Digest,
         /// Packed, in bytes.
         size: u64,
     },
@@ -82,7 +83,7 @@ impl Forecast {
         };
         let why = self.reasons(plan, last, before, content);
         match why.is_empty() {
-            true => Fate::Reused { digest: before.layer.digest.clone(), size: before.layer.size },
+            true => Fate::Reused { digest: before.layer.digest, size: before.layer.size },
             false => Fate::New { why },
         }
     }
@@ -179,7 +180,7 @@ impl Serialize for Content {
 impl fmt::Display for Fate {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Fate::Reused { digest, size: bytes } => write!(out, "reused {} {}", short(digest), size(*bytes)),
+            Fate::Reused { digest, size: bytes } => write!(out, "reused {} {}", digest.short(), size(*bytes)),
             Fate::New { why } => write!(out, "new: {}", summary(why)),
         }
     }

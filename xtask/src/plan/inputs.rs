@@ -10,6 +10,7 @@ use crate::base::layers::BaseFiles;
 use crate::cargo::resolution::{Resolution, Source};
 use crate::cargo::toolchain::cargo_home;
 use crate::environment::engine::Engine;
+use crate::oci::digest::Digest;
 use crate::oci::layer::FORMAT;
 use crate::plan::BuildPlan;
 use crate::source::copy;
@@ -23,7 +24,7 @@ pub struct Inputs {
     /// What host, SDK and plugins are compiled from, with what their build scripts and macros need.
     pub crates: Resolution,
     /// Digests of the tree's own: of the packages, by folder, and of the default configuration, by path.
-    pub sources: BTreeMap<String, String>,
+    pub sources: BTreeMap<String, Digest>,
 }
 
 /// What all layers share.
@@ -31,7 +32,7 @@ pub struct Inputs {
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// Digest of the build system's own program, which decides flags and bytes.
-    pub xtask: String,
+    pub xtask: Option<Digest>,
     /// Of the bytes that layers come out as.
     pub format: u32,
     /// The whole answer of `rustc -vV`.
@@ -42,9 +43,9 @@ pub struct Environment {
     /// The image that compiles, by its id; of this machine, what its user says to cargo.
     pub builder: String,
     /// Digest over what the workspace says of all its packages, and of where files are in the image.
-    pub workspace: String,
+    pub workspace: Option<Digest>,
     /// Digests of the base's layers, unpacked.
-    pub base: Vec<String>,
+    pub base: Vec<Digest>,
 }
 
 impl Inputs {
@@ -56,7 +57,7 @@ impl Inputs {
         });
         let mut sources = copy::digests(&paths.sources(), &folders.collect())?;
         let config = &plan.host.default_config;
-        sources.insert(config.to_string(), files::digest(&files::read(&paths.root.join(config))?));
+        sources.insert(config.to_string(), Digest::sha256(&files::read(&paths.root.join(config))?));
         Ok(Inputs { environment: Environment::gather(paths, plan, base)?, crates, sources })
     }
 }
@@ -64,7 +65,7 @@ impl Inputs {
 impl Environment {
     fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Environment> {
         Ok(Environment {
-            xtask: files::digest(&files::own_program()?),
+            xtask: Some(Digest::sha256(&files::own_program()?)),
             format: FORMAT,
             rustc: plan.toolchain.verbose_version.clone(),
             target: plan.toolchain.target.clone(),
@@ -73,18 +74,18 @@ impl Environment {
                 Engine::Container(builder) => builder.id.clone(),
                 Engine::Local => {
                     let config = std::fs::read(cargo_home()?.join("config.toml")).unwrap_or_default();
-                    format!("this machine, {}", files::digest(&config))
+                    format!("this machine, {}", Digest::sha256(&config))
                 }
             },
-            workspace: workspace(paths, plan)?,
-            base: base.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+            workspace: Some(workspace(paths, plan)?),
+            base: base.layers.iter().map(|layer| layer.diff_id).collect(),
         })
     }
 }
 
 /// Without what the other inputs say more exactly: which packages and crates there are. Crates that are used under another
 /// name than their own stay: a resolution does not show that.
-fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<String> {
+fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<Digest> {
     let path = paths.sources().join("Cargo.toml");
     let mut manifest: toml::Table =
         toml::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
@@ -101,5 +102,5 @@ fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<String> {
     let places = [&host.working_folder, &host.state_folder, &host.config];
     let (names, plugin_config) = ([&host.package, &host.sdk, &host.extension], &host.plugin_config);
     let places = format!("{places:?} {plugin_config:?} {names:?} {:?}", host.user);
-    Ok(files::digest(format!("{manifest}\n{config}\n{places}").as_bytes()))
+    Ok(Digest::sha256(format!("{manifest}\n{config}\n{places}").as_bytes()))
 }

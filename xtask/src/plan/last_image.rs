@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::oci::digest::Digest;
 use crate::oci::layer::Layer;
 use crate::oci::listing::Listed;
 use crate::plan::inputs::Inputs;
-use crate::support::files;
 use crate::support::paths::Paths;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -16,11 +16,11 @@ use crate::support::paths::Paths;
 pub struct LastImage {
     pub inputs: Inputs,
     /// Digests of the base's layers, as they are packed.
-    pub base: Vec<String>,
+    pub base: Vec<Digest>,
     /// Ours, by name.
     pub layers: BTreeMap<String, LastLayer>,
     /// Digests of libraries that came from this machine, by path; from a builder's container none do.
-    pub libraries: BTreeMap<Utf8PathBuf, String>,
+    pub libraries: BTreeMap<Utf8PathBuf, Digest>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -39,8 +39,8 @@ impl LastImage {
 
     /// Which of this machine's libraries are others now.
     pub fn changed_libraries(&self) -> impl Iterator<Item = String> {
-        let is = |path: &Utf8PathBuf| std::fs::read(path).map(|bytes| files::digest(&bytes)).unwrap_or_default();
-        let changed = self.libraries.iter().filter(move |(path, digest)| is(path) != **digest);
+        let is = |path: &Utf8PathBuf| std::fs::read(path).map(|bytes| Digest::sha256(&bytes)).ok();
+        let changed = self.libraries.iter().filter(move |(path, digest)| is(path) != Some(**digest));
         changed.map(|(path, _)| format!("this machine's {path} changed"))
     }
 }

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 
 use crate::base::Base;
+use crate::oci::digest::Digest;
 use crate::plan::{BuildPlan, Plugin};
-use crate::support::files;
 
 /// So many plugins have a layer each, if the base leaves room.
 const MOST_OWN_LAYERS: usize = 100;
@@ -41,8 +41,7 @@ impl BuildPlan {
             return self.file_name(plugin);
         }
         let groups = GROUPS.min(room.max(1) as u64);
-        let digest = files::digest(plugin.name.as_bytes());
-        let group = u64::from_str_radix(&files::without_algorithm(&digest)[..8], 16).unwrap_or_default() % groups;
+        let group = u64::from(Digest::sha256(&plugin.name).number()) % groups;
         format!("plugins-{group:02}")
     }
 }

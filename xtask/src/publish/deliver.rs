@@ -30,7 +30,10 @@ pub fn deliver(
     let Some(runtime) = runtime else { return Ok(()) };
     let sizes = format!("{} ({} + {})", size(base.unpacked + own.unpacked), plan.base, size(own.unpacked));
     let named = runtime.inspect(ui, &plan.image)?.map(|info| info.id);
-    if named.as_ref().is_some_and(|id| [&image.config_digest, &image.manifest_digest].contains(&id)) {
+    if named
+        .as_ref()
+        .is_some_and(|id| [image.config_digest, image.manifest_digest].iter().any(|known| known.to_string() == *id))
+    {
         ui.status("Unchanged", format!("{} in {runtime}, {sizes}", plan.image));
         return Ok(());
     }

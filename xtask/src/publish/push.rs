@@ -7,11 +7,11 @@ use crate::assemble::Image;
 use crate::attest::Document;
 use crate::containers::engine::Runtime;
 use crate::containers::engine::images::INVALID_REFERENCE;
+use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::publish::referrers;
 use crate::support::command::Invocation;
-use crate::support::files;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
@@ -33,7 +33,7 @@ pub struct Pushed {
     /// The manifest's, as the registry knows it.
     pub digest: String,
     /// The digests of the documents, which only skopeo pushes.
-    pub referrers: Vec<String>,
+    pub referrers: Vec<Digest>,
 }
 
 impl Push {
@@ -71,7 +71,7 @@ impl Push {
                 if !output.status.success() && !is_there(ui, reference, digest) {
                     copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
                 }
-                digest.clone()
+                digest.to_string()
             }
             Pusher::Runtime(runtime) => {
                 runtime.tag(ui, &plan.image, reference)?;
@@ -79,7 +79,7 @@ impl Push {
             }
         };
         ui.status("Pushed", format!("{reference}@{there}"));
-        if there != *digest {
+        if there != digest.to_string() {
             ui.warning(format!(
                 "the registry has another digest than the archive, {digest}: docker and podman pack layers anew; with skopeo \
                  installed it is the same"
@@ -131,9 +131,9 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
 }
 
 /// Whether the registry has this image under the name.
-fn is_there(ui: &Ui, reference: &str, digest: &str) -> bool {
+fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
     let inspect = Invocation::new("skopeo", ["inspect", "--raw"]);
     let inspect =
         inspect.args(referrers::plain(reference, "--tls-verify=false")).args([format!("docker://{reference}")]);
-    inspect.output(ui).is_ok_and(|output| output.status.success() && files::digest(&output.stdout) == digest)
+    inspect.output(ui).is_ok_and(|output| output.status.success() && Digest::sha256(&output.stdout) == *digest)
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
 use crate::attest::Document;
+use crate::oci::digest::Digest;
 use crate::oci::documents::{NAME, blob_path};
 use crate::oci::reference;
 use crate::support::command::Invocation;
@@ -29,7 +30,7 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     let Session { ui, paths, .. } = session;
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
     let pushing = || format!("pushing them to {repository}");
-    let tag = image.manifest_digest.replace(':', "-");
+    let tag = image.manifest_digest.file_name();
     let layout = paths.referrers();
     let (here, there) = (format!("oci:{layout}:{tag}"), format!("docker://{repository}:{tag}"));
     files::remove(&layout)?;
@@ -41,7 +42,8 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
         copy.args([&there, &here]).read(ui).with_context(pushing)?;
         listed = nested(&layout).with_context(pushing)?;
     }
-    let is_listed = |document: &&Document| listed.iter().any(|descriptor| descriptor["digest"] == document.digest());
+    let is_listed =
+        |document: &&Document| listed.iter().any(|descriptor| descriptor["digest"] == document.digest().to_string());
     let new: Vec<&Document> = documents.iter().filter(|document| !is_listed(document)).collect();
     if new.is_empty() {
         return Ok(());
@@ -99,13 +101,13 @@ fn nested(layout: &Utf8Path) -> Result<Vec<Value>> {
         serde_json::from_slice(&files::read(path)?).with_context(|| format!("reading {path}"))
     };
     let top = read(&layout.join("index.json"))?;
-    let digest = top.manifests.first().and_then(|descriptor| descriptor["digest"].as_str());
+    let digest = top.manifests.first().and_then(|descriptor| descriptor["digest"].as_str()?.parse().ok());
     let digest = digest.with_context(|| format!("{layout} has no manifest"))?;
-    Ok(read(&layout.join(blob_path(digest)))?.manifests)
+    Ok(read(&layout.join(blob_path(&digest)))?.manifests)
 }
 
-fn write_blob(layout: &Utf8Path, bytes: &[u8]) -> Result<String> {
-    let digest = files::digest(bytes);
+fn write_blob(layout: &Utf8Path, bytes: &[u8]) -> Result<Digest> {
+    let digest = Digest::sha256(bytes);
     files::write_changed(&layout.join(blob_path(&digest)), bytes)?;
     Ok(digest)
 }

@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 
 use crate::assemble::Image;
 use crate::elf::sections::{self, first_byte};
+use crate::oci::layer::NamedLayer;
 use crate::oci::unpack::uncompressed;
 use crate::reproduce::json;
 
@@ -42,9 +43,8 @@ pub enum Difference {
 
 impl Bytes {
     pub fn read(image: &Image) -> Result<Bytes> {
-        let layer =
-            |(name, layer): &(String, crate::oci::layer::Layer)| Ok((name.clone(), image.store.read(&layer.digest)?));
-        let layers = image.layers.iter().map(layer).collect::<Result<_>>()?;
+        let layer = |named: &NamedLayer| Ok((named.name.clone(), image.store.read(&named.layer.digest)?));
+        let layers = image.layers().map(layer).collect::<Result<_>>()?;
         Ok(Bytes { manifest: image.manifest.clone(), config: image.config.clone(), layers })
     }
 

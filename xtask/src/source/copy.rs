@@ -6,9 +6,9 @@ use std::fs::File;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use sha2::{Digest, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::oci::digest::{Digest, Hasher};
 use crate::source::left_out::{LeftOut, Needed, Why};
 use crate::source::manifest::Workspace;
 use crate::source::plugins::{self, Discovered};
@@ -158,17 +158,17 @@ pub fn is_source(entry: &DirEntry) -> bool {
 }
 
 /// A digest over everything that resolving dependencies depends on: the lock and all manifests.
-pub fn manifests_digest(sources: &Utf8Path) -> Result<String> {
+pub fn manifests_digest(sources: &Utf8Path) -> Result<Digest> {
     digest_of(sources, |name| matches!(name, "Cargo.toml" | "Cargo.lock" | "config.toml"))
 }
 
 /// A digest over everything that is compiled.
-pub fn digest(sources: &Utf8Path) -> Result<String> {
+pub fn digest(sources: &Utf8Path) -> Result<Digest> {
     digest_of(sources, |_| true)
 }
 
-fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String> {
-    let mut hash = Sha256::new();
+fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<Digest> {
+    let mut hash = Hasher::default();
     for entry in WalkDir::new(sources).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
@@ -179,12 +179,12 @@ fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<String
             hash.update(content);
         }
     }
-    Ok(files::hex(&hash.finalize()))
+    Ok(hash.finish())
 }
 
 /// A digest over the files of each of these folders of the copy. What lies in another one below is that one's.
-pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
-    let mut hashes: BTreeMap<&str, Sha256> = BTreeMap::new();
+pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>> {
+    let mut hashes: BTreeMap<&str, Hasher> = BTreeMap::new();
     for entry in WalkDir::new(sources).sort_by_file_name() {
         let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
@@ -198,7 +198,7 @@ pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<
             hash.update(content);
         }
     }
-    Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), files::hex(&hash.finalize()))).collect())
+    Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), hash.finish())).collect())
 }
 
 #[cfg(test)]

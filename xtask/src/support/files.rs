@@ -7,7 +7,6 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Error, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use sha2::{Digest, Sha256};
 
 /// The end of the name of a file that is being written.
 const PARTIAL: &str = ".partial";
@@ -129,22 +128,8 @@ pub fn write_changed(path: &Utf8Path, content: &[u8]) -> Result<bool> {
     Ok(changed)
 }
 
-/// `sha256:...`, as OCI writes digests.
-pub fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
-}
-
-/// A digest without the name of its algorithm.
-pub fn without_algorithm(digest: &str) -> &str {
-    digest.split_once(':').map_or(digest, |(_, encoded)| encoded)
-}
-
 /// This very program: what it makes of the same input may differ from what another one makes.
 pub fn own_program() -> Result<Vec<u8>> {
     let path = std::env::current_exe().context("asking for xtask's own path")?;
     fs::read(&path).with_context(|| format!("reading {}", path.display()))
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -98,11 +98,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A digest, as long as people need it: `sha256:0123456789ab`.
-pub fn short(digest: &str) -> &str {
-    digest.get(.."sha256:".len() + 12).unwrap_or(digest)
-}
-
 /// `1 plugin`, `3 plugins`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

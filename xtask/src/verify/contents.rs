@@ -9,13 +9,14 @@ use serde::Serialize;
 use crate::assemble::Image;
 use crate::base::layers::BaseFiles;
 use crate::compile::libraries::is_interpreter;
-use crate::compile::{Dist, DistFile, Part};
+use crate::compile::{BuiltPlugin, Dist};
 use crate::elf::dynamic::Elf;
 use crate::elf::exports::Exported;
+use crate::oci::layer::NamedLayer;
 use crate::oci::reader::Blobs;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::uncompressed;
-use crate::plan::{BuildPlan, ImagePlan, Plugin};
+use crate::plan::ImagePlan;
 use crate::support::faults::Faults;
 use crate::support::files;
 
@@ -32,16 +33,16 @@ pub struct Contents {
 /// The root file system of a finished image; the base's files were read from its layers.
 pub fn tree(image: &Image, base: &BaseFiles) -> Result<Tree> {
     let mut tree = base.tree.clone();
-    for (name, layer) in &image.layers[image.base_layers..] {
+    for NamedLayer { name, layer, .. } in &image.own_layers {
         let tar = uncompressed(&image.store.read(&layer.digest)?);
         tar.and_then(|tar| tree.add_bytes(tar)).with_context(|| format!("unpacking the layer {name}"))?;
     }
     Ok(tree)
 }
 
-/// A plugin as it was built.
+/// A plugin, as `--format json` shows it.
 #[derive(Serialize)]
-pub struct BuiltPlugin {
+pub struct PluginReport {
     pub name: String,
     pub version: String,
     /// In the image, beside the host.
@@ -49,16 +50,15 @@ pub struct BuiltPlugin {
     pub abi: Record,
 }
 
-/// The plugins of the plan, by what their files say.
-pub fn plugins(plan: &BuildPlan, dist: &Dist) -> Result<Vec<BuiltPlugin>> {
-    let built = dist.files.iter().filter(|file| file.part == Part::Plugin);
-    let plugin = |(plugin, file): (&Plugin, &DistFile)| {
-        let record = provost_record::read(&files::read(&file.path)?);
+/// The plugins by what their files say.
+pub fn plugins(dist: &Dist) -> Result<Vec<PluginReport>> {
+    let report = |plugin: &BuiltPlugin| {
+        let path = &plugin.file.path;
+        let abi = provost_record::read(&files::read(path)?).with_context(|| format!("reading {path}"))?;
         let (name, version) = (plugin.name.clone(), plugin.version.clone());
-        let abi = record.with_context(|| format!("reading {}", file.path))?;
-        Ok(BuiltPlugin { name, version, file: file.name.clone(), abi })
+        Ok(PluginReport { name, version, file: plugin.file.name.clone(), abi })
     };
-    plan.plugins.iter().zip(built).map(plugin).collect()
+    dist.plugins.iter().map(report).collect()
 }
 
 /// The host and every plugin of the plan fit together as they stand in the image.

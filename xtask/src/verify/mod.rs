@@ -16,6 +16,7 @@ use crate::assemble::{Image, archive};
 use crate::base::layers::BaseFiles;
 use crate::containers::engine::{CHECK, Runtime};
 use crate::containers::labels::Owner;
+use crate::oci::digest::Digest;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
 use crate::support::command::{Invocation, tail};
@@ -27,7 +28,7 @@ use crate::support::ui::Ui;
 /// What is known of an image after this stage.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Verified {
-    pub manifest_digest: String,
+    pub manifest_digest: Digest,
     /// `docker`, `podman`, `chroot` or `user namespace`.
     pub by: String,
     /// What the host printed.
@@ -62,7 +63,7 @@ pub fn verify(
         },
     };
     ui.status("Verifying", format!("{} ({by}): {said}", command.join(" ")));
-    let verified = Verified { manifest_digest: image.manifest_digest.clone(), by, said };
+    let verified = Verified { manifest_digest: image.manifest_digest, by, said };
     let text = serde_json::to_vec(&verified)?;
     files::write_atomically(&paths.verified(), |out| Ok(out.write_all(&text)?))?;
     Ok(Some(verified))
@@ -93,7 +94,7 @@ fn in_runtime(ui: &Ui, owner: &Owner, runtime: &Runtime, image: &Image, command:
 /// manifest's.
 pub fn held(ui: &Ui, runtime: &Runtime, image: &Image) -> Result<Option<String>> {
     for id in [&image.config_digest, &image.manifest_digest] {
-        if let Some(info) = runtime.inspect(ui, id)? {
+        if let Some(info) = runtime.inspect(ui, &id.to_string())? {
             return Ok(Some(info.id));
         }
     }

@@ -13,12 +13,12 @@ use crate::commands::options::EnvironmentOptions;
 use crate::commands::test::needs::{PackageMetadata, Runtimes};
 use crate::containers::engine::{Broken, Runtime};
 use crate::environment::engine::{EngineChoice, Wanted};
+use crate::oci::digest::Digest;
 use crate::pipeline;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
 use crate::support::command::{self, Invocation};
 use crate::support::faults::Faults;
-use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
@@ -128,8 +128,8 @@ impl TestArgs {
             wanted.base.get_or_insert("scratch".to_owned());
         }
         // Of this checkout: another one may test at the same time.
-        let checkout = files::digest(paths.image.as_str().as_bytes());
-        let image = format!("{name}:{TAG}-{}", &files::without_algorithm(&checkout)[..8]);
+        let checkout = Digest::sha256(paths.image.as_str().as_bytes());
+        let image = format!("{name}:{TAG}-{}", checkout.prefix(8));
         let strict = command::is_ci();
         // What only tests start, nobody else relies on.
         let plan =

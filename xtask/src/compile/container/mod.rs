@@ -20,6 +20,7 @@ use crate::containers::engine::Runtime;
 use crate::containers::engine::containers::{Exec, NewContainer};
 use crate::containers::labels::Owner;
 use crate::environment::builder::{Builder, CHOICE};
+use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
 use crate::support::command::{Invocation, tail};
 use crate::support::files;
@@ -129,10 +130,10 @@ struct Volume {
 impl Volume {
     fn make(ui: &Ui, owner: &Owner, builder: &Builder, plan: &BuildPlan) -> Result<Volume> {
         let (runtime, toolchain, isolated) = (&builder.runtime, &plan.toolchain, plan.isolated);
-        let key = files::digest(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
+        let key = Digest::sha256(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
         let name = match isolated {
             true => owner.own("isolated"),
-            false => owner.volume(&format!("work-{}", &files::without_algorithm(&key)[..16])),
+            false => owner.volume(&format!("work-{}", key.prefix(16))),
         };
         if !runtime.has_volume(ui, &name)? {
             let own = isolated.then(|| owner.isolated_label()).into_iter().flatten();

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use walkdir::WalkDir;
 
 use crate::compile::container::{Container, VENDOR_CONFIG, config};
+use crate::oci::digest::Digest;
 use crate::source::sync::Source;
 use crate::support::command::quoted;
 use crate::support::paths::{ContainerPaths, Paths};
@@ -62,8 +63,8 @@ impl Container<'_> {
             if !checksum.is_file() {
                 continue;
             }
-            let digest = files::digest(&files::read(&checksum)?);
-            let line = format!("{}  {}/{CHECKSUMS}", files::without_algorithm(&digest), entry.file_name());
+            let digest = Digest::sha256(&files::read(&checksum)?);
+            let line = format!("{}  {}/{CHECKSUMS}", digest.hex(), entry.file_name());
             if there.contains(&line.as_str()) {
                 kept.push(line);
             } else {

@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use crate::containers::engine::Runtime;
+use crate::oci::digest::Digest;
 use crate::oci::documents::Settings;
 use crate::oci::reference;
 use crate::support::command::tail;
@@ -37,7 +38,7 @@ pub struct ImageInfo {
 pub struct RootFs {
     /// Digests of the uncompressed layers, from the bottom up.
     #[serde(default)]
-    pub layers: Vec<String>,
+    pub layers: Vec<Digest>,
 }
 
 impl Runtime {

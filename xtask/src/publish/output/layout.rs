@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
 use crate::attest::Document;
+use crate::oci::digest::Digest;
 use crate::oci::documents::{NAME, blob_path};
+use crate::oci::layer::NamedLayer;
 use crate::support::files;
 
 /// Whoever reads the folder meanwhile sees the old image or the new one: blobs come first, then the index that names them, and what
@@ -18,18 +20,18 @@ use crate::support::files;
 pub fn write(image: &Image, name: &str, documents: &[Document], folder: &Utf8Path) -> Result<bool> {
     let (others, old) = split(folder, name)?;
     let mut written = false;
-    let mut write_blob = |digest: &str, bytes: &[u8]| -> Result<()> {
+    let mut write_blob = |digest: &Digest, bytes: &[u8]| -> Result<()> {
         written |= files::write_changed(&folder.join(blob_path(digest)), bytes)?;
         Ok(())
     };
-    for (_, layer) in &image.layers {
+    for NamedLayer { layer, .. } in image.layers() {
         write_blob(&layer.digest, &image.store.read(&layer.digest)?)?;
     }
     for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
         write_blob(digest, bytes)?;
     }
     for bytes in documents.iter().flat_map(Document::blobs) {
-        write_blob(&files::digest(bytes), bytes)?;
+        write_blob(&Digest::sha256(bytes), bytes)?;
     }
     written |= files::write_changed(&folder.join("oci-layout"), &archive::layout_file())?;
     let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
@@ -66,7 +68,7 @@ fn split(folder: &Utf8Path, name: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let (mut old, mut others): (Vec<Value>, Vec<Value>) =
         listed.into_iter().partition(|entry| entry["annotations"][NAME] == name);
     let subject = |entry: &Value| {
-        let manifest = entry["digest"].as_str().and_then(|digest| read(folder, digest));
+        let manifest = digest(entry).and_then(|digest| read(folder, &digest));
         manifest.and_then(|manifest| manifest["subject"]["digest"].as_str().map(str::to_owned))
     };
     let is_of = |images: &[Value], digest: &str| images.iter().any(|image| image["digest"] == digest);
@@ -92,21 +94,26 @@ fn remove_unnamed(folder: &Utf8Path, old: &[Value], new: &[Value]) -> Result<()>
 }
 
 /// Adds the digests of all that a descriptor leads to. Whether all of it could be read.
-fn follow(folder: &Utf8Path, descriptor: &Value, found: &mut BTreeSet<String>) -> bool {
-    let Some(digest) = descriptor["digest"].as_str() else { return false };
-    if !found.insert(digest.to_owned()) {
+fn follow(folder: &Utf8Path, descriptor: &Value, found: &mut BTreeSet<Digest>) -> bool {
+    let Some(digest) = digest(descriptor) else { return false };
+    if !found.insert(digest) {
         return true;
     }
     let kind = descriptor["mediaType"].as_str().unwrap_or_default();
     if !(kind.contains("manifest") || kind.contains("index")) {
         return true;
     }
-    let Some(manifest) = read(folder, digest) else { return false };
+    let Some(manifest) = read(folder, &digest) else { return false };
     let lists = ["manifests", "layers"].iter().filter_map(|key| manifest[*key].as_array()).flatten();
     let config = Some(&manifest["config"]).filter(|config| config.is_object());
     lists.chain(config).all(|descriptor| follow(folder, descriptor, found))
 }
 
-fn read(folder: &Utf8Path, digest: &str) -> Option<Value> {
+/// The digest that a descriptor names, if it is one that is supported.
+fn digest(descriptor: &Value) -> Option<Digest> {
+    descriptor["digest"].as_str()?.parse().ok()
+}
+
+fn read(folder: &Utf8Path, digest: &Digest) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(folder.join(blob_path(digest))).ok()?).ok()
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
+use crate::oci::digest::Digest;
 use crate::source::left_out::LeftOut;
 use crate::source::revision::{Commit, Repository, git};
 use crate::source::sync::Source;
@@ -173,7 +174,7 @@ impl<'a> Comparison<'a> {
         let inner = Repository { ui: self.of.ui, root };
         let commit = if inner.root.join(".git").exists() { inner.commit().ok().flatten() } else { None };
         let Some(commit) = commit.filter(|commit| commit.id == id) else { return Ok(false) };
-        let folder = self.folder.join("modules").join(files::without_algorithm(&files::digest(path.as_bytes())));
+        let folder = self.folder.join("modules").join(Digest::sha256(path.as_bytes()).hex());
         let left_out = self.left_out.iter().filter_map(|left_out| {
             let inside = left_out.path.strip_prefix(path)?.strip_prefix('/')?;
             Some(LeftOut { path: inside.to_owned(), why: left_out.why.clone() })
