@@ -1,40 +1,32 @@
 //! `provost`: one HTTP API in front, native plugins behind it.
 //!
-//! The files follow a start: arguments, configuration, plugins (records first, then the loader), providers, server.
+//! The modules follow a start: configuration, plugins (records first, then the loader), providers, HTTP.
 //! The host knows no plugin by name.
 
 // What cannot be checked by the compiler is in one file, to be read.
 #![deny(unsafe_code)]
 
-mod api;
-mod args;
+// Each uses only those before it: ground, config, telemetry, plugins, providers, http, cli.
+mod cli;
 mod config;
-mod delivery;
-mod faults;
-mod health;
-#[allow(unsafe_code)]
-mod loader;
-mod log;
-mod metrics;
-mod panics;
+mod ground;
+mod http;
 mod plugins;
-mod problem;
 mod providers;
-mod records;
-mod refusals;
-mod reports;
-mod server;
-mod startup;
+mod telemetry;
 
-use args::Args;
 use clap::Parser;
+use cli::Args;
 use config::Config;
-use faults::Faults;
-use plugins::Judged;
+use ground::errors::Errors;
+use ground::ffi;
+use http::{health, server};
+use plugins::{Checked, records};
 use providers::Providers;
 use provost_sdk::panics::catch;
 use std::io::{self, ErrorKind, Write};
 use std::time::Instant;
+use telemetry::{log, panics};
 
 // The host's own file says what it was built with, as each plugin's does.
 provost_sdk::record!();
@@ -45,58 +37,58 @@ fn main() {
     // A panic of this thread too ends the process here: it is in the log.
     let code = match catch(|| run(&Args::parse())) {
         Some(Ok(())) => 0,
-        Some(Err(faults)) => {
+        Some(Err(errors)) => {
             // Where nobody reads them nothing more can be done.
-            let _ = write!(io::stderr(), "{faults}");
+            let _ = write!(io::stderr(), "{errors}");
             1
         }
         None => 101,
     };
-    loader::end(code);
+    ffi::end(code);
 }
 
 /// Writes a result to stdout.
-fn say(text: &str) -> Result<(), Faults> {
+fn print(text: &str) -> Result<(), Errors> {
     let mut stdout = io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Who reads no results needs none.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Faults::one(format!("writing to stdout: {error}"))),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Errors::one(format!("writing to stdout: {error}"))),
         _ => Ok(()),
     }
 }
 
 /// Reads everything, loads everything, then serves. What is wrong before that is reported together.
-fn run(args: &Args) -> Result<(), Faults> {
+fn run(args: &Args) -> Result<(), Errors> {
     if let Some(file) = &args.inspect {
-        return records::show(file, args.format).map_err(Faults::one).and_then(|text| say(&text));
+        return records::show(file, args.format).map_err(Errors::one).and_then(|text| print(&text));
     }
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
-    let config = Config::read(config, &mut faults);
+    let config = Config::read(config, &mut errors);
     if args.health {
-        return match config.filter(|_| faults.is_empty()) {
-            Some(config) => health::ask(&config).map_err(Faults::one),
-            None => Err(faults),
+        return match config.filter(|_| errors.is_empty()) {
+            Some(config) => health::ask(&config).map_err(Errors::one),
+            None => Err(errors),
         };
     }
-    let judged = Judged::read(&args.prov, &mut faults);
-    let (Some(config), Some(judged)) = (config, judged) else {
-        return Err(faults);
+    let checked = Checked::read(&args.prov, &mut errors);
+    let (Some(config), Some(checked)) = (config, checked) else {
+        return Err(errors);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
     panics::watch();
-    panics::watch_exits().map_err(Faults::one)?;
+    panics::watch_exits().map_err(Errors::one)?;
     let begun = Instant::now();
-    let Some(plugins) = judged.load(begun, config.startup_deadline, &mut faults) else {
-        return Err(faults);
+    let Some(plugins) = checked.load(begun, config.startup_deadline, &mut errors) else {
+        return Err(errors);
     };
-    panics::watch_exits().map_err(Faults::one)?;
-    let providers = Providers::start(&config, &plugins, begun, &mut faults);
-    if faults.is_empty() && !args.check {
+    panics::watch_exits().map_err(Errors::one)?;
+    let providers = Providers::start(&config, &plugins, begun, &mut errors);
+    if errors.is_empty() && !args.check {
         return server::serve(&config, providers);
     }
     providers.close(Instant::now(), config.shutdown_deadline);
-    if faults.is_empty() { say(&summary(plugins.len(), providers.len())) } else { Err(faults) }
+    if errors.is_empty() { print(&summary(plugins.len(), providers.len())) } else { Err(errors) }
 }
 
 /// What `--check` prints.

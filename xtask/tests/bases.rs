@@ -81,6 +81,12 @@ fn a_layout_that_cannot_be_used() {
     "#]].assert_eq(&error);
 }
 
+/// A column depends on how long the path of the tree is.
+fn masked_column(error: &str) -> String {
+    let (before, column) = error.rsplit_once("column ").expect("a column");
+    format!("{before}column [COLUMN]{}", column.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+}
+
 #[test]
 fn a_layout_that_names_a_file_of_this_machine() {
     let tree = Tree::small("layout-secret").without_runtime();
@@ -102,10 +108,11 @@ fn a_layout_that_names_a_file_of_this_machine() {
     index["manifests"][0]["digest"] = write(&manifest);
     tree.write("layout/index.json", &index.to_string());
     let error = errors(&tree, &["--base", &folder]).replace(tree.root.as_str(), "[ROOT]");
+    let error = error.replace(manifest["config"]["digest"].as_str().expect("a digest"), "[DIGEST]");
     expect![[r#"
-        error: [ROOT]/layout names the digest `[ROOT]/secret`; sha256 in hexadecimal is what is supported
+        error: reading the base [ROOT]/layout: reading [DIGEST] in [ROOT]/layout: `[ROOT]/secret` is not a supported digest: expected `sha256:` and 64 digits of lower-case hexadecimal at line 1 column [COLUMN]
     "#]]
-    .assert_eq(&error);
+    .assert_eq(&masked_column(&error));
 }
 
 #[test]

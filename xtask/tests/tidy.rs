@@ -7,8 +7,11 @@ use std::fs;
 use support::{Tree, repository};
 use walkdir::WalkDir;
 
-/// The modules of `xtask/src`, each of which uses only those before it; docs/architecture.md says what is in each.
-const MODULES: [&str; 19] = [
+/// The modules of the host, each of which uses only those before it.
+const HOST_MODULES: [&str; 8] = ["ground", "config", "telemetry", "plugins", "providers", "http", "cli", "main"];
+
+/// The same of `xtask/src`; docs/architecture.md says what is in each.
+const XTASK_MODULES: [&str; 19] = [
     "support",
     "elf",
     "oci",
@@ -92,32 +95,32 @@ fn every_command_in_the_docs_exists() {
 /// Else nobody could say where a stage begins, or try one without the others.
 #[test]
 fn modules_use_only_those_before_them() {
-    let sources = repository().join("xtask/src");
+    assert_eq!(upwards("xtask/src", &XTASK_MODULES), "", "a module uses one that comes after it");
+    assert_eq!(upwards("host/src", &HOST_MODULES), "", "a module uses one that comes after it");
+}
+
+/// The lines on which a module uses one that comes after it.
+fn upwards(sources: &str, modules: &[&str]) -> String {
     let place = |module: &str| {
-        MODULES
-            .iter()
-            .position(|known| *known == module)
-            .unwrap_or_else(|| panic!("the module {module} has no place in MODULES"))
+        let found = modules.iter().position(|known| *known == module);
+        found.unwrap_or_else(|| panic!("the module {module} of {sources} has no place in the order"))
     };
+    let root = repository().join(sources);
     let mut upwards = String::new();
-    for entry in WalkDir::new(&sources).sort_by_file_name() {
+    for entry in WalkDir::new(&root).sort_by_file_name() {
         let path = entry.expect("an entry").into_path();
-        let inside = path.strip_prefix(&sources).expect("below it").to_string_lossy().into_owned();
-        let Some(module) =
-            inside.split('/').next().map(|module| module.trim_end_matches(".rs")).filter(|_| path.is_file())
-        else {
-            continue;
-        };
-        let text = read(&format!("xtask/src/{inside}"));
+        let inside = path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned();
+        let Some(module) = inside.split('/').next().filter(|_| path.is_file()) else { continue };
+        let text = read(&format!("{sources}/{inside}"));
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
             for used in line.split("crate::").skip(1) {
                 let used: String =
                     used.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
-                if place(&used) > place(module) {
-                    upwards += &format!("{inside}:{}: {}\n", number + 1, line.trim());
+                if place(&used) > place(module.trim_end_matches(".rs")) {
+                    upwards += &format!("{sources}/{inside}:{}: {}\n", number + 1, line.trim());
                 }
             }
         }
     }
-    assert_eq!(upwards, "", "a module uses one that comes after it");
+    upwards
 }

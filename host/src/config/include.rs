@@ -27,8 +27,8 @@ pub fn read(folder: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -
     };
     let mut by_name: BTreeMap<String, ProviderConfig> = BTreeMap::new();
     for file in files {
-        let mut reader = Reader { path: &file, faults: reader.faults };
-        let Some(fragment) = table(&file, reader.faults).and_then(|table| reader.section::<Fragment>("", table)) else {
+        let mut reader = Reader { path: &file, errors: reader.errors };
+        let Some(fragment) = table(&file, reader.errors).and_then(|table| reader.section::<Fragment>("", table)) else {
             continue;
         };
         for (name, table) in fragment.providers.into_iter().filter(|(name, _)| !own.contains_key(name)) {

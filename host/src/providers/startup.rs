@@ -2,10 +2,11 @@
 //! saying so, nor from saying what else is wrong.
 
 use crate::config::ProviderConfig;
-use crate::metrics::Tally;
-use crate::panics;
-use crate::plugins::Loaded;
-use crate::reports::{Reporter, Reports, Silence, reports};
+use crate::ground::channel::{Reporter, Reports, reports};
+use crate::ground::threads::spawned;
+use crate::plugins::{Loaded, why_silent};
+use crate::telemetry::counters::Counters;
+use crate::telemetry::panics;
 use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context, Fault};
@@ -16,12 +17,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use toml::Table;
 
-/// Why there are no threads.
-pub const NO_THREAD: &str = "the system gives no more of them; see the log";
-
 /// A provider that is being made.
 pub struct Startup {
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     context: Context,
     runtime: Runtime,
     reports: Reports<Report>,
@@ -36,7 +34,7 @@ pub struct Started {
     /// Its own threads.
     pub runtime: Runtime,
     /// What is counted of it.
-    pub tally: Arc<Tally>,
+    pub counters: Arc<Counters>,
 }
 
 /// How far a plugin came.
@@ -54,8 +52,8 @@ impl Startup {
     ///
     /// When the provider's threads cannot be started.
     pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
-        let tally = Arc::new(Tally::new(&config.name, &config.plugin));
-        let runtime = spawned(|| runtime(&tally))??;
+        let counters = Arc::new(Counters::new(&config.name, &config.plugin));
+        let runtime = spawned(|| runtime(&counters))??;
         let context = Context::new(&config.name, config.timeout, &loaded.assets, runtime.handle().clone());
         let (reporter, reports) = reports();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
@@ -64,7 +62,7 @@ impl Startup {
             make(plugin, table, given, reporter);
         };
         spawned(|| runtime.spawn_blocking(make))?;
-        Ok(Self { tally, context, runtime, reports })
+        Ok(Self { counters, context, runtime, reports })
     }
 
     /// Waits for the provider until it is `deadline` since `begun`.
@@ -77,14 +75,18 @@ impl Startup {
         let result = loop {
             match self.reports.next(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Report::Constructed) => step = "validation",
-                Ok(Report::Ended(result)) => break result.map_err(|error| of_plugin(error, &self.tally)),
-                Err(silence) => break Err(ConfigError::new("", told(silence, self.tally.plugin(), step, deadline))),
+                Ok(Report::Ended(result)) => break result.map_err(|error| of_plugin(error, &self.counters)),
+                Err(silence) => {
+                    break Err(ConfigError::new("", why_silent(silence, self.counters.plugin(), step, deadline)));
+                }
             }
         };
         // A provider that comes too late stays: to drop it is the plugin's code, and need not come back.
         mem::forget(self.reports);
         match result {
-            Ok(provider) => Ok(Started { provider, context: self.context, runtime: self.runtime, tally: self.tally }),
+            Ok(provider) => {
+                Ok(Started { provider, context: self.context, runtime: self.runtime, counters: self.counters })
+            }
             Err(error) => {
                 // Dropping it would wait for what the provider has begun, perhaps for ever.
                 self.runtime.shutdown_background();
@@ -95,26 +97,14 @@ impl Startup {
 }
 
 /// What a plugin says of a provider, with its name where the provider has another.
-fn of_plugin(error: ConfigError, tally: &Tally) -> ConfigError {
-    if tally.provider() == tally.plugin() {
+fn of_plugin(error: ConfigError, counters: &Counters) -> ConfigError {
+    if counters.provider() == counters.plugin() {
         return error;
     }
-    let named = |message| format!("{message} (plugin `{}`)", tally.plugin());
+    let named = |message| format!("{message} (plugin `{}`)", counters.plugin());
     let faults = error.into_faults().into_iter();
     let faults = faults.map(|Fault { key, message }| Fault { key, message: named(message) });
     ConfigError::all(faults.collect()).expect_err("there is at least one fault")
-}
-
-/// What a plugin that has not come back from a step has done, as far as anybody can tell.
-pub fn told(silence: Silence, plugin: &str, step: &str, deadline: Duration) -> String {
-    match silence {
-        Silence::Deadline => format!(
-            "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \
-            `server.startup_deadline`"
-        ),
-        // Nobody reports after a panic.
-        Silence::Ended => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
-    }
 }
 
 /// Reports before it drops what is of no use: that is the plugin's code too, and need not come back.
@@ -133,7 +123,7 @@ fn make(plugin: &Plugin, table: Table, context: Context, reporter: Reporter<Repo
 }
 
 /// One worker: what a provider blocks is its own.
-fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
+fn runtime(owner: &Arc<Counters>) -> io::Result<Runtime> {
     let name = owner.provider();
     let whose: &str = format!("the plugin `{}` of the provider `{name}`", owner.plugin()).leak();
     let owner = Arc::clone(owner);
@@ -147,13 +137,4 @@ fn runtime(owner: &Arc<Tally>) -> io::Result<Runtime> {
         .thread_keep_alive(Duration::from_secs(60))
         .enable_all()
         .build()
-}
-
-/// What `spawn` made: tokio panics where the system gives it no thread.
-///
-/// # Errors
-///
-/// That it did.
-pub fn spawned<T>(spawn: impl FnOnce() -> T) -> io::Result<T> {
-    catch(spawn).ok_or_else(|| io::Error::other(NO_THREAD))
 }

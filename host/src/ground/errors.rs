@@ -10,13 +10,13 @@ pub const LINE: usize = 1000;
 /// How much of a key is repeated, in characters: tables' names are in front.
 const KEY: usize = 250;
 
-/// Faults, in the order in which they were found.
+/// Errors, in the order in which they were found.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub struct Errors {
     texts: Vec<String>,
 }
 
-impl Faults {
+impl Errors {
     /// One fault alone.
     pub fn one(text: impl Into<String>) -> Self {
         Self { texts: vec![text.into()] }
@@ -40,7 +40,7 @@ impl Faults {
     }
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.texts.iter().try_for_each(|text| writeln!(f, "error: {}", text.trim_end()))
     }

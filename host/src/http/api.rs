@@ -1,8 +1,8 @@
 //! The HTTP API: routes, what they take, what they answer. Knows providers by name only.
 
 use crate::config::Config;
-use crate::metrics;
-use crate::problem::Problem;
+use crate::http::metrics;
+use crate::http::problem::Problem;
 use crate::providers::Providers;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -41,7 +41,7 @@ pub fn router(config: &Config, providers: Arc<Providers>) -> Router {
 /// The body of `POST /v1/messages`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Send {
+struct SendMessage {
     provider: String,
     id: Option<String>,
     #[serde(default)]
@@ -55,27 +55,27 @@ struct Send {
 
 /// The answer to a message that was delivered.
 #[derive(Serialize)]
-struct Sent {
+struct SentMessage {
     id: String,
     provider: String,
     receipt: Receipt,
 }
 
-async fn send(State(api): State<Api>, request: Request) -> Result<Json<Sent>, Problem> {
+async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessage>, Problem> {
     let body = tokio::time::timeout(api.request_timeout, Json::from_request(request, &api)).await;
-    let Json(body): Json<Send> = body.map_err(|_| half_sent())?.map_err(rejected)?;
+    let Json(body): Json<SendMessage> = body.map_err(|_| half_sent())?.map_err(rejected)?;
     let Some(running) = api.providers.get(&body.provider) else {
         return Err(unknown_provider(&body.provider, &api.providers));
     };
     let (provider, message) = (body.provider.clone(), message(body)?);
     let id = message.id.clone();
     let begun = Instant::now();
-    let result = running.lane.deliver(message).await;
+    let result = running.dispatcher.deliver(message).await;
     let milliseconds = begun.elapsed().as_millis();
     match result {
         Ok(receipt) => {
             tracing::info!(provider, id, milliseconds, "delivered");
-            Ok(Json(Sent { id, provider, receipt }))
+            Ok(Json(SentMessage { id, provider, receipt }))
         }
         Err(failure) => {
             let problem = Problem::from(failure).of(&provider, &id);
@@ -86,7 +86,7 @@ async fn send(State(api): State<Api>, request: Request) -> Result<Json<Sent>, Pr
 }
 
 /// The message that `body` describes, with an id.
-fn message(body: Send) -> Result<Message, Problem> {
+fn message(body: SendMessage) -> Result<Message, Problem> {
     let is_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let id = match body.id {
         None => Uuid::now_v7().to_string(),
@@ -141,13 +141,13 @@ fn unknown_provider(name: &str, providers: &Providers) -> Problem {
 
 /// The answer of `GET /v1/providers`.
 #[derive(Serialize)]
-struct List {
-    providers: Vec<Listed>,
+struct ProviderList {
+    providers: Vec<ListedProvider>,
 }
 
 /// A provider in the list.
 #[derive(Serialize)]
-struct Listed {
+struct ListedProvider {
     name: String,
     plugin: String,
     version: String,
@@ -155,15 +155,15 @@ struct Listed {
     timeout_seconds: f64,
 }
 
-async fn list(State(api): State<Api>) -> Json<List> {
-    let listed = api.providers.iter().map(|(name, running)| Listed {
+async fn list(State(api): State<Api>) -> Json<ProviderList> {
+    let listed = api.providers.iter().map(|(name, running)| ListedProvider {
         name: name.to_owned(),
         plugin: running.plugin.clone(),
         version: running.version.clone(),
-        concurrency: running.lane.concurrency(),
-        timeout_seconds: running.lane.timeout().as_secs_f64(),
+        concurrency: running.dispatcher.concurrency(),
+        timeout_seconds: running.dispatcher.timeout().as_secs_f64(),
     });
-    Json(List { providers: listed.collect() })
+    Json(ProviderList { providers: listed.collect() })
 }
 
 async fn health() -> Json<serde_json::Value> {

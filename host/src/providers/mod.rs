@@ -1,11 +1,15 @@
 //! The providers: each made by its plugin, checked, and given a runtime of its own.
 
+mod dispatcher;
+pub mod failure;
+mod startup;
+
 use crate::config::{Config, ProviderConfig, join};
-use crate::delivery::Lane;
-use crate::faults::Faults;
+use crate::ground::channel::Silence;
+use crate::ground::errors::Errors;
 use crate::plugins::Plugins;
-use crate::reports::Silence;
-use crate::startup::Startup;
+use crate::providers::dispatcher::Dispatcher;
+use crate::providers::startup::Startup;
 use provost_sdk::config::suggest;
 use provost_sdk::{ConfigError, SHOWN, excerpt};
 use std::collections::BTreeMap;
@@ -23,27 +27,27 @@ pub struct Running {
     /// The version of the plugin.
     pub version: String,
     /// The way in.
-    pub lane: Lane,
+    pub dispatcher: Dispatcher,
 }
 
 impl Providers {
-    /// Starts the providers of `config`, all at once, in a start that has `begun`. What is wrong goes to `faults`, and then
+    /// Starts the providers of `config`, all at once, in a start that has `begun`. What is wrong goes to `errors`, and then
     /// the rest is of no use.
-    pub fn start(config: &Config, plugins: &Plugins, begun: Instant, faults: &mut Faults) -> Self {
+    pub fn start(config: &Config, plugins: &Plugins, begun: Instant, errors: &mut Errors) -> Self {
         let begin = |provider| (provider, begin(provider, plugins));
         let starting: Vec<_> = config.providers.iter().map(begin).collect();
         let mut by_name = BTreeMap::new();
         for (provider, startup) in starting {
             match startup.and_then(|(version, startup)| Ok((version, startup.end(begun, config.startup_deadline)?))) {
                 Ok((version, started)) => {
-                    let lane = Lane::new(started, provider.concurrency);
-                    let running = Running { plugin: provider.plugin.clone(), version, lane };
+                    let dispatcher = Dispatcher::new(started, provider.concurrency);
+                    let running = Running { plugin: provider.plugin.clone(), version, dispatcher };
                     by_name.insert(provider.name.clone(), running);
                 }
                 Err(error) => {
                     let key = format!("providers.{}", provider.name);
                     for fault in error.faults() {
-                        faults.add_key(&provider.file, &join(&key, &fault.key), &fault.message);
+                        errors.add_key(&provider.file, &join(&key, &fault.key), &fault.message);
                     }
                 }
             }
@@ -69,13 +73,13 @@ impl Providers {
     /// Waits until no delivery is under way.
     pub async fn idle(&self) {
         for running in self.by_name.values() {
-            running.lane.idle().await;
+            running.dispatcher.idle().await;
         }
     }
 
     /// Lets go of all providers at once, and waits for that until it is `deadline` since `begun`.
     pub fn close(&self, begun: Instant, deadline: Duration) {
-        let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.lane.close())).collect();
+        let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.dispatcher.close())).collect();
         for (provider, running, closing) in closing {
             let rest = deadline.saturating_sub(begun.elapsed());
             if closing.next(rest) == Err(Silence::Deadline) {

@@ -1,7 +1,7 @@
 //! The hop with providers that do what no bundled plugin does: panic, block, never answer.
 
 use super::*;
-use provost_sdk::{ConfigError, Provider};
+use provost_sdk::{ConfigError, DeliveryError, Provider};
 use std::future::pending;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -35,14 +35,14 @@ impl Provider for Obedient {
     }
 }
 
-/// A lane to an obedient provider with one place, and what ends its blocking.
-fn lane(timeout: Duration) -> (Lane, Sender<()>) {
+/// A dispatcher for an obedient provider with one place, and what ends its blocking.
+fn dispatcher(timeout: Duration) -> (Dispatcher, Sender<()>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let (release, blocked) = channel();
     let provider = Obedient { release: Mutex::new(Some(blocked)) };
     let context = Context::new("obedient", timeout, "assets/obedient", runtime.handle().clone());
-    let tally = Arc::new(Tally::new("obedient", "obedient"));
-    (Lane::new(Started { provider: Box::new(provider), context, runtime, tally }, 1), release)
+    let counters = Arc::new(Counters::new("obedient", "obedient"));
+    (Dispatcher::new(Started { provider: Box::new(provider), context, runtime, counters }, 1), release)
 }
 
 fn message(text: &str) -> Message {
@@ -54,50 +54,50 @@ const SHORT: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn answers_come_back() {
-    let (lane, _release) = lane(LONG);
-    assert_eq!(lane.deliver(message("a")).await, Ok(Receipt::with_reference("delivered")));
+    let (dispatcher, _release) = dispatcher(LONG);
+    assert_eq!(dispatcher.deliver(message("a")).await, Ok(Receipt::with_reference("delivered")));
     let refused = Failure::Provider(DeliveryError::permanent("as told"));
-    assert_eq!(lane.deliver(message("refuse")).await, Err(refused));
+    assert_eq!(dispatcher.deliver(message("refuse")).await, Err(refused));
 }
 
 #[tokio::test]
 async fn a_panic_ends_one_delivery() {
-    let (lane, _release) = lane(LONG);
-    assert_eq!(lane.deliver(message("panic")).await, Err(Failure::Panicked));
-    assert!(lane.deliver(message("a")).await.is_ok(), "and its place is free again");
+    let (dispatcher, _release) = dispatcher(LONG);
+    assert_eq!(dispatcher.deliver(message("panic")).await, Err(Failure::Panicked));
+    assert!(dispatcher.deliver(message("a")).await.is_ok(), "and its place is free again");
 }
 
 #[tokio::test]
 async fn who_never_answers_is_given_up() {
-    let (lane, _release) = lane(SHORT);
-    assert_eq!(lane.deliver(message("pend")).await, Err(Failure::TimedOut(SHORT)));
-    lane.idle().await;
-    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Ending), "none begins after the wait");
+    let (dispatcher, _release) = dispatcher(SHORT);
+    assert_eq!(dispatcher.deliver(message("pend")).await, Err(Failure::TimedOut(SHORT)));
+    dispatcher.idle().await;
+    assert_eq!(dispatcher.deliver(message("a")).await, Err(Failure::Ending), "none begins after the wait");
 }
 
 #[tokio::test]
 async fn who_blocks_is_given_up_and_keeps_its_place() {
-    let (lane, release) = lane(SHORT);
-    assert_eq!(lane.deliver(message("block")).await, Err(Failure::TimedOut(SHORT)));
-    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Busy(1)));
+    let (dispatcher, release) = dispatcher(SHORT);
+    assert_eq!(dispatcher.deliver(message("block")).await, Err(Failure::TimedOut(SHORT)));
+    assert_eq!(dispatcher.deliver(message("a")).await, Err(Failure::Busy(1)));
     drop(release);
-    let _free = lane.permits.acquire().await.expect("it is not closed");
+    let _free = dispatcher.permits.acquire().await.expect("it is not closed");
 }
 
 #[tokio::test]
 async fn a_caller_who_goes_away_ends_nothing() {
-    let (lane, release) = lane(LONG);
-    let lane = Arc::new(lane);
+    let (dispatcher, release) = dispatcher(LONG);
+    let dispatcher = Arc::new(dispatcher);
     let waiting = Handle::current().spawn({
-        let lane = Arc::clone(&lane);
-        async move { lane.deliver(message("block")).await }
+        let dispatcher = Arc::clone(&dispatcher);
+        async move { dispatcher.deliver(message("block")).await }
     });
-    while lane.permits.available_permits() == 1 {
+    while dispatcher.permits.available_permits() == 1 {
         tokio::task::yield_now().await;
     }
     waiting.abort();
     assert!(waiting.await.is_err_and(|error| error.is_cancelled()));
-    assert_eq!(lane.deliver(message("a")).await, Err(Failure::Busy(1)), "it is still under way");
+    assert_eq!(dispatcher.deliver(message("a")).await, Err(Failure::Busy(1)), "it is still under way");
     drop(release);
-    lane.idle().await;
+    dispatcher.idle().await;
 }

@@ -1,11 +1,11 @@
 //! Serves the API until the process is told to end, and then the requests in flight.
 
-use crate::api;
 use crate::config::Config;
-use crate::faults::Faults;
+use crate::ground::channel::reports;
+use crate::ground::errors::Errors;
+use crate::ground::threads::NO_THREAD;
+use crate::http::api;
 use crate::providers::Providers;
-use crate::reports::reports;
-use crate::startup::NO_THREAD;
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
@@ -28,12 +28,12 @@ use tokio::sync::SetOnce;
 /// # Errors
 ///
 /// When the address cannot be listened on.
-pub fn serve(config: &Config, providers: Providers) -> Result<(), Faults> {
+pub fn serve(config: &Config, providers: Providers) -> Result<(), Errors> {
     let runtime = match runtime(config.startup_deadline) {
         Ok(runtime) => runtime,
         Err(error) => {
             providers.close(Instant::now(), config.shutdown_deadline);
-            return Err(Faults::one(format!("starting the API's threads: {error}")));
+            return Err(Errors::one(format!("starting the API's threads: {error}")));
         }
     };
     let providers = Arc::new(providers);
@@ -53,9 +53,9 @@ fn runtime(deadline: Duration) -> io::Result<Runtime> {
 }
 
 /// Returns since when the process ends.
-async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Faults> {
+async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Errors> {
     // Before the line that says it listens: whoever reads it may signal at once.
-    let ended = ended().map_err(|error| Faults::one(format!("waiting for signals: {error}")))?;
+    let ended = ended().map_err(|error| Errors::one(format!("waiting for signals: {error}")))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
     let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
     tracing::info!(%address, providers = providers.len(), "listening");
@@ -118,7 +118,7 @@ fn ended() -> io::Result<impl Future<Output = &'static str>> {
     })
 }
 
-fn in_use(config: &Config, error: &io::Error) -> Faults {
+fn in_use(config: &Config, error: &io::Error) -> Errors {
     let (path, listen) = (config.path.display(), config.listen);
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => ": end the program that listens there, or choose another port",
@@ -126,5 +126,5 @@ fn in_use(config: &Config, error: &io::Error) -> Faults {
         io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
         _ => "",
     };
-    Faults::one(format!("{path}: server.listen: listening on {listen}: {error}{remedy}"))
+    Errors::one(format!("{path}: server.listen: listening on {listen}: {error}{remedy}"))
 }

@@ -1,12 +1,14 @@
 //! The plugins of the command line: their records are read and compared, all of them, before the first one is loaded.
 
-use crate::faults::Faults;
-use crate::loader;
-use crate::panics;
-use crate::records::Demand;
-use crate::refusals::{Refusal, Refusals, TOGETHER};
-use crate::reports::{Reports, reports};
-use crate::startup::told;
+pub mod records;
+mod refusals;
+
+use crate::ground::channel::{Reports, Silence, reports};
+use crate::ground::errors::Errors;
+use crate::ground::ffi;
+use crate::plugins::records::Demand;
+use crate::plugins::refusals::{Refusal, Refusals, TOGETHER};
+use crate::telemetry::panics;
 use provost_record::printable;
 use provost_sdk::plugin::Plugin;
 use provost_sdk::with_causes;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 const ASSETS: &str = "assets";
 
 /// Plugins that may be loaded. Nothing of them has run.
-pub struct Judged<'a> {
+pub struct Checked<'a> {
     /// Path and version by name.
     found: BTreeMap<String, (&'a Path, String)>,
 }
@@ -41,13 +43,13 @@ pub struct Loaded {
     pub assets: PathBuf,
 }
 
-impl<'a> Judged<'a> {
-    /// Reads the files `paths`. What is wrong goes to `faults`, and then none may be loaded.
-    pub fn read(paths: &'a [PathBuf], faults: &mut Faults) -> Option<Self> {
+impl<'a> Checked<'a> {
+    /// Reads the files `paths`. What is wrong goes to `errors`, and then none may be loaded.
+    pub fn read(paths: &'a [PathBuf], errors: &mut Errors) -> Option<Self> {
         let demand = match Demand::of_this_host() {
             Ok(demand) => demand,
             Err(error) => {
-                faults.add(error);
+                errors.add(error);
                 return None;
             }
         };
@@ -59,18 +61,18 @@ impl<'a> Judged<'a> {
             }
         }
         if !refusals.is_empty() {
-            faults.add(refusals.to_string());
+            errors.add(refusals.to_string());
             return None;
         }
         Some(Self { found })
     }
 
-    /// Loads them, until it is `deadline` since `begun`. What is wrong goes to `faults`.
-    pub fn load(self, begun: Instant, deadline: Duration, faults: &mut Faults) -> Option<Plugins> {
+    /// Loads them, until it is `deadline` since `begun`. What is wrong goes to `errors`.
+    pub fn load(self, begun: Instant, deadline: Duration, errors: &mut Errors) -> Option<Plugins> {
         let reports = match loading(self.found.values().map(|(path, _)| path.to_path_buf()).collect()) {
             Ok(reports) => reports,
             Err(error) => {
-                faults.add(format!("starting the thread that loads plugins: {error}"));
+                errors.add(format!("starting the thread that loads plugins: {error}"));
                 return None;
             }
         };
@@ -84,11 +86,11 @@ impl<'a> Judged<'a> {
                     by_name.insert(name, Loaded { version, plugin, assets });
                 }
                 Ok(Err(error)) => {
-                    faults.add(format!("loading {shown}: {error}; {TOGETHER}"));
+                    errors.add(format!("loading {shown}: {error}; {TOGETHER}"));
                     sound = false;
                 }
                 Err(silence) => {
-                    faults.add(format!("loading {shown}: {}", told(silence, &name, "initialisers", deadline)));
+                    errors.add(format!("loading {shown}: {}", why_silent(silence, &name, "initialisers", deadline)));
                     return None;
                 }
             }
@@ -114,6 +116,18 @@ impl Plugins {
     }
 }
 
+/// What a plugin that has not come back from a step has done, as far as anybody can tell.
+pub fn why_silent(silence: Silence, plugin: &str, step: &str, deadline: Duration) -> String {
+    match silence {
+        Silence::Deadline => format!(
+            "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \
+            `server.startup_deadline`"
+        ),
+        // Nobody reports after a panic.
+        Silence::Ended => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
+    }
+}
+
 /// Loads the files, one after the other, on a thread of its own: initialisers are the plugins' code, and need not come back.
 /// One thread is enough, since the dynamic linker loads nothing else until they have.
 fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, String>>> {
@@ -122,7 +136,7 @@ fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, St
         panics::whose(format!("the plugin in {}", path.display()).leak());
         // Before: of a plugin that aborts meanwhile it is the only trace.
         tracing::debug!(file = %path.display(), "loading");
-        reporter.report(loader::load(path).map_err(|error| printable(&with_causes(&error))));
+        reporter.report(ffi::load(path).map_err(|error| printable(&with_causes(&error))));
     };
     thread::Builder::new().name("loading".to_owned()).spawn(move || paths.iter().for_each(load))?;
     Ok(reports)
@@ -134,7 +148,7 @@ fn examine<'a>(
     demand: &Demand,
     found: &mut BTreeMap<String, (&'a Path, String)>,
 ) -> Result<(), Refusal> {
-    let have = demand.judge(path)?;
+    let have = demand.check(path)?;
     match found.entry(have.plugin) {
         Entry::Vacant(entry) => {
             entry.insert((path, have.version));

@@ -3,14 +3,16 @@
 //!
 //! On the other side a stuck call would stop the clock that is to end it; on this side it would stop the API.
 
-use crate::metrics::Tally;
-use crate::panics;
-use crate::reports::{Reports, reports};
-use crate::startup::{Started, spawned};
+use crate::ground::channel::{Reports, reports};
+use crate::ground::threads::spawned;
+use crate::providers::failure::Failure;
+use crate::providers::startup::Started;
+use crate::telemetry::counters::Counters;
+use crate::telemetry::outcome::Outcome;
+use crate::telemetry::panics;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
-use provost_sdk::{Context, DeliveryError, Message, Receipt};
-use std::fmt;
+use provost_sdk::{Context, Message, Receipt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -18,7 +20,7 @@ use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 use tokio::task::JoinHandle;
 
 /// The way into one provider.
-pub struct Lane {
+pub struct Dispatcher {
     /// `None` once it is closed.
     provider: Mutex<Option<Arc<dyn AnyProvider>>>,
     context: Context,
@@ -26,41 +28,10 @@ pub struct Lane {
     runtime: Option<Runtime>,
     permits: Arc<Semaphore>,
     concurrency: usize,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
 }
 
-/// How a delivery ended without a receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The provider says why.
-    Provider(DeliveryError),
-    /// The provider did not answer within this time. The message may or may not arrive.
-    TimedOut(Duration),
-    /// The provider's code panicked.
-    Panicked,
-    /// As many deliveries as allowed are under way.
-    Busy(usize),
-    /// The host ends.
-    Ending,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Provider(error) => error.fmt(f),
-            Self::TimedOut(timeout) => {
-                write!(f, "the provider did not answer within {timeout:?}: the message may or may not arrive")
-            }
-            Self::Panicked => {
-                f.write_str("the provider's plugin panicked: the message may or may not arrive, and the log says where")
-            }
-            Self::Busy(limit) => write!(f, "{limit} deliveries are under way, which is the provider's `concurrency`"),
-            Self::Ending => f.write_str("the host was told to end while the message was under way"),
-        }
-    }
-}
-
-impl Lane {
+impl Dispatcher {
     /// The way into the provider that was started, for `concurrency` deliveries at a time.
     pub fn new(started: Started, concurrency: usize) -> Self {
         Self {
@@ -69,13 +40,13 @@ impl Lane {
             runtime: Some(started.runtime),
             permits: Arc::new(Semaphore::new(concurrency)),
             concurrency,
-            tally: started.tally,
+            counters: started.counters,
         }
     }
 
     /// What was counted.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// How many deliveries are under way.
@@ -105,9 +76,8 @@ impl Lane {
             // Counted there, since this may be dropped.
             Ok(guard) => guard.await.unwrap_or(Err(Failure::Ending)),
             Err(failure) => {
-                let result = Err(failure);
-                self.tally.count(&result);
-                result
+                self.counters.count(failure.outcome());
+                Err(failure)
             }
         }
     }
@@ -131,7 +101,7 @@ impl Lane {
             // An error says that it was given up.
             let _ = answer.send(result);
         }));
-        let (delivery, timeout, tally) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.tally));
+        let (delivery, timeout, counters) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.counters));
         Ok(tokio::spawn(async move {
             let result = match tokio::time::timeout(timeout, answered).await {
                 Ok(result) => result.unwrap_or(Err(Failure::Ending)),
@@ -140,7 +110,7 @@ impl Lane {
                     Err(Failure::TimedOut(timeout))
                 }
             };
-            tally.count(&result);
+            counters.count(result.as_ref().map_or_else(Failure::outcome, |_| Outcome::Delivered));
             result
         }))
     }
@@ -184,7 +154,7 @@ async fn guarded(provider: &dyn AnyProvider, message: &Message) -> Result<Receip
     Caught::new(delivery).await.ok_or(Failure::Panicked)?.map_err(Failure::Provider)
 }
 
-impl Drop for Lane {
+impl Drop for Dispatcher {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Dropping a runtime waits for its blocking calls, and a stuck one would keep the host alive.

@@ -1,8 +1,8 @@
 //! Whether a file may be loaded: what its record must say, and what must be there for its imports. Reads files, loads none.
 
-use crate::args::Format;
-use crate::loader::{self, Process};
-use crate::refusals::{Refusal, TOGETHER};
+use crate::ground::ffi::{self, Process};
+use crate::plugins::refusals::{Refusal, TOGETHER};
+use clap::ValueEnum;
 use provost_record::seal::digest;
 use provost_record::{
     Comparison, Difference, ReadError, Record, Report, Seal, compare, exports, inspect, missing, read, seal,
@@ -12,6 +12,16 @@ use provost_sdk::abi;
 use provost_sdk::plugin::SYMBOL;
 use std::fs;
 use std::path::Path;
+
+/// How a report is written.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
 
 /// The extension of a plugin's file.
 pub const EXTENSION: &str = "prov";
@@ -39,7 +49,7 @@ impl Demand {
     /// When the SDK that is loaded is not the one that this host was built with.
     pub fn of_this_host() -> Result<Self, String> {
         let process = Process::this()?;
-        let record = record_of(&abi::BUILT, loader::anchor()?);
+        let record = record_of(&abi::BUILT, ffi::anchor()?);
         let loaded = record_of(abi::provost_link_anchor(), record.anchor.clone());
         let differences = compare(&loaded, &record);
         if !differences.is_empty() {
@@ -55,7 +65,7 @@ impl Demand {
     /// # Errors
     ///
     /// Why it may not, and the remedy.
-    pub fn judge(&self, path: &Path) -> Result<Record, Refusal> {
+    pub fn check(&self, path: &Path) -> Result<Record, Refusal> {
         let bytes = bytes(path).map_err(not_a_plugin)?;
         if bytes.is_empty() {
             return Err(not_a_plugin("an empty file".to_owned()));
@@ -127,7 +137,7 @@ fn check_own_files() -> Result<bool, String> {
         Seal::Sealed => {}
         Seal::Broken => broken.push(("this host", BROKEN)),
     }
-    let [sdk, std] = loader::libraries()?;
+    let [sdk, std] = ffi::libraries()?;
     match seal(&read(&sdk)?) {
         Ok(Seal::Sealed) => {}
         Ok(Seal::Unsealed) => broken.push(("the SDK beside this host", "unsealed: built by cargo alone")),

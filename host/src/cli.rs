@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::plugins::records::Format;
+use clap::Parser;
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
@@ -35,12 +36,4 @@ pub struct Args {
     /// How `--inspect` shows it
     #[arg(long, value_enum, default_value_t, requires = "inspect")]
     pub format: Format,
-}
-
-/// Of what goes to stdout.
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub enum Format {
-    #[default]
-    Human,
-    Json,
 }

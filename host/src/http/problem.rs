@@ -1,6 +1,6 @@
 //! Problem documents (RFC 9457): what every answer that is not a success looks like.
 
-use crate::delivery::Failure;
+use crate::providers::failure::Failure;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use provost_sdk::{DeliveryError, excerpt};
@@ -52,17 +52,17 @@ impl Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        let (status, kind, title) = match &failure {
+        let (status, title) = match &failure {
             Failure::Provider(DeliveryError::Temporary { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporary-failure", "not delivered for now")
+                (StatusCode::SERVICE_UNAVAILABLE, "not delivered for now")
             }
-            Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused", "refused for good"),
-            Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time"),
-            Failure::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "panic", "the plugin failed"),
-            Failure::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy", "too many deliveries at a time"),
-            Failure::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending", "the host ends"),
+            Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused for good"),
+            Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+            Failure::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "the plugin failed"),
+            Failure::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "too many deliveries at a time"),
+            Failure::Ending => (StatusCode::SERVICE_UNAVAILABLE, "the host ends"),
         };
-        let mut problem = Self::new(status, kind, title, failure.to_string());
+        let mut problem = Self::new(status, failure.outcome().name(), title, failure.to_string());
         problem.retry_after = match failure {
             Failure::Provider(DeliveryError::Temporary { retry_after, .. }) => retry_after,
             Failure::Busy(_) => Some(Duration::from_secs(1)),

@@ -4,7 +4,7 @@
 
 mod include;
 
-use crate::faults::{Faults, LINE};
+use crate::ground::errors::{Errors, LINE};
 use provost_sdk::config::COMMON_KEYS;
 use provost_sdk::{SHOWN, excerpt};
 use serde::de::DeserializeOwned;
@@ -121,11 +121,11 @@ impl Default for RawProvider {
 }
 
 impl Config {
-    /// Reads the file `path`, and the folder that it includes. What is wrong goes to `faults`; `None` when nothing can be
+    /// Reads the file `path`, and the folder that it includes. What is wrong goes to `errors`; `None` when nothing can be
     /// said of the providers.
-    pub fn read(path: &Path, faults: &mut Faults) -> Option<Self> {
-        let table = table(path, faults)?;
-        let mut reader = Reader { path, faults };
+    pub fn read(path: &Path, errors: &mut Errors) -> Option<Self> {
+        let table = table(path, errors)?;
+        let mut reader = Reader { path, errors };
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
@@ -162,18 +162,18 @@ impl Config {
 }
 
 /// What is in the file `path`.
-fn table(path: &Path, faults: &mut Faults) -> Option<Table> {
+fn table(path: &Path, errors: &mut Errors) -> Option<Table> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            faults.add(format!("reading the configuration {}: {error}", path.display()));
+            errors.add(format!("reading the configuration {}: {error}", path.display()));
             return None;
         }
     };
     match text.parse::<Table>() {
         Ok(table) => Some(table),
         Err(error) => {
-            faults.add(syntax_error(path, &text, &error));
+            errors.add(syntax_error(path, &text, &error));
             None
         }
     }
@@ -182,12 +182,12 @@ fn table(path: &Path, faults: &mut Faults) -> Option<Table> {
 /// Reads sections and keeps what is wrong with them.
 struct Reader<'a> {
     path: &'a Path,
-    faults: &'a mut Faults,
+    errors: &'a mut Errors,
 }
 
 impl Reader<'_> {
     fn fault(&mut self, key: &str, message: &str) {
-        self.faults.add_key(self.path, key, message);
+        self.errors.add_key(self.path, key, message);
     }
 
     /// What can be read of a section.

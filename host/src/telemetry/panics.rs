@@ -1,9 +1,9 @@
 //! Logs panics of plugins, and counts them for the provider on whose thread they happen. The SDK catches them. Who ends the
 //! process by exit(3) is named too: no plugin is to do that.
 
-use crate::faults::LINE;
-use crate::loader;
-use crate::metrics::{self, Tally};
+use crate::ground::errors::LINE;
+use crate::ground::ffi;
+use crate::telemetry::counters::{self, Counters};
 use provost_sdk::excerpt;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 thread_local! {
     /// The provider whose thread this is.
-    static OWNER: RefCell<Option<Arc<Tally>>> = const { RefCell::new(None) };
+    static OWNER: RefCell<Option<Arc<Counters>>> = const { RefCell::new(None) };
 
     /// Whose code runs on this thread. Unlike the owner it is never dropped, which at an exit comes first.
     static WHOSE: Cell<&'static str> = const { Cell::new("something") };
@@ -36,7 +36,7 @@ pub fn watch() {
                 tracing::error!(place, provider, plugin, "panic: {payload}");
             }
             None => {
-                metrics::count_other_panic();
+                counters::count_other_panic();
                 tracing::error!(place, "panic: {payload}");
             }
         }
@@ -50,14 +50,14 @@ pub fn watch() {
 ///
 /// When there is no memory to remember it in.
 pub fn watch_exits() -> Result<(), &'static str> {
-    loader::at_exit(exited)
+    ffi::at_exit(exited)
 }
 
 /// The host itself ends by `_exit`. What the caller's code says is not passed on: an orchestrator would not start a host
 /// again that seems to have succeeded.
 extern "C" fn exited() {
     let _ = writeln!(io::stderr(), "error: {} called exit, which ends the host with all its providers", WHOSE.get());
-    loader::end(101);
+    ffi::end(101);
 }
 
 /// Says whose code runs on this thread.
@@ -66,7 +66,7 @@ pub fn whose(text: &'static str) {
 }
 
 /// Makes this thread the provider's.
-pub fn own(owner: &Arc<Tally>) {
+pub fn own(owner: &Arc<Counters>) {
     OWNER.set(Some(Arc::clone(owner)));
 }
 

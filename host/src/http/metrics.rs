@@ -1,0 +1,76 @@
+//! What operators watch: what happened to each provider, as text in the format that Prometheus reads.
+
+use crate::providers::Providers;
+use crate::telemetry::counters::other_panics;
+use std::fmt::{Display, Write};
+
+/// All numbers, sorted by provider.
+pub fn text(providers: &Providers) -> String {
+    let mut page = Page::default();
+    page.family("provost_deliveries_total", "counter", "Messages by how their delivery ended.");
+    for (provider, running) in providers.iter() {
+        for (outcome, count) in running.dispatcher.counters().deliveries() {
+            page.sample(&[("provider", provider), ("outcome", outcome)], count);
+        }
+    }
+    page.family("provost_deliveries_in_flight", "gauge", "Deliveries under way, with those that are stuck.");
+    for (provider, running) in providers.iter() {
+        page.sample(&[("provider", provider)], running.dispatcher.in_flight());
+    }
+    page.family("provost_deliveries_limit", "gauge", "How many deliveries may be under way.");
+    for (provider, running) in providers.iter() {
+        page.sample(&[("provider", provider)], running.dispatcher.concurrency());
+    }
+    page.family("provost_panics_total", "counter", "Panics on a provider's threads, caught or not.");
+    for (provider, running) in providers.iter() {
+        for (place, count) in running.dispatcher.counters().panics() {
+            page.sample(&[("provider", provider), ("place", place)], count);
+        }
+    }
+    page.family("provost_other_panics_total", "counter", "Panics on threads that are no provider's.");
+    page.sample(&[], other_panics());
+    page.text
+}
+
+/// A page that is being written.
+#[derive(Default)]
+struct Page {
+    text: String,
+    family: &'static str,
+}
+
+impl Page {
+    /// Begins a family of samples.
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.family = name;
+        write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect("memory takes all");
+    }
+
+    /// Adds a sample to the family that was begun last.
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        writeln!(self.text, "{}{labels} {value}", self.family).expect("memory takes all");
+    }
+}
+
+/// A label's value as the format wants it.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_what_prometheus_reads() {
+        let mut page = Page::default();
+        page.family("a_total", "counter", "What a is.");
+        page.sample(&[], 1);
+        page.sample(&[("b", "c\\d\"e\nf"), ("g", "")], 2);
+        let expected =
+            "# HELP a_total What a is.\n# TYPE a_total counter\na_total 1\na_total{b=\"c\\\\d\\\"e\\nf\",g=\"\"} 2\n";
+        assert_eq!(page.text, expected);
+    }
+}

@@ -1,0 +1,86 @@
+//! What is counted of each provider.
+
+use crate::telemetry::outcome::Outcome;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted of one provider.
+pub struct Counters {
+    provider: String,
+    plugin: String,
+    deliveries: [AtomicU64; Outcome::ALL.len()],
+    panics: [AtomicU64; PLACES.len()],
+}
+
+/// Where a provider's code can panic.
+const PLACES: [&str; 2] = ["delivery", "background"];
+
+/// Panics that are no provider's.
+static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
+
+impl Counters {
+    /// Nothing was counted yet.
+    pub fn new(provider: impl Into<String>, plugin: impl Into<String>) -> Self {
+        let (deliveries, panics) = Default::default();
+        Self { provider: provider.into(), plugin: plugin.into(), deliveries, panics }
+    }
+
+    /// The provider's name.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The name of its plugin.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// Counts a delivery that has come to its end, or did not begin.
+    pub fn count(&self, outcome: Outcome) {
+        self.deliveries[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a panic in a delivery, or beside them.
+    pub fn count_panic(&self, in_delivery: bool) {
+        self.panics[usize::from(!in_delivery)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many deliveries ended in each way.
+    pub fn deliveries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Outcome::ALL.map(Outcome::name).into_iter().zip(self.deliveries.iter().map(value))
+    }
+
+    /// How many panics there were, by where.
+    pub fn panics(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        PLACES.into_iter().zip(self.panics.iter().map(value))
+    }
+}
+
+/// Counts a panic on a thread that is no provider's.
+pub fn count_other_panic() {
+    OTHER_PANICS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many panics there were on threads that are no provider's.
+pub fn other_panics() -> u64 {
+    value(&OTHER_PANICS)
+}
+
+fn value(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_a_place_of_its_own() {
+        let counters = Counters::new("a", "b");
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+            (0..=index).for_each(|_| counters.count(outcome));
+        }
+        let counted: Vec<_> = counters.deliveries().map(|(_, count)| count).collect();
+        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7]);
+    }
+}

@@ -1,0 +1,39 @@
+//! How a delivery ends: one list, for counters, metrics and problems.
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is a receipt.
+    Delivered,
+    /// It may succeed later.
+    TemporaryFailure,
+    /// It never will.
+    Refused,
+    /// No answer came in time.
+    Timeout,
+    /// The provider's code panicked.
+    Panic,
+    /// Too many deliveries were under way.
+    Busy,
+    /// The host was shutting down.
+    Ending,
+}
+
+impl Outcome {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 7] =
+        [Self::Delivered, Self::TemporaryFailure, Self::Refused, Self::Timeout, Self::Panic, Self::Busy, Self::Ending];
+
+    /// A label's value; but for the first also the last part of a problem's type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::TemporaryFailure => "temporary-failure",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Panic => "panic",
+            Self::Busy => "busy",
+            Self::Ending => "ending",
+        }
+    }
+}
