@@ -40,6 +40,31 @@ impl ConfigError {
         if faults.is_empty() { Ok(()) } else { Err(Self { faults }) }
     }
 
+    /// Both values, or the faults of both.
+    ///
+    /// # Errors
+    ///
+    /// The faults of each that is an error.
+    pub fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(mut one), Err(other)) => {
+                one.faults.extend(other.faults);
+                Err(one)
+            }
+            (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        }
+    }
+
+    /// The same faults with other messages.
+    #[must_use]
+    pub fn map_messages(mut self, map: impl Fn(String) -> String) -> Self {
+        for fault in &mut self.faults {
+            fault.message = map(std::mem::take(&mut fault.message));
+        }
+        self
+    }
+
     /// The faults, at least one.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
@@ -134,3 +159,23 @@ impl fmt::Display for DeliveryError {
 }
 
 impl std::error::Error for DeliveryError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faults_of_both_are_reported() {
+        let fault = |key| Err::<u8, _>(ConfigError::new(key, "wrong"));
+        assert_eq!(ConfigError::both(Ok(1), Ok("2")), Ok((1, "2")));
+        for (one, other, expected) in [
+            (fault("a"), Ok(1), "a: wrong"),
+            (Ok(1), fault("b"), "b: wrong"),
+            (fault("a"), fault("b"), "a: wrong; b: wrong"),
+        ] {
+            assert_eq!(ConfigError::both(one, other).map_err(|error| error.to_string()), Err(expected.to_owned()));
+        }
+        let named = ConfigError::new("a", "wrong").and("b", "missing").map_messages(|message| message + " here");
+        assert_eq!(named.to_string(), "a: wrong here; b: missing here");
+    }
+}

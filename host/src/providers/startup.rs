@@ -9,7 +9,7 @@ use crate::telemetry::counters::Counters;
 use crate::telemetry::panics;
 use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
-use provost_sdk::{ConfigError, Context, Fault};
+use provost_sdk::{ConfigError, Context};
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -101,10 +101,7 @@ fn of_plugin(error: ConfigError, counters: &Counters) -> ConfigError {
     if counters.provider() == counters.plugin() {
         return error;
     }
-    let named = |message| format!("{message} (plugin `{}`)", counters.plugin());
-    let faults = error.into_faults().into_iter();
-    let faults = faults.map(|Fault { key, message }| Fault { key, message: named(message) });
-    ConfigError::all(faults.collect()).expect_err("there is at least one fault")
+    error.map_messages(|message| format!("{message} (plugin `{}`)", counters.plugin()))
 }
 
 /// Reports before it drops what is of no use: that is the plugin's code too, and need not come back.

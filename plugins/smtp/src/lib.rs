@@ -71,13 +71,8 @@ impl Provider for Smtp {
             ConfigError::new("from", message)
         });
         let most = config.pool as usize;
-        match (from, Server::new(config)) {
-            (Ok(from), Ok(server)) => Ok(Self { from, pool: Pool::new(server, most, context) }),
-            (from, server) => {
-                let faults = [from.err(), server.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
-                Err(ConfigError::all(faults.collect()).expect_err("one of the two is an error"))
-            }
-        }
+        let (from, server) = ConfigError::both(from, Server::new(config))?;
+        Ok(Self { from, pool: Pool::new(server, most, context) })
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {

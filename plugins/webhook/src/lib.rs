@@ -33,15 +33,8 @@ impl Provider for Webhook {
     type Config = Config;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let url = parse_url(&config.url);
-        let keys = keys(config.secret, config.secret_file);
-        match (url, keys) {
-            (Ok(url), Ok(keys)) => Ok(Self { url, keys, client: context.http()? }),
-            (url, keys) => {
-                let faults = [url.err(), keys.err()].into_iter().flatten().flat_map(ConfigError::into_faults);
-                Err(ConfigError::all(faults.collect()).expect_err("one of the two is an error"))
-            }
-        }
+        let (url, keys) = ConfigError::both(parse_url(&config.url), keys(config.secret, config.secret_file))?;
+        Ok(Self { url, keys, client: context.http()? })
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
