@@ -15,28 +15,28 @@ const STARTS: usize = 21;
 
 fn main() {
     let dist = std::env::var_os("XTASK_DIST").map(PathBuf::from);
-    let dist = dist.expect("XTASK_DIST names the folder of the built host and plugins: run `cargo xtask build`");
-    // Cargo runs this in the package's folder; a relative path is meant from the root.
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dist).canonicalize().expect("a folder");
+    let dist = dist.expect("XTASK_DIST names the directory of the built host and plugins: run `cargo xtask build`");
+    // Cargo runs this in the package's directory; a relative path is meant from the root.
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dist).canonicalize().expect("a directory");
     for plugin in ["file", "webhook", "smtp"] {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let folder = folder.path();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path();
         let entries = std::fs::read_dir(&dist).expect("the built files").map(|entry| entry.expect("a built file"));
-        // What plugins ship lies in a folder, and is not loaded.
+        // What plugins ship lies in a directory, and is not loaded.
         for name in entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()) {
-            std::fs::copy(dist.join(&name), folder.join(&name)).expect("a temporary file");
+            std::fs::copy(dist.join(&name), dir.join(&name)).expect("a temporary file");
         }
-        std::fs::write(folder.join("config.toml"), "").expect("a temporary file");
-        let copies = copies(&dist.join(format!("{plugin}.prov")), plugin, folder);
-        let (none, all) = (median(folder, &[]), median(folder, &copies));
+        std::fs::write(dir.join("config.toml"), "").expect("a temporary file");
+        let copies = copies(&dist.join(format!("{plugin}.prov")), plugin, dir);
+        let (none, all) = (median(dir, &[]), median(dir, &copies));
         let each = all.saturating_sub(none) / PLUGINS as u32;
-        let size = std::fs::metadata(folder.join(&copies[0])).expect("a copy").len() / 1000;
+        let size = std::fs::metadata(dir.join(&copies[0])).expect("a copy").len() / 1000;
         println!("{plugin} ({size} KB): {each:.1?} a plugin ({PLUGINS} plugins {all:.1?}, none {none:.1?})");
     }
 }
 
 /// Copies of one plugin under names of the same length, which is all that is changed in them.
-fn copies(original: &Path, plugin: &str, folder: &Path) -> Vec<String> {
+fn copies(original: &Path, plugin: &str, dir: &Path) -> Vec<String> {
     let bytes = std::fs::read(original).expect("the plugin");
     let field = format!("\"plugin\":\"{plugin}\"");
     let at = bytes.windows(field.len()).position(|window| window == field.as_bytes()).expect("the record is text");
@@ -46,18 +46,18 @@ fn copies(original: &Path, plugin: &str, folder: &Path) -> Vec<String> {
         bytes[at..at + field.len()].copy_from_slice(format!("\"plugin\":\"{name}\"").as_bytes());
         provost_record::seal::apply(&mut bytes, None).expect("it has a record");
         let file = format!("{name}.prov");
-        std::fs::write(folder.join(&file), bytes).expect("a temporary file");
+        std::fs::write(dir.join(&file), bytes).expect("a temporary file");
         file
     };
     (0..PLUGINS).map(copy).collect()
 }
 
 /// How long the host runs, from its start to its end.
-fn median(folder: &Path, plugins: &[String]) -> Duration {
+fn median(dir: &Path, plugins: &[String]) -> Duration {
     let run = || {
-        let mut command = Command::new(folder.join("provost"));
+        let mut command = Command::new(dir.join("provost"));
         // Cargo's LD_LIBRARY_PATH would make the host load another SDK.
-        command.current_dir(folder).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+        command.current_dir(dir).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
         command.args(["--config", "config.toml", "--check"]);
         command.args(plugins.iter().map(|plugin| format!("--prov={plugin}")));
         let start = Instant::now();

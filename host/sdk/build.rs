@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// What the hash covers; what else lies in the folder cannot change the SDK.
+/// What the hash covers; what else lies in the directory cannot change the SDK.
 const SOURCES: [&str; 6] = ["Cargo.toml", "build", "build.rs", "macros/Cargo.toml", "macros/src", "src"];
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn rustc_version() -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|error| format!("reading what `{rustc} -vV` printed: {error}"))
 }
 
-/// A hash over names and contents of the sources, the same in every folder.
+/// A hash over names and contents of the sources, the same in every directory.
 fn source_hash(root: &Path) -> Result<String, Box<dyn Error>> {
     let mut files = Vec::new();
     for source in SOURCES {

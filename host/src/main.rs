@@ -67,7 +67,7 @@ fn run(args: &Args) -> Result<(), Errors> {
     let config = Config::read(config, &mut errors);
     if args.health {
         return match config.filter(|_| errors.is_empty()) {
-            Some(config) => health::ask(&config).map_err(Errors::one),
+            Some(config) => health::query(&config).map_err(Errors::one),
             None => Err(errors),
         };
     }

@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::receiver::Receiver;
-use support::{Host, client, folder};
+use support::{Host, client, dir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
@@ -155,8 +155,8 @@ async fn health_and_providers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_what_happened() {
-    let folder = folder();
-    let file = format!("[providers.file]\npath = {:?}\nconcurrency = 2\n", folder.path().join("messages.jsonl"));
+    let dir = dir();
+    let file = format!("[providers.file]\npath = {:?}\nconcurrency = 2\n", dir.path().join("messages.jsonl"));
     let host = Host::start(&(file + "[providers.full]\nplugin = \"file\"\npath = \"/dev/full\"\n"));
     for (provider, status) in [("file", 200), ("full", 503), ("full", 503), ("none", 404)] {
         assert_eq!(host.send(json!({ "provider": provider, "text": "a" })).await.0, status);

@@ -6,23 +6,23 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
 use support::unruly::provider;
-use support::{Host, dist, folder};
+use support::{Host, dir, dist};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_reads_what_it_ships() {
-    let folder = folder();
+    let dir = dir();
     for name in ["file.prov", "smtp.prov", "unruly.prov", "webhook.prov"] {
-        symlink(dist().join(name), folder.path().join(name)).expect("a link");
+        symlink(dist().join(name), dir.path().join(name)).expect("a link");
     }
-    let assets = folder.path().join("assets/unruly");
-    fs::create_dir_all(&assets).expect("a folder of the test's own");
+    let assets = dir.path().join("assets/unruly");
+    fs::create_dir_all(&assets).expect("a directory of the test's own");
     fs::write(assets.join("answer.txt"), "shipped").expect("a temporary file");
     let message = json!({ "provider": "read-asset", "id": "a", "text": "a" });
 
-    let absolute = folder.path().join("unruly.prov");
-    for (working_folder, plugin) in [(dist(), absolute.as_path()), (folder.path().to_owned(), "unruly.prov".as_ref())] {
+    let absolute = dir.path().join("unruly.prov");
+    for (working_dir, plugin) in [(dist(), absolute.as_path()), (dir.path().to_owned(), "unruly.prov".as_ref())] {
         let host = Host::start_with(&provider("read-asset"), |command| {
-            command.current_dir(working_folder).arg("--prov").arg(plugin);
+            command.current_dir(working_dir).arg("--prov").arg(plugin);
         });
         let expected = json!({ "id": "a", "provider": "read-asset", "receipt": { "reference": "shipped" } });
         assert_eq!(host.send(message.clone()).await, (200, expected));

@@ -15,30 +15,30 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use support::container::started_with;
-use support::{folder, write_config};
+use support::{dir, write_config};
 
 /// Where the files lie in the container.
 const CORPUS: &str = "/corpus";
 
-/// What is on this machine `folder`, as the container sees it.
-fn seen(folder: &Path, path: &str) -> String {
-    path.replace(folder.to_str().expect("a temporary folder's name is text"), CORPUS)
+/// What is on this machine `dir`, as the container sees it.
+fn seen(dir: &Path, path: &str) -> String {
+    path.replace(dir.to_str().expect("a temporary directory's name is text"), CORPUS)
 }
 
 #[test]
 fn the_image_refuses_every_file() {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let mut plugins = Vec::new();
     let mut rows = String::new();
     for case in [FILES, BUILDS, NOTES].into_iter().flatten() {
-        plugins.push(seen(folder.path(), &write(folder.path(), case.name, &(case.bytes)(&plugin))));
+        plugins.push(seen(dir.path(), &write(dir.path(), case.name, &(case.bytes)(&plugin))));
         rows += &case.rows(&plugin);
     }
-    write_config(folder.path(), "");
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a folder of the test's own");
+    write_config(dir.path(), "");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a directory of the test's own");
     let mut command = vec!["./provost", "--check", "--config", "/corpus/config.toml"];
     command.extend(plugins.iter().flat_map(|plugin| ["--prov", plugin]));
-    let output = started_with(folder.path(), CORPUS, &command);
+    let output = started_with(dir.path(), CORPUS, &command);
     assert_eq!(refused(output, Path::new(CORPUS)), report(plugins.len(), plugins.len(), &rows, TOGETHER));
     print(plugins.len(), "files in the image");
 }

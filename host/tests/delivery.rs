@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use support::certificate::Certificate;
 use support::receiver::{OTHER_SECRET, Receiver, SECRET};
 use support::smtp::{PASSWORD, SmtpServer};
-use support::{Host, client, folder};
+use support::{Host, client, dir};
 
 fn message(provider: &str) -> Value {
     json!({
@@ -21,8 +21,8 @@ fn message(provider: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_gets_a_line() {
-    let folder = folder();
-    let path = folder.path().join("new/messages.jsonl");
+    let dir = dir();
+    let path = dir.path().join("new/messages.jsonl");
     let host = Host::start(&format!("[providers.log]\nplugin = \"file\"\npath = {path:?}\n"));
     let (status, answer) = host.send(message("log")).await;
     let receipt = json!({ "reference": format!("{} at byte 0", path.display()) });
@@ -40,8 +40,8 @@ async fn a_file_gets_a_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_hangs_keeps_its_places() {
-    let folder = folder();
-    let path = folder.path().join("messages.jsonl");
+    let dir = dir();
+    let path = dir.path().join("messages.jsonl");
     // A writer waits for the lock as it would for a disk that hangs.
     let lock = std::fs::File::create(&path).expect("a temporary file");
     lock.lock().expect("nobody else has it");
@@ -106,9 +106,9 @@ async fn what_a_webhooks_answer_means() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_is_sent() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
-    let bundle = certificate.write_bundle(folder.path());
+    let bundle = certificate.write_bundle(dir.path());
     let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
@@ -136,9 +136,9 @@ async fn a_mail_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_never_shown() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
-    let bundle = certificate.write_bundle(folder.path());
+    let bundle = certificate.write_bundle(dir.path());
     let host = Host::start_with(&server.provider("mail", "hunter2"), |command| {
         command.env("SSL_CERT_FILE", bundle).args(["--log", "trace"]);
     });
@@ -165,9 +165,9 @@ async fn a_caller_cannot_forge_a_line_of_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_server_that_is_not_trusted_gets_nothing() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
-    let other = Certificate::new().write_bundle(folder.path());
+    let other = Certificate::new().write_bundle(dir.path());
     let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
         command.env("SSL_CERT_FILE", other);
     });

@@ -7,15 +7,15 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use support::{dist, folder, libc, provost, write_config};
+use support::{dir, dist, libc, provost, write_config};
 
 const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
 
-/// Runs `--check` with a configuration; `@` stands for the test's own folder.
+/// Runs `--check` with a configuration; `@` stands for the test's own directory.
 fn check(config: &str, plugins: &[&str], expected: &str) {
-    let folder = folder();
-    let shown = folder.path().to_str().expect("a temporary folder's name is text");
-    let config = write_config(folder.path(), &config.replace('@', shown));
+    let dir = dir();
+    let shown = dir.path().to_str().expect("a temporary directory's name is text");
+    let config = write_config(dir.path(), &config.replace('@', shown));
     let mut command = provost();
     command.arg("--config").arg(config).arg("--check");
     for plugin in plugins {
@@ -28,9 +28,9 @@ fn check(config: &str, plugins: &[&str], expected: &str) {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_a_fault() {
-    let folder = folder();
-    let config = write_config(folder.path(), "");
+fn a_result_that_cannot_be_written_is_a_error() {
+    let dir = dir();
+    let config = write_config(dir.path(), "");
     let full = "error: writing to stdout: No space left on device (os error 28)\n";
     let unread = || io::pipe().expect("a pipe").1.into();
     let file = || File::create("/dev/full").expect("a full disk").into();
@@ -45,8 +45,8 @@ fn a_result_that_cannot_be_written_is_a_fault() {
 
 #[test]
 fn nothing_is_wrong() {
-    let folder = folder();
-    let state = folder.path().join("state/messages.jsonl");
+    let dir = dir();
+    let state = dir.path().join("state/messages.jsonl");
     let file = format!("[providers.file]\npath = {state:?}\n");
     let webhook = "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\n\
         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
@@ -56,7 +56,7 @@ fn nothing_is_wrong() {
         (&file, &ALL[..1], "1 plugin loaded, 1 ABI record matches, 1 provider valid\n"),
         (&(file.clone() + webhook + smtp), &ALL, "3 plugins loaded, 3 ABI records match, 3 providers valid\n"),
     ] {
-        let config = write_config(folder.path(), config);
+        let config = write_config(dir.path(), config);
         let mut command = provost();
         command.arg("--config").arg(config).arg("--check");
         for plugin in plugins {
@@ -66,13 +66,13 @@ fn nothing_is_wrong() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), expected));
     }
-    assert!(!state.exists() && !folder.path().join("state").exists(), "a check leaves nothing behind");
+    assert!(!state.exists() && !dir.path().join("state").exists(), "a check leaves nothing behind");
 }
 
 #[test]
 fn a_bundle_that_is_named_and_not_there() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[providers.smtp]\nhost = \"localhost\"\nfrom = \"a@example.org\"\n");
+    let dir = dir();
+    let config = write_config(dir.path(), "[providers.smtp]\nhost = \"localhost\"\nfrom = \"a@example.org\"\n");
     let mut command = provost();
     command.arg("--config").arg(&config).args(["--check", "--prov", "smtp.prov"]).env("SSL_CERT_FILE", "/none.pem");
     let output = command.output().expect("the host starts");
@@ -85,7 +85,7 @@ fn a_bundle_that_is_named_and_not_there() {
 }
 
 #[test]
-fn faults_of_a_configuration_come_together() {
+fn errors_of_a_configuration_come_together() {
     check(
         r#"
 lgo = 1
@@ -126,7 +126,7 @@ expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or
 error: @/config.toml: providers.a b: a provider's name has letters, digits, `-` and `_` only: rename it
 error: @/config.toml: providers.a b.timeout: a duration must be more than zero
 error: @/config.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
-error: @/config.toml: providers.a b.path: @ is a folder: name a file in it (plugin `file`)
+error: @/config.toml: providers.a b.path: @ is a directory: name a file in it (plugin `file`)
 error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
 error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
 error: @/config.toml: providers.file.pathh: unknown key, did you mean `path`?
@@ -165,7 +165,7 @@ error: @/config.toml: providers.d.tls: unknown variant `{line}...
 "
         ),
     );
-    let file = folder();
+    let file = dir();
     let path = file.path().join("config.toml");
     std::fs::write(&path, format!("a = {long}")).expect("a temporary file");
     let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
@@ -177,12 +177,12 @@ error: @/config.toml: providers.d.tls: unknown variant `{line}...
 #[test]
 fn the_default_configuration_shows_every_key() {
     let shown = include_str!("../config/default.toml");
-    let folder = folder();
+    let dir = dir();
     let mut config = "zzzzzz = 1\n[server]\nzzzzzz = 1\n[log]\nzzzzzz = 1\n".to_owned();
     for plugin in ["file", "smtp", "webhook"] {
         config += &format!("[providers.{plugin}]\nzzzzzz = 1\n");
     }
-    let config = write_config(folder.path(), &config);
+    let config = write_config(dir.path(), &config);
     let mut command = provost();
     command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
     let output = command.output().expect("the host starts");
@@ -201,8 +201,8 @@ fn the_default_configuration_shows_every_key() {
 
 #[test]
 fn a_file_that_is_a_pipe() {
-    let folder = folder();
-    let pipe = folder.path().join("pipe");
+    let dir = dir();
+    let pipe = dir.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
     assert!(made.success());
     let pipe = pipe.display();
@@ -235,13 +235,13 @@ fn a_configuration_that_cannot_be_read() {
         &ALL,
         "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
     );
-    let folder = folder();
+    let dir = dir();
     let mut command = provost();
-    command.arg("--config").arg(folder.path().join("none.toml")).arg("--check");
+    command.arg("--config").arg(dir.path().join("none.toml")).arg("--check");
     let output = command.output().expect("the host starts");
     let expected = format!(
         "error: reading the configuration {}/none.toml: No such file or directory (os error 2)\n",
-        folder.path().display()
+        dir.path().display()
     );
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
 }
@@ -268,10 +268,10 @@ did you mean `plugin = \"smtp\"`?
 
 #[test]
 fn the_port_is_in_use() {
-    let folder = folder();
+    let dir = dir();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound");
-    let config = write_config(folder.path(), &format!("[server]\nlisten = \"{address}\"\n"));
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{address}\"\n"));
     let output = provost().arg("--config").arg(&config).output().expect("the host starts");
     let expected = format!(
         "error: {}: server.listen: listening on {address}: {} (os error 98): \

@@ -5,14 +5,13 @@ mod support;
 use std::net::SocketAddr;
 use std::process::Output;
 use support::receiver::Receiver;
-use support::{Host, PATIENCE, folder, provost, write_config};
+use support::{Host, PATIENCE, dir, provost, write_config};
 
 /// Asks with a configuration that names `listen`, and with the rest of an image's command.
-async fn ask(listen: SocketAddr) -> Output {
-    let folder = folder();
+async fn query(listen: SocketAddr) -> Output {
+    let dir = dir();
     // That a provider's plugin is not there is no affair of the answer.
-    let config =
-        write_config(folder.path(), &format!("[server]\nlisten = \"{listen}\"\n[providers.a]\nplugin = \"b\"\n"));
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{listen}\"\n[providers.a]\nplugin = \"b\"\n"));
     let mut command = provost();
     command.arg("--config").arg(config).args(["--prov", "none.prov", "--health"]);
     let run = tokio::process::Command::from(command).kill_on_drop(true).output();
@@ -21,7 +20,7 @@ async fn ask(listen: SocketAddr) -> Output {
 
 /// Where nobody answers as a host would, one line says what is there.
 async fn fails(listen: SocketAddr, expected: &str) {
-    let output = ask(listen).await;
+    let output = query(listen).await;
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {expected}\n"));
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
 }
@@ -32,7 +31,7 @@ async fn a_host_is_healthy_until_its_end() {
     let address = host.address;
     let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
     for listen in [address, everywhere] {
-        let output = ask(listen).await;
+        let output = query(listen).await;
         assert_eq!((output.stdout.as_slice(), String::from_utf8_lossy(&output.stderr).as_ref()), (&b""[..], ""));
         assert_eq!(output.status.code(), Some(0));
     }
@@ -75,8 +74,8 @@ async fn who_else_listens_there_is_no_healthy_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[server]\nlisten = \"127.0.0.1:0\"\n");
+    let dir = dir();
+    let config = write_config(dir.path(), "[server]\nlisten = \"127.0.0.1:0\"\n");
     let shown = config.display();
     for (text, expected) in [
         (
@@ -85,7 +84,7 @@ async fn what_cannot_be_asked() {
         ),
         ("lisen = 1\n", "lisen: unknown key, remove it; known are include, log, providers, server"),
     ] {
-        write_config(folder.path(), text);
+        write_config(dir.path(), text);
         let output = provost().arg("--health").arg("--config").arg(&config).output().expect("the host starts");
         assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {shown}: {expected}\n"));
         assert_eq!(output.status.code(), Some(1));

@@ -9,7 +9,7 @@ use support::certificate::Certificate;
 use support::container::Container;
 use support::receiver::{Receiver, SECRET};
 use support::smtp::{PASSWORD, SmtpServer};
-use support::{folder, load, send, write_config};
+use support::{dir, load, send, write_config};
 
 /// Where the image's configuration lies.
 const CONFIG: &str = "/etc/provost/config.toml";
@@ -20,9 +20,9 @@ const OWN_BUNDLE: &str = "/etc/provost/bundle.pem";
 /// The bundle that it finds by itself.
 const BASES_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-fn write_providers(folder: &Path, providers: &str) -> PathBuf {
+fn write_providers(dir: &Path, providers: &str) -> PathBuf {
     let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
-    write_config(folder, &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}{providers}"))
+    write_config(dir, &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}{providers}"))
 }
 
 /// Sends one message through a provider.
@@ -40,18 +40,18 @@ async fn delivers(url: &str, providers: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_delivers_and_ends() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let receiver = Receiver::start().await;
     let server = SmtpServer::start(&certificate).await;
     let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD);
-    let config = write_providers(folder.path(), &providers);
-    let bundle = certificate.write_bundle(folder.path());
+    let config = write_providers(dir.path(), &providers);
+    let bundle = certificate.write_bundle(dir.path());
     let container =
         Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
     let url = format!("http://{}/v1/messages", container.start());
 
     delivers(&url, &["file", "smtp", "webhook"]).await;
-    let kept = container.read("/var/lib/provost/messages.jsonl", folder.path());
+    let kept = container.read("/var/lib/provost/messages.jsonl", dir.path());
     let kept: Value = serde_json::from_str(&kept).expect("one line of JSON");
     assert_eq!(kept["id"], "to-file");
     let requests = receiver.requests();
@@ -74,14 +74,14 @@ async fn the_image_delivers_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_trusts_its_bases_bundle() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let receiver = Receiver::start_tls(&certificate).await;
     let stranger = Receiver::start_tls(&Certificate::new()).await;
     let server = SmtpServer::start(&certificate).await;
     let providers = [receiver.provider("webhook"), stranger.provider("stranger"), server.provider("smtp", PASSWORD)];
-    let config = write_providers(folder.path(), &providers.concat());
-    let bundle = folder.path().join("ca-certificates.crt");
-    std::fs::write(&bundle, bases_bundle(folder.path()) + &certificate.pem()).expect("a temporary file");
+    let config = write_providers(dir.path(), &providers.concat());
+    let bundle = dir.path().join("ca-certificates.crt");
+    std::fs::write(&bundle, bases_bundle(dir.path()) + &certificate.pem()).expect("a temporary file");
     let container = Container::create(&[(&config, CONFIG), (&bundle, BASES_BUNDLE)], &[]);
     let url = format!("http://{}/v1/messages", container.start());
 
@@ -94,26 +94,26 @@ async fn the_image_trusts_its_bases_bundle() {
 }
 
 /// What the image itself trusts; only `scratch` brings nothing.
-fn bases_bundle(folder: &Path) -> String {
+fn bases_bundle(dir: &Path) -> String {
     let image = Container::create(&[], &[]);
     if image.inspect("{{index .Config.Labels \"org.opencontainers.image.base.name\"}}") == "scratch" {
         return String::new();
     }
-    let bundle = image.read(BASES_BUNDLE, folder);
+    let bundle = image.read(BASES_BUNDLE, dir);
     assert!(bundle.contains("-----BEGIN CERTIFICATE-----"), "no certificate in the base's {BASES_BUNDLE}");
     bundle
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_the_image_ends_one_delivery() {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let receiver = Receiver::start().await;
     let server = SmtpServer::start(&certificate).await;
     let behaviours = ["panic-before-await", "panic-after-await", "panic-with-unruly-payload"];
     let unruly = behaviours.map(|name| format!("[providers.{name}]\nplugin = \"unruly\"\nbehaviour = \"{name}\"\n"));
     let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD) + &unruly.concat();
-    let config = write_providers(folder.path(), &providers);
-    let bundle = certificate.write_bundle(folder.path());
+    let config = write_providers(dir.path(), &providers);
+    let bundle = certificate.write_bundle(dir.path());
     let container =
         Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
     let url = format!("http://{}/v1/messages", container.start());
@@ -129,8 +129,8 @@ async fn a_panic_in_the_image_ends_one_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_is_never_loaded_ends_the_start() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let dir = dir();
+    let config = write_config(dir.path(), "[server]\nstartup_deadline = \"1s\"\n");
     let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
     let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
         which is `server.startup_deadline`\n";
@@ -139,9 +139,9 @@ async fn a_plugin_that_is_never_loaded_ends_the_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_answers_its_health_check() {
-    let folder = folder();
+    let dir = dir();
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let config = write_config(folder.path(), &format!("[server]\nlisten = \"{free}\"\n"));
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{free}\"\n"));
     let container = Container::create(&[(&config, CONFIG)], &[]);
     assert_eq!(container.start(), free);
     // The command that docker runs by itself; podman takes no health check out of an OCI image.
@@ -151,9 +151,9 @@ async fn the_image_answers_its_health_check() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
-    let folder = folder();
+    let dir = dir();
     // The image's own command names every plugin, and a plugin without a provider is fine.
-    let config = write_providers(folder.path(), &load::providers());
+    let config = write_providers(dir.path(), &load::providers());
     let container = Container::create(&[(&config, CONFIG)], &[]);
     let address = format!("http://{}", container.start());
     load::ten_thousand_panics(&address, &container.inspect("{{.State.Pid}}")).await;

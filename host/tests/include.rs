@@ -1,39 +1,39 @@
-//! A configuration that includes a folder of other files: which providers there are then, and every fault with its file.
+//! A configuration that includes a directory of other files: which providers there are then, and every error with its file.
 
 mod support;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::{folder, provost, write_config};
+use support::{dir, provost, write_config};
 
-/// Writes files into the folder `config.d`.
-fn write_fragments(folder: &Path, fragments: &[(&str, &str)]) {
-    fs::create_dir(folder.join("config.d")).expect("a folder of the test's own");
+/// Writes files into the directory `config.d`.
+fn write_fragments(dir: &Path, fragments: &[(&str, &str)]) {
+    fs::create_dir(dir.join("config.d")).expect("a directory of the test's own");
     for (name, text) in fragments {
-        fs::write(folder.join("config.d").join(name), text).expect("a temporary file");
+        fs::write(dir.join("config.d").join(name), text).expect("a temporary file");
     }
 }
 
-fn checked(mut command: Command, config: &Path, folder: &Path) -> (Option<i32>, String, String) {
+fn checked(mut command: Command, config: &Path, dir: &Path) -> (Option<i32>, String, String) {
     command.arg("--check").arg("--config").arg(config);
     let output = command.args(["--prov=file.prov", "--prov=webhook.prov"]).output().expect("the host starts");
-    let shown = folder.to_str().expect("a temporary folder's name is text");
+    let shown = dir.to_str().expect("a temporary directory's name is text");
     let text = |bytes| String::from_utf8(bytes).expect("messages are text").replace(shown, "@");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// `--check` with a configuration in the test's own folder, for which `@` stands in the messages.
-fn check(folder: &Path, config: &str) -> (Option<i32>, String, String) {
-    checked(provost(), &write_config(folder, config), folder)
+/// `--check` with a configuration in the test's own directory, for which `@` stands in the messages.
+fn check(dir: &Path, config: &str) -> (Option<i32>, String, String) {
+    checked(provost(), &write_config(dir, config), dir)
 }
 
 #[test]
 fn providers_come_from_all_files() {
-    let folder = folder();
+    let dir = dir();
     let hidden = "this is no TOML";
     write_fragments(
-        folder.path(),
+        dir.path(),
         &[
             (
                 "webhook.toml",
@@ -50,40 +50,40 @@ fn providers_come_from_all_files() {
     );
     let said = |count| format!("2 plugins loaded, 2 ABI records match, {count}\n");
     let included = (Some(0), said("3 providers valid"), String::new());
-    assert_eq!(check(folder.path(), "include = \"config.d\"\n"), included);
+    assert_eq!(check(dir.path(), "include = \"config.d\"\n"), included);
     let own = "include = \"config.d\"\n[providers.own]\nplugin = \"file\"\npath = \"/dev/null\"\n";
-    assert_eq!(check(folder.path(), own), (Some(0), said("4 providers valid"), String::new()));
+    assert_eq!(check(dir.path(), own), (Some(0), said("4 providers valid"), String::new()));
     let without = (Some(0), said("0 providers valid"), String::new());
-    assert_eq!(check(folder.path(), ""), without);
+    assert_eq!(check(dir.path(), ""), without);
 
-    // From the configuration's folder, whatever the working folder is.
-    write_config(folder.path(), "include = \"config.d\"\n");
+    // From the configuration's directory, whatever the working directory is.
+    write_config(dir.path(), "include = \"config.d\"\n");
     for name in ["file.prov", "webhook.prov"] {
-        std::os::unix::fs::symlink(support::dist().join(name), folder.path().join(name)).expect("a link");
+        std::os::unix::fs::symlink(support::dist().join(name), dir.path().join(name)).expect("a link");
     }
     let mut beside = provost();
-    beside.current_dir(folder.path());
-    assert_eq!(checked(beside, Path::new("config.toml"), folder.path()), included);
+    beside.current_dir(dir.path());
+    assert_eq!(checked(beside, Path::new("config.toml"), dir.path()), included);
 }
 
 #[test]
 fn a_provider_of_the_configuration_replaces_an_included_one_whole() {
-    let folder = folder();
+    let dir = dir();
     let fragments =
         [("a.toml", "[providers.file]\npath = \"/dev/null\"\nconcurrency = 0\n"), ("b.toml", "[providers.file]\n")];
-    write_fragments(folder.path(), &fragments);
+    write_fragments(dir.path(), &fragments);
     let config = "include = \"config.d\"\n[providers.file]\n";
     let expected = "error: @/config.toml: providers.file: missing field `path`\n";
-    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
-    let (code, ..) = check(folder.path(), &format!("{config}path = \"/dev/null\"\n"));
+    assert_eq!(check(dir.path(), config), (Some(1), String::new(), expected.to_owned()));
+    let (code, ..) = check(dir.path(), &format!("{config}path = \"/dev/null\"\n"));
     assert_eq!(code, Some(0), "and there is one of the name");
 }
 
 #[test]
-fn every_fault_names_its_file() {
-    let folder = folder();
+fn every_error_names_its_file() {
+    let dir = dir();
     write_fragments(
-        folder.path(),
+        dir.path(),
         &[
             (
                 "a.toml",
@@ -94,7 +94,7 @@ fn every_fault_names_its_file() {
             ("d.toml", "include = \"more.d\"\nproviders = 3\n"),
         ],
     );
-    fs::create_dir(folder.path().join("config.d/e.toml")).expect("a folder of the test's own");
+    fs::create_dir(dir.path().join("config.d/e.toml")).expect("a directory of the test's own");
     let config = "include = \"config.d\"\nlgo = 1\n[providers.own]\nplugin = \"file\"\n";
     let expected = "\
 error: @/config.toml: lgo: unknown key, did you mean `log`?
@@ -109,17 +109,17 @@ error: reading the configuration @/config.d/e.toml: Is a directory (os error 21)
 error: @/config.toml: providers.own: missing field `path` (plugin `file`)
 error: @/config.d/a.toml: providers.slow: missing field `path` (plugin `file`)
 ";
-    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
+    assert_eq!(check(dir.path(), config), (Some(1), String::new(), expected.to_owned()));
 }
 
 #[test]
-fn a_folder_that_is_not_there() {
-    let folder = folder();
+fn a_dir_that_is_not_there() {
+    let dir = dir();
     let expected = "\
-error: @/config.toml: include: listing @/config.d: No such file or directory (os error 2): make the folder, or remove \
+error: @/config.toml: include: listing @/config.d: No such file or directory (os error 2): make the directory, or remove \
 the key
 error: @/config.toml: providers.file: missing field `path`
 ";
     let config = "include = \"config.d\"\n[providers.file]\n";
-    assert_eq!(check(folder.path(), config), (Some(1), String::new(), expected.to_owned()));
+    assert_eq!(check(dir.path(), config), (Some(1), String::new(), expected.to_owned()));
 }

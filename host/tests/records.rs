@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
-use support::{copy_dist, dist, folder, write_config};
+use support::{copy_dist, dir, dist, write_config};
 
 const SDK: &str = "libprovost_sdk.so";
 
@@ -23,13 +23,13 @@ fn replace(file: &Path, from: &str, to: &str) {
     std::fs::write(file, bytes).expect("a temporary file");
 }
 
-fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(folder.join("provost")).current_dir(folder).env_clear().args(args).output().expect("the host starts")
+fn run(dir: &Path, args: &[&str]) -> Output {
+    Command::new(dir.join("provost")).current_dir(dir).env_clear().args(args).output().expect("the host starts")
 }
 
-fn check(folder: &Path) -> Output {
-    write_config(folder, "");
-    run(folder, &["--config", "config.toml", "--check", "--prov", "file.prov"])
+fn check(dir: &Path) -> Output {
+    write_config(dir, "");
+    run(dir, &["--config", "config.toml", "--check", "--prov", "file.prov"])
 }
 
 fn fails(output: &Output, expected: &str) {
@@ -39,33 +39,33 @@ fn fails(output: &Output, expected: &str) {
 
 #[test]
 fn an_sdk_of_other_sources() {
-    let folder = folder();
-    copy_dist(folder.path());
+    let dir = dir();
+    copy_dist(dir.path());
     let source = record("libprovost_sdk.so").source;
     let other = "0".repeat(64);
-    replace(&folder.path().join(SDK), &source, &other);
+    replace(&dir.path().join(SDK), &source, &other);
     let expected = format!(
         "\
 error: the SDK is refused, and no plugin is loaded
   file                      field   have{space}  want
   the SDK beside this host  source  {other}  {source}
-remedy: host and plugins must be built together: `cargo xtask image`
+fix: host and plugins must be built together: `cargo xtask image`
 ",
         space = " ".repeat(60),
     );
-    fails(&check(folder.path()), &expected);
-    fails(&run(folder.path(), &["--inspect", "file.prov"]), &expected);
+    fails(&check(dir.path()), &expected);
+    fails(&run(dir.path(), &["--inspect", "file.prov"]), &expected);
 }
 
 /// The dynamic linker itself ends the process, before the host's first instruction.
 #[test]
 fn an_sdk_of_another_build() {
-    let folder = folder();
-    copy_dist(folder.path());
+    let dir = dir();
+    copy_dist(dir.path());
     let anchor = record(SDK).anchor;
     // The name of its module stands in it however rustc mangles names.
-    replace(&folder.path().join(SDK), &anchor, &anchor.replacen("3abi", "3abj", 1));
-    let output = check(folder.path());
+    replace(&dir.path().join(SDK), &anchor, &anchor.replacen("3abi", "3abj", 1));
+    let output = check(dir.path());
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(127), &b""[..]));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("provost_link_anchor"), "{message}");
@@ -73,10 +73,10 @@ fn an_sdk_of_another_build() {
 
 #[test]
 fn a_plugin_with_an_import_that_is_missing() {
-    let folder = folder();
-    copy_dist(folder.path());
-    replace(&folder.path().join("file.prov"), "__rust_no_alloc_shim", "__rust_no_other_shim");
-    let output = check(folder.path());
+    let dir = dir();
+    copy_dist(dir.path());
+    replace(&dir.path().join("file.prov"), "__rust_no_alloc_shim", "__rust_no_other_shim");
+    let output = check(dir.path());
     fails(
         &output,
         &format!(
@@ -84,12 +84,12 @@ fn a_plugin_with_an_import_that_is_missing() {
 error: 1 of 1 plugin is refused, and none is loaded
   file       field    have{space}  want
   file.prov  imports  1 that nothing exports: __rustc::__rust_no_other_shim_is_unstable_v2  what the SDK and std export
-remedy: host and plugins must be built together: `cargo xtask image`
+fix: host and plugins must be built together: `cargo xtask image`
 ",
             space = " ".repeat(64),
         ),
     );
-    let output = run(folder.path(), &["--inspect", "file.prov", "--format", "json"]);
+    let output = run(dir.path(), &["--inspect", "file.prov", "--format", "json"]);
     let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&shown["plugin"], &shown["comparison"]["differences"]), (&"file".into(), &Value::Array(Vec::new())));
     assert_eq!(shown["comparison"]["missing"]["count"], 1, "{shown}");
@@ -122,8 +122,8 @@ fn flags_that_change_nothing_are_not_in_the_record() {
 
 #[test]
 fn a_file_that_is_too_large_is_not_read() {
-    let folder = folder();
-    let path = folder.path().join("disk.prov");
+    let dir = dir();
+    let path = dir.path().join("disk.prov");
     let disk = std::fs::File::create(&path).expect("a temporary file");
     disk.set_len((1 << 30) + 1).expect("a file without blocks");
     let shown = path.display().to_string();

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::certificate::Certificate;
-use support::{Host, folder};
+use support::{Host, dir};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
@@ -75,7 +75,7 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> &'static str {
     let (_, answer) = script.iter().find(|(word, _)| *word == heard).unwrap_or_else(|| panic!("heard {heard}"));
     let line = if answer.is_empty() { String::new() } else { format!("{answer}\r\n") };
-    // A client that has gone is no fault of the server.
+    // A client that has gone is no error of the server.
     let _ = stream.write_all(line.as_bytes()).await;
     let _ = stream.flush().await;
     answer
@@ -83,11 +83,11 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What becomes of mails, one after the other, that a server of this script is sent: the status, and the receipt or the problem.
 async fn check(tls: &str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
-    let (folder, certificate) = (folder(), Certificate::new());
+    let (dir, certificate) = (dir(), Certificate::new());
     let script = changed.iter().chain(&WILLING).copied().collect();
     let port = server(script, &certificate).await;
     let login = if tls == "none" { "" } else { "user = \"alice\"\npassword = \"secret\"\n" };
-    let bundle = certificate.write_bundle(folder.path());
+    let bundle = certificate.write_bundle(dir.path());
     let provider = format!(
         "[providers.mail]\nplugin = \"smtp\"\nhost = \"localhost\"\nport = {port}\ntls = \"{tls}\"\n\
         from = \"a@example.org\"\n{login}"

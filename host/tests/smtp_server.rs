@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use support::certificate::Certificate;
-use support::{Host, folder};
+use support::{Host, dir};
 
 const USER: &str = "alice";
 const PASSWORD: &str = "correct horse";
@@ -54,13 +54,13 @@ plain:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exim_takes_the_mail() {
-    let (folder, certificate) = (folder(), Certificate::new());
-    let port = exim(folder.path(), &certificate);
+    let (dir, certificate) = (dir(), Certificate::new());
+    let port = exim(dir.path(), &certificate);
     let provider = format!(
         "[providers.mail]\nplugin = \"smtp\"\nhost = \"localhost\"\nport = {port}\nuser = \"{USER}\"\n\
         password = \"{PASSWORD}\"\nfrom = \"Provost <provost@example.org>\"\n"
     );
-    let bundle = folder.path().join("bundle.pem");
+    let bundle = dir.path().join("bundle.pem");
     let host = Host::start_with(&provider, |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
@@ -71,7 +71,7 @@ async fn exim_takes_the_mail() {
     assert_eq!(status, 200, "{answer}");
     let reference = answer["receipt"]["reference"].as_str().expect("the server answers");
     let (_, id) = reference.split_once("id=").expect("Exim answers with its id");
-    let spool = folder.path().join("spool/input");
+    let spool = dir.path().join("spool/input");
     let text = fs::read_to_string(spool.join(format!("{id}-D"))).expect("the mail is in the queue");
     assert!(text.ends_with("one\n.\nthree\n"), "{text}");
     let headers = fs::read_to_string(spool.join(format!("{id}-H"))).expect("the mail is in the queue");
@@ -86,16 +86,16 @@ async fn exim_takes_the_mail() {
 }
 
 /// Serves each connection by an Exim of its own, and returns the port.
-fn exim(folder: &Path, certificate: &Certificate) -> u16 {
+fn exim(dir: &Path, certificate: &Certificate) -> u16 {
     let program = program();
-    certificate.write_bundle(folder);
-    let key = certificate.write_key(folder);
+    certificate.write_bundle(dir);
+    let key = certificate.write_key(dir);
     // Exim reads these as its own user.
-    for path in [folder, &key] {
+    for path in [dir, &key] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a file of the test's own");
     }
-    let text = CONFIGURATION.replace('@', folder.to_str().expect("a temporary folder's name is text"));
-    let configuration = folder.join("exim.conf");
+    let text = CONFIGURATION.replace('@', dir.to_str().expect("a temporary directory's name is text"));
+    let configuration = dir.join("exim.conf");
     fs::write(&configuration, text.replace("USER", USER).replace("PASSWORD", PASSWORD)).expect("a temporary file");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -122,7 +122,7 @@ fn serve(program: &Path, configuration: &Path, connection: TcpStream) {
 
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = folders.map(|folder| folder.join("exim4")).find(|path| path.is_file());
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = dirs.map(|dir| dir.join("exim4")).find(|path| path.is_file());
     found.expect("this test needs exim4: install Debian's exim4-daemon-light, and run it as root")
 }

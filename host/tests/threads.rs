@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use support::{PATIENCE, address, copy_dist, folder, write_config};
+use support::{PATIENCE, address, copy_dist, dir, write_config};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -16,10 +16,10 @@ use tokio::process::Command;
 const USER: &str = "4242";
 
 /// The last line that a host with so many threads says, unless it listens.
-async fn last_line(folder: &Path, config: &Path, threads: usize) -> Option<String> {
+async fn last_line(dir: &Path, config: &Path, threads: usize) -> Option<String> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "prlimit", &format!("--nproc={threads}")]);
-    command.args(["./provost", "--prov", "file.prov", "--config"]).arg(config).current_dir(folder);
+    command.args(["./provost", "--prov", "file.prov", "--config"]).arg(config).current_dir(dir);
     command.env_clear().env("PATH", "/usr/bin:/bin").stderr(Stdio::piped()).kill_on_drop(true);
     let mut host = command.spawn().expect("setpriv starts");
     let mut lines = BufReader::new(host.stderr.take().expect("it was asked for")).lines();
@@ -36,13 +36,13 @@ async fn last_line(folder: &Path, config: &Path, threads: usize) -> Option<Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_threads_are_a_fault() {
-    let folder = folder();
-    copy_dist(folder.path());
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("a folder of the test's own");
-    let messages = folder.path().join("messages.jsonl");
+async fn too_few_threads_are_a_error() {
+    let dir = dir();
+    copy_dist(dir.path());
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("a directory of the test's own");
+    let messages = dir.path().join("messages.jsonl");
     let server = "[server]\nlisten = \"127.0.0.1:0\"\nstartup_deadline = \"1s\"\n";
-    let config = write_config(folder.path(), &format!("{server}[providers.file]\npath = {messages:?}\n"));
+    let config = write_config(dir.path(), &format!("{server}[providers.file]\npath = {messages:?}\n"));
     let (system, tokio) =
         ("Resource temporarily unavailable (os error 11)", "the system gives no more of them; see the log");
     let provider = format!("{}: providers.file: starting the provider's threads", config.display());
@@ -53,7 +53,7 @@ async fn too_few_threads_are_a_fault() {
         format!("error: starting the API's threads: {tokio}"),
     ];
     let run = async |threads| {
-        let ended = tokio::time::timeout(PATIENCE, last_line(folder.path(), &config, threads)).await;
+        let ended = tokio::time::timeout(PATIENCE, last_line(dir.path(), &config, threads)).await;
         ended.unwrap_or_else(|_| panic!("with {threads} threads the host neither listens nor ends"))
     };
     // The process itself is one, the provider has two. A thread that has ended may be counted for a while, and so a limit that

@@ -7,8 +7,8 @@ use serde_json::json;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use support::unruly::{BLOCKS, Unruly, faults_of, impatient, provider};
-use support::{PATIENCE, client, folder, provost, write_config};
+use support::unruly::{BLOCKS, Unruly, errors_of, impatient, provider};
+use support::{PATIENCE, client, dir, provost, write_config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_one_delivery() {
@@ -190,9 +190,9 @@ async fn who_exits_is_named_and_is_no_success() {
     let expected = format!("error: the plugin `unruly` of the provider `alerts` {exit}");
     assert_eq!((status.code(), log.lines().last()), (Some(101), Some(expected.as_str())), "{log}");
 
-    let folder = folder();
+    let dir = dir();
     let mut command = provost();
-    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(write_config(folder.path(), ""));
+    command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(write_config(dir.path(), ""));
     let output = command.env("UNRULY_EXITS", "initialiser").output().expect("the host starts");
     let expected = format!("error: the plugin in unruly.prov {exit}\n");
     assert_eq!(
@@ -202,7 +202,7 @@ async fn who_exits_is_named_and_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_cannot_be_made_is_a_fault() {
+async fn a_provider_that_cannot_be_made_is_a_error() {
     let refused = ".behaviour: as configured (plugin `unruly`)";
     let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");
     for (behaviour, expected, log) in [
@@ -211,22 +211,22 @@ async fn a_provider_that_cannot_be_made_is_a_fault() {
         ("panic-in-constructor", &panicked("constructor"), "panic: as configured: in the constructor "),
         ("panic-in-validation", &panicked("validation"), "panic: as configured: in the validation "),
     ] {
-        let folder = folder();
-        let config = write_config(folder.path(), &provider(behaviour));
-        let (faults, stderr) = faults(&config).await;
-        assert_eq!(faults, [format!("error: {}: providers.{behaviour}{expected}", config.display())], "{stderr}");
+        let dir = dir();
+        let config = write_config(dir.path(), &provider(behaviour));
+        let (errors, stderr) = errors(&config).await;
+        assert_eq!(errors, [format!("error: {}: providers.{behaviour}{expected}", config.display())], "{stderr}");
         assert!(stderr.contains(log), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_is_never_made_is_a_fault_among_the_others() {
-    let folder = folder();
+async fn a_provider_that_is_never_made_is_a_error_among_the_others() {
+    let dir = dir();
     let behaviours = ["block-in-constructor", "block-in-validation", "fail-in-constructor", "never-answer"];
     let providers = behaviours.map(provider).concat();
     // Time enough for the others on a machine that is busy.
-    let config = write_config(folder.path(), &format!("[server]\nstartup_deadline = \"3s\"\n{providers}"));
-    let (faults, stderr) = faults(&config).await;
+    let config = write_config(dir.path(), &format!("[server]\nstartup_deadline = \"3s\"\n{providers}"));
+    let (errors, stderr) = errors(&config).await;
     let expected = [
         "block-in-constructor: the plugin `unruly` has not come back from its constructor after 3s, which is \
             `server.startup_deadline`",
@@ -234,30 +234,30 @@ async fn a_provider_that_is_never_made_is_a_fault_among_the_others() {
             `server.startup_deadline`",
         "fail-in-constructor.behaviour: as configured (plugin `unruly`)",
     ];
-    assert_eq!(faults, expected.map(|fault| format!("error: {}: providers.{fault}", config.display())), "{stderr}");
+    assert_eq!(errors, expected.map(|error| format!("error: {}: providers.{error}", config.display())), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_is_never_loaded_is_a_fault_among_the_others() {
-    let folder = folder();
-    let config = write_config(folder.path(), "lgo = 1\n[server]\nstartup_deadline = \"1s\"\n[providers.none]\n");
+async fn a_plugin_that_is_never_loaded_is_a_error_among_the_others() {
+    let dir = dir();
+    let config = write_config(dir.path(), "lgo = 1\n[server]\nstartup_deadline = \"1s\"\n[providers.none]\n");
     let mut command = provost();
     command.args(["--prov", "webhook.prov", "--prov", "file.prov"]).env(BLOCKS, "initialiser");
-    let (faults, stderr) = faults_of(command, &config).await;
+    let (errors, stderr) = errors_of(command, &config).await;
     let expected = [
         format!("error: {}: lgo: unknown key, did you mean `log`?", config.display()),
         "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, which is \
             `server.startup_deadline`"
             .to_owned(),
     ];
-    assert_eq!(faults, expected, "{stderr}");
+    assert_eq!(errors, expected, "{stderr}");
 }
 
 /// Writing to a pipe that nobody reads any more is no panic: that would need the dynamic linker, and run finalisers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_nobody_listens_to_ends() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let dir = dir();
+    let config = write_config(dir.path(), "[server]\nstartup_deadline = \"1s\"\n");
     for (blocks, code) in [("initialiser", 1), ("finaliser", 0)] {
         let unread = || io::pipe().expect("a pipe").1;
         let mut command = provost();
@@ -277,7 +277,7 @@ async fn what_blocks_at_the_exit_is_not_run() {
     unruly.end().await;
 }
 
-/// Lets the host refuse a configuration; returns the lines that are faults, and all of them.
-async fn faults(config: &Path) -> (Vec<String>, String) {
-    faults_of(provost(), config).await
+/// Lets the host refuse a configuration; returns the lines that are errors, and all of them.
+async fn errors(config: &Path) -> (Vec<String>, String) {
+    errors_of(provost(), config).await
 }

@@ -28,7 +28,7 @@ pub enum Command {
     Image(ImageArgs),
     /// Show what `image` would do
     Plan(PlanArgs),
-    /// Build host and plugins into a folder
+    /// Build host and plugins into a directory
     Build(BuildArgs),
     /// Build, then start the host here with every plugin
     Run(RunArgs),

@@ -9,28 +9,28 @@ use std::process::{Child, Command, Stdio};
 
 use camino::Utf8PathBuf;
 use support::Tree;
-use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers};
 
 const NAME: &str = "localhost/xtask-test/greeter:another-daemon";
 
 /// A second docker daemon with nothing in it; all that it made is gone when it is dropped.
 struct Daemon {
     process: Child,
-    folder: Utf8PathBuf,
+    dir: Utf8PathBuf,
     address: String,
 }
 
 impl Daemon {
     fn start() -> Daemon {
         // A short path: containerd's sockets lie in it.
-        let folder = std::env::temp_dir().join(format!("xtask-daemon-{}", std::process::id()));
-        let folder = Utf8PathBuf::from_path_buf(folder).expect("a UTF-8 path");
-        fs::create_dir_all(&folder).expect("a folder for the daemon");
+        let dir = std::env::temp_dir().join(format!("xtask-daemon-{}", std::process::id()));
+        let dir = Utf8PathBuf::from_path_buf(dir).expect("a UTF-8 path");
+        fs::create_dir_all(&dir).expect("a directory for the daemon");
         // Else it would read the machine's own configuration, whose settings are the first daemon's.
-        fs::write(folder.join("daemon.json"), "{}").expect("the daemon's configuration");
+        fs::write(dir.join("daemon.json"), "{}").expect("the daemon's configuration");
         // The first daemon's bridge, which no container here uses: one without a bridge would remove it.
         let name = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
-        let bridge = Runtime::docker().read(&["network", "inspect", "bridge", "--format", name]);
+        let bridge = Engine::docker().read(&["network", "inspect", "bridge", "--format", name]);
         let mut command = Command::new("dockerd");
         command.args(["--host", "tcp://127.0.0.1:0", "--tls=false", "--bridge", &bridge, "--iptables=false"]);
         for (option, file) in [
@@ -39,10 +39,10 @@ impl Daemon {
             ("--exec-root", "exec"),
             ("--pidfile", "docker.pid"),
         ] {
-            command.arg(option).arg(folder.join(file));
+            command.arg(option).arg(dir.join(file));
         }
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut daemon = Daemon { process: process.expect("dockerd starts"), folder, address: String::new() };
+        let mut daemon = Daemon { process: process.expect("dockerd starts"), dir, address: String::new() };
         daemon.address = format!("tcp://{}", daemon.listening());
         daemon
     }
@@ -62,9 +62,9 @@ impl Daemon {
 
     /// Brings images over from the client's own daemon.
     fn take(&self, images: &[&str]) {
-        let mut save = Runtime::docker().command(&[&["save"], images].concat());
+        let mut save = Engine::docker().command(&[&["save"], images].concat());
         let mut save = save.stdout(Stdio::piped()).spawn().expect("docker starts");
-        let mut load = Runtime::docker_at(&self.address).command(&["load"]);
+        let mut load = Engine::docker_at(&self.address).command(&["load"]);
         let load = load.stdin(save.stdout.take().expect("its stdout")).output().expect("docker starts");
         assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
         assert!(save.wait().expect("docker ends").success());
@@ -78,23 +78,23 @@ impl Drop for Daemon {
         let _ = self.process.wait();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mounted = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        for folder in mounted.filter(|folder| folder.starts_with(self.folder.as_str())) {
-            let _ = Command::new("umount").args(["--lazy", folder]).status();
+        for dir in mounted.filter(|dir| dir.starts_with(self.dir.as_str())) {
+            let _ = Command::new("umount").args(["--lazy", dir]).status();
         }
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
 #[test]
 fn the_daemon_that_docker_host_names_makes_the_same_image() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
-    let first = Runtime::docker();
+    let first = Engine::docker();
     let tree = Tree::small("first-daemon").titled("Daemon");
     let _leftovers = Leftovers::of(&first, &tree, NAME);
     let expected = tree.image(&args);
 
     let daemon = Daemon::start();
-    let second = Runtime::docker_at(&daemon.address);
+    let second = Engine::docker_at(&daemon.address);
     daemon.take(&[GNU, ALPINE]);
     // Another tree: this one's image is known, and would not be compiled again.
     let tree = Tree::small("another-daemon").titled("Daemon").env("DOCKER_HOST", &daemon.address);

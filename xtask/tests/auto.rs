@@ -4,7 +4,7 @@ mod support;
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 use support::{Tree, errors};
 
 const NAME: &str = "localhost/xtask-test/greeter:auto";
@@ -31,12 +31,12 @@ fn falls_back(tree: &Tree, expected: Expect) {
 #[test]
 fn nothing_that_runs_containers() {
     falls_back(
-        &tree("auto-nothing", GNU, ALPINE).without_runtime(),
+        &tree("auto-nothing", GNU, ALPINE).without_engine(),
         expect![[r#"
         warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
           - docker: not installed
           - podman: not installed
-            Skipping the runtime: no docker or podman answers (docker: not installed; podman: not installed)
+            Skipping the container engine: no docker or podman answers (docker: not installed; podman: not installed)
     "#]],
     );
 }
@@ -50,7 +50,7 @@ fn no_daemon() {
         warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
           - docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs
           - podman: not installed
-            Skipping the runtime: no docker or podman answers (docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs; podman: not installed)
+            Skipping the container engine: no docker or podman answers (docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs; podman: not installed)
     "#]],
     );
 }
@@ -58,7 +58,7 @@ fn no_daemon() {
 #[test]
 fn a_daemon_without_the_image_and_no_registry() {
     let tree = tree("auto-no-registry", "127.0.0.1:1/rust:1.95.0", ALPINE).without(&["podman"]);
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     falls_back(
         &tree,
         expect![[r#"
@@ -74,7 +74,7 @@ fn a_daemon_without_the_image_and_no_registry() {
 #[test]
 fn no_dockerfiles() {
     let tree = Tree::small("auto-no-files").without(&["podman"]);
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     falls_back(
         &tree,
         expect![[r#"
@@ -88,12 +88,12 @@ fn no_dockerfiles() {
 #[test]
 fn a_daemon_with_the_images() {
     let tree = tree("auto-images", GNU, ALPINE).without(&["podman"]);
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     let image = tree.image(&["--engine", "auto", "--tag", NAME]);
     assert_eq!(image["plan"]["engine"]["container"]["reference"], GNU);
     assert_eq!(image["plan"]["base"]["image"]["reference"], ALPINE);
     assert_eq!(tree.label("xtask.engine"), "container");
-    Runtime::docker().no_container_is_left(&tree);
+    Engine::docker().no_container_is_left(&tree);
 }
 
 #[test]

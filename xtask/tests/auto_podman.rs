@@ -3,18 +3,21 @@
 mod support;
 
 use support::Tree;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 
 #[test]
 fn podman_takes_dockers_place() {
     let tree = Tree::small("auto-podman").env("DOCKER_HOST", "tcp://127.0.0.1:1");
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\n"));
     tree.write("docker/deploy.Dockerfile", &format!("FROM {ALPINE}\n"));
-    let (runtime, name) = (Runtime::podman(), "localhost/xtask-test/greeter:auto-podman");
-    let _leftovers = Leftovers::of(&runtime, &tree, name);
+    let (engine, name) = (Engine::podman(), "localhost/xtask-test/greeter:auto-podman");
+    let _leftovers = Leftovers::of(&engine, &tree, name);
     let image = tree.image(&["--engine", "auto", "--tag", name]);
-    assert_eq!((image["runtime"].as_str(), image["verified"]["by"].as_str()), (Some("podman"), Some("podman")));
-    runtime.no_container_is_left(&tree);
+    assert_eq!(
+        (image["container engine"].as_str(), image["verified"]["by"].as_str()),
+        (Some("podman"), Some("podman"))
+    );
+    engine.no_container_is_left(&tree);
 }
 
 /// It answers, and no container of it starts: more open files are asked for than the kernel gives anybody.
@@ -32,7 +35,7 @@ fn a_podman_that_cannot_run_a_container_is_said_at_the_start() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     let begin = "error: --require-containers: podman cannot run a container: ";
     assert!(
-        run.stderr.starts_with(begin) && run.stderr.ends_with("; mend its configuration, or remove it\n"),
+        run.stderr.starts_with(begin) && run.stderr.ends_with("; fix its configuration, or remove it\n"),
         "{}",
         run.stderr
     );
@@ -40,7 +43,6 @@ fn a_podman_that_cannot_run_a_container_is_said_at_the_start() {
 
     // Without the option it is one more thing that is not here.
     let run = tree.xtask(&["test", "--only", "engines"]);
-    let begin =
-        "    Skipping the runtime: no docker or podman answers (docker: not installed; podman cannot run a container: ";
+    let begin = "    Skipping the container engine: no docker or podman answers (docker: not installed; podman cannot run a container: ";
     assert!(run.stderr.starts_with(begin), "{}", run.stderr);
 }

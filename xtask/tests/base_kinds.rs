@@ -9,7 +9,7 @@ use std::io::Write;
 use expect_test::expect;
 use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 use support::{Tree, check, errors, run, sha256};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -18,13 +18,13 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// An OCI layout that is written piece by piece.
 struct Layout<'a> {
     tree: &'a Tree,
-    folder: &'a str,
+    dir: &'a str,
 }
 
 impl Layout<'_> {
     fn blob(&self, bytes: &[u8]) -> Value {
         let hex = sha256(bytes);
-        self.tree.write_bytes(&format!("{}/blobs/sha256/{hex}", self.folder), bytes);
+        self.tree.write_bytes(&format!("{}/blobs/sha256/{hex}", self.dir), bytes);
         json!({ "digest": format!("sha256:{hex}"), "size": bytes.len() })
     }
 
@@ -51,9 +51,9 @@ impl Layout<'_> {
     }
 
     fn finish(&self, manifests: &[Value]) -> &Self {
-        self.tree.write(&format!("{}/oci-layout", self.folder), "{\"imageLayoutVersion\":\"1.0.0\"}");
+        self.tree.write(&format!("{}/oci-layout", self.dir), "{\"imageLayoutVersion\":\"1.0.0\"}");
         let index = json!({ "schemaVersion": 2, "manifests": manifests });
-        self.tree.write(&format!("{}/index.json", self.folder), &index.to_string());
+        self.tree.write(&format!("{}/index.json", self.dir), &index.to_string());
         self
     }
 }
@@ -71,7 +71,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("gzip")
 }
 
-/// A tar of files; a path that ends with `/` is a folder.
+/// A tar of files; a path that ends with `/` is a directory.
 fn tar_of(paths: &[&str]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for path in paths {
@@ -92,13 +92,13 @@ fn base_of(tree: &Tree, base: &str) -> String {
 
 #[test]
 fn the_image_of_the_platform_is_taken_wherever_a_layout_lists_it() {
-    let tree = Tree::small("base-platforms").without_runtime();
+    let tree = Tree::small("base-platforms").without_engine();
     let (own, other) = if cfg!(target_arch = "aarch64") { ("arm64", "amd64") } else { ("amd64", "arm64") };
     let [mine, theirs, newer] = ["mine", "theirs", "newer"].map(|name| vec![tar_of(&[name])]);
     let expected = format!("sha256:{}", sha256(&gzip(&mine[0])));
     let none = || json!({});
-    let layout = |folder: &'static str| Layout { tree: &tree, folder };
-    let is_taken = |folder: &str| assert_eq!(base_of(&tree, folder), expected, "{folder}");
+    let layout = |dir: &'static str| Layout { tree: &tree, dir };
+    let is_taken = |dir: &str| assert_eq!(base_of(&tree, dir), expected, "{dir}");
 
     let flat = layout("flat");
     flat.finish(&[flat.image(other, &theirs, platform(other, None)), flat.image(own, &mine, platform(own, None))]);
@@ -128,7 +128,7 @@ fn the_image_of_the_platform_is_taken_wherever_a_layout_lists_it() {
 
     let two = layout("two");
     two.finish(&[two.image(own, &mine, platform(own, None)), two.image(own, &newer, platform(own, None))]);
-    let _ = fs::remove_file(tree.image_folder().join("greeter.tar"));
+    let _ = fs::remove_file(tree.image_dir().join("greeter.tar"));
     expect![[r#"
         error: reading the base two: the OCI layout [ROOT]/two holds 2 images that fit, wanted is one; name it with oci:[ROOT]/two:NAME (it has: no names)
     "#]]
@@ -136,8 +136,8 @@ fn the_image_of_the_platform_is_taken_wherever_a_layout_lists_it() {
 }
 
 #[test]
-fn what_is_no_base_is_named_with_its_remedy() {
-    let tree = Tree::small("base-kinds").without_runtime();
+fn what_is_no_base_is_named_with_its_fix() {
+    let tree = Tree::small("base-kinds").without_engine();
     tree.write("rootfs/etc/hostname", "base");
     let tar = tree.root.join("root.tar");
     run("tar", &["--create", "--file", tar.as_str(), "--directory", tree.root.join("rootfs").as_str(), "."]);
@@ -161,8 +161,8 @@ fn what_is_no_base_is_named_with_its_remedy() {
         error: the base [ROOT]/root.tar.bz2 is compressed by bzip2, which is not supported: unpack it by `bzip2 --decompress --keep [ROOT]/root.tar.bz2`, and name the tar
         error: the base [ROOT]/notes.tar holds no tar: name a root file system in one, gzipped or not
         error: the base [ROOT]/notes.tar.gz holds no tar: name a root file system in one, gzipped or not
-        error: the base rootfs is a folder here, and no OCI layout: pack a root file system, by `tar --create --file rootfs.tar --directory rootfs .`, and name the tar; the image is rootfs:latest
-        error: the base ./rootfs is a folder here, and no OCI layout: pack a root file system, by `tar --create --file ./rootfs.tar --directory ./rootfs .`, and name the tar
+        error: the base rootfs is a directory here, and no OCI layout: pack a root file system, by `tar --create --file rootfs.tar --directory rootfs .`, and name the tar; the image is rootfs:latest
+        error: the base ./rootfs is a directory here, and no OCI layout: pack a root file system, by `tar --create --file ./rootfs.tar --directory ./rootfs .`, and name the tar
     "#]]
     .assert_eq(&said);
     // By what it holds, not by its name.
@@ -179,30 +179,30 @@ fn what_is_no_base_is_named_with_its_remedy() {
 
 #[test]
 fn a_hundred_thousand_files_and_odd_names() {
-    let tree = Tree::small("base-many").without_runtime();
+    let tree = Tree::small("base-many").without_engine();
     let names: Vec<String> = (0..100_000).map(|index| format!("usr/share/{}/{index}", index % 500)).collect();
     let below = tar_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let brought = ["opt/greeter/greeter", "a/greeter", "gone/greeter", "opaque/greeter"];
     let first = tar_of(&brought);
     // A file with a star is no pattern; whiteouts hide what lies below alone, whatever their place.
     let second = tar_of(&["a*", "opt/greeter/.wh.greeter", "opaque/new/greeter", "opaque/.wh..wh..opq", ".wh.gone"]);
-    let layout = Layout { tree: &tree, folder: "many" };
+    let layout = Layout { tree: &tree, dir: "many" };
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     layout.finish(&[layout.image(architecture, &[below, first, second], json!({}))]);
     // What it hides is not in the way of what the image brings; what `a*` is beside still is.
     let manifest = tree.read("Cargo.toml");
     let image = tree.image(&["--base", "many", "--no-verify"]);
     assert_eq!(image["layers"].as_array().expect("layers").len(), 3 + 5);
-    for (folder, is_there) in [("/a", true), ("/gone", false), ("/opaque", false), ("/opaque/new", true)] {
+    for (dir, is_there) in [("/a", true), ("/gone", false), ("/opaque", false), ("/opaque/new", true)] {
         tree.write(
             "Cargo.toml",
-            &manifest.replace("working-folder = \"/opt/greeter\"", &format!("working-folder = \"{folder}\"")),
+            &manifest.replace("working-dir = \"/opt/greeter\"", &format!("working-dir = \"{dir}\"")),
         );
         let run = tree.xtask(&["image", "--base", "many", "--no-verify"]);
         assert_eq!(
             run.stderr.contains("error: making the layer greeter: the base already has"),
             is_there,
-            "{folder}: {}",
+            "{dir}: {}",
             run.stderr
         );
     }
@@ -212,11 +212,11 @@ fn a_hundred_thousand_files_and_odd_names() {
 fn long_names_are_shipped() {
     let tree = Tree::small("long-names");
     let name = "localhost/xtask-test/greeter:long-names";
-    let runtime = Runtime::docker();
-    let _leftovers = Leftovers::of(&runtime, &tree, name);
+    let engine = Engine::docker();
+    let _leftovers = Leftovers::of(&engine, &tree, name);
     let long = format!("web/chunk-{}.js", "0".repeat(180));
     let letters = format!("web/{}.html", "größe".repeat(30));
-    let deep = format!("web/{}file", "a-folder/".repeat(30));
+    let deep = format!("web/{}file", "a-directory/".repeat(30));
     for path in [&long, &letters, &deep] {
         tree.write(&format!("plugins/hello/{path}"), path);
     }
@@ -227,14 +227,14 @@ fn long_names_are_shipped() {
     assert_eq!(image["manifest_digest"], again["manifest_digest"]);
     for path in [&long, &letters, &deep] {
         let file = format!("/opt/greeter/assets/hello/{path}");
-        assert_eq!(runtime.read(&["run", "--rm", "--network", "none", name, "cat", &file]), **path);
+        assert_eq!(engine.read(&["run", "--rm", "--network", "none", name, "cat", &file]), **path);
     }
 }
 
 #[test]
 fn layers_that_are_too_many_share_or_are_refused() {
-    let tree = Tree::small("base-layers").without_runtime();
-    let layout = Layout { tree: &tree, folder: "deep" };
+    let tree = Tree::small("base-layers").without_engine();
+    let layout = Layout { tree: &tree, dir: "deep" };
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let layers = |count: usize| -> Vec<Vec<u8>> { (0..count).map(|index| tar_of(&[&format!("n{index}")])).collect() };
     layout.finish(&[layout.image(architecture, &layers(123), json!({}))]);
@@ -249,7 +249,7 @@ fn layers_that_are_too_many_share_or_are_refused() {
     assert_eq!(names[123..], ["libraries", "greeter", "configuration", "plugins-00"]);
 
     layout.finish(&[layout.image(architecture, &layers(124), json!({}))]);
-    fs::remove_dir_all(tree.image_folder()).expect("what was built");
+    fs::remove_dir_all(tree.image_dir()).expect("what was built");
     check(
         &tree,
         &["plan", "--base", "deep"],
@@ -262,9 +262,9 @@ fn layers_that_are_too_many_share_or_are_refused() {
 
 #[test]
 fn an_archive_may_be_gzipped_when_it_is_inspected() {
-    let tree = Tree::small("inspect-gzip").without_runtime();
+    let tree = Tree::small("inspect-gzip").without_engine();
     tree.image(&["--base", "scratch"]);
-    let archive = tree.image_folder().join("greeter.tar");
+    let archive = tree.image_dir().join("greeter.tar");
     let plain = tree.xtask(&["inspect", archive.as_str()]);
     tree.write_bytes("image.tar.gz", &gzip(&fs::read(&archive).expect("the archive")));
     let packed = tree.xtask(&["inspect", "image.tar.gz"]);
@@ -273,12 +273,12 @@ fn an_archive_may_be_gzipped_when_it_is_inspected() {
 
 #[test]
 fn a_base_that_was_damaged_here_is_read_anew() {
-    let tree = Tree::small("base-damaged").without_runtime();
-    let layout = Layout { tree: &tree, folder: "base" };
+    let tree = Tree::small("base-damaged").without_engine();
+    let layout = Layout { tree: &tree, dir: "base" };
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     layout.finish(&[layout.image(architecture, &[tar_of(&["etc/", "etc/base"])], json!({}))]);
     let first = tree.image(&["--base", "base"])["manifest_digest"].clone();
-    for entry in fs::read_dir(tree.image_folder().join("bases")).expect("bases") {
+    for entry in fs::read_dir(tree.image_dir().join("bases")).expect("bases") {
         let path = entry.expect("an entry").path();
         let mut bytes = fs::read(&path).expect("a layer");
         bytes[0] ^= 1;

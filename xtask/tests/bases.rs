@@ -6,21 +6,21 @@ use std::fs;
 
 use expect_test::expect;
 use serde_json::{Value, json};
+use support::engine::ALPINE;
 use support::registry::Registry;
-use support::runtime::ALPINE;
 use support::{Tree, errors, layers, run, sha256};
 
 /// Alpine out of docker, as an OCI layout in the tree.
 fn layout(tree: &Tree) -> String {
-    let folder = tree.root.join("layout").into_string();
-    run("skopeo", &["copy", "--quiet", &format!("docker-daemon:{ALPINE}"), &format!("oci:{folder}:{ALPINE}")]);
-    folder
+    let dir = tree.root.join("layout").into_string();
+    run("skopeo", &["copy", "--quiet", &format!("docker-daemon:{ALPINE}"), &format!("oci:{dir}:{ALPINE}")]);
+    dir
 }
 
 /// The layers of the one image in a layout.
-fn digests(folder: &str) -> Vec<String> {
+fn digests(dir: &str) -> Vec<String> {
     let manifest: Value =
-        serde_json::from_str(&run("skopeo", &["inspect", "--raw", &format!("oci:{folder}:{ALPINE}")])).expect("JSON");
+        serde_json::from_str(&run("skopeo", &["inspect", "--raw", &format!("oci:{dir}:{ALPINE}")])).expect("JSON");
     let layers = manifest["layers"].as_array().expect("layers");
     layers.iter().map(|layer| layer["digest"].as_str().expect("a digest").to_owned()).collect()
 }
@@ -32,15 +32,15 @@ fn below(image: &Value, count: usize) -> Vec<String> {
 
 #[test]
 fn an_oci_layout_is_a_base_and_keeps_its_layers() {
-    let tree = Tree::small("layout").without_runtime();
-    let folder = layout(&tree);
-    let named = format!("oci:{folder}:{ALPINE}");
+    let tree = Tree::small("layout").without_engine();
+    let dir = layout(&tree);
+    let named = format!("oci:{dir}:{ALPINE}");
     let image = tree.image(&["--base", &named]);
     assert_eq!(image["verified"]["by"], "chroot");
-    assert_eq!(below(&image, digests(&folder).len()), digests(&folder));
+    assert_eq!(below(&image, digests(&dir).len()), digests(&dir));
     let digest = run("skopeo", &["inspect", "--format", "{{.Digest}}", &named]);
     assert_eq!(tree.label("org.opencontainers.image.base.digest"), digest);
-    // Its folder is enough where it holds one image.
+    // Its directory is enough where it holds one image.
     assert_eq!(tree.image(&["--base", "layout"])["manifest_digest"], image["manifest_digest"]);
 
     let packed = format!("oci:{}:{ALPINE}", tree.root.join("packed"));
@@ -53,8 +53,8 @@ fn an_oci_layout_is_a_base_and_keeps_its_layers() {
 
 #[test]
 fn a_layout_that_cannot_be_used() {
-    let tree = Tree::small("layout-faults").without_runtime();
-    let folder = layout(&tree);
+    let tree = Tree::small("layout-errors").without_engine();
+    let dir = layout(&tree);
     let check = |base: &str, expected: expect_test::Expect| {
         let error = errors(&tree, &["--base", base]);
         expected.assert_eq(&error.replace(tree.root.as_str(), "[ROOT]"));
@@ -66,14 +66,14 @@ fn a_layout_that_cannot_be_used() {
     "#]],
     );
     check(
-        &format!("oci:{folder}:other"),
+        &format!("oci:{dir}:other"),
         expect![[r#"
         error: reading the base oci:[ROOT]/layout:other: the OCI layout [ROOT]/layout holds 0 images that fit, wanted is one; name it with oci:[ROOT]/layout:NAME (it has: alpine:3.23)
     "#]],
     );
 
-    let layer = digests(&folder)[0].replace(':', "/");
-    fs::write(format!("{folder}/blobs/{layer}"), "damaged").expect("a blob");
+    let layer = digests(&dir)[0].replace(':', "/");
+    fs::write(format!("{dir}/blobs/{layer}"), "damaged").expect("a blob");
     let error = errors(&tree, &["--base", "layout"]);
     let error = error.replace(tree.root.as_str(), "[ROOT]").replace(layer.trim_start_matches("sha256/"), "[LAYER]");
     expect![[r#"
@@ -89,8 +89,8 @@ fn masked_column(error: &str) -> String {
 
 #[test]
 fn a_layout_that_names_a_file_of_this_machine() {
-    let tree = Tree::small("layout-secret").without_runtime();
-    let folder = layout(&tree);
+    let tree = Tree::small("layout-secret").without_engine();
+    let dir = layout(&tree);
     let blob = |digest: &Value| digest.as_str().expect("a digest").replace(':', "/");
     let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("layout/{path}"))).expect("JSON") };
     let write = |value: &Value| -> Value {
@@ -107,7 +107,7 @@ fn a_layout_that_names_a_file_of_this_machine() {
     manifest["config"]["digest"] = write(&config);
     index["manifests"][0]["digest"] = write(&manifest);
     tree.write("layout/index.json", &index.to_string());
-    let error = errors(&tree, &["--base", &folder]).replace(tree.root.as_str(), "[ROOT]");
+    let error = errors(&tree, &["--base", &dir]).replace(tree.root.as_str(), "[ROOT]");
     let error = error.replace(manifest["config"]["digest"].as_str().expect("a digest"), "[DIGEST]");
     expect![[r#"
         error: reading the base [ROOT]/layout: reading [DIGEST] in [ROOT]/layout: `[ROOT]/secret` is not a supported digest: expected `sha256:` and 64 digits of lower-case hexadecimal at line 1 column [COLUMN]
@@ -126,7 +126,7 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     let manifest: Value = serde_json::from_str(&raw).expect("JSON");
     let digest = run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &to]);
 
-    let tree = registry.trusted_by(tree).without_runtime();
+    let tree = registry.trusted_by(tree).without_engine();
     let image = tree.image(&["--base", &reference]);
     assert_eq!(below(&image, 1)[0], manifest["layers"][0]["digest"]);
     assert_eq!(image["verified"]["by"], "chroot");
@@ -139,7 +139,7 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     drop(registry);
     // What a digest names is not asked for again.
     tree.image(&["--base", &pinned]);
-    fs::remove_file(tree.image_folder().join("greeter.tar")).expect("the archive");
+    fs::remove_file(tree.image_dir().join("greeter.tar")).expect("the archive");
     let error = errors(&tree, &["--base", &reference]).replace(&address, "[REGISTRY]");
     assert!(error.starts_with("error: skopeo cannot pull [REGISTRY]/alpine:3.23: "), "{error}");
     assert!(error.ends_with(

@@ -1,4 +1,4 @@
-//! What can go wrong while a container compiles: each fault whole, as a person reads it.
+//! What can go wrong while a container compiles: each error whole, as a person reads it.
 
 mod support;
 
@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Stdio};
 
 use expect_test::{Expect, expect};
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime, filter};
+use support::engine::{ALPINE, Engine, GNU, Leftovers, filter};
 use support::{Tree, errors};
 
 /// No test here gets as far as to give it.
-const NAME: &str = "localhost/xtask-test/greeter:faults";
+const NAME: &str = "localhost/xtask-test/greeter:errors";
 
 const STANDINS: [&str; 6] = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
 
@@ -21,7 +21,7 @@ fn check(tree: &Tree, args: &[&str], expected: Expect) {
 #[test]
 fn a_plugin_that_does_not_compile() {
     let tree = Tree::small("wrong-plugin");
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     tree.write("plugins/hello/src/lib.rs", "fn greet() -> String {\n    1\n}\n\ngreeter_sdk::export!(greet);\n");
     check(
         &tree,
@@ -45,13 +45,13 @@ fn a_plugin_that_does_not_compile() {
             error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
         "#]],
     );
-    Runtime::docker().no_container_is_left(&tree);
+    Engine::docker().no_container_is_left(&tree);
 }
 
 #[test]
 fn a_build_script_that_tries_the_network() {
     let tree = Tree::small("network");
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     let script = "fn main() {\n    if let Err(error) = std::net::TcpStream::connect(\"192.0.2.1:80\") {\n        eprintln!(\"{error}\");\n        std::process::exit(1);\n    }\n}\n";
     tree.write("plugins/hello/build.rs", script);
     check(
@@ -68,12 +68,12 @@ fn a_build_script_that_tries_the_network() {
               - something tried the network, which the compile step does not have, so that what is built depends on the tree alone: put what a build script would fetch into its crate
         "#]],
     );
-    Runtime::docker().no_container_is_left(&tree);
+    Engine::docker().no_container_is_left(&tree);
 }
 
 #[test]
 fn a_full_disk() {
-    let (docker, tree) = (Runtime::docker(), Tree::small("full-disk"));
+    let (docker, tree) = (Engine::docker(), Tree::small("full-disk"));
     let _leftovers = Leftovers::of(&docker, &tree, NAME);
     // A run that fails makes the volume; it is made again, a small one in memory.
     tree.write("plugins/hello/build.rs", "compile_error!(\"not yet\");\n");
@@ -133,10 +133,10 @@ impl Started {
 #[test]
 fn a_container_that_is_killed() {
     let tree = Tree::small("killed");
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     tree.write("plugins/hello/build.rs", "fn main() {\n    loop {\n        std::thread::park();\n    }\n}\n");
     let started = Started::start(&tree);
-    Runtime::docker().read(&["kill", &started.container]);
+    Engine::docker().read(&["kill", &started.container]);
     expect![[r#"
         error: the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the command again
     "#]].assert_eq(&started.error());
@@ -145,7 +145,7 @@ fn a_container_that_is_killed() {
 #[test]
 fn a_lack_of_memory() {
     let tree = Tree::small("memory");
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, NAME);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
     // Waits for the limit that the test sets, then takes more: cgroup 2 has one file for it, cgroup 1 another.
     tree.write(
         "plugins/hello/build.rs",
@@ -163,7 +163,7 @@ fn a_lack_of_memory() {
 "#,
     );
     let started = Started::start(&tree);
-    Runtime::docker().read(&["update", "--memory", "256m", "--memory-swap", "256m", &started.container]);
+    Engine::docker().read(&["update", "--memory", "256m", "--memory-swap", "256m", &started.container]);
     expect![[r#"
         error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
           - a compiler was killed, most likely for lack of memory (OOM): give docker's containers more, or compile less at once, with CARGO_BUILD_JOBS=1

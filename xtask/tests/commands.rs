@@ -8,7 +8,7 @@ use support::Tree;
 
 #[test]
 fn plan_prints_everything_that_is_decided() {
-    let tree = Tree::small("plan").without_runtime();
+    let tree = Tree::small("plan").without_engine();
     let run = tree.xtask(&["plan", "--base", "scratch"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
@@ -28,7 +28,7 @@ fn plan_prints_everything_that_is_decided() {
                    hello.plug     the plugin hello, new: first image
     "#]]
     .assert_eq(&run.stdout.replace(platform, "[PLATFORM]"));
-    assert!(!tree.image_folder().join("cargo").exists(), "a plan compiles nothing");
+    assert!(!tree.image_dir().join("cargo").exists(), "a plan compiles nothing");
 
     let run = tree.xtask(&["plan", "--base", "scratch", "--format", "json"]);
     let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
@@ -47,27 +47,27 @@ fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
 
 #[test]
 fn clean_removes_what_was_built() {
-    let tree = Tree::small("clean").without_runtime();
+    let tree = Tree::small("clean").without_engine();
     assert_eq!(tree.xtask(&["build"]).code, Some(0));
     let run = tree.xtask(&["clean", "--volumes"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), "     Removed target/image\n"));
-    assert!(!tree.image_folder().exists());
+    assert!(!tree.image_dir().exists());
 }
 
 #[test]
-fn the_tree_is_found_from_any_folder_of_it() {
+fn the_tree_is_found_from_any_dir_of_it() {
     let tree = Tree::small("from-below");
     let output = tree.command(&["build"]).current_dir(tree.root.join("plugins/hello")).output().expect("xtask starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = tree.command(&["build"]).current_dir("/").output().expect("xtask starts");
     assert_eq!(output.status.code(), Some(1));
-    let error = "error: / is in no tree with a Cargo.toml and an xtask folder; change to the root of a checkout\n";
+    let error = "error: / is in no tree with a Cargo.toml and an xtask directory; change to the root of a checkout\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), error);
 }
 
 #[test]
 fn verbose_shows_commands_that_can_be_pasted_and_how_long_stages_take() {
-    let tree = Tree::small("verbose").without_runtime();
+    let tree = Tree::small("verbose").without_engine();
     let run = tree.xtask(&["image", "-v"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let commands: Vec<&str> = run.stderr.lines().filter_map(|line| line.strip_prefix("$ ")).collect();

@@ -1,4 +1,4 @@
-//! Images in a runtime: loaded, named, run, and taken as a base.
+//! Images in a container engine: loaded, named, run, and taken as a base.
 
 mod support;
 
@@ -11,15 +11,15 @@ struct Named(&'static str);
 
 impl Drop for Named {
     fn drop(&mut self) {
-        let _ = runtime(&["rmi", "--force", self.0]);
+        let _ = engine(&["rmi", "--force", self.0]);
     }
 }
 
-/// The runtime that `cargo xtask test` found.
-fn runtime(args: &[&str]) -> String {
+/// The container engine that `cargo xtask test` found.
+fn engine(args: &[&str]) -> String {
     let program =
-        std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME is not set; run the tests by `cargo xtask test`");
-    let output = Command::new(program).args(args).output().expect("the runtime starts");
+        std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is not set; run the tests by `cargo xtask test`");
+    let output = Command::new(program).args(args).output().expect("the container engine starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{args:?}: {stderr}");
     stdout.trim().to_owned()
@@ -31,7 +31,7 @@ fn an_image_is_loaded_under_its_name_and_runs() {
     let tree = Tree::small("runs");
     let image = tree.image(&["--tag", name.0]);
     assert_eq!(image["verified"]["said"], "2 plugins loaded");
-    let said = runtime(&["run", "--rm", "--read-only", "--network", "none", name.0]);
+    let said = engine(&["run", "--rm", "--read-only", "--network", "none", name.0]);
     assert_eq!(said, "tone = \"polite\"\ngoodbye\nhello");
 
     let again = tree.xtask(&["image", "--tag", name.0]);
@@ -41,7 +41,7 @@ fn an_image_is_loaded_under_its_name_and_runs() {
 #[test]
 fn an_image_that_does_not_start_gets_no_name() {
     let name = Named("localhost/xtask-test/greeter:broken");
-    let tree = Tree::small("broken-in-runtime");
+    let tree = Tree::small("broken-in-container engine");
     let before = tree.image(&["--tag", name.0]);
     tree.replace("greeter/src/main.rs", "if dry_run {", "assert!(!dry_run, \"not today\");\n    if dry_run {");
     let run = tree.xtask(&["image", "--tag", name.0]);
@@ -51,7 +51,7 @@ fn an_image_that_does_not_start_gets_no_name() {
         "{}",
         run.stderr
     );
-    let id = runtime(&["image", "inspect", "--format", "{{.Id}}", name.0]);
+    let id = engine(&["image", "inspect", "--format", "{{.Id}}", name.0]);
     assert!(before["config_digest"].as_str().expect("a digest").ends_with(id.trim_start_matches("sha256:")));
 }
 
@@ -76,10 +76,10 @@ fn a_plugin_reads_what_it_ships() {
     "#;
     tree.replace("plugins/hello/src/lib.rs", "\"hello\".to_owned()", code);
     let after = tree.image(&["--tag", name.0]);
-    let said = runtime(&["run", "--rm", "--read-only", "--network", "none", name.0]);
+    let said = engine(&["run", "--rm", "--read-only", "--network", "none", name.0]);
     assert_eq!(said, "tone = \"polite\"\ngoodbye\nwelcome 755 volume = 11");
     // What starts the host without an image finds them too.
-    assert!(tree.image_folder().join("dist/assets/hello/words/of/welcome.txt").is_file());
+    assert!(tree.image_dir().join("dist/assets/hello/words/of/welcome.txt").is_file());
 
     tree.write("plugins/hello/words/of/welcome.txt", "come in");
     let edited = tree.image(&["--tag", name.0]);
@@ -90,13 +90,13 @@ fn a_plugin_reads_what_it_ships() {
 }
 
 #[test]
-fn an_image_of_the_runtime_is_a_base() {
+fn an_image_of_the_engine_is_a_base() {
     let (base, name) = (Named("localhost/xtask-test/base:two-layers"), Named("localhost/xtask-test/greeter:based"));
     let tree = Tree::small("based");
     // A base with two layers of its own, of which one is another image's.
     tree.image(&["--tag", base.0]);
     let fresh = Tree::small("based-on");
-    for (key, value) in [("working-folder", "/opt/second"), ("state-folder", "/srv/second")] {
+    for (key, value) in [("working-dir", "/opt/second"), ("state-dir", "/srv/second")] {
         let old = value.replace("second", "greeter");
         fresh.replace("Cargo.toml", &format!("{key} = \"{old}\""), &format!("{key} = \"{value}\""));
     }
@@ -106,7 +106,7 @@ fn an_image_of_the_runtime_is_a_base() {
     let count = layers(&below).len();
     let digests = |image| layers(image).into_iter().map(|(_, digest)| digest).collect::<Vec<_>>();
     assert_eq!(digests(&image)[..count], digests(&below), "the base's layers come first, byte for byte");
-    assert_eq!(runtime(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\nhello");
+    assert_eq!(engine(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\nhello");
 
     let refused = Tree::small("based-clash");
     let run = refused.xtask(&["image", "--base", base.0]);

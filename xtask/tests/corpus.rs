@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::build::{Build, REMEDY, print};
+use support::build::{Build, FIX, print};
 use support::{Tree, run};
 
 /// What is edited for a build: the file, the text that is there, and what stands there instead.
@@ -46,7 +46,7 @@ const PROFILES: [(&str, &str); 2] = [
     ("crate-profile", "[profile.release.package.serde_json]\noverflow-checks = true\n"),
 ];
 
-/// One test, since all builds share a folder: each takes what the one before it left.
+/// One test, since all builds share a directory: each takes what the one before it left.
 #[test]
 fn plugins_of_another_build() {
     let tree = Tree::real("corpus");
@@ -72,7 +72,7 @@ fn plugins_of_another_build() {
     let mixed = first.with_sdk_of(&swapped);
     let expected = format!(
         "error: the SDK is refused, and no plugin is loaded\nfile field have want\n\
-        the SDK beside this host source [SOURCE OF swapped-methods] [SOURCE OF mixed]\n{REMEDY}\n"
+        the SDK beside this host source [SOURCE OF swapped-methods] [SOURCE OF mixed]\n{FIX}\n"
     );
     assert_eq!(mixed.check(&swapped), (Some(1), expected));
 

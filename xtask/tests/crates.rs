@@ -8,7 +8,7 @@ use std::net::TcpListener;
 
 use expect_test::expect;
 use flate2::{Compression, GzBuilder};
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 use support::{Tree, check, errors, run, sha256};
 
 /// A registry with one crate, `mine` 1.0.0; the address of its index, and of a copy of that.
@@ -54,13 +54,13 @@ fn registry() -> [String; 2] {
 
 #[test]
 fn a_registry_that_only_the_user_knows() {
-    let runtime = Runtime::docker();
+    let engine = Engine::docker();
     let image = "localhost/xtask-test/greeter:registry";
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     for place in ["environment", "configuration"] {
         let [index, mirror] = registry();
         let tree = Tree::small(&format!("registry-{place}"));
-        let _leftovers = Leftovers::of(&runtime, &tree, image);
+        let _leftovers = Leftovers::of(&engine, &tree, image);
         tree.replace(
             "plugins/hello/Cargo.toml",
             "[dependencies]",
@@ -90,20 +90,20 @@ fn a_registry_that_only_the_user_knows() {
         };
         let tree = tree.env("CARGO_HOME", &home);
         assert_eq!(tree.image(&args)["verified"]["said"], "2 plugins loaded");
-        assert_eq!(runtime.run(image), "tone = \"polite\"\ngoodbye\nmine");
+        assert_eq!(engine.run(image), "tone = \"polite\"\ngoodbye\nmine");
     }
 }
 
 #[test]
 fn what_was_sent_in_part_is_removed() {
-    let runtime = Runtime::docker();
+    let engine = Engine::docker();
     let image = "localhost/xtask-test/greeter:sent-in-part";
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     let tree = Tree::small("sent-in-part");
-    let _leftovers = Leftovers::of(&runtime, &tree, image);
+    let _leftovers = Leftovers::of(&engine, &tree, image);
     tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nitoa = \"=1.0.15\"");
     tree.image(&args);
-    let volumes = runtime.volumes(&tree);
+    let volumes = engine.volumes(&tree);
     let in_volume = |script: &str| {
         let volume = format!("{}:/work", volumes[0]);
         run("docker", &["run", "--rm", "--network", "none", "--volume", &volume, ALPINE, "sh", "-c", script])
@@ -141,7 +141,7 @@ fn one_version_from_two_sources() {
         error: itoa 1.0.15 comes from two sources, crates.io (wanted by goodbye) and file:///[FORK] (wanted by hello): let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both
     "#]]
     .assert_eq(&said.replace(&format!("[ROOT]/target/fork#{commit}"), "/[FORK]"));
-    // One folder also holds what only tests need, and what is compiled for other targets.
+    // One directory also holds what only tests need, and what is compiled for other targets.
     let manifest = tree.read("plugins/hello/Cargo.toml");
     for elsewhere in ["dev-dependencies", "target.'cfg(windows)'.dependencies"] {
         let line = manifest.lines().find(|line| line.starts_with("itoa")).expect("the fork");
@@ -155,12 +155,12 @@ fn one_version_from_two_sources() {
 
 #[test]
 fn submodules_that_were_not_fetched() {
-    let tree = Tree::small("submodules").without_runtime();
+    let tree = Tree::small("submodules").without_engine();
     let module = |path: &str| format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = https://example.org/{path}\n");
     let paths = ["\"plugins/extra\" ; ours", "libs/shared", "plugins/hello/web", "docs/theme"];
     tree.write(".gitmodules", &paths.map(module).concat());
-    for folder in ["plugins/extra", "libs/shared", "plugins/hello/web", "docs/theme"] {
-        std::fs::create_dir_all(tree.root.join(folder)).expect("a folder");
+    for dir in ["plugins/extra", "libs/shared", "plugins/hello/web", "docs/theme"] {
+        std::fs::create_dir_all(tree.root.join(dir)).expect("a directory");
     }
     let manifest = tree.read("plugins/hello/Cargo.toml");
     let with = "[dependencies]\nshared = { path = \"../../libs/shared\" }";
@@ -172,25 +172,25 @@ fn submodules_that_were_not_fetched() {
         &tree,
         &["plan", "--base", "scratch"],
         expect![[r#"
-            error: 3 faults in plugins/
+            error: 3 errors in plugins/
               - plugins/extra is a submodule that was not fetched: run `git submodule update --init --recursive plugins/extra`
               - plugins/hello/Cargo.toml: the path dependency `shared`: libs/shared is a submodule that was not fetched: run `git submodule update --init --recursive libs/shared`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: plugins/hello/web is a submodule that was not fetched: run `git submodule update --init --recursive plugins/hello/web`
         "#]],
     );
     // One that nobody compiles stops nothing.
-    std::fs::remove_dir(tree.root.join("plugins/extra")).expect("a folder");
+    std::fs::remove_dir(tree.root.join("plugins/extra")).expect("a directory");
     tree.write("plugins/hello/Cargo.toml", &manifest);
     tree.write(".gitmodules", &module("docs/theme"));
     assert_eq!(tree.xtask(&["plan", "--base", "scratch"]).code, Some(0));
-    // The host's own folder.
-    std::fs::remove_dir_all(tree.root.join("greeter")).expect("a folder");
+    // The host's own directory.
+    std::fs::remove_dir_all(tree.root.join("greeter")).expect("a directory");
     tree.write(".gitmodules", &module("greeter"));
     check(
         &tree,
         &["plan", "--base", "scratch"],
         expect![[r#"
-            error: reading [ROOT]/Cargo.toml: 2 faults in [workspace.metadata.image]
+            error: reading [ROOT]/Cargo.toml: 2 errors in [workspace.metadata.image]
               - `default-config = "greeter/default.toml"` is not a file in the tree: greeter is a submodule that was not fetched: run `git submodule update --init --recursive greeter`
               - `development-config = "greeter/development.toml"` is not a file in the tree: greeter is a submodule that was not fetched: run `git submodule update --init --recursive greeter`
         "#]],

@@ -6,15 +6,15 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::Tree;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 
 /// Docker reads what is more than one FROM, and what is wrong is no reason to fall back.
 #[test]
 fn dockerfiles_are_dockers_to_read() {
     let tree = Tree::small("dockerfiles").without(&["podman"]);
     let name = "localhost/xtask-test/greeter:dockerfiles";
-    let runtime = Runtime::docker();
-    let _leftovers = Leftovers::of(&runtime, &tree, name);
+    let engine = Engine::docker();
+    let _leftovers = Leftovers::of(&engine, &tree, name);
     let base = "localhost/xtask-test/base:dockerfiles";
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\n"));
     let stages = |from: &str| format!("FROM {from} AS Common\nRUN touch /a\nFROM common\nRUN touch /b\n");
@@ -24,7 +24,7 @@ fn dockerfiles_are_dockers_to_read() {
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         serde_json::from_str(&run.stdout).expect("JSON")
     };
-    runtime.read(&["tag", ALPINE, base]);
+    engine.read(&["tag", ALPINE, base]);
     let first = plan(&[]);
     assert!(
         first["base"]["image"]["reference"].as_str().expect("a name").starts_with("localhost/xtask/deploy:"),
@@ -48,5 +48,5 @@ fn dockerfiles_are_dockers_to_read() {
     let error =
         "error: [ROOT]/docker/deploy.Dockerfile has no FROM line; write one that names an image by its digest\n";
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), error));
-    let _ = runtime.command(&["rmi", "--force", base]).output();
+    let _ = engine.command(&["rmi", "--force", base]).output();
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{Tree, sha256};
 
 fn document(tree: &Tree, file: &str) -> Value {
-    let path = tree.image_folder().join(file);
+    let path = tree.image_dir().join(file);
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
     serde_json::from_slice(&bytes).expect("JSON")
 }
@@ -46,7 +46,7 @@ fn append(tree: &Tree, path: &str, text: &str) {
 
 #[test]
 fn a_crate_stands_under_the_file_that_it_is_linked_into() {
-    let tree = Tree::small("documents").without_runtime();
+    let tree = Tree::small("documents").without_engine();
     add_crate(&tree, "shared", "license = \"MIT/Apache-2.0\"\n[features]\nloud = []\n");
     add_crate(&tree, "own", "[dependencies]\ndeep = { path = \"../deep\" }\nshared = { path = \"../shared\" }\n");
     add_crate(&tree, "deep", "license = \"Our own\"\n");
@@ -86,7 +86,7 @@ fn a_crate_stands_under_the_file_that_it_is_linked_into() {
     assert_eq!(parts, ["tree:greeter", "tree:greeter/sdk", "tree:plugins/goodbye", "tree:plugins/hello"]);
     let digest = image["manifest_digest"].as_str().expect("a digest");
     assert_eq!(subject["hashes"][0]["content"], digest.trim_start_matches("sha256:"));
-    let built = fs::read(tree.image_folder().join("dist/hello.plug")).expect("the plugin");
+    let built = fs::read(tree.image_dir().join("dist/hello.plug")).expect("the plugin");
     assert_eq!(component(&sbom, "tree:plugins/hello").expect("the plugin")["hashes"][0]["content"], sha256(&built));
     let settings = component(&sbom, "file:/opt/greeter/etc/settings.toml").expect("the configuration");
     assert_eq!(settings["hashes"][0]["content"], sha256(tree.read("greeter/default.toml").as_bytes()));
@@ -94,7 +94,7 @@ fn a_crate_stands_under_the_file_that_it_is_linked_into() {
 
 #[test]
 fn the_provenance_says_of_what_and_how() {
-    let tree = Tree::small("provenance").titled("Provenance").without_runtime().env("SOURCE_DATE_EPOCH", "951827696");
+    let tree = Tree::small("provenance").titled("Provenance").without_engine().env("SOURCE_DATE_EPOCH", "951827696");
     let image = tree.image(&["--base", "scratch", "--tag", "ghcr.io/you/greeter:1"]);
     let statement = document(&tree, "greeter.provenance.json");
     let digest = image["manifest_digest"].as_str().expect("a digest").trim_start_matches("sha256:");
@@ -123,15 +123,14 @@ fn the_provenance_says_of_what_and_how() {
 }
 
 #[test]
-fn two_folders_give_the_same_documents() {
+fn two_dirs_give_the_same_documents() {
     let documents = |tree: &Tree| {
         tree.image(&["--base", "scratch"]);
-        ["greeter.cdx.json", "greeter.provenance.json"].map(|file| {
-            String::from_utf8(fs::read(tree.image_folder().join(file)).expect("a document")).expect("UTF-8")
-        })
+        ["greeter.cdx.json", "greeter.provenance.json"]
+            .map(|file| String::from_utf8(fs::read(tree.image_dir().join(file)).expect("a document")).expect("UTF-8"))
     };
-    let first = Tree::small("documents-a").titled("One digest").without_runtime();
-    let second = Tree::small("documents-b/somewhere/else").titled("One digest").without_runtime();
+    let first = Tree::small("documents-a").titled("One digest").without_engine();
+    let second = Tree::small("documents-b/somewhere/else").titled("One digest").without_engine();
     let (first, second) = ((documents(&first), first), (documents(&second), second));
     assert_eq!(first.0, second.0);
     for (documents, tree) in [first, second] {
@@ -141,7 +140,7 @@ fn two_folders_give_the_same_documents() {
 
 #[test]
 fn documents_lie_beside_every_output_and_in_no_archive() {
-    let tree = Tree::small("documents-beside").without_runtime();
+    let tree = Tree::small("documents-beside").without_engine();
     let image = tree.image(&[
         "--base",
         "scratch",
@@ -153,7 +152,7 @@ fn documents_lie_beside_every_output_and_in_no_archive() {
         "oci:out/layout",
     ]);
     for (position, kind) in ["cdx", "provenance"].into_iter().enumerate() {
-        let standard = fs::read(tree.image_folder().join(format!("greeter.{kind}.json"))).expect("a document");
+        let standard = fs::read(tree.image_dir().join(format!("greeter.{kind}.json"))).expect("a document");
         for copy in ["copy", "plain", "layout"] {
             let copy = tree.root.join(format!("out/{copy}.{kind}.json"));
             assert_eq!(fs::read(&copy).expect("a copy"), standard, "{copy}");
@@ -170,7 +169,7 @@ fn documents_lie_beside_every_output_and_in_no_archive() {
         assert_eq!(read(&artifact["config"]["digest"]), b"{}");
         assert_eq!(read(&artifact["layers"][0]["digest"]), standard);
     }
-    let mut archive = tar::Archive::new(File::open(tree.image_folder().join("greeter.tar")).expect("the archive"));
+    let mut archive = tar::Archive::new(File::open(tree.image_dir().join("greeter.tar")).expect("the archive"));
     let mut entries = archive.entries().expect("entries").map(|entry| entry.expect("an entry"));
     let index = entries.find(|entry| entry.path_bytes().as_ref() == b"index.json").expect("index.json");
     let index: Value = serde_json::from_reader(index).expect("JSON");
@@ -184,15 +183,15 @@ fn documents_lie_beside_every_output_and_in_no_archive() {
 
 #[test]
 fn a_layout_with_referrers_holds_one_image() {
-    let below = Tree::small("documents-below").without_runtime();
+    let below = Tree::small("documents-below").without_engine();
     below.image(&["--base", "scratch", "--output", "oci:out"]);
-    let tree = Tree::small("documents-above").without_runtime();
+    let tree = Tree::small("documents-above").without_engine();
     tree.write(
         "Cargo.toml",
         &tree.read("Cargo.toml").replace("/opt/greeter", "/opt/another").replace("/srv/greeter", "/srv/another"),
     );
-    let folder = below.root.join("out");
-    for base in [format!("oci:{folder}"), format!("oci:{folder}:greeter:1.2.3")] {
+    let dir = below.root.join("out");
+    for base in [format!("oci:{dir}"), format!("oci:{dir}:greeter:1.2.3")] {
         let image = tree.image(&["--base", &base]);
         assert_eq!(image["verified"]["said"], "2 plugins loaded");
         let sbom = document(&tree, "greeter.cdx.json");
@@ -201,16 +200,16 @@ fn a_layout_with_referrers_holds_one_image() {
         let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
         assert_eq!(base["hashes"][0]["content"], digest.trim_start_matches("sha256:"));
         assert!(
-            !fs::read_to_string(tree.image_folder().join("greeter.provenance.json"))
+            !fs::read_to_string(tree.image_dir().join("greeter.provenance.json"))
                 .expect("a document")
-                .contains(folder.as_str())
+                .contains(dir.as_str())
         );
     }
 }
 
 #[test]
 fn the_real_trees_crates_stand_where_they_are_linked() {
-    let tree = Tree::real("documents").without_runtime();
+    let tree = Tree::real("documents").without_engine();
     tree.image(&["--base", "scratch"]);
     let sbom = document(&tree, "provost.cdx.json");
     let below = |reference: &str| -> Vec<String> {
@@ -238,7 +237,7 @@ fn the_real_trees_crates_stand_where_they_are_linked() {
 
 #[test]
 fn what_a_cfg_links_is_in_it() {
-    let tree = Tree::small("documents-cfg").without_runtime();
+    let tree = Tree::small("documents-cfg").without_engine();
     add_crate(&tree, "extra", "");
     append(
         &tree,

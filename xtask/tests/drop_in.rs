@@ -15,19 +15,19 @@ const IMAGE: &str = "localhost/xtask-test/provost:drop-in";
 const CONTAINER: &str = "xtask-test-drop-in";
 const WAIT: Duration = Duration::from_secs(30);
 
-fn runtime() -> Command {
+fn engine() -> Command {
     let program =
-        std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME is not set; run the tests by `cargo xtask test`");
+        std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is not set; run the tests by `cargo xtask test`");
     Command::new(program)
 }
 
-/// Removes what the test leaves in the runtime.
+/// Removes what the test leaves in the container engine.
 struct Leftovers;
 
 impl Drop for Leftovers {
     fn drop(&mut self) {
         for args in [["rm", "--force", "--volumes", CONTAINER].as_slice(), &["rmi", "--force", IMAGE]] {
-            let _ = runtime().args(args).output();
+            let _ = engine().args(args).output();
         }
     }
 }
@@ -71,11 +71,11 @@ fn delivers(tree: &Tree) {
     let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n[providers.syslog]\naddress = \"{address}\"\n");
     fs::write(tree.root.join("config.toml"), config).expect("a configuration");
     let mount = format!("{}:/etc/provost/config.toml:ro", tree.root.join("config.toml"));
-    let mut host = runtime()
+    let mut host = engine()
         .args(["run", "--rm", "--name", CONTAINER, "--read-only", "--network", "host", "--volume", &mount, IMAGE])
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the runtime starts");
+        .expect("the container engine starts");
     let mut log = BufReader::new(host.stderr.take().expect("its log")).lines().map_while(Result::ok);
     let line = log.find(|line| line.contains("listening")).expect("a line that says where it listens");
     let listening = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
@@ -98,12 +98,19 @@ fn delivers(tree: &Tree) {
     let datagram = String::from_utf8_lossy(&datagram[..size]);
     assert!(datagram.starts_with("<13>1 ") && datagram.ends_with(" - Dropped in"), "{datagram}");
 
-    assert!(runtime().args(["stop", CONTAINER]).stdout(Stdio::null()).status().expect("the runtime starts").success());
+    assert!(
+        engine()
+            .args(["stop", CONTAINER])
+            .stdout(Stdio::null())
+            .status()
+            .expect("the container engine starts")
+            .success()
+    );
     assert_eq!(host.wait().expect("its end").code(), Some(0));
 }
 
 #[test]
-fn the_same_commit_in_two_folders_gives_one_digest() {
+fn the_same_commit_in_two_dirs_gives_one_digest() {
     let copy = Tree::real("same-commit");
     let here = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["image", "--engine", "local", "--base", "scratch", "--format", "json", "--tag", IMAGE])

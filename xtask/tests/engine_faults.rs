@@ -1,4 +1,4 @@
-//! What can go wrong with a container engine: each fault whole, as a person reads it.
+//! What can go wrong with a container engine: each error whole, as a person reads it.
 
 mod support;
 
@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use expect_test::{Expect, expect};
+use support::engine::{ALPINE, Engine, GNU, MUSL};
 use support::registry::{Registry, silent_server};
-use support::runtime::{ALPINE, GNU, MUSL, Runtime};
 use support::{Tree, errors};
 
 const STANDINS: [&str; 6] = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
@@ -113,7 +113,7 @@ fn a_builder_that_lacks_something() {
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nRUN rm /usr/bin/cc\n"));
     let error = errors(&tree, &["--engine", "docker", "--base", ALPINE]);
     let name = built(&error);
-    Runtime::docker().read(&["rmi", &name]);
+    Engine::docker().read(&["rmi", &name]);
     expect![[r#"
 
         error: the builder [BUILT] has no linker for x86_64-unknown-linux-gnu: there is no `cc` on its PATH; install one (the package gcc, as a rule) in docker/builder.Dockerfile, or name another image with --builder-image
@@ -164,7 +164,7 @@ fn pins_that_do_not_agree() {
 
     // The two stand-ins have musl of two releases.
     let musl = |image| {
-        let said = Runtime::docker().read(&[
+        let said = Engine::docker().read(&[
             "run",
             "--rm",
             "--entrypoint",

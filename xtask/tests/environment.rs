@@ -5,7 +5,7 @@ mod support;
 
 use expect_test::expect;
 use serde_json::Value;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 use support::{Tree, check, errors};
 
 fn image(tree: &Tree, variables: &[(&str, &str)]) -> Value {
@@ -17,7 +17,7 @@ fn image(tree: &Tree, variables: &[(&str, &str)]) -> Value {
 
 #[test]
 fn no_variable_changes_what_is_built() {
-    let tree = Tree::small("variables").without_runtime();
+    let tree = Tree::small("variables").without_engine();
     tree.write(".gitignore", "/target\n/xtask/path\n");
     tree.commit();
     let expected = image(&tree, &[]);
@@ -48,7 +48,7 @@ fn no_variable_changes_what_is_built() {
 /// What xtask itself sets holds, whatever the variable was.
 #[test]
 fn flags_count_in_either_variable() {
-    let tree = Tree::small("user-flags").without_runtime();
+    let tree = Tree::small("user-flags").without_engine();
     tree.replace(
         "plugins/hello/src/lib.rs",
         "\"hello\".to_owned()",
@@ -63,7 +63,7 @@ fn flags_count_in_either_variable() {
 
 #[test]
 fn a_date_that_is_none_is_refused_before_anything_compiles() {
-    let tree = Tree::small("epoch").without_runtime().env("SOURCE_DATE_EPOCH", "yesterday");
+    let tree = Tree::small("epoch").without_engine().env("SOURCE_DATE_EPOCH", "yesterday");
     check(
         &tree,
         &["image", "--base", "scratch"],
@@ -83,7 +83,7 @@ fn a_date_that_is_none_is_refused_before_anything_compiles() {
 
 #[test]
 fn the_users_configuration_changes_nothing_or_is_refused() {
-    let tree = Tree::small("user-config").without_runtime();
+    let tree = Tree::small("user-config").without_engine();
     let home = tree.root.join("target/home");
     tree.write("target/home/config.toml", "");
     let tree = tree.env("CARGO_HOME", home.as_str());
@@ -105,10 +105,10 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
         [profile.release]\nopt-level = 0\n",
     );
     tree.write("target/home/more.toml", "[patch.crates-io]\nitoa = { path = \"/itoa\" }\n");
-    std::fs::remove_dir_all(tree.image_folder()).expect("what was built");
+    std::fs::remove_dir_all(tree.image_dir()).expect("what was built");
     let said = errors(&tree, &["--base", "scratch"]);
     expect![[r#"
-        error: 6 faults in cargo's configuration
+        error: 6 errors in cargo's configuration
           - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (files are looked for where cargo puts them for this machine): put it into the tree, or take it out there
           - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
@@ -121,7 +121,7 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
 
 #[test]
 fn all_of_the_trees_own_flags_count() {
-    let tree = Tree::small("tree-flags").without_runtime();
+    let tree = Tree::small("tree-flags").without_engine();
     let config = tree.read(".cargo/config.toml");
     let tables = "[target.x86_64-unknown-linux-gnu]\nrustflags = [\"--cfg\", \"one\"]\n[target.'cfg(unix)']\nrustflags = \"--cfg two\"\n\
         [target.'cfg(windows)']\nrustflags = \"--cfg three\"\n";
@@ -134,11 +134,11 @@ fn all_of_the_trees_own_flags_count() {
 
 #[test]
 fn a_builders_variables_and_user_change_nothing() {
-    let runtime = Runtime::docker();
+    let engine = Engine::docker();
     // It would have docker look for images of another machine.
     let tree = Tree::small("builder-env").env("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
     let name = "localhost/xtask-test/greeter:builder-env";
-    let leftovers = Leftovers::of(&runtime, &tree, name);
+    let leftovers = Leftovers::of(&engine, &tree, name);
     let args = ["--engine", "docker", "--base", ALPINE, "--tag", name];
     let digest = |more: &[&str]| tree.image(&[&args[..], more].concat())["manifest_digest"].clone();
     let expected = digest(&["--builder-image", GNU]);
@@ -168,15 +168,15 @@ fn a_builders_variables_and_user_change_nothing() {
 }
 
 #[test]
-fn a_configuration_above_the_target_folder_counts_too() {
-    let tree = Tree::small("target-elsewhere").without_runtime();
+fn a_configuration_above_the_target_dir_counts_too() {
+    let tree = Tree::small("target-elsewhere").without_engine();
     let elsewhere = Tree::small("elsewhere");
     let settings = "[build]\nincremental = true\nrustc-workspace-wrapper = \"/wrapper\"\n";
     elsewhere.write(".cargo/config.toml", settings);
     let tree = tree.env("CARGO_TARGET_DIR", elsewhere.root.join("target").as_str());
     let said = errors(&tree, &["--base", "scratch"]).replace(elsewhere.root.as_str(), "[ELSEWHERE]");
     expect![[r#"
-        error: 2 faults in cargo's configuration
+        error: 2 errors in cargo's configuration
           - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
           - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the profile is the tree's): put it into the tree, or take it out there
     "#]].assert_eq(&said);
@@ -185,7 +185,7 @@ fn a_configuration_above_the_target_folder_counts_too() {
 /// As in a container that root has not all rights in.
 #[test]
 fn a_check_that_cannot_be_kept_from_the_network_says_so() {
-    let tree = Tree::small("check-network").without_runtime();
+    let tree = Tree::small("check-network").without_engine();
     let tree = tree.by(&["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]);
     let run = tree.xtask(&["image", "--base", "scratch"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -199,7 +199,7 @@ fn a_check_that_cannot_be_kept_from_the_network_says_so() {
 /// The host says what it sees, and whether another machine could be reached.
 #[test]
 fn the_check_of_an_image_sees_nothing_of_this_machine() {
-    let tree = Tree::small("check-alone").without_runtime().env("SECRET_OF_THIS_MACHINE", "yes");
+    let tree = Tree::small("check-alone").without_engine().env("SECRET_OF_THIS_MACHINE", "yes");
     tree.replace(
         "greeter/src/main.rs",
         "        println!(\"{} plugins loaded\", greetings.len());\n",

@@ -15,7 +15,7 @@ fn an_unknown_dependency() {
         expect![[r#"
             warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
                Resolving dependencies of the host and 2 plugins
-            error: resolving the dependencies failed; mend the Cargo.toml that cargo names:
+            error: resolving the dependencies failed; fix the Cargo.toml that cargo names:
             error: no matching package named `no-such-crate-as-this` found
             location searched: crates.io index
             required by package `hello v0.1.0 ([ROOT]/plugins/hello)`
@@ -27,7 +27,7 @@ fn an_unknown_dependency() {
         &["plan"],
         expect![[r#"
             warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
-            error: reading the workspace's manifests failed; mend the Cargo.toml that cargo names:
+            error: reading the workspace's manifests failed; fix the Cargo.toml that cargo names:
             error: failed to load manifest for workspace member `[ROOT]/plugins/hello`
             referenced via `plugins/*` by workspace at `[ROOT]/Cargo.toml`
 
@@ -105,13 +105,13 @@ fn a_pinned_toolchain_that_is_missing() {
 }
 
 #[test]
-fn an_unwritable_target_folder() {
+fn an_unwritable_target_dir() {
     let tree = Tree::small("unwritable").env("CARGO_TARGET_DIR", "/proc/provost");
     check(
         &tree,
         &["image"],
         expect![[r#"
-        error: creating the folder /proc/provost/image: No such file or directory (os error 2); make it writable, or set CARGO_TARGET_DIR to a folder that is
+        error: creating the directory /proc/provost/image: No such file or directory (os error 2); make it writable, or set CARGO_TARGET_DIR to a directory that is
     "#]],
     );
     let tree = Tree::small("target-file");
@@ -120,7 +120,7 @@ fn an_unwritable_target_folder() {
         &tree,
         &["image"],
         expect![[r#"
-        error: creating the folder [ROOT]/target/image: Not a directory (os error 20); make it writable, or set CARGO_TARGET_DIR to a folder that is
+        error: creating the directory [ROOT]/target/image: Not a directory (os error 20); make it writable, or set CARGO_TARGET_DIR to a directory that is
     "#]],
     );
 }
@@ -192,7 +192,7 @@ fn what_the_root_manifest_says_of_the_host() {
         "#]],
     );
     tree.replace("Cargo.toml", "user = \"0:0\"", "user = \"1000:1001\"");
-    tree.replace("Cargo.toml", "working-folder = \"/opt/greeter\"", "working-folder = \"opt/../greeter\"");
+    tree.replace("Cargo.toml", "working-dir = \"/opt/greeter\"", "working-dir = \"opt/../greeter\"");
     tree.replace(
         "Cargo.toml",
         "default-config = \"greeter/default.toml\"",
@@ -202,8 +202,8 @@ fn what_the_root_manifest_says_of_the_host() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: reading [ROOT]/Cargo.toml: 2 faults in [workspace.metadata.image]
-          - `working-folder = "opt/../greeter"` must be an absolute path in the image, without `..`
+        error: reading [ROOT]/Cargo.toml: 2 errors in [workspace.metadata.image]
+          - `working-dir = "opt/../greeter"` must be an absolute path in the image, without `..`
           - `default-config = "greeter/defaults.toml"` is not a file in the tree
     "#]],
     );
@@ -248,14 +248,14 @@ fn a_base_that_is_no_root_file_system() {
         &tree,
         &["image", "--base", "saved.tar"],
         expect![[r#"
-            error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout
+            error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it and name the image, or unpack it and name the directory, an OCI layout
         "#]],
     );
     check(
         &tree,
         &["image", "--output", "plugins"],
         expect![[r#"
-            error: --output plugins is a folder; name a file for the archive, or oci:plugins for an OCI layout
+            error: --output plugins is a directory; name a file for the archive, or oci:plugins for an OCI layout
         "#]],
     );
 }

@@ -25,7 +25,7 @@ fn program() -> (Vec<u8>, std::ops::Range<usize>) {
 
 #[test]
 fn a_base_of_another_architecture_is_refused() {
-    let tree = Tree::small("foreign-architecture").without_runtime();
+    let tree = Tree::small("foreign-architecture").without_engine();
     let (own, machine) = program();
     let mut other = own.clone();
     let [own_name, other_name, number] = match cfg!(target_arch = "aarch64") {
@@ -51,7 +51,7 @@ fn a_base_of_another_architecture_is_refused() {
 
 #[test]
 fn the_report_says_that_another_libc_comes_along() {
-    let tree = Tree::small("foreign-libc").without_runtime();
+    let tree = Tree::small("foreign-libc").without_engine();
     let (own, _) = program();
     base(&tree, &[("lib/ld-musl-any.so.1", &own)]);
     let run = tree.xtask(&["image", "--base", "base.tar"]);

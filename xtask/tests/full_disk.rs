@@ -10,36 +10,36 @@ use serde_json::Value;
 use support::{Tree, run};
 use walkdir::WalkDir;
 
-/// A small disk in memory, in a tree's folder; unmounted when it is dropped.
+/// A small disk in memory, in a tree's directory; unmounted when it is dropped.
 struct Disk {
-    folder: Utf8PathBuf,
+    dir: Utf8PathBuf,
 }
 
 impl Disk {
     fn mount(tree: &Tree) -> Disk {
-        let folder = tree.root.join("disk");
-        fs::create_dir(&folder).expect("a folder");
-        run("mount", &["-t", "tmpfs", "-o", "size=4k", "tmpfs", folder.as_str()]);
-        Disk { folder }
+        let dir = tree.root.join("disk");
+        fs::create_dir(&dir).expect("a directory");
+        run("mount", &["-t", "tmpfs", "-o", "size=4k", "tmpfs", dir.as_str()]);
+        Disk { dir }
     }
 
     /// From now on there is room for so much more.
     fn leave(&self, kilobytes: u64) {
-        let used = run("df", &["--output=used", "--block-size=1024", self.folder.as_str()]);
+        let used = run("df", &["--output=used", "--block-size=1024", self.dir.as_str()]);
         let used: u64 = used.lines().last().expect("a number").trim().parse().expect("a number");
         let size = format!("remount,size={}k", used + kilobytes);
-        run("mount", &["-o", &size, self.folder.as_str()]);
+        run("mount", &["-o", &size, self.dir.as_str()]);
     }
 
     fn holds_a_part(&self) -> bool {
-        let mut entries = WalkDir::new(&self.folder).into_iter().map(|entry| entry.expect("an entry"));
+        let mut entries = WalkDir::new(&self.dir).into_iter().map(|entry| entry.expect("an entry"));
         entries.any(|entry| entry.path().extension().is_some_and(|extension| extension == "partial"))
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.folder).status();
+        let _ = std::process::Command::new("umount").arg(&self.dir).status();
     }
 }
 
@@ -70,17 +70,17 @@ fn digest(image: &Value) -> String {
 }
 
 #[test]
-fn under_the_target_folder() {
-    let tree = Tree::small("full-disk").without_runtime();
+fn under_the_target_dir() {
+    let tree = Tree::small("full-disk").without_engine();
     let disk = Disk::mount(&tree);
-    let tree = tree.env("CARGO_TARGET_DIR", disk.folder.as_str());
+    let tree = tree.env("CARGO_TARGET_DIR", disk.dir.as_str());
     check(
         &tree,
         &disk,
         &[],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/src/Cargo.lock: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+        error: writing [ROOT]/disk/image/src/Cargo.lock: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
     "#]],
     );
 
@@ -95,13 +95,13 @@ fn under_the_target_folder() {
         "failed (",
         expect![[r#"
             failed (exit status: 101); cargo's messages stand above
-              - writing into [ROOT]/disk/image/cargo: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+              - writing into [ROOT]/disk/image/cargo: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
         "#]],
     );
 
     disk.leave(ROOM);
     let first = tree.image(&["--base", "scratch"]);
-    let archive = disk.folder.join("image/greeter.tar");
+    let archive = disk.dir.join("image/greeter.tar");
     let old = fs::read(&archive).expect("the archive");
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     assert_eq!(tree.xtask(&["build"]).code, Some(0));
@@ -112,7 +112,7 @@ fn under_the_target_folder() {
         &[],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+        error: writing [ROOT]/disk/image/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
     "#]],
     );
     disk.leave(400);
@@ -122,10 +122,10 @@ fn under_the_target_folder() {
         &[],
         "error: ",
         expect![[r#"
-            error: writing [ROOT]/disk/image/rootfs/[FILE]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+            error: writing [ROOT]/disk/image/rootfs/[FILE]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
         "#]],
     );
-    assert!(!disk.folder.join("image/rootfs").exists(), "what fills a disk does not stay on it");
+    assert!(!disk.dir.join("image/rootfs").exists(), "what fills a disk does not stay on it");
     disk.leave(400);
     check(
         &tree,
@@ -133,7 +133,7 @@ fn under_the_target_folder() {
         &["--no-verify"],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/greeter.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+        error: writing [ROOT]/disk/image/greeter.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
     "#]],
     );
     assert!(fs::read(&archive).is_ok_and(|now| now == old), "the image that was there is whole");
@@ -144,13 +144,13 @@ fn under_the_target_folder() {
 
 #[test]
 fn under_an_output() {
-    let tree = Tree::small("full-disk-output").without_runtime();
+    let tree = Tree::small("full-disk-output").without_engine();
     let disk = Disk::mount(&tree);
     let args = ["--output", "disk/copy.tar", "--output", "oci:disk/layout"];
     disk.leave(ROOM);
     tree.image(&[&["--base", "scratch"], &args[..]].concat());
     let files = || -> Vec<(Utf8PathBuf, Vec<u8>)> {
-        let paths = WalkDir::new(&disk.folder).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry"));
+        let paths = WalkDir::new(&disk.dir).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry"));
         let paths = paths.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path());
         let read = |path: std::path::PathBuf| (fs::read(&path).expect("a file"), path);
         let named = |path| Utf8PathBuf::from_path_buf(path).expect("a UTF-8 path");
@@ -166,7 +166,7 @@ fn under_an_output() {
         &args,
         "error: ",
         expect![[r#"
-        error: writing disk/copy.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+        error: writing disk/copy.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
     "#]],
     );
     check(
@@ -175,14 +175,14 @@ fn under_an_output() {
         &args[2..],
         "error: ",
         expect![[r#"
-        error: writing disk/layout/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, --output names another place
+        error: writing disk/layout/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
     "#]],
     );
     assert!(files() == before, "the outputs that were there are whole");
 
     disk.leave(ROOM);
     let image = tree.image(&[&["--base", "scratch"], &args[..]].concat());
-    assert_eq!(fs::read(disk.folder.join("copy.tar")).ok(), fs::read(tree.image_folder().join("greeter.tar")).ok());
+    assert_eq!(fs::read(disk.dir.join("copy.tar")).ok(), fs::read(tree.image_dir().join("greeter.tar")).ok());
     let index: Value = serde_json::from_str(&tree.read("disk/layout/index.json")).expect("JSON");
     assert_eq!(index["manifests"][0]["digest"], digest(&image).as_str());
 }

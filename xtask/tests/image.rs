@@ -26,7 +26,7 @@ fn contents(tar: impl Read) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn archive(tree: &Tree) -> BTreeMap<String, Vec<u8>> {
-    contents(File::open(tree.image_folder().join("greeter.tar")).expect("the archive"))
+    contents(File::open(tree.image_dir().join("greeter.tar")).expect("the archive"))
 }
 
 fn json(bytes: &[u8]) -> Value {
@@ -43,7 +43,7 @@ fn blob<'a>(archive: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [
 
 #[test]
 fn an_archive_is_an_oci_layout_and_a_docker_archive() {
-    let tree = Tree::small("archive").titled("Greeter").without_runtime().env("SOURCE_DATE_EPOCH", "951827696");
+    let tree = Tree::small("archive").titled("Greeter").without_engine().env("SOURCE_DATE_EPOCH", "951827696");
     tree.replace("Cargo.toml", "check-flag = ", "health-flag = \"--well\"\ncheck-flag = ");
     let image = tree.image(&["--base", "scratch", "--tag", "hello:there"]);
     let archive = archive(&tree);
@@ -118,7 +118,7 @@ fn an_archive_is_an_oci_layout_and_a_docker_archive() {
 
 #[test]
 fn an_image_is_verified_by_chroot_or_in_a_user_namespace() {
-    let tree = Tree::small("chroot").without_runtime();
+    let tree = Tree::small("chroot").without_engine();
     let image = tree.image(&[]);
     assert_eq!(
         image["verified"],
@@ -126,15 +126,15 @@ fn an_image_is_verified_by_chroot_or_in_a_user_namespace() {
             "manifest_digest": image["manifest_digest"], "by": "chroot", "said": "2 plugins loaded",
         })
     );
-    assert_eq!(image["runtime"], Value::Null);
+    assert_eq!(image["container engine"], Value::Null);
 
-    let tree = Tree::small("user-namespace").without_runtime().by_a_user();
+    let tree = Tree::small("user-namespace").without_engine().by_a_user();
     assert_eq!(tree.image(&[])["verified"]["by"], "user namespace");
 }
 
 #[test]
 fn an_image_that_does_not_start_is_not_delivered() {
-    let tree = Tree::small("does-not-start").without_runtime();
+    let tree = Tree::small("does-not-start").without_engine();
     tree.replace(
         "greeter/src/main.rs",
         "if dry_run {",
@@ -146,7 +146,7 @@ fn an_image_that_does_not_start_is_not_delivered() {
                  --setgid=1001 -- ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin \
                  hello.plug --dry-run` ended with exit status: 3:\nnot today\n";
     assert!(run.stderr.ends_with(error), "{}", run.stderr);
-    assert!(!tree.image_folder().join("greeter.tar").exists());
+    assert!(!tree.image_dir().join("greeter.tar").exists());
 
     let run = tree.xtask(&["image", "--no-verify"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -155,10 +155,10 @@ fn an_image_that_does_not_start_is_not_delivered() {
 
 #[test]
 fn a_second_run_writes_nothing() {
-    let tree = Tree::small("second-run").without_runtime();
+    let tree = Tree::small("second-run").without_engine();
     let first = tree.image(&[]);
     let stamps = || -> BTreeMap<String, std::time::SystemTime> {
-        let files = walkdir::WalkDir::new(tree.image_folder()).into_iter().map(|entry| entry.expect("an entry"));
+        let files = walkdir::WalkDir::new(tree.image_dir()).into_iter().map(|entry| entry.expect("an entry"));
         let kept = files.filter(|entry| {
             let path = entry.path().to_string_lossy().into_owned();
             entry.file_type().is_file() && !path.contains("image/cargo/") && !path.ends_with("/lock")
@@ -178,7 +178,7 @@ fn a_second_run_writes_nothing() {
 
 #[test]
 fn an_edited_plugin_changes_one_layer() {
-    let tree = Tree::small("edited").without_runtime();
+    let tree = Tree::small("edited").without_engine();
     let before = tree.image(&[]);
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     let after = tree.image(&[]);
@@ -193,34 +193,34 @@ fn an_edited_plugin_changes_one_layer() {
 
 #[test]
 fn a_source_replaced_by_an_older_one_is_rebuilt() {
-    let tree = Tree::small("older").without_runtime();
+    let tree = Tree::small("older").without_engine();
     let before = tree.image(&[]);
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     let file = File::options().write(true).open(tree.root.join("plugins/hello/src/lib.rs")).expect("the source");
     let year_2000 = std::time::UNIX_EPOCH + std::time::Duration::from_secs(946_684_800);
     file.set_modified(year_2000).expect("an older date");
     assert_ne!(tree.image(&[])["manifest_digest"], before["manifest_digest"]);
-    let built = fs::read(tree.image_folder().join("dist/hello.plug")).expect("the plugin");
+    let built = fs::read(tree.image_dir().join("dist/hello.plug")).expect("the plugin");
     assert!(built.windows(8).any(|bytes| bytes == b"good day"));
 }
 
 #[test]
 fn a_users_rustflags_come_on_top() {
-    let tree = Tree::small("rustflags").without_runtime().env("RUSTFLAGS", "--cfg loud");
+    let tree = Tree::small("rustflags").without_engine().env("RUSTFLAGS", "--cfg loud");
     tree.replace(
         "plugins/hello/src/lib.rs",
         "\"hello\".to_owned()",
         "if cfg!(loud) { \"HELLO\" } else { \"hello\" }.to_owned()",
     );
     assert_eq!(tree.image(&[])["verified"]["said"], "2 plugins loaded");
-    let built = fs::read(tree.image_folder().join("dist/hello.plug")).expect("the plugin");
+    let built = fs::read(tree.image_dir().join("dist/hello.plug")).expect("the plugin");
     assert!(built.windows(5).any(|bytes| bytes == b"HELLO"));
 }
 
 #[test]
-fn two_folders_give_one_digest() {
-    let first = Tree::small("one-digest-a").titled("One digest").without_runtime();
-    let second = Tree::small("one-digest-b/somewhere/else").titled("One digest").without_runtime().by_a_user();
+fn two_dirs_give_one_digest() {
+    let first = Tree::small("one-digest-a").titled("One digest").without_engine();
+    let second = Tree::small("one-digest-b/somewhere/else").titled("One digest").without_engine().by_a_user();
     assert_eq!(first.image(&[])["manifest_digest"], second.image(&[])["manifest_digest"]);
 }
 
@@ -239,8 +239,8 @@ fn usr_merged(tree: &Tree, libc: &Utf8Path) {
             tar.append_data(&mut header, path, content).expect("an entry");
         }
     };
-    for folder in ["./usr/", "./usr/lib/", "./usr/lib64/"] {
-        entry(tar::EntryType::Directory, folder, "", b"");
+    for dir in ["./usr/", "./usr/lib/", "./usr/lib64/"] {
+        entry(tar::EntryType::Directory, dir, "", b"");
     }
     entry(tar::EntryType::Symlink, "./lib", "usr/lib", b"");
     entry(tar::EntryType::Symlink, "./lib64", "usr/lib64", b"");
@@ -255,7 +255,7 @@ fn machines(library: &str) -> camino::Utf8PathBuf {
 
 #[test]
 fn a_usr_merged_base_starts_and_keeps_its_libc() {
-    let tree = Tree::small("usr-merged").without_runtime();
+    let tree = Tree::small("usr-merged").without_engine();
     usr_merged(&tree, &machines("libc.so.6"));
     assert!(std::process::Command::new("gzip").arg(tree.root.join("base.tar")).status().expect("gzip").success());
     let image = tree.image(&["--base", "base.tar.gz"]);
@@ -263,11 +263,11 @@ fn a_usr_merged_base_starts_and_keeps_its_libc() {
     let archive = archive(&tree);
     let manifest = json(blob(&archive, &json(&archive["index.json"])["manifests"][0]));
     let libraries = contents(GzDecoder::new(blob(&archive, &manifest["layers"][1])));
-    let folders = libraries.keys().filter(|path| path.ends_with('/'));
+    let dirs = libraries.keys().filter(|path| path.ends_with('/'));
     assert_eq!(
-        folders.collect::<Vec<_>>(),
+        dirs.collect::<Vec<_>>(),
         ["opt/", "opt/greeter/"],
-        "folders that the base has are not written again"
+        "directories that the base has are not written again"
     );
     assert!(!libraries.keys().any(|path| path.ends_with("libc.so.6")), "what the base has does not come along");
     assert!(libraries.contains_key("usr/lib/libgcc_s.so.1"), "what it lacks does, where its links lead");
@@ -275,7 +275,7 @@ fn a_usr_merged_base_starts_and_keeps_its_libc() {
 
 #[test]
 fn a_base_whose_glibc_is_too_old_is_refused() {
-    let tree = Tree::small("old-glibc").without_runtime();
+    let tree = Tree::small("old-glibc").without_engine();
     // A library that defines fewer versions than libc, under libc's name.
     usr_merged(&tree, &machines("libresolv.so.2"));
     let run = tree.xtask(&["image", "--base", "base.tar"]);
@@ -286,5 +286,5 @@ fn a_base_whose_glibc_is_too_old_is_refused() {
         error.contains(", want GLIBC_") && error.contains("; choose a newer base, or build on an older system"),
         "{error}"
     );
-    assert!(!tree.image_folder().join("greeter.tar").exists());
+    assert!(!tree.image_dir().join("greeter.tar").exists());
 }

@@ -55,7 +55,7 @@ fn judgements(tree: &Tree, archive: &str) -> Vec<(String, Value)> {
 
 #[test]
 fn of_an_image_every_file_with_a_record_is_compared_with_its_host() {
-    let tree = Tree::small("inspect-image").without_runtime();
+    let tree = Tree::small("inspect-image").without_engine();
     tree.image(&["--base", "scratch", "--output", "oci:layout"]);
     let archive = "target/image/greeter.tar";
     let fits = serde_json::json!({ "with": "/opt/greeter/greeter", "differences": [], "missing": null });
@@ -131,7 +131,7 @@ fn archives_of_something_else() {
 /// The linker lets it pass: a shared library may leave symbols to others.
 #[test]
 fn a_plugin_that_calls_what_nothing_defines_is_not_built() {
-    let tree = Tree::small("undefined").without_runtime();
+    let tree = Tree::small("undefined").without_engine();
     tree.replace(
         "plugins/hello/src/lib.rs",
         "    \"hello\".to_owned()",

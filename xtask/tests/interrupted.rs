@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use support::Tree;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime, filter, machine};
+use support::engine::{ALPINE, Engine, GNU, Leftovers, filter, machine};
 
 const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
@@ -36,44 +36,44 @@ fn compiling(tree: &Tree, args: &[&str]) -> (Child, BufReader<ChildStderr>) {
     (xtask, stderr)
 }
 
-/// Waits until the runtime says that it removed the tree's container.
-fn removed(runtime: &Runtime, tree: &Tree, since: u64) {
-    let event = if runtime.program == "podman" { "event=remove" } else { "event=destroy" };
+/// Waits until the container engine says that it removed the tree's container.
+fn removed(engine: &Engine, tree: &Tree, since: u64) {
+    let event = if engine.program == "podman" { "event=remove" } else { "event=destroy" };
     let (since, until) = (since.to_string(), (now() + GRACE).to_string());
     let times = ["events", "--since", &since, "--until", &until];
     let filters = ["--filter", "type=container", "--filter", event, "--filter", &filter(tree), "--format", "{{.Type}}"];
-    let mut events = runtime.command(&[times.as_slice(), &filters].concat());
-    let mut events = events.stdout(Stdio::piped()).spawn().expect("the runtime starts");
+    let mut events = engine.command(&[times.as_slice(), &filters].concat());
+    let mut events = events.stdout(Stdio::piped()).spawn().expect("the container engine starts");
     let mut event = String::new();
     BufReader::new(events.stdout.take().expect("its stdout")).read_line(&mut event).expect("an event");
     let _ = events.kill();
-    events.wait().expect("the runtime ends");
+    events.wait().expect("the container engine ends");
     assert_eq!(event, "container\n", "the container is there after {GRACE} s");
 }
 
 fn check(name: &str, signal: i32, interrupt: impl FnOnce(&mut Child)) {
-    let runtime = Runtime::found();
+    let engine = Engine::found();
     // A shell has those that it starts in the background ignore SIGINT.
     let tree = Tree::small(name).by(&["env", "--default-signal=INT"]);
     let image = format!("localhost/xtask-test/greeter:{name}");
-    let _leftovers = Leftovers::of(&runtime, &tree, &image);
-    let args = ["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", &image];
+    let _leftovers = Leftovers::of(&engine, &tree, &image);
+    let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", &image];
     tree.write("plugins/hello/build.rs", BLOCKED);
     let since = now();
 
     // Its stderr stays open: what it started must not end of that.
     let (mut xtask, _stderr) = compiling(&tree, &args);
-    assert_eq!(runtime.containers(&tree).len(), 1, "it compiles in a container");
+    assert_eq!(engine.containers(&tree).len(), 1, "it compiles in a container");
     interrupt(&mut xtask);
     assert_eq!(xtask.wait().expect("xtask ends").signal(), Some(signal));
-    removed(&runtime, &tree, since);
-    assert!(runtime.containers(&tree).is_empty());
+    removed(&engine, &tree, since);
+    assert!(engine.containers(&tree).is_empty());
 
-    let volumes = runtime.volumes(&tree);
+    let volumes = engine.volumes(&tree);
     std::fs::remove_file(tree.root.join("plugins/hello/build.rs")).expect("a build script");
     assert_eq!(tree.image(&args)["verified"]["said"], "2 plugins loaded");
-    assert_eq!(runtime.volumes(&tree), volumes);
-    runtime.no_container_is_left(&tree);
+    assert_eq!(engine.volumes(&tree), volumes);
+    engine.no_container_is_left(&tree);
 }
 
 #[test]
@@ -92,10 +92,10 @@ fn by_a_kill_that_reaches_xtask_alone() {
 
 #[test]
 fn before_its_container_started() {
-    let runtime = Runtime::found();
+    let engine = Engine::found();
     let tree = Tree::small("interrupted-early");
     let image = "localhost/xtask-test/greeter:interrupted-early";
-    let _leftovers = Leftovers::of(&runtime, &tree, image);
+    let _leftovers = Leftovers::of(&engine, &tree, image);
     let filter = filter(&tree);
     let label = filter.strip_prefix("label=").expect("a label");
     // What is there after `create` and before `start`, of this machine: of a process that has ended, and of one that runs, which may
@@ -106,13 +106,13 @@ fn before_its_container_started() {
     let create = |machine: &str, process: u32| {
         let process = format!("xtask.process={process}");
         let labels = ["--label", label, "--label", machine, "--label", &process];
-        runtime.read(&[&["create", "--interactive", "--network", "none"], labels.as_slice(), &[GNU, "cat"]].concat())
+        engine.read(&[&["create", "--interactive", "--network", "none"], labels.as_slice(), &[GNU, "cat"]].concat())
     };
     let own = create(&machine(), ended);
     let others = [create(&machine(), running), create("xtask.machine=another", ended)];
-    assert_eq!(runtime.containers(&tree).len(), 3);
-    tree.image(&["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image]);
-    let mut left = runtime.containers(&tree);
+    assert_eq!(engine.containers(&tree).len(), 3);
+    tree.image(&["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image]);
+    let mut left = engine.containers(&tree);
     left.sort_by_key(|left| others.iter().position(|id| id.starts_with(left)));
     assert!(
         left.len() == 2 && others.iter().zip(&left).all(|(id, left)| id.starts_with(left)),

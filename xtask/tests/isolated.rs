@@ -4,7 +4,7 @@
 mod support;
 
 use support::Tree;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 
 const GREETING: &str = "farewell";
 
@@ -12,7 +12,7 @@ const GREETING: &str = "farewell";
 const PATCH: &str = r#"
 fn main() {
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
-    let file = out.ancestors().nth(3).expect("cargo's folder").join("deps/libgoodbye.so");
+    let file = out.ancestors().nth(3).expect("cargo's directory").join("deps/libgoodbye.so");
     let Ok(mut bytes) = std::fs::read(&file) else { return };
     let at = bytes.windows(8).position(|bytes| bytes == b"farewell").expect("the greeting");
     bytes[at..at + 8].copy_from_slice(b"FAREWELL");
@@ -30,31 +30,31 @@ fn check(tree: Tree, args: &[&str], isolated: impl FnOnce(&Tree) -> serde_json::
     std::fs::remove_file(tree.root.join("plugins/hello/build.rs")).expect("a build script");
     assert_ne!(digest(&tree.image(args)), clean, "the patch stays");
     assert_eq!(digest(&isolated(&tree)), clean);
-    let left = tree.image_folder().join("isolated");
+    let left = tree.image_dir().join("isolated");
     assert!(!left.exists(), "{left} is left");
 }
 
 #[test]
 fn on_this_machine() {
     let args = ["--base", "scratch"];
-    let tree = Tree::small("isolated-here").without_runtime();
+    let tree = Tree::small("isolated-here").without_engine();
     check(tree, &args, |tree| tree.image(&[&args[..], &["--isolated"]].concat()));
 }
 
 #[test]
 fn in_a_container() {
-    let runtime = Runtime::found();
+    let engine = Engine::found();
     let tree = Tree::small("isolated-container");
     let image = "localhost/xtask-test/greeter:isolated";
-    let leftovers = Leftovers::of(&runtime, &tree, image);
-    let args = ["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image];
+    let leftovers = Leftovers::of(&engine, &tree, image);
+    let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     check(tree, &args, |tree| {
-        let volumes = runtime.volumes(tree);
+        let volumes = engine.volumes(tree);
         let mut command = tree.command(&[&["image", "--format", "json"], &args[..]].concat());
         let output = command.env("CI", "true").output().expect("xtask starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(runtime.volumes(tree), volumes, "its own volume is gone");
-        runtime.no_container_is_left(tree);
+        assert_eq!(engine.volumes(tree), volumes, "its own volume is gone");
+        engine.no_container_is_left(tree);
         serde_json::from_slice(&output.stdout).expect("JSON")
     });
     drop(leftovers);

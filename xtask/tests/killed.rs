@@ -15,7 +15,7 @@ const ARGS: [&str; 6] = ["image", "--base", "scratch", "--output", "oci:out", "-
 /// What skopeo, which checks every digest, finds in both outputs.
 fn digests(tree: &Tree) -> [String; 2] {
     let copy = format!("dir:{}", tree.root.join("copy"));
-    let archive = format!("oci-archive:{}", tree.image_folder().join("greeter.tar"));
+    let archive = format!("oci-archive:{}", tree.image_dir().join("greeter.tar"));
     [archive, format!("oci:{}:greeter:1.2.3", tree.root.join("out"))].map(|source| {
         run("skopeo", &["copy", "--quiet", "--preserve-digests", &source, &copy]);
         let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &copy])).expect("JSON");
@@ -25,7 +25,7 @@ fn digests(tree: &Tree) -> [String; 2] {
 
 #[test]
 fn twenty_kills_at_moments_spread_over_a_run() {
-    let tree = Tree::small("killed").without_runtime();
+    let tree = Tree::small("killed").without_engine();
     let source = tree.read("plugins/hello/src/lib.rs");
     let edit = |round: u32| {
         tree.write("plugins/hello/src/lib.rs", &source.replace("\"hello\"", &format!("\"hello {round}\"")))

@@ -35,7 +35,7 @@ fn check(tree: &Tree, expected: &[(&str, &str)]) {
 
 #[test]
 fn the_plan_foretells_which_layers_are_new() {
-    let tree = Tree::small("foretold").without_runtime();
+    let tree = Tree::small("foretold").without_engine();
     check(&tree, &ALL.map(|name| (name, "first image")));
     check(&tree, &[]);
 
@@ -43,10 +43,10 @@ fn the_plan_foretells_which_layers_are_new() {
     check(&tree, &[("hello.plug", "plugins/hello changed")]);
     tree.add_plugin("hello", "welcome");
     check(&tree, &[("welcome.plug", "the plugin welcome was added")]);
-    std::fs::remove_dir_all(tree.root.join("plugins/welcome")).expect("the plugin's folder");
+    std::fs::remove_dir_all(tree.root.join("plugins/welcome")).expect("the plugin's directory");
     check(&tree, &[]);
     tree.write("greeter/default.toml", "tone = \"rude\"\n");
-    // It lies in the host's folder, so the host might hold it, which only its file shows.
+    // It lies in the host's directory, so the host might hold it, which only its file shows.
     let foretold_new: Vec<String> = foretold(&tree).into_iter().map(|(name, _)| name).collect();
     assert_eq!(foretold_new, ["greeter", "configuration"]);
     let new = new_layers(&tree.image(&[])["layers"], |layer| layer["new"] == true);
@@ -67,7 +67,7 @@ const ALL: [&str; 5] = ["libraries", "greeter", "configuration", "goodbye.plug",
 
 #[test]
 fn an_edited_plugin_and_a_commit_change_one_layer() {
-    let tree = Tree::small("committed").without_runtime();
+    let tree = Tree::small("committed").without_engine();
     tree.write(".gitignore", "/target\n/xtask/path\n");
     let first = tree.commit();
     let before = tree.image(&[]);
@@ -106,7 +106,7 @@ fn with_shared_crate(tree: &Tree) {
 
 #[test]
 fn a_plugin_that_turns_on_a_feature_of_a_shared_crate_changes_every_layer() {
-    let tree = Tree::small("turned-on").without_runtime();
+    let tree = Tree::small("turned-on").without_engine();
     with_shared_crate(&tree);
     tree.image(&[]);
     tree.replace(
@@ -145,7 +145,7 @@ fn masked(text: &str) -> String {
 
 #[test]
 fn a_plan_shows_what_becomes_of_each_layer() {
-    let tree = Tree::small("plan-layers").without_runtime();
+    let tree = Tree::small("plan-layers").without_engine();
     tree.image(&[]);
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     let run = tree.xtask(&["plan"]);
@@ -172,7 +172,7 @@ fn a_plan_shows_what_becomes_of_each_layer() {
 /// What a plugin needs of the system's libraries, only its file shows.
 #[test]
 fn a_library_that_comes_along_is_named() {
-    let tree = Tree::small("another-library").without_runtime();
+    let tree = Tree::small("another-library").without_engine();
     tree.image(&[]);
     tree.replace(
         "plugins/hello/src/lib.rs",

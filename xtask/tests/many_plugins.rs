@@ -2,15 +2,15 @@
 
 mod support;
 
-use support::runtime::{Leftovers, Runtime};
+use support::engine::{Engine, Leftovers};
 use support::{Tree, layers};
 
 const NAME: &str = "localhost/xtask-test/greeter:many";
 
 #[test]
 fn many_plugins_share_layers() {
-    let (runtime, tree) = (Runtime::found(), Tree::small("many"));
-    let _leftovers = Leftovers::of(&runtime, &tree, NAME);
+    let (engine, tree) = (Engine::found(), Tree::small("many"));
+    let _leftovers = Leftovers::of(&engine, &tree, NAME);
     let name = |number: usize| format!("hello-{number:03}");
     for number in 3..=150 {
         tree.add_plugin("hello", &name(number));
@@ -18,7 +18,7 @@ fn many_plugins_share_layers() {
     let before = tree.image(&["--tag", NAME]);
     assert_eq!(before["verified"]["said"], "150 plugins loaded");
     assert!(layers(&before).len() <= 120, "{} layers", layers(&before).len());
-    assert_eq!(runtime.run(NAME).lines().filter(|line| *line == "hello").count(), 149);
+    assert_eq!(engine.run(NAME).lines().filter(|line| *line == "hello").count(), 149);
 
     tree.add_plugin("hello", &name(151));
     let after = tree.image(&["--tag", NAME]);

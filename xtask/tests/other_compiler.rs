@@ -3,7 +3,7 @@
 mod support;
 
 use support::Tree;
-use support::build::{Build, REMEDY, UNSEALED, lines, print};
+use support::build::{Build, FIX, UNSEALED, lines, print};
 
 #[test]
 fn a_plugin_of_a_nightly_compiler() {
@@ -18,7 +18,7 @@ fn a_plugin_of_a_nightly_compiler() {
     let row = |name: &str| format!("[{name} OF nightly] [{name} OF pinned]\n");
     let expected = format!(
         "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n\
-        @/nightly/file.prov rustc {}anchor {}{UNSEALED}{REMEDY}\n",
+        @/nightly/file.prov rustc {}anchor {}{UNSEALED}{FIX}\n",
         differing.into_iter().map(row).collect::<String>(),
         row("ANCHOR")
     );

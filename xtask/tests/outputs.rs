@@ -10,7 +10,7 @@ use support::{Tree, errors, layers, sha256};
 
 #[test]
 fn output_names_an_oci_layout() {
-    let tree = Tree::small("output-layout").without_runtime();
+    let tree = Tree::small("output-layout").without_engine();
     let first = tree.image(&["--output", "oci:out/layout"]);
     let digest = |image: &Value| image["manifest_digest"].as_str().expect("a digest").to_owned();
     let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("out/layout/{path}"))).expect("JSON") };
@@ -41,13 +41,13 @@ fn output_names_an_oci_layout() {
     assert_eq!(there, wanted);
 
     let run = tree.xtask(&["image", "--output", "oci:plugins"]);
-    let error = "error: --output oci:plugins is there and is no OCI layout; name another folder, or remove it\n";
+    let error = "error: --output oci:plugins is there and is no OCI layout; name another directory, or remove it\n";
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), error));
 }
 
 #[test]
 fn what_names_no_output() {
-    let tree = Tree::small("no-outputs").without_runtime();
+    let tree = Tree::small("no-outputs").without_engine();
     let shown = |output: &str| {
         let run = tree.xtask(&["image", "--base", "scratch", "--output", output]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{output}");
@@ -58,26 +58,26 @@ fn what_names_no_output() {
     expect![[r#"
         error: invalid value '' for '--output <FILE>': name a file
         error: invalid value '-' for '--output <FILE>': name a file
-        error: invalid value 'docker-archive:a.tar' for '--output <FILE>': `docker-archive:` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER
-        error: invalid value 'type=oci,dest=a.tar' for '--output <FILE>': `type=` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER
-        error: invalid value 'oci:' for '--output <FILE>': name a folder, as in oci:FOLDER
-        error: invalid value 'oci:layout:name' for '--output <FILE>': the image's name in a layout is its own; name the folder alone, and the image by --tag name
+        error: invalid value 'docker-archive:a.tar' for '--output <FILE>': `docker-archive:` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR
+        error: invalid value 'type=oci,dest=a.tar' for '--output <FILE>': `type=` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR
+        error: invalid value 'oci:' for '--output <FILE>': name a directory, as in oci:DIR
+        error: invalid value 'oci:layout:name' for '--output <FILE>': the image's name in a layout is its own; name the directory alone, and the image by --tag name
     "#]]
     .assert_eq(&said);
 }
 
 #[test]
 fn output_names_another_file_for_the_archive() {
-    let tree = Tree::small("output").without_runtime();
+    let tree = Tree::small("output").without_engine();
     tree.image(&["--output", "out/of/the/way.tar"]);
     let copy = fs::read(tree.root.join("out/of/the/way.tar")).expect("the copy");
-    assert_eq!(copy, fs::read(tree.image_folder().join("greeter.tar")).expect("the archive"));
+    assert_eq!(copy, fs::read(tree.image_dir().join("greeter.tar")).expect("the archive"));
 }
 
 #[test]
-fn a_target_folder_may_be_a_symlink() {
-    let tree = Tree::small("output-link").without_runtime();
-    fs::create_dir(tree.root.join("elsewhere")).expect("a folder");
+fn a_target_dir_may_be_a_symlink() {
+    let tree = Tree::small("output-link").without_engine();
+    fs::create_dir(tree.root.join("elsewhere")).expect("a directory");
     std::os::unix::fs::symlink("elsewhere", tree.root.join("target")).expect("a link");
     let image = tree.image(&[]);
     // Only of its own path cargo says what is linked, and from where.
@@ -88,7 +88,7 @@ fn a_target_folder_may_be_a_symlink() {
 
 #[test]
 fn a_path_of_this_machine_is_not_shipped() {
-    let tree = Tree::small("leak").without_runtime();
+    let tree = Tree::small("leak").without_engine();
     // What people write is theirs.
     let home = std::env::var("HOME").expect("a home");
     tree.write("plugins/hello/inbox", &format!("{home}/inbox {}", tree.root));
@@ -96,7 +96,7 @@ fn a_path_of_this_machine_is_not_shipped() {
     tree.write("plugins/hello/Cargo.toml", &format!("{manifest}\n[package.metadata.greeter]\nassets = [\"inbox\"]\n"));
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", &format!("\"{home}/inbox\""));
     tree.image(&[]);
-    fs::remove_file(tree.image_folder().join("greeter.tar")).expect("an archive");
+    fs::remove_file(tree.image_dir().join("greeter.tar")).expect("an archive");
     tree.replace("plugins/hello/src/lib.rs", &format!("\"{home}/inbox\""), "\"hello\"");
     for plugin in ["hello", "goodbye"] {
         let greeting = format!("\"{plugin}\"");
@@ -104,7 +104,7 @@ fn a_path_of_this_machine_is_not_shipped() {
     }
     let error = errors(&tree, &[]).replace(tree.root.as_str(), "[ROOT]");
     expect![[r#"
-        error: 2 faults in the image
+        error: 2 errors in the image
           - /opt/greeter/goodbye.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/goodbye: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
           - /opt/greeter/hello.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/hello: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
     "#]].assert_eq(&error);
@@ -116,16 +116,16 @@ fn cargos_home_is_found_by_either_name_and_without_a_slash() {
     let link = home.root.with_file_name("leak-home-link");
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(&home.root, &link).expect("a symlink");
-    let tree = Tree::small("leak-of-home").without_runtime().env("CARGO_HOME", &format!("{link}/"));
-    for (plugin, folder) in [("hello", &home.root), ("goodbye", &link)] {
+    let tree = Tree::small("leak-of-home").without_engine().env("CARGO_HOME", &format!("{link}/"));
+    for (plugin, dir) in [("hello", &home.root), ("goodbye", &link)] {
         let greeting = format!("\"{plugin}\"");
-        tree.replace(&format!("plugins/{plugin}/src/lib.rs"), &greeting, &format!("\"in {folder} alone\""));
+        tree.replace(&format!("plugins/{plugin}/src/lib.rs"), &greeting, &format!("\"in {dir} alone\""));
     }
     let error = errors(&tree, &[]);
     fs::remove_file(&link).expect("a symlink");
     let error = error.replace(link.as_str(), "[LINK]").replace(home.root.as_str(), "[HOME]");
     expect![[r#"
-        error: 2 faults in the image
+        error: 2 errors in the image
           - /opt/greeter/goodbye.plug holds a path of the machine that built it, [LINK]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
           - /opt/greeter/hello.plug holds a path of the machine that built it, [HOME]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
     "#]].assert_eq(&error);
@@ -133,11 +133,11 @@ fn cargos_home_is_found_by_either_name_and_without_a_slash() {
 
 #[test]
 fn a_blob_that_was_damaged_is_made_anew() {
-    let tree = Tree::small("output-damaged").without_runtime();
+    let tree = Tree::small("output-damaged").without_engine();
     let first = tree.image(&["--base", "scratch"]);
-    let archive = tree.image_folder().join("greeter.tar");
+    let archive = tree.image_dir().join("greeter.tar");
     let whole = fs::read(&archive).expect("the archive");
-    let blobs = tree.image_folder().join("blobs/sha256");
+    let blobs = tree.image_dir().join("blobs/sha256");
     for entry in fs::read_dir(&blobs).expect("blobs") {
         let path = entry.expect("an entry").path();
         let mut bytes = fs::read(&path).expect("a blob");
@@ -156,7 +156,7 @@ fn a_blob_that_was_damaged_is_made_anew() {
 
 #[test]
 fn a_layout_may_hold_other_images() {
-    let tree = Tree::small("output-merged").without_runtime();
+    let tree = Tree::small("output-merged").without_engine();
     let output = ["--base", "scratch", "--output", "oci:layout", "--tag"];
     let image = |name: &str| tree.image(&[&output[..], &[name]].concat());
     let read = |path: &str| -> Value { serde_json::from_str(&tree.read(&format!("layout/{path}"))).expect("JSON") };
@@ -190,24 +190,25 @@ fn a_layout_may_hold_other_images() {
 
     tree.write("layout/index.json", "{}");
     let run = tree.xtask(&[&["image"], &output[..], &["greeter:2"]].concat());
-    let error = "error: [ROOT]/layout/index.json lists no manifests; write to another folder\n".replace("[ROOT]/", "");
+    let error =
+        "error: [ROOT]/layout/index.json lists no manifests; write to another directory\n".replace("[ROOT]/", "");
     assert_eq!((run.code, run.stderr), (Some(1), error), "before anything is compiled");
     assert_eq!(tree.read("layout/index.json"), "{}");
 }
 
 #[test]
 fn nobody_foresees_the_name_that_is_written_to() {
-    let tree = Tree::small("output-partial").without_runtime();
+    let tree = Tree::small("output-partial").without_engine();
     tree.write("out/greeter.tar.4711.partial", "left by a run that was killed");
     tree.write("victim", "somebody's");
     for name in ["out/greeter.tar.partial", "target/image/greeter.tar.partial"] {
-        fs::create_dir_all(tree.root.join(name).parent().expect("a parent")).expect("a folder");
+        fs::create_dir_all(tree.root.join(name).parent().expect("a parent")).expect("a directory");
         std::os::unix::fs::symlink(tree.root.join("victim"), tree.root.join(name)).expect("a symlink");
     }
     tree.image(&["--base", "scratch", "--output", "out/greeter.tar"]);
     assert_eq!(tree.read("victim"), "somebody's");
     let mut there: Vec<String> = fs::read_dir(tree.root.join("out"))
-        .expect("a folder")
+        .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .collect();
     there.sort();

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use camino::Utf8Path;
 use serde_json::Value;
-use support::runtime::{ALPINE, GREETINGS};
+use support::engine::{ALPINE, GREETINGS};
 use support::{Tree, run, sha256};
 use walkdir::WalkDir;
 
@@ -15,12 +15,12 @@ const NAME: &str = "ghcr.io/xtask-test/greeter:peers";
 
 fn image(tree: &Tree) -> (Value, String) {
     let image = tree.image(&["--base", "scratch", "--tag", NAME]);
-    (image, tree.image_folder().join("greeter.tar").into_string())
+    (image, tree.image_dir().join("greeter.tar").into_string())
 }
 
 #[test]
 fn docker_loads_it() {
-    let tree = Tree::small("peers-docker").without_runtime();
+    let tree = Tree::small("peers-docker").without_engine();
     let (image, archive) = image(&tree);
     assert_eq!(run("docker", &["load", "--input", &archive]), format!("Loaded image: {NAME}"));
     let id = run("docker", &["image", "inspect", "--format", "{{.Id}}", NAME]);
@@ -33,7 +33,7 @@ fn docker_loads_it() {
 
 #[test]
 fn podman_loads_it() {
-    let tree = Tree::small("peers-podman").without_runtime();
+    let tree = Tree::small("peers-podman").without_engine();
     let (image, archive) = image(&tree);
     // A store of its own, so that nobody's images are touched.
     let store = tree.root.join("store");
@@ -52,7 +52,7 @@ fn podman_loads_it() {
 
 #[test]
 fn skopeo_copies_it_there_and_back_with_its_digest() {
-    let tree = Tree::small("peers-skopeo").without_runtime();
+    let tree = Tree::small("peers-skopeo").without_engine();
     let (image, archive) = image(&tree);
     let places = [
         format!("oci-archive:{archive}"),
@@ -112,7 +112,7 @@ fn listed(image: &Value) -> Files {
 
 #[test]
 fn umoci_unpacks_what_is_listed() {
-    let tree = Tree::small("peers-umoci").without_runtime();
+    let tree = Tree::small("peers-umoci").without_engine();
     let image = tree.image(&["--base", "scratch", "--tag", NAME, "--output", "oci:out"]);
     let there = unpacked(&tree, &format!("{}:{NAME}", tree.root.join("out")), "bundle");
     assert!(there.contains_key("opt/greeter/hello.plug"), "{:?}", there.keys());
@@ -121,7 +121,7 @@ fn umoci_unpacks_what_is_listed() {
 
 #[test]
 fn umoci_unpacks_the_base_and_what_is_listed() {
-    let tree = Tree::small("peers-umoci-base").without_runtime();
+    let tree = Tree::small("peers-umoci-base").without_engine();
     let base = format!("{}:{ALPINE}", tree.root.join("base"));
     run("skopeo", &["copy", "--quiet", &format!("docker-daemon:{ALPINE}"), &format!("oci:{base}")]);
     let image = tree.image(&["--base", &format!("oci:{base}"), "--tag", NAME, "--output", "oci:out"]);

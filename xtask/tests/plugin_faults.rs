@@ -1,4 +1,4 @@
-//! What can be wrong with a plugin's folder and manifest: one clear error each, whole, and all of them at once.
+//! What can be wrong with a plugin's directory and manifest: one clear error each, whole, and all of them at once.
 
 mod support;
 
@@ -11,7 +11,7 @@ use expect_test::expect;
 use support::{Tree, check};
 
 #[test]
-fn a_folder_without_a_manifest() {
+fn a_dir_without_a_manifest() {
     let tree = Tree::small("no-manifest");
     tree.write("plugins/empty/notes.txt", "");
     tree.write("plugins/README.md", "a file is no plugin");
@@ -19,13 +19,13 @@ fn a_folder_without_a_manifest() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
+        error: plugins/empty has no Cargo.toml: every directory in plugins/ is a plugin; add one, or move the directory away
     "#]],
     );
 }
 
 #[test]
-fn a_hidden_folder_is_skipped() {
+fn a_hidden_dir_is_skipped() {
     let tree = Tree::small("hidden");
     tree.write("plugins/.cache/notes.txt", "");
     tree.write("plugins/README.md", "a file is no plugin");
@@ -52,8 +52,8 @@ fn a_broken_manifest() {
 }
 
 #[test]
-fn every_fault_of_every_manifest_at_once() {
-    let tree = Tree::small("many-faults");
+fn every_error_of_every_manifest_at_once() {
+    let tree = Tree::small("many-errors");
     tree.write("plugins/empty/notes.txt", "");
     tree.write("plugins/goodbye/Cargo.toml", "[workspace]\n[dependencies]\nother = { path = \"../../../other\" }\n");
     tree.add_plugin("hello", "copy");
@@ -64,8 +64,8 @@ fn every_fault_of_every_manifest_at_once() {
         &tree,
         &["plan"],
         expect![[r#"
-            error: 8 faults in plugins/
-              - plugins/empty has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away
+            error: 8 errors in plugins/
+              - plugins/empty has no Cargo.toml: every directory in plugins/ is a plugin; add one, or move the directory away
               - plugins/goodbye/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
               - plugins/goodbye/Cargo.toml has no `[package]`: add one, with a `name`
               - plugins/goodbye/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
@@ -92,16 +92,16 @@ fn what_a_plugin_ships_and_does_not_have() {
         &tree,
         &["plan"],
         expect![[r#"
-            error: 9 faults in plugins/
+            error: 9 errors in plugins/
               - plugins/goodbye/Cargo.toml: [package.metadata.greeter]: unknown field `asset`, expected `assets` or `config`
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `config` is for hosts that read a folder of configurations: name it as `plugin-config` in [workspace.metadata.image], or remove the key
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `../goodbye` must be a path inside of the plugin's folder, without `..`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `config` is for hosts that read a directory of configurations: name it as `plugin-config` in [workspace.metadata.image], or remove the key
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `../goodbye` must be a path inside of the plugin's directory, without `..`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `.words` is not there: add it, or correct the path
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `/etc` must be a path inside of the plugin's folder, without `..`
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `` must be a path inside of the plugin's folder, without `..`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `/etc` must be a path inside of the plugin's directory, without `..`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `` must be a path inside of the plugin's directory, without `..`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `words` is not there: add it, or correct the path
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `empty` holds no file: add one, or remove the path
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `src` is a folder: name a file for `config`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `src` is a directory: name a file for `config`
         "#]],
     );
 }
@@ -174,7 +174,7 @@ fn two_plugins_of_one_name() {
         &tree,
         &["plan"],
         expect![[r#"
-            error: 3 faults in plugins/
+            error: 3 errors in plugins/
               - two plugins have the name `hello`: plugins/hello and plugins/other: rename the package in one of the two Cargo.toml
               - the plugins `good-night` (plugins/good-night) and `good_night` (plugins/good_night) make libraries of one name, `good_night`: rename the packages, or their `[lib]`
               - the plugins `goodbye` (plugins/goodbye) and `hello` (plugins/hello) make libraries of one name, `hello`: rename the packages, or their `[lib]`
@@ -192,7 +192,7 @@ fn a_path_dependency_that_leaves_the_tree() {
         &tree,
         &["plan"],
         expect![[r#"
-            error: 2 faults in plugins/
+            error: 2 errors in plugins/
               - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
               - libs/mine/Cargo.toml: the path dependency `far = { path = "../../../far" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
         "#]],
@@ -217,8 +217,8 @@ fn what_cannot_be_copied_and_is_needed() {
         &["plan"],
         expect![[r#"
             warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
-            error: 3 faults in the sources
-              - libs (a target or cache folder) is not copied, and libs/mine/Cargo.toml is in it: move it
+            error: 3 errors in the sources
+              - libs (a target or cache directory) is not copied, and libs/mine/Cargo.toml is in it: move it
               - the path plugins/hello/web/caf� is not UTF-8: rename it
               - plugins/hello/web/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
         "#]],

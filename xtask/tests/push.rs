@@ -7,8 +7,8 @@ use std::fs;
 use camino::Utf8Path;
 use expect_test::expect;
 use serde_json::{Value, json};
+use support::engine::{Engine, GREETINGS, Leftovers};
 use support::registry::{Gate, Refuses, Registry};
-use support::runtime::{GREETINGS, Leftovers, Runtime};
 use support::{Tree, run, sha256};
 
 #[test]
@@ -17,7 +17,7 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     let registry = Registry::start(&tree);
     let tree = registry.trusted_by(tree);
     let name = format!("{}/greeter:1", registry.address);
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, &name);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, &name);
     let image = tree.image(&["--base", "scratch", "--tag", &name, "--push", &name]);
     let digest = image["manifest_digest"].as_str().expect("a digest");
     let referrers: Vec<&Value> =
@@ -28,8 +28,8 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     assert_eq!(there, digest);
 
     let pinned = format!("{}/greeter@{digest}", registry.address);
-    Runtime::docker().read(&["pull", "--quiet", &pinned]);
-    assert_eq!(Runtime::docker().run(&pinned), GREETINGS);
+    Engine::docker().read(&["pull", "--quiet", &pinned]);
+    assert_eq!(Engine::docker().run(&pinned), GREETINGS);
     let pulled = tree.root.join("pulled");
     pull(&format!("{}/greeter:1", registry.address), &pulled);
     let manifest = fs::read(pulled.join("manifest.json")).expect("a manifest");
@@ -38,7 +38,7 @@ fn skopeo_pushes_the_digest_that_was_printed() {
 
 #[test]
 fn skopeo_pushes_what_refers_to_the_image() {
-    let tree = Tree::small("push-referrers").without_runtime();
+    let tree = Tree::small("push-referrers").without_engine();
     let registry = Registry::start(&tree);
     let tree = registry.trusted_by(tree);
     let repository = format!("{}/greeter", registry.address);
@@ -75,8 +75,8 @@ fn raw(reference: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn pull(reference: &str, folder: &Utf8Path) {
-    let (from, to) = (format!("docker://{reference}"), format!("dir:{folder}"));
+fn pull(reference: &str, dir: &Utf8Path) {
+    let (from, to) = (format!("docker://{reference}"), format!("dir:{dir}"));
     run("skopeo", &["copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", &from, &to]);
 }
 
@@ -85,7 +85,7 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
     let tree = Tree::small("push-docker");
     let registry = Registry::start(&tree);
     let name = format!("{}/greeter:2", registry.address);
-    let _leftovers = Leftovers::of(&Runtime::docker(), &tree, &name);
+    let _leftovers = Leftovers::of(&Engine::docker(), &tree, &name);
     let tree = tree.without(&["skopeo", "podman"]);
     let run_ = tree.xtask(&["image", "--base", "scratch", "--format", "json", "--push", &name]);
     assert_eq!(run_.code, Some(0), "{}", run_.stderr);
@@ -116,7 +116,7 @@ fn a_name_without_a_registry() {
 /// Newer tools may take it: then it is the registry that does not answer.
 #[test]
 fn a_registry_by_its_address() {
-    let tree = Tree::small("push-address").without_runtime();
+    let tree = Tree::small("push-address").without_engine();
     let run = tree.xtask(&["image", "--base", "scratch", "--push", "[::1]:1/greeter:1"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     let error = "error: --push [::1]:1/greeter:1: this skopeo takes no IPv6 address for a registry; give the address a name, in DNS or \
@@ -147,7 +147,7 @@ fn push_through(tree: &Tree, gate: &Gate, name: &str) -> (Value, String) {
 
 #[test]
 fn an_image_is_pushed_where_its_documents_are_refused() {
-    let tree = Tree::small("push-refused").without_runtime();
+    let tree = Tree::small("push-refused").without_engine();
     let registry = Registry::start(&tree);
     let gate = Gate::before(&registry, Refuses::Referrers);
     let (image, said) = push_through(&tree, &gate, &format!("{}/greeter:1", gate.address));
@@ -164,8 +164,8 @@ fn an_image_is_pushed_where_its_documents_are_refused() {
 }
 
 #[test]
-fn a_tag_that_may_not_be_written_again_is_no_fault_of_the_same_image() {
-    let tree = Tree::small("push-immutable").without_runtime();
+fn a_tag_that_may_not_be_written_again_is_no_error_of_the_same_image() {
+    let tree = Tree::small("push-immutable").without_engine();
     let registry = Registry::start(&tree);
     let gate = Gate::before(&registry, Refuses::SecondTags);
     let name = format!("{}/greeter:1", gate.address);
@@ -186,7 +186,7 @@ fn a_tag_that_may_not_be_written_again_is_no_fault_of_the_same_image() {
 
 #[test]
 fn a_list_that_cannot_be_read_is_not_replaced() {
-    let tree = Tree::small("push-list").without_runtime();
+    let tree = Tree::small("push-list").without_engine();
     let registry = Registry::start(&tree);
     let repository = format!("{}/greeter", registry.address);
     let image = tree.image(&["--base", "scratch", "--push", &format!("{repository}:1")]);

@@ -6,13 +6,13 @@ use std::fs;
 
 use expect_test::expect;
 use serde_json::{Value, json};
-use support::runtime::{ALPINE, GNU, GREETINGS, Leftovers, Runtime, filter_of};
+use support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers, filter_of};
 use support::{Tree, errors};
 
 const NAME: &str = "localhost/xtask-test/greeter:reproducible";
 
 /// Where a plugin is compiled, as no search for paths finds it.
-const FOLDER: &str = "std::env::var(\"CARGO_MANIFEST_DIR\").unwrap().replace('/', \"|\")";
+const DIR: &str = "std::env::var(\"CARGO_MANIFEST_DIR\").unwrap().replace('/', \"|\")";
 
 /// A plugin greets with what `expression`, a `String`, is when it is compiled.
 fn compiled_in(tree: &Tree, plugin: &str, expression: &str) {
@@ -39,36 +39,36 @@ fn error(tree: &Tree) -> String {
             other => masked.push(other),
         }
     }
-    assert!(!tree.image_folder().join("reproducible").exists(), "what was built twice is gone");
+    assert!(!tree.image_dir().join("reproducible").exists(), "what was built twice is gone");
     masked
 }
 
 #[test]
 fn an_image_that_comes_out_the_same_is_delivered() {
-    let tree = Tree::small("reproducible").without_runtime();
+    let tree = Tree::small("reproducible").without_engine();
     assert_eq!(tree.image(&[])["reproduced"], Value::Null);
     tree.write("target/image/reproducible/first/cargo/left", "of a run that was killed");
     let run = tree.xtask(&["image", "--verify-reproducible", "--format", "json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let image: Value = serde_json::from_str(&run.stdout).expect("JSON");
-    let folder = "[ROOT]/target/image/reproducible";
-    let folders = [format!("{folder}/first"), format!("{folder}/another/folder/second")];
-    assert_eq!(image["reproduced"], json!({ "folders": folders }));
+    let dir = "[ROOT]/target/image/reproducible";
+    let dirs = [format!("{dir}/first"), format!("{dir}/another/directory/second")];
+    assert_eq!(image["reproduced"], json!({ "directories": dirs }));
     let digest = image["manifest_digest"].as_str().expect("a digest");
-    let said = format!("Reproducible two builds from nothing in two folders: {digest}\n");
+    let said = format!("Reproducible two builds from nothing in two directories: {digest}\n");
     assert!(run.stderr.contains(&said), "{}", run.stderr);
-    // Each time in a folder that knows nothing.
+    // Each time in a directory that knows nothing.
     assert_eq!(run.stderr.matches("   Resolving dependencies of").count(), 2, "{}", run.stderr);
-    assert!(!tree.image_folder().join("reproducible").exists());
+    assert!(!tree.image_dir().join("reproducible").exists());
 }
 
 #[test]
 fn a_time_in_a_plugin_is_found() {
-    let tree = Tree::small("reproducible-time").without_runtime();
+    let tree = Tree::small("reproducible-time").without_engine();
     let now = "std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()";
     compiled_in(&tree, "hello", &format!("format!(\"{{:020}}\", {now}.as_nanos())"));
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/folder/second, differ
+        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
           - /opt/greeter/hello.plug in the layer hello.plug differs in the section .rodata at offset N: `N` and `N`
         the plugin hello (plugins/hello), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
     "#]].assert_eq(&error(&tree));
@@ -76,18 +76,18 @@ fn a_time_in_a_plugin_is_found() {
 
 #[test]
 fn a_path_that_is_not_written_out_is_found() {
-    let tree = Tree::small("reproducible-path").without_runtime();
-    compiled_in(&tree, "goodbye", FOLDER);
+    let tree = Tree::small("reproducible-path").without_engine();
+    compiled_in(&tree, "goodbye", DIR);
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/folder/second, differ
-          - /opt/greeter/goodbye.plug in the layer goodbye.plug has N and N bytes, and differs in the section .rodata at offset N: `oducible-path|target|image|reproducible|first|src|plugins|goodbye` and `oducible-path|target|image|reproducible|another|folder|second|src|plugins|goodby`
+        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
+          - /opt/greeter/goodbye.plug in the layer goodbye.plug has N and N bytes, and differs in the section .rodata at offset N: `oducible-path|target|image|reproducible|first|src|plugins|goodbye` and `oducible-path|target|image|reproducible|another|directory|second|src|plugins|goodby`
         the plugin goodbye (plugins/goodbye), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
     "#]].assert_eq(&error(&tree));
 }
 
 #[test]
 fn files_of_an_earlier_build_are_found() {
-    let tree = Tree::small("reproducible-earlier").without_runtime();
+    let tree = Tree::small("reproducible-earlier").without_engine();
     // Cargo does not see that what the script asks for has changed.
     tree.write("kept", "one");
     let path = tree.root.join("kept");
@@ -98,7 +98,7 @@ fn files_of_an_earlier_build_are_found() {
         "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n",
     );
     tree.image(&[]);
-    let archive = tree.image_folder().join("greeter.tar");
+    let archive = tree.image_dir().join("greeter.tar");
     let old = fs::read(&archive).expect("the archive");
     tree.write("kept", "two");
     let run = tree.xtask(&["image", "--verify-reproducible"]);
@@ -111,8 +111,8 @@ fn files_of_an_earlier_build_are_found() {
 }
 
 #[test]
-fn a_tree_that_changes_meanwhile_is_no_plugins_fault() {
-    let tree = Tree::small("reproducible-changed").without_runtime();
+fn a_tree_that_changes_meanwhile_is_no_plugins_error() {
+    let tree = Tree::small("reproducible-changed").without_engine();
     let (notes, now) = (tree.root.join("notes"), "std::time::SystemTime::now()");
     compiled_in(
         &tree,
@@ -127,42 +127,42 @@ fn a_tree_that_changes_meanwhile_is_no_plugins_fault() {
 
 #[test]
 fn what_a_killed_run_left_is_cleaned() {
-    let (runtime, tree) = (Runtime::found(), Tree::small("reproducible-killed"));
-    let filters = ["first", "another/folder/second"]
-        .map(|folder| filter_of(&tree.image_folder().join("reproducible").join(folder)));
+    let (engine, tree) = (Engine::found(), Tree::small("reproducible-killed"));
+    let filters =
+        ["first", "another/directory/second"].map(|dir| filter_of(&tree.image_dir().join("reproducible").join(dir)));
     let volumes = filters
         .each_ref()
-        .map(|filter| runtime.read(&["volume", "create", "--label", filter.trim_start_matches("label=")]));
+        .map(|filter| engine.read(&["volume", "create", "--label", filter.trim_start_matches("label=")]));
     let run = tree.xtask(&["clean", "--volumes"]);
-    let said = format!("     Removed 2 volumes from {}\n", runtime.program);
+    let said = format!("     Removed 2 volumes from {}\n", engine.program);
     assert!(run.code == Some(0) && run.stderr.contains(&said), "{}", run.stderr);
-    let there = runtime.read(&["volume", "ls", "--quiet"]);
+    let there = engine.read(&["volume", "ls", "--quiet"]);
     assert!(!there.lines().any(|volume| volumes.iter().any(|left| left == volume)));
 }
 
 #[test]
-fn in_containers_the_folders_and_the_volumes_differ_too() {
-    let (runtime, tree) = (Runtime::found(), Tree::small("reproducible-container"));
-    let _leftovers = Leftovers::of(&runtime, &tree, NAME);
-    let args = ["--engine", &runtime.program, "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
+fn in_containers_the_dirs_and_the_volumes_differ_too() {
+    let (engine, tree) = (Engine::found(), Tree::small("reproducible-container"));
+    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
     let run = tree.xtask(&[&["image", "--verify-reproducible", "--verbose", "--format", "json"], &args[..]].concat());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let image: Value = serde_json::from_str(&run.stdout).expect("JSON");
-    assert_eq!(image["reproduced"], json!({ "folders": ["/xtask", "/another/folder"] }));
+    assert_eq!(image["reproduced"], json!({ "directories": ["/xtask", "/another/directory"] }));
     let created = run.stderr.lines().filter(|line| line.contains(" volume create "));
     let created: Vec<&str> = created.filter_map(|line| line.rsplit(' ').next()).collect();
-    let there = runtime.read(&["volume", "ls", "--quiet"]);
+    let there = engine.read(&["volume", "ls", "--quiet"]);
     let left: Vec<&str> = created.iter().copied().filter(|name| there.lines().any(|volume| volume == *name)).collect();
     assert_eq!((created.len(), left), (3, vec![created[0]]), "of three volumes the image's own is left");
-    assert_eq!(runtime.run(NAME), GREETINGS);
+    assert_eq!(engine.run(NAME), GREETINGS);
 
-    compiled_in(&tree, "hello", FOLDER);
+    compiled_in(&tree, "hello", DIR);
     let run = tree.xtask(&[&["image", "--verify-reproducible"], &args[..]].concat());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in /xtask and /another/folder, differ
-          - /opt/greeter/hello.plug in the layer hello.plug has 5792 and 5808 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|folder|work|src|plugins|hello`
+        error: the image is not reproducible: two builds from nothing, in /xtask and /another/directory, differ
+          - /opt/greeter/hello.plug in the layer hello.plug has 5792 and 5808 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|directory|work|src|plugins|hello`
         the plugin hello (plugins/hello), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
     "#]].assert_eq(&run.stderr[run.stderr.find("error: ").expect("an error")..]);
-    assert_eq!(runtime.run(NAME), GREETINGS, "the image that was there stays");
+    assert_eq!(engine.run(NAME), GREETINGS, "the image that was there stays");
 }

@@ -38,7 +38,7 @@ fn commit(tree: &Tree) -> String {
 #[test]
 fn a_tree_that_is_not_what_was_committed_says_so_and_is_deterministic() {
     let trees =
-        ["revision-a", "revision-b/somewhere/else"].map(|name| Tree::small(name).titled("Revision").without_runtime());
+        ["revision-a", "revision-b/somewhere/else"].map(|name| Tree::small(name).titled("Revision").without_engine());
     let commits = trees.each_ref().map(commit);
     assert_eq!(commits[0], commits[1]);
     let digests = || {
@@ -70,15 +70,15 @@ fn a_tree_that_is_not_what_was_committed_says_so_and_is_deterministic() {
 
 #[test]
 fn no_setting_of_the_users_git_changes_the_answer() {
-    let tree = Tree::small("revision-settings").without_runtime();
-    let git = |folder: &str, args: &[&str]| {
-        let folder = tree.root.join(folder);
+    let tree = Tree::small("revision-settings").without_engine();
+    let git = |dir: &str, args: &[&str]| {
+        let dir = tree.root.join(dir);
         run(
             "git",
             &[
                 &[
                     "-C",
-                    folder.as_str(),
+                    dir.as_str(),
                     "-c",
                     "protocol.file.allow=always",
                     "-c",
@@ -138,7 +138,7 @@ fn nothing_that_git_is_told_hides_a_change() {
     let other = Tree::small("revision-another-repository");
     other.commit();
     let attributes = other.root.join("attributes");
-    let tree = Tree::small("revision-hidden").without_runtime();
+    let tree = Tree::small("revision-hidden").without_engine();
     let tree = tree.env("GIT_COMMON_DIR", other.root.join(".git").as_str()).env("XDG_CONFIG_HOME", attributes.as_str());
     let clean = commit(&tree);
     let dirty = format!("{clean}-dirty");
@@ -170,14 +170,14 @@ fn nothing_that_git_is_told_hides_a_change() {
 
 #[test]
 fn what_is_left_out_and_what_a_symlink_leads_to_is_compared() {
-    let tree = Tree::small("revision-left-out").without_runtime();
+    let tree = Tree::small("revision-left-out").without_engine();
     tree.write("assets/one", "1");
     let clean = commit(&tree);
     assert_eq!(revision(&tree), clean);
     tree.write("assets/CACHEDIR.TAG", "");
-    assert_eq!(revision(&tree), format!("{clean}-dirty"), "what marks the folder is in no commit");
+    assert_eq!(revision(&tree), format!("{clean}-dirty"), "what marks the directory is in no commit");
     let marked = commit_all(&tree);
-    assert_eq!(revision(&tree), marked, "it is in the commit that the folder is none of the sources");
+    assert_eq!(revision(&tree), marked, "it is in the commit that the directory is none of the sources");
 
     let code = tree.read("plugins/hello/src/lib.rs");
     tree.write("cache/CACHEDIR.TAG", "");
@@ -197,7 +197,7 @@ fn what_is_left_out_and_what_a_symlink_leads_to_is_compared() {
 fn files_of_a_submodule_without_its_repository_are_in_no_commit() {
     let other = Tree::small("revision-shared");
     other.commit();
-    let tree = Tree::small("revision-without-submodule").without_runtime();
+    let tree = Tree::small("revision-without-submodule").without_engine();
     tree.write(".gitignore", "/target\n/xtask/path\n");
     git(&tree, &["init", "--quiet"]);
     git(&tree, &["submodule", "--quiet", "add", other.root.as_str(), "shared"]);
@@ -208,14 +208,14 @@ fn files_of_a_submodule_without_its_repository_are_in_no_commit() {
     assert_eq!(revision(&tree), dirty, "its repository is gone");
     remove(&tree, "shared/.git");
     assert_eq!(revision(&tree), dirty, "it has none");
-    std::fs::remove_dir_all(tree.root.join("shared")).expect("a folder");
-    std::fs::create_dir(tree.root.join("shared")).expect("a folder");
+    std::fs::remove_dir_all(tree.root.join("shared")).expect("a directory");
+    std::fs::create_dir(tree.root.join("shared")).expect("a directory");
     assert_eq!(revision(&tree), clean, "it was not fetched");
 }
 
 #[test]
 fn line_ends_are_those_of_a_checkout() {
-    let tree = Tree::small("revision-line-ends").without_runtime();
+    let tree = Tree::small("revision-line-ends").without_engine();
     tree.write(".gitattributes", "*.txt eol=crlf\n*.rs text\n");
     tree.write("greeter/windows.txt", "one\r\ntwo\r\n");
     let clean = commit(&tree);
@@ -231,14 +231,14 @@ fn line_ends_are_those_of_a_checkout() {
 
 #[test]
 fn a_repository_that_is_damaged_stops_nothing() {
-    let tree = Tree::small("revision-damaged").without_runtime();
+    let tree = Tree::small("revision-damaged").without_engine();
     let clean = commit(&tree);
     assert_eq!(revision(&tree), clean);
     tree.write("target/image/git/index.lock", "");
     assert_eq!(revision(&tree), clean, "git was killed the last time");
 
-    let folder = git(&tree, &["rev-parse", "HEAD^{tree}"]);
-    remove(&tree, &format!(".git/objects/{}/{}", &folder[..2], &folder[2..]));
+    let dir = git(&tree, &["rev-parse", "HEAD^{tree}"]);
+    remove(&tree, &format!(".git/objects/{}/{}", &dir[..2], &dir[2..]));
     let run = tree.xtask(&["image", "--base", "scratch"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let warning: Vec<&str> = run.stderr.lines().skip_while(|line| !line.starts_with("warning: ")).take(2).collect();

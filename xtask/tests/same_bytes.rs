@@ -8,7 +8,7 @@ use support::Tree;
 
 /// What one clean build has of its own.
 struct Builder {
-    folder: &'static str,
+    dir: &'static str,
     environment: &'static [(&'static str, &'static str)],
     /// Octal.
     umask: &'static str,
@@ -17,20 +17,20 @@ struct Builder {
     clock: Option<&'static str>,
 }
 
-const PLAIN: Builder = Builder { folder: "plain", environment: &[], umask: "022", root: true, clock: None };
+const PLAIN: Builder = Builder { dir: "plain", environment: &[], umask: "022", root: true, clock: None };
 
 const BUILDERS: [Builder; 10] = [
     PLAIN,
-    Builder { folder: "a/long/way/down/below/the/others", ..PLAIN },
-    Builder { folder: "with a space", ..PLAIN },
-    Builder { folder: "homes", environment: &[("HOME", "home"), ("CARGO_HOME", "home/crates")], ..PLAIN },
-    Builder { folder: "user", root: false, ..PLAIN },
-    Builder { folder: "umask", umask: "077", ..PLAIN },
-    Builder { folder: "zone", environment: &[("TZ", "Pacific/Kiritimati"), ("LC_ALL", "tr_TR.UTF-8")], ..PLAIN },
-    Builder { folder: "past", clock: Some("1999-12-31 23:59:59"), ..PLAIN },
-    Builder { folder: "jobs", environment: &[("CARGO_BUILD_JOBS", "1"), ("LANG", "ja_JP.eucJP")], ..PLAIN },
+    Builder { dir: "a/long/way/down/below/the/others", ..PLAIN },
+    Builder { dir: "with a space", ..PLAIN },
+    Builder { dir: "homes", environment: &[("HOME", "home"), ("CARGO_HOME", "home/crates")], ..PLAIN },
+    Builder { dir: "user", root: false, ..PLAIN },
+    Builder { dir: "umask", umask: "077", ..PLAIN },
+    Builder { dir: "zone", environment: &[("TZ", "Pacific/Kiritimati"), ("LC_ALL", "tr_TR.UTF-8")], ..PLAIN },
+    Builder { dir: "past", clock: Some("1999-12-31 23:59:59"), ..PLAIN },
+    Builder { dir: "jobs", environment: &[("CARGO_BUILD_JOBS", "1"), ("LANG", "ja_JP.eucJP")], ..PLAIN },
     Builder {
-        folder: "all",
+        dir: "all",
         environment: &[("TZ", "America/St_Johns"), ("CARGO_BUILD_JOBS", "7")],
         umask: "002",
         root: false,
@@ -40,7 +40,7 @@ const BUILDERS: [Builder; 10] = [
 
 impl Builder {
     fn digest(&self) -> String {
-        let mut tree = Tree::small(&format!("same-bytes/{}", self.folder)).titled("Same bytes").without_runtime();
+        let mut tree = Tree::small(&format!("same-bytes/{}", self.dir)).titled("Same bytes").without_engine();
         for (name, value) in self.environment {
             // Rust itself stays where it is.
             let value = if name.ends_with("HOME") { tree.root.join(value).into_string() } else { (*value).to_owned() };
@@ -61,9 +61,9 @@ impl Builder {
 
 #[test]
 fn ten_builders_make_one_digest() {
-    let digests = BUILDERS.iter().map(|builder| (builder.folder, builder.digest()));
+    let digests = BUILDERS.iter().map(|builder| (builder.dir, builder.digest()));
     let digests: BTreeMap<&str, String> = digests.collect();
-    let expected = &digests[PLAIN.folder];
+    let expected = &digests[PLAIN.dir];
     assert!(digests.values().all(|digest| digest == expected), "{digests:#?}");
     assert_eq!(digests.len(), 10);
 }

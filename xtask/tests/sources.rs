@@ -1,4 +1,4 @@
-//! What is compiled is what cargo sees in the tree: hidden files, folders that are no crate, empty folders, symlinks. What cannot be
+//! What is compiled is what cargo sees in the tree: hidden files, directories that are no crate, empty directories, symlinks. What cannot be
 //! copied stops nothing, and is named when something is missing.
 
 mod support;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use expect_test::expect;
-use support::runtime::{ALPINE, GNU, Leftovers, Runtime};
+use support::engine::{ALPINE, Engine, GNU, Leftovers};
 use support::{Tree, check, errors};
 
 /// A build script that looks at what lies beside it.
@@ -17,7 +17,7 @@ const BUILD: &str = r#"
 use std::os::unix::fs::PermissionsExt;
 
 fn main() {
-    assert!(std::fs::read_dir("empty").expect("an empty folder").next().is_none());
+    assert!(std::fs::read_dir("empty").expect("an empty directory").next().is_none());
     let mode = |file: &str| std::fs::metadata(file).expect("a file").permissions().mode() & 0o111 != 0;
     assert!(mode("tool.sh") && !mode("build.rs"));
     assert!(!std::path::Path::new("../../gone").exists());
@@ -42,8 +42,8 @@ fn everything_that_cargo_sees_is_compiled() {
     // Cargo writes packages' ids as URLs.
     let tree = Tree::small("sources #1 (für alle)");
     let name = "localhost/xtask-test/greeter:sources";
-    let runtime = Runtime::docker();
-    let _leftovers = Leftovers::of(&runtime, &tree, name);
+    let engine = Engine::docker();
+    let _leftovers = Leftovers::of(&engine, &tree, name);
     tree.write("plugins/hello/.queries/one.json", "{}");
     tree.write("proto/hello.proto", "message Hello {}");
     symlink("proto/hello.proto", tree.root.join("linked.proto")).expect("a symlink");
@@ -63,15 +63,15 @@ fn everything_that_cargo_sees_is_compiled() {
         tree.image(args);
     }
     // What an earlier run has seen, too.
-    fs::remove_dir_all(tree.root.join("gone")).expect("a folder");
-    fs::create_dir(tree.root.join("plugins/hello/empty")).expect("a folder");
+    fs::remove_dir_all(tree.root.join("gone")).expect("a directory");
+    fs::create_dir(tree.root.join("plugins/hello/empty")).expect("a directory");
     fs::set_permissions(tree.root.join("plugins/hello/tool.sh"), PermissionsExt::from_mode(0o755)).expect("a file");
     tree.write("plugins/hello/build.rs", BUILD);
     tree.write("plugins/hello/back\\\\slash", "two");
     for args in [&local[..], &container] {
         tree.image(args);
         assert_eq!(
-            runtime.run(name),
+            engine.run(name),
             "tone = \"polite\"\ngoodbye\n{} message Hello {} message Hello {} message Hello {} mine"
         );
     }
@@ -79,7 +79,7 @@ fn everything_that_cargo_sees_is_compiled() {
 
 #[test]
 fn hidden_files_are_shipped() {
-    let tree = Tree::small("hidden-assets").without_runtime();
+    let tree = Tree::small("hidden-assets").without_engine();
     for file in [".well-known/security.txt", "index.html", ".git/HEAD"] {
         tree.write(&format!("plugins/hello/web/{file}"), file);
     }
@@ -91,18 +91,18 @@ fn hidden_files_are_shipped() {
         image["layers"].as_array().expect("layers").iter().flat_map(|layer| layer["files"].as_array().expect("files"));
     let paths = files.map(|file| file["path"].as_str().expect("a path"));
     let shipped: Vec<&str> = paths.filter(|path| path.contains("/web/")).collect();
-    let folder = "opt/greeter/assets/hello/web";
+    let dir = "opt/greeter/assets/hello/web";
     assert_eq!(
         shipped,
-        [format!("{folder}/.well-known"), format!("{folder}/.well-known/security.txt"), format!("{folder}/index.html")]
+        [format!("{dir}/.well-known"), format!("{dir}/.well-known/security.txt"), format!("{dir}/index.html")]
     );
 }
 
 #[test]
 fn what_nobody_reads_stops_nothing() {
-    let tree = Tree::small("unread").without_runtime();
+    let tree = Tree::small("unread").without_engine();
     symlink("someone@machine.4711:1700000000", tree.root.join("plugins/hello/src/.#lib.rs")).expect("a symlink");
-    fs::create_dir(tree.root.join("docs")).expect("a folder");
+    fs::create_dir(tree.root.join("docs")).expect("a directory");
     symlink("/etc", tree.root.join("docs/outside")).expect("a symlink");
     symlink("/etc/hostname", tree.root.join("plugins/hello/src/outside")).expect("a symlink");
     let name = OsStr::from_bytes(b"plugins/hello/caf\xe9");
@@ -114,7 +114,7 @@ fn what_nobody_reads_stops_nothing() {
     let told = run.stderr.lines().filter_map(|line| line.strip_prefix(" Leaving out "));
     let said: String = told.map(|line| line.to_owned() + "\n").collect();
     expect![[r#"
-        docs/loop (a symlink that leads back to a folder it is in)
+        docs/loop (a symlink that leads back to a directory it is in)
         docs/outside (a symlink to /etc, outside of the tree)
         plugins/hello/caf� (a name that is not UTF-8)
         plugins/hello/src/.#lib.rs (a symlink to nothing)
@@ -131,14 +131,14 @@ fn what_nobody_reads_stops_nothing() {
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
         the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a file is missing in the copy of the sources, which lacks of the tree: .git (version control), docs/loop (a symlink that leads back to a folder it is in), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a symlink to nothing), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache folder), xtask/path (a target or cache folder)
+          - a file is missing in the copy of the sources, which lacks of the tree: .git (version control), docs/loop (a symlink that leads back to a directory it is in), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a symlink to nothing), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
 }
 
 #[test]
 fn the_hosts_program_is_the_one_of_its_name() {
-    let tree = Tree::small("programs").without_runtime();
+    let tree = Tree::small("programs").without_engine();
     tree.write("greeter/src/bin/aaa.rs", "fn main() {}\n");
     tree.write("greeter/src/bin/zzz.rs", "fn main() {}\n");
     tree.write("plugins/hello/src/bin/tool.rs", "fn main() {}\n");
@@ -160,7 +160,7 @@ fn the_hosts_program_is_the_one_of_its_name() {
 
 #[test]
 fn a_plugin_with_a_program_of_the_hosts_name() {
-    let tree = Tree::small("program-clash").without_runtime();
+    let tree = Tree::small("program-clash").without_engine();
     tree.write("plugins/hello/src/bin/greeter.rs", "fn main() {}\n");
     tree.replace(
         "greeter/Cargo.toml",
@@ -171,7 +171,7 @@ fn a_plugin_with_a_program_of_the_hosts_name() {
         &tree,
         &["plan", "--base", "scratch"],
         expect![[r#"
-            error: 2 faults in the programs
+            error: 2 errors in the programs
               - the host's package has no program `greeter`, which the image starts; it has welcome: name one `greeter`
               - plugins/hello: its program `greeter` has the name of the host's, and cargo writes both to one file: rename it
         "#]],
@@ -180,14 +180,14 @@ fn a_plugin_with_a_program_of_the_hosts_name() {
 
 #[test]
 fn a_module_that_was_left_out_is_named() {
-    let tree = Tree::small("left-out-module").without_runtime();
+    let tree = Tree::small("left-out-module").without_engine();
     symlink("nowhere.rs", tree.root.join("plugins/hello/src/inner.rs")).expect("a symlink");
     tree.replace("plugins/hello/src/lib.rs", "greeter_sdk::", "mod inner;\ngreeter_sdk::");
     let said = errors(&tree, &["--base", "scratch"]);
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
         the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a file is missing in the copy of the sources, which lacks of the tree: plugins/hello/src/inner.rs (a symlink to nothing), target (a target or cache folder), xtask/path (a target or cache folder)
+          - a file is missing in the copy of the sources, which lacks of the tree: plugins/hello/src/inner.rs (a symlink to nothing), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
 }

@@ -52,7 +52,7 @@ fn one_compiler_is_pinned() {
     let builder = read("docker/builder.Dockerfile");
     assert!(builder.contains(&format!("FROM rust:{channel}-")), "{builder}");
     // Else tests would be left out for want of an image.
-    for file in ["xtask/Cargo.toml", "xtask/tests/support/runtime.rs"] {
+    for file in ["xtask/Cargo.toml", "xtask/tests/support/container engine.rs"] {
         let text = read(file);
         let mut standins = between(&text, "standin/rust-gnu:", "\"");
         assert!(standins.all(|release| release == channel), "{file} names another stand-in than rust-gnu:{channel}");
@@ -80,7 +80,7 @@ fn the_plugin_that_is_shown_is_the_example() {
 fn every_command_in_the_docs_exists() {
     let tree = Tree::small("commands");
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
-    for page in fs::read_dir(repository().join("docs")).expect("a folder") {
+    for page in fs::read_dir(repository().join("docs")).expect("a directory") {
         pages.push(format!("docs/{}", page.expect("a page").file_name().to_string_lossy()));
     }
     for page in pages {

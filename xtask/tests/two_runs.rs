@@ -1,4 +1,4 @@
-//! Two runs in one target folder.
+//! Two runs in one target directory.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::Tree;
 
 #[test]
 fn two_runs_at_once_wait_for_each_other() {
-    let tree = Tree::small("two-runs").without_runtime();
+    let tree = Tree::small("two-runs").without_engine();
     // The first one compiles for as long as somebody listens here.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let script = format!(
@@ -22,7 +22,7 @@ fn two_runs_at_once_wait_for_each_other() {
     let (first, mut first_said) = start(&tree);
     until(&mut first_said, "   Compiling ");
     let (second, mut second_said) = start(&tree);
-    let lock = tree.image_folder().join("lock");
+    let lock = tree.image_dir().join("lock");
     assert_eq!(
         until(&mut second_said, "     Waiting "),
         format!("     Waiting for another run that holds {lock}\n"),
@@ -53,13 +53,13 @@ fn until(said: &mut BufReader<ChildStderr>, words: &str) -> String {
     seen
 }
 
-/// `clean` removes the lock with its folder while others wait for it: they must not take what nobody else will find.
+/// `clean` removes the lock with its directory while others wait for it: they must not take what nobody else will find.
 #[test]
 fn a_lock_that_was_removed_is_none() {
-    let tree = Tree::small("removed-lock").without_runtime();
+    let tree = Tree::small("removed-lock").without_engine();
     let lock = tree.root.join("target/image/lock");
     let take = || {
-        std::fs::create_dir_all(lock.parent().expect("a parent")).expect("a folder");
+        std::fs::create_dir_all(lock.parent().expect("a parent")).expect("a directory");
         let file = std::fs::File::create(&lock).expect("a file");
         file.lock().expect("a lock");
         file

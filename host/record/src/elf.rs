@@ -159,34 +159,34 @@ fn text(name: &[u8]) -> Result<&str, ReadError> {
 
 /// The descriptor of the section's one note.
 ///
-/// Read by hand: `object` iterates over notes and skips what it cannot read, and here a byte too many is a fault.
+/// Read by hand: `object` iterates over notes and skips what it cannot read, and here a byte too many is an error.
 fn description(section: &[u8]) -> Result<&[u8], ReadError> {
-    let fault = |what: &str| ReadError::BrokenRecord(what.to_owned());
+    let error = |what: &str| ReadError::BrokenRecord(what.to_owned());
     if section.len() > LARGEST_NOTE {
-        return Err(fault("the section is larger than any record"));
+        return Err(error("the section is larger than any record"));
     }
     let word = |at: usize| -> Option<u32> {
         section.get(at..at.checked_add(4)?).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
     };
     let (Some(name_size), Some(size), Some(kind)) = (word(0), word(4), word(8)) else {
-        return Err(fault("the section ends inside the note's header"));
+        return Err(error("the section ends inside the note's header"));
     };
     let name_end = 12 + OWNER.len() + 1;
     if name_size as usize != OWNER.len() + 1
         || section.get(12..name_end - 1) != Some(OWNER.as_bytes())
         || section.get(name_end - 1) != Some(&0)
     {
-        return Err(fault("the note's owner is another"));
+        return Err(error("the note's owner is another"));
     }
     if kind != NOTE_TYPE {
-        return Err(fault("the note's type is another"));
+        return Err(error("the note's type is another"));
     }
     let start = name_end.next_multiple_of(4);
-    let end = start.checked_add(size as usize).ok_or_else(|| fault("the note is larger than its section"))?;
+    let end = start.checked_add(size as usize).ok_or_else(|| error("the note is larger than its section"))?;
     if section.len() > end.next_multiple_of(4) {
-        return Err(fault("there is more than one note"));
+        return Err(error("there is more than one note"));
     }
-    section.get(start..end).ok_or_else(|| fault("the note is larger than its section"))
+    section.get(start..end).ok_or_else(|| error("the note is larger than its section"))
 }
 
 fn broken(what: impl ToString) -> ReadError {

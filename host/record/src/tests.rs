@@ -176,10 +176,10 @@ fn other_files() {
 
 #[test]
 fn broken_tables() {
-    let fault = |bytes: &[u8]| inspect(bytes).map(|found| found.record).map_err(|error| error.to_string());
+    let error = |bytes: &[u8]| inspect(bytes).map(|found| found.record).map_err(|error| error.to_string());
     let long = "x".repeat(65 * 1024);
     let named = elf(&File { symbols: &[(SYMBOL, Imported), (&long, Imported)], ..File::default() });
-    assert_eq!(fault(&named), Err("it is a broken ELF file: a name is longer than any symbol's".to_owned()));
+    assert_eq!(error(&named), Err("it is a broken ELF file: a name is longer than any symbol's".to_owned()));
     let mut cut = elf(&File::default());
     let segment = cut.len() as u64;
     cut[32..40].copy_from_slice(&segment.to_le_bytes());
@@ -189,9 +189,9 @@ fn broken_tables() {
     cut.extend([0; 24]);
     cut.extend((segment + 57).to_le_bytes());
     cut.extend([0; 16]);
-    assert_eq!(fault(&cut), Err("it is a broken ELF file: a segment reaches beyond the file's end".to_owned()));
+    assert_eq!(error(&cut), Err("it is a broken ELF file: a segment reaches beyond the file's end".to_owned()));
     cut.push(0);
-    assert_eq!(fault(&cut), Ok(record()));
+    assert_eq!(error(&cut), Ok(record()));
 }
 
 #[test]

@@ -100,8 +100,8 @@ pub fn recorded(encoded: &str, features: &str) -> Result<String, String> {
                 Some(option) => format!("-C {option}"),
                 None => continue,
             },
-            (name, None) => without_folders(name),
-            (name, Some(value)) => format!("{name} {}", without_folders(value)),
+            (name, None) => without_dirs(name),
+            (name, Some(value)) => format!("{name} {}", without_dirs(value)),
         };
         lines.push(line);
     }
@@ -142,7 +142,7 @@ fn codegen(option: &str, features: &str) -> Option<String> {
     }
     Some(match value {
         Some("native") if name == "target-cpu" => format!("{name}=native with {features}"),
-        Some(value) => format!("{name}={}", without_folders(value)),
+        Some(value) => format!("{name}={}", without_dirs(value)),
         None => name,
     })
 }
@@ -153,8 +153,8 @@ fn codegen_option(option: &str) -> (String, Option<&str>) {
     (name.replace('_', "-"), value)
 }
 
-/// Of a path the last part: builds of one tree in two folders are equal.
-fn without_folders(value: &str) -> String {
+/// Of a path the last part: builds of one tree in two directories are equal.
+fn without_dirs(value: &str) -> String {
     let (name, path) = value.split_once('=').map_or(("", value), |(name, path)| (name, path));
     let path = if path.starts_with('/') { path.rsplit('/').next().unwrap_or(path) } else { path };
     if name.is_empty() { path.to_owned() } else { format!("{name}={path}") }

@@ -1,8 +1,8 @@
-//! Reads a table of the configuration into a type, and reports every fault it can see at once.
+//! Reads a table of the configuration into a type, and reports every error it can see at once.
 //!
 //! Used for the plugins' tables and for the host's own, so that all say the same of the same mistake.
 
-use crate::{ConfigError, Fault};
+use crate::{ConfigError, KeyError};
 use serde::de::value::Error as Captured;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
@@ -18,34 +18,34 @@ pub const COMMON_KEYS: &[&str] = &["concurrency", "plugin", "timeout"];
 ///
 /// Every unknown key, and the first value of a wrong type or missing key.
 pub fn parse<T: DeserializeOwned>(table: Table, others: &[&str]) -> Result<T, ConfigError> {
-    let (value, faults) = read(table, others);
-    ConfigError::all(faults)?;
+    let (value, errors) = read(table, others);
+    ConfigError::all(errors)?;
     value.ok_or_else(|| ConfigError::new("", "cannot be read"))
 }
 
-/// The same, for a caller that goes on to look for more faults: there can be a value in spite of unknown keys.
-pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T>, Vec<Fault>) {
-    let mut faults = Vec::new();
+/// The same, for a caller that goes on to look for more errors: there can be a value in spite of unknown keys.
+pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T>, Vec<KeyError>) {
+    let mut errors = Vec::new();
     if let Some(fields) = fields::<T>() {
         // Taken out, so that a type which itself refuses unknown keys does not stop at the first of them.
         let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
         for key in unknown {
             table.remove(&key);
-            faults.push(Fault { message: unknown_key(&key, fields, others), key });
+            errors.push(KeyError { message: unknown_key(&key, fields, others), key });
         }
     }
     let mut track = serde_path_to_error::Track::new();
     let mut nested = Vec::new();
     let table = serde_path_to_error::Deserializer::new(table, &mut track);
     let value = serde_ignored::deserialize(table, |path| nested.push(path.to_string()));
-    faults.extend(nested.into_iter().map(|key| Fault { key, message: "unknown key, remove it".to_owned() }));
+    errors.extend(nested.into_iter().map(|key| KeyError { key, message: "unknown key, remove it".to_owned() }));
     match value {
-        Ok(value) => (Some(value), faults),
+        Ok(value) => (Some(value), errors),
         Err(error) => {
             let path = track.path().to_string();
             let key = if path == "." { String::new() } else { path };
-            faults.push(Fault { key, message: first_line(&error) });
-            (None, faults)
+            errors.push(KeyError { key, message: first_line(&error) });
+            (None, errors)
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_key_and_come_together() {
+    fn errors_name_the_key_and_come_together() {
         check("url = \"x\"\nretries = 3", "Config { url: \"x\", retries: 3, headers: Headers { accept: \"\" } }");
         check("", "missing field `url`");
         check(

@@ -48,8 +48,8 @@ impl Context {
         self.shared.timeout
     }
 
-    /// The folder of the files that the plugin ships: `assets/NAME` beside `NAME.prov`. Absolute, or relative to the
-    /// working folder, as the plugin's file was named; it is not there when the plugin ships none.
+    /// The directory of the files that the plugin ships: `assets/NAME` beside `NAME.prov`. Absolute, or relative to the
+    /// working directory, as the plugin's file was named; it is not there when the plugin ships none.
     pub fn assets(&self) -> &Path {
         &self.shared.assets
     }

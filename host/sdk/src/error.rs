@@ -3,82 +3,82 @@
 use std::fmt;
 use std::time::Duration;
 
-/// One fault of a provider's configuration.
+/// One error of a provider's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The key in the provider's table, with dots for tables in it; empty when the fault is of the table as a whole.
+pub struct KeyError {
+    /// The key in the provider's table, with dots for tables in it; empty when the error is of the table as a whole.
     pub key: String,
-    /// What is wrong and how to mend it: lower case, no full stop, never a secret.
+    /// What is wrong and how to fix it: lower case, no full stop, never a secret.
     pub message: String,
 }
 
-/// The faults of a provider's configuration.
+/// The errors of a provider's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    faults: Vec<Fault>,
+    errors: Vec<KeyError>,
 }
 
 impl ConfigError {
-    /// One fault: the key, and what is wrong with its value.
+    /// One error: the key, and what is wrong with its value.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { faults: vec![Fault { key: key.into(), message: message.into() }] }
+        Self { errors: vec![KeyError { key: key.into(), message: message.into() }] }
     }
 
-    /// These faults and one more.
+    /// These errors and one more.
     #[must_use]
     pub fn and(mut self, key: impl Into<String>, message: impl Into<String>) -> Self {
-        self.faults.push(Fault { key: key.into(), message: message.into() });
+        self.errors.push(KeyError { key: key.into(), message: message.into() });
         self
     }
 
-    /// All faults together, `Ok` when there is none.
+    /// All errors together, `Ok` when there is none.
     ///
     /// # Errors
     ///
-    /// The faults, as an error.
-    pub fn all(faults: Vec<Fault>) -> Result<(), Self> {
-        if faults.is_empty() { Ok(()) } else { Err(Self { faults }) }
+    /// The errors, as an error.
+    pub fn all(errors: Vec<KeyError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
     }
 
-    /// Both values, or the faults of both.
+    /// Both values, or the errors of both.
     ///
     /// # Errors
     ///
-    /// The faults of each that is an error.
+    /// The errors of each that is an error.
     pub fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
         match (one, other) {
             (Ok(one), Ok(other)) => Ok((one, other)),
             (Err(mut one), Err(other)) => {
-                one.faults.extend(other.faults);
+                one.errors.extend(other.errors);
                 Err(one)
             }
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
         }
     }
 
-    /// The same faults with other messages.
+    /// The same errors with other messages.
     #[must_use]
     pub fn map_messages(mut self, map: impl Fn(String) -> String) -> Self {
-        for fault in &mut self.faults {
-            fault.message = map(std::mem::take(&mut fault.message));
+        for error in &mut self.errors {
+            error.message = map(std::mem::take(&mut error.message));
         }
         self
     }
 
-    /// The faults, at least one.
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
+    /// The errors, at least one.
+    pub fn errors(&self) -> &[KeyError] {
+        &self.errors
     }
 
-    /// The faults, at least one.
-    pub fn into_faults(self) -> Vec<Fault> {
-        self.faults
+    /// The errors, at least one.
+    pub fn into_errors(self) -> Vec<KeyError> {
+        self.errors
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { key, message }) in self.faults.iter().enumerate() {
+        for (index, KeyError { key, message }) in self.errors.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
             let colon = if key.is_empty() { "" } else { ": " };
             write!(f, "{between}{key}{colon}{message}")?;
@@ -165,13 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_faults_of_both_are_reported() {
-        let fault = |key| Err::<u8, _>(ConfigError::new(key, "wrong"));
+    fn the_errors_of_both_are_reported() {
+        let error = |key| Err::<u8, _>(ConfigError::new(key, "wrong"));
         assert_eq!(ConfigError::both(Ok(1), Ok("2")), Ok((1, "2")));
         for (one, other, expected) in [
-            (fault("a"), Ok(1), "a: wrong"),
-            (Ok(1), fault("b"), "b: wrong"),
-            (fault("a"), fault("b"), "a: wrong; b: wrong"),
+            (error("a"), Ok(1), "a: wrong"),
+            (Ok(1), error("b"), "b: wrong"),
+            (error("a"), error("b"), "a: wrong; b: wrong"),
         ] {
             assert_eq!(ConfigError::both(one, other).map_err(|error| error.to_string()), Err(expected.to_owned()));
         }

@@ -37,7 +37,7 @@ mod secret;
 pub mod tls;
 
 pub use context::Context;
-pub use error::{ConfigError, DeliveryError, Fault, SHOWN, excerpt, with_causes};
+pub use error::{ConfigError, DeliveryError, KeyError, SHOWN, excerpt, with_causes};
 pub use message::{Message, Receipt};
 pub use provider::Provider;
 pub use provost_sdk_macros::config;

@@ -27,7 +27,7 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// What is wrong with the table, every fault that can be seen at once.
+    /// What is wrong with the table, every error that can be seen at once.
     pub fn construct(&self, table: toml::Table, context: Context) -> Result<Box<dyn AnyProvider>, ConfigError> {
         (self.construct)(table, context)
     }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(provider.validate(), Ok(()));
         assert_eq!(provider.deliver(&Message::default()).await, Ok(Receipt::default()));
 
-        let error = plugin.construct(table("greting = 1\ntimout = 2"), context()).err().expect("faults");
+        let error = plugin.construct(table("greting = 1\ntimout = 2"), context()).err().expect("errors");
         let expected = "greting: unknown key, did you mean `greeting`?; timout: unknown key, did you mean `timeout`?; \
             missing field `greeting`";
         assert_eq!(error.to_string(), expected);

@@ -14,7 +14,7 @@ pub trait Provider: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// The faults of the configuration, each with its key.
+    /// The errors of the configuration, each with its key.
     fn new(config: Self::Config, context: Context) -> Result<Self, ConfigError>;
 
     /// Checks what can be checked without sending: called after [`new`](Self::new), before the host serves, and by
@@ -22,7 +22,7 @@ pub trait Provider: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// The faults of the configuration, each with its key.
+    /// The errors of the configuration, each with its key.
     fn validate(&self) -> Result<(), ConfigError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The folder that a configuration includes: provider tables of others, such as those that plugins ship as defaults.
+//! The directory that a configuration includes: provider tables of others, such as those that plugins ship as defaults.
 
 use super::{ProviderConfig, Reader, table};
 use std::collections::BTreeMap;
@@ -8,20 +8,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
-/// What a file of the folder may hold.
+/// What a file of the directory may hold.
 #[provost_sdk::config]
 struct Fragment {
     #[serde(default)]
     providers: BTreeMap<String, Table>,
 }
 
-/// Reads every `*.toml` of `folder`. Providers of the names in `own` are replaced by those, whole, and not looked at.
-pub fn read(folder: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> Vec<ProviderConfig> {
-    let files = match files(folder) {
+/// Reads every `*.toml` of `dir`. Providers of the names in `own` are replaced by those, whole, and not looked at.
+pub fn read(dir: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> Vec<ProviderConfig> {
+    let files = match files(dir) {
         Ok(files) => files,
         Err(error) => {
-            let message = format!("listing {}: {error}: make the folder, or remove the key", folder.display());
-            reader.fault("include", &message);
+            let message = format!("listing {}: {error}: make the directory, or remove the key", dir.display());
+            reader.error("include", &message);
             return Vec::new();
         }
     };
@@ -44,7 +44,7 @@ pub fn read(folder: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -
                         "{first} has a provider of this name too: rename one of them, or replace both by one in the \
                         configuration itself"
                     );
-                    reader.fault(&key, &message);
+                    reader.error(&key, &message);
                 }
             }
         }
@@ -52,10 +52,10 @@ pub fn read(folder: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -
     by_name.into_values().collect()
 }
 
-/// The folder's files, sorted. Hidden ones belong to editors.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The directory's files, sorted. Hidden ones belong to editors.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {

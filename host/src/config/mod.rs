@@ -56,7 +56,7 @@ pub struct ProviderConfig {
 
 #[provost_sdk::config]
 struct RawFile {
-    /// A folder, relative to that of the file.
+    /// A directory, relative to that of the file.
     include: Option<PathBuf>,
     #[serde(default)]
     server: Table,
@@ -121,7 +121,7 @@ impl Default for RawProvider {
 }
 
 impl Config {
-    /// Reads the file `path`, and the folder that it includes. What is wrong goes to `errors`; `None` when nothing can be
+    /// Reads the file `path`, and the directory that it includes. What is wrong goes to `errors`; `None` when nothing can be
     /// said of the providers.
     pub fn read(path: &Path, errors: &mut Errors) -> Option<Self> {
         let table = table(path, errors)?;
@@ -131,18 +131,18 @@ impl Config {
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
         let listen = server.listen.parse().unwrap_or_else(|_| {
             let message = format!("`{}` is no address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
-            reader.fault("server.listen", &message);
+            reader.error("server.listen", &message);
             SocketAddr::from(([0, 0, 0, 0], 8080))
         });
         let filter = log.filter.parse().unwrap_or_else(|error| {
             let message = format!("`{}` is no filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
-            reader.fault("log.filter", &message);
+            reader.error("log.filter", &message);
             Targets::new()
         });
         let mut providers = match raw.include {
-            Some(folder) => {
-                let folder = path.parent().unwrap_or(Path::new("")).join(folder);
-                include::read(&folder, &raw.providers, &mut reader)
+            Some(dir) => {
+                let dir = path.parent().unwrap_or(Path::new("")).join(dir);
+                include::read(&dir, &raw.providers, &mut reader)
             }
             None => Vec::new(),
         };
@@ -186,15 +186,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, key: &str, message: &str) {
+    fn error(&mut self, key: &str, message: &str) {
         self.errors.add_key(self.path, key, message);
     }
 
     /// What can be read of a section.
     fn section<T: DeserializeOwned>(&mut self, section: &str, table: Table) -> Option<T> {
-        let (value, faults) = provost_sdk::config::read(table, &[]);
-        for fault in faults {
-            self.fault(&join(section, &fault.key), &fault.message);
+        let (value, errors) = provost_sdk::config::read(table, &[]);
+        for error in errors {
+            self.error(&join(section, &error.key), &error.message);
         }
         value
     }
@@ -203,14 +203,14 @@ impl Reader<'_> {
         let key = format!("providers.{name}");
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
-            self.fault(&key, "a provider's name has letters, digits, `-` and `_` only: rename it");
+            self.error(&key, "a provider's name has letters, digits, `-` and `_` only: rename it");
         }
         let common: Table = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
         // Apart from the others: with the plugin known, its own keys can be checked too.
         let plugin = common.get("plugin").and_then(|plugin| plugin.as_str()).unwrap_or(&name).to_owned();
         let raw: RawProvider = self.section(&key, common).unwrap_or_default();
         if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
-            self.fault(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
+            self.error(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
         }
         let (timeout, concurrency) = (raw.timeout, raw.concurrency);
         ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }

@@ -17,17 +17,17 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// One fault alone.
+    /// One error alone.
     pub fn one(text: impl Into<String>) -> Self {
         Self { texts: vec![text.into()] }
     }
 
-    /// Adds a fault: lower case, no full stop, with the path and the remedy.
+    /// Adds an error: lower case, no full stop, with the path and the fix.
     pub fn add(&mut self, text: impl Into<String>) {
         self.texts.push(text.into());
     }
 
-    /// Adds the fault of a key in a configuration; the key may be empty.
+    /// Adds the error of a key in a configuration; the key may be empty.
     pub fn add_key(&mut self, file: &Path, key: &str, message: &str) {
         let colon = if key.is_empty() { "" } else { ": " };
         let (key, message) = (excerpt(key, KEY), excerpt(message, LINE));

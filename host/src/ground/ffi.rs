@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// What the dynamic linker says, such as which symbol is missing.
 pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
-    // A bare name would be searched in the library paths; `--prov file.prov` means the file in the current folder.
+    // A bare name would be searched in the library paths; `--prov file.prov` means the file in the current directory.
     let path = Path::new(".").join(path);
     // SAFETY: opening runs the file's initialisers. The caller has compared its record, so it was built with this host
     // from one source tree, by somebody whose code is meant to run here.

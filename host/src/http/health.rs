@@ -18,7 +18,7 @@ const LONGEST_LINE: usize = 256;
 /// # Errors
 ///
 /// What came instead, with the URL.
-pub fn ask(config: &Config) -> Result<(), String> {
+pub fn query(config: &Config) -> Result<(), String> {
     if config.listen.port() == 0 {
         let path = config.path.display();
         return Err(format!(

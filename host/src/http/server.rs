@@ -120,11 +120,11 @@ fn ended() -> io::Result<impl Future<Output = &'static str>> {
 
 fn in_use(config: &Config, error: &io::Error) -> Errors {
     let (path, listen) = (config.path.display(), config.listen);
-    let remedy = match error.kind() {
+    let fix = match error.kind() {
         io::ErrorKind::AddrInUse => ": end the program that listens there, or choose another port",
         io::ErrorKind::AddrNotAvailable => ": it is no address of this machine",
         io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
         _ => "",
     };
-    Errors::one(format!("{path}: server.listen: listening on {listen}: {error}{remedy}"))
+    Errors::one(format!("{path}: server.listen: listening on {listen}: {error}{fix}"))
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The folder beside the plugins that has a folder for each that ships files.
+/// The directory beside the plugins that has a directory for each that ships files.
 const ASSETS: &str = "assets";
 
 /// Plugins that may be loaded. Nothing of them has run.
@@ -156,8 +156,8 @@ fn examine<'a>(
         }
         Entry::Occupied(entry) => {
             let have = format!("{}, first given as {}", entry.key(), entry.get().0.display());
-            let remedy = format!("remove `--prov {}`", path.display());
-            Err(Refusal::new("plugin", have, "each plugin once", remedy))
+            let fix = format!("remove `--prov {}`", path.display());
+            Err(Refusal::new("plugin", have, "each plugin once", fix))
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Demand {
 /// This program's own file.
 const OWN: &str = "/proc/self/exe";
 
-/// What mends a file that was changed.
+/// What fixes a file that was changed.
 const RESTORE: &str = "put the file there again as it was built, or build all anew: `cargo xtask image`";
 
 impl Demand {
@@ -54,7 +54,7 @@ impl Demand {
         let differences = compare(&loaded, &record);
         if !differences.is_empty() {
             let table = table_of_files(&[("the SDK beside this host".to_owned(), differences)]);
-            return Err(format!("the SDK is refused, and no plugin is loaded\n{table}remedy: {TOGETHER}"));
+            return Err(format!("the SDK is refused, and no plugin is loaded\n{table}fix: {TOGETHER}"));
         }
         let sealed = check_own_files()?;
         Ok(Self { record, process, sealed })
@@ -64,7 +64,7 @@ impl Demand {
     ///
     /// # Errors
     ///
-    /// Why it may not, and the remedy.
+    /// Why it may not, and the fix.
     pub fn check(&self, path: &Path) -> Result<Record, Refusal> {
         let bytes = bytes(path).map_err(not_a_plugin)?;
         if bytes.is_empty() {
@@ -91,12 +91,12 @@ impl Demand {
             let is_of_a_package = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
             let is_a_package = !have.plugin.is_empty() && have.plugin.chars().all(is_of_a_package);
             let rename = || format!("rename {} to {own}", path.display());
-            let remedy = if is_a_package { rename() } else { TOGETHER.to_owned() };
-            return Err(Refusal::new("name", name.into_owned(), own, remedy));
+            let fix = if is_a_package { rename() } else { TOGETHER.to_owned() };
+            return Err(Refusal::new("name", name.into_owned(), own, fix));
         }
         if !exports(&bytes, SYMBOL).map_err(unreadable)? {
-            let remedy = "export its provider by `provost_sdk::export!`".to_owned();
-            return Err(Refusal::new("export", "none".to_owned(), SYMBOL, remedy));
+            let fix = "export its provider by `provost_sdk::export!`".to_owned();
+            return Err(Refusal::new("export", "none".to_owned(), SYMBOL, fix));
         }
         match missing(&bytes, &self.process).map_err(unreadable)? {
             None => Ok(have),
@@ -154,7 +154,7 @@ fn check_own_files() -> Result<bool, String> {
         (file.to_owned(), vec![Difference { field: "seal", have: have.to_owned(), want: SEALED.to_owned() }])
     };
     let table = table_of_files(&broken.into_iter().map(row).collect::<Vec<_>>());
-    Err(format!("the host's own files are not what was built, and no plugin is loaded\n{table}remedy: {RESTORE}"))
+    Err(format!("the host's own files are not what was built, and no plugin is loaded\n{table}fix: {RESTORE}"))
 }
 
 /// What a file says of itself, and in what it does not fit this host, which is no error here.
@@ -200,7 +200,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     // A pipe or a device would be read for ever.
     if !metadata.is_file() {
-        return Err(if metadata.is_dir() { "a folder" } else { "neither file nor folder" }.to_owned());
+        return Err(if metadata.is_dir() { "a directory" } else { "neither file nor directory" }.to_owned());
     }
     if metadata.len() > LARGEST {
         return Err(format!("more than {LARGEST} bytes"));
@@ -210,6 +210,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 
 /// What is there cannot be read as a file, or is none that could be a plugin.
 fn not_a_plugin(have: String) -> Refusal {
-    let remedy = format!("name .{EXTENSION} files that can be read, as `cargo xtask image` builds them");
-    Refusal::new("file", have, "a plugin", remedy)
+    let fix = format!("name .{EXTENSION} files that can be read, as `cargo xtask image` builds them");
+    Refusal::new("file", have, "a plugin", fix)
 }

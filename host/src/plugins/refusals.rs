@@ -1,26 +1,26 @@
-//! Why plugins are refused: one table for all of them, and below it what mends them.
+//! Why plugins are refused: one table for all of them, and below it what fixes them.
 
 use provost_record::{Difference, printable, table_of_files};
 use std::fmt;
 
-/// What mends a plugin of another build.
+/// What fixes a plugin of another build.
 pub const TOGETHER: &str = "host and plugins must be built together: `cargo xtask image`";
 
 /// Why one file is refused.
 pub struct Refusal {
     differences: Vec<Difference>,
-    remedy: String,
+    fix: String,
 }
 
 impl Refusal {
     /// It was not built with this host.
     pub fn built_apart(differences: Vec<Difference>) -> Self {
-        Self { differences, remedy: TOGETHER.to_owned() }
+        Self { differences, fix: TOGETHER.to_owned() }
     }
 
     /// Something else is wrong with it.
-    pub fn new(field: &'static str, have: String, want: impl Into<String>, remedy: String) -> Self {
-        Self { differences: vec![Difference { field, have, want: want.into() }], remedy }
+    pub fn new(field: &'static str, have: String, want: impl Into<String>, fix: String) -> Self {
+        Self { differences: vec![Difference { field, have, want: want.into() }], fix }
     }
 }
 
@@ -28,20 +28,20 @@ impl Refusal {
 pub struct Refusals {
     given: usize,
     files: Vec<(String, Vec<Difference>)>,
-    remedies: Vec<String>,
+    fixes: Vec<String>,
 }
 
 impl Refusals {
     /// None yet, of `given` files.
     pub fn of(given: usize) -> Self {
-        Self { given, files: Vec::new(), remedies: Vec::new() }
+        Self { given, files: Vec::new(), fixes: Vec::new() }
     }
 
-    /// Adds one file; a remedy that is there already is not said again.
+    /// Adds one file; a fix that is there already is not said again.
     pub fn add(&mut self, file: impl fmt::Display, refusal: Refusal) {
         self.files.push((file.to_string(), refusal.differences));
-        if !self.remedies.contains(&refusal.remedy) {
-            self.remedies.push(refusal.remedy);
+        if !self.fixes.contains(&refusal.fix) {
+            self.fixes.push(refusal.fix);
         }
     }
 
@@ -57,6 +57,6 @@ impl fmt::Display for Refusals {
         let (plural, verb) = (if given == 1 { "" } else { "s" }, if refused == 1 { "is" } else { "are" });
         writeln!(f, "{refused} of {given} plugin{plural} {verb} refused, and none is loaded")?;
         f.write_str(&table_of_files(&self.files))?;
-        write!(f, "remedy: {}", printable(&self.remedies.join("; ")))
+        write!(f, "fix: {}", printable(&self.fixes.join("; ")))
     }
 }

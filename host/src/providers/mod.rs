@@ -46,8 +46,8 @@ impl Providers {
                 }
                 Err(error) => {
                     let key = format!("providers.{}", provider.name);
-                    for fault in error.faults() {
-                        errors.add_key(&provider.file, &join(&key, &fault.key), &fault.message);
+                    for error in error.errors() {
+                        errors.add_key(&provider.file, &join(&key, &error.key), &error.message);
                     }
                 }
             }

@@ -11,7 +11,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Its rows of the table, for a file in a folder of its name.
+    /// Its rows of the table, for a file in a directory of its name.
     pub fn rows(&self, plugin: &Plugin) -> String {
         plugin.filled(&format!("@/{}/file.prov | {}\n", self.name, self.rows.join("\n")))
     }

@@ -1,5 +1,5 @@
 //! Files that are no plugins of this host: the built host refuses each before it loads anything, says which field
-//! differs, what it has and wants, and what mends it, and ends with exit code 1.
+//! differs, what it has and wants, and what fixes it, and ends with exit code 1.
 
 mod cases;
 mod plugin;
@@ -14,31 +14,31 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use support::{copy_dist, dist, folder, libc, provost, write_config, write_program};
+use support::{copy_dist, dir, dist, libc, provost, write_config, write_program};
 
 const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
 
 /// `--check` with these plugins.
-fn run(mut command: Command, folder: &Path, plugins: &[String]) -> Output {
-    command.arg("--config").arg(write_config(folder, "")).arg("--check");
+fn run(mut command: Command, dir: &Path, plugins: &[String]) -> Output {
+    command.arg("--config").arg(write_config(dir, "")).arg("--check");
     command.args(plugins.iter().flat_map(|plugin| ["--prov", plugin]));
     command.output().expect("the host starts")
 }
 
 /// Each alone, then all in one run, beside a good one.
 fn check(cases: &[Case], of: &str) {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let (mut paths, mut all) = (vec!["smtp.prov".to_owned()], String::new());
     for case in cases {
-        let path = write(folder.path(), case.name, &(case.bytes)(&plugin));
+        let path = write(dir.path(), case.name, &(case.bytes)(&plugin));
         let rows = case.rows(&plugin);
-        let output = run(provost(), folder.path(), std::slice::from_ref(&path));
-        assert_eq!(refused(output, folder.path()), report(1, 1, &rows, TOGETHER));
+        let output = run(provost(), dir.path(), std::slice::from_ref(&path));
+        assert_eq!(refused(output, dir.path()), report(1, 1, &rows, TOGETHER));
         paths.push(path);
         all += &rows;
     }
-    let output = run(provost(), folder.path(), &paths);
-    assert_eq!(refused(output, folder.path()), report(cases.len(), cases.len() + 1, &all, TOGETHER));
+    let output = run(provost(), dir.path(), &paths);
+    assert_eq!(refused(output, dir.path()), report(cases.len(), cases.len() + 1, &all, TOGETHER));
     print(cases.len(), of);
 }
 
@@ -59,46 +59,46 @@ fn broken_records() {
 
 #[test]
 fn a_plugin_that_is_cut() {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let ends: Vec<usize> = (512..plugin.bytes.len()).step_by(512).collect();
     let paths: Vec<String> =
-        ends.iter().map(|end| write(folder.path(), &end.to_string(), &plugin.bytes[..*end])).collect();
+        ends.iter().map(|end| write(dir.path(), &end.to_string(), &plugin.bytes[..*end])).collect();
     for (path, end) in paths.iter().zip(&ends) {
-        let stderr = refused(run(provost(), folder.path(), std::slice::from_ref(path)), folder.path());
+        let stderr = refused(run(provost(), dir.path(), std::slice::from_ref(path)), dir.path());
         let lines: Vec<&str> = stderr.lines().collect();
         let row = format!("@/{end}/file.prov | file | a broken ELF file: ");
         let object = plugin.filled(" | [OBJECT]");
         assert!(lines.len() == 4 && lines[2].starts_with(&row) && lines[2].ends_with(&object), "{stderr}");
     }
-    let stderr = refused(run(provost(), folder.path(), &paths), folder.path());
+    let stderr = refused(run(provost(), dir.path(), &paths), dir.path());
     assert_eq!(stderr.lines().count(), ends.len() + 3, "{stderr}");
     print(ends.len(), "plugins that were cut");
 }
 
-/// What cannot be read, or lies at a wrong place; one run for all of it, each with a remedy of its own.
+/// What cannot be read, or lies at a wrong place; one run for all of it, each with a fix of its own.
 #[test]
 fn other_places() {
-    let folder = folder();
-    let at = |name: &str| folder.path().join(name);
-    write(folder.path(), "empty", b"");
+    let dir = dir();
+    let at = |name: &str| dir.path().join(name);
+    write(dir.path(), "empty", b"");
     symlink("loop.prov", at("loop.prov")).expect("a symlink");
     fs::copy(dist().join("file.prov"), at("renamed.prov")).expect("a temporary file");
     symlink(dist().join("file.prov"), at("file.prov")).expect("a symlink");
     let named = Plugin::read().with_record(|record| record["plugin"] = "../smtp".into());
-    write(folder.path(), "named", &named);
+    write(dir.path(), "named", &named);
     let paths = ["@/none.prov", "@", "@/empty/file.prov", "@/loop.prov", "/dev/null", "provost", "libprovost_sdk.so"];
     let names = ["@/renamed.prov", "@/named/file.prov", "file.prov", "./file.prov", "@/file.prov", "smtp.prov"];
-    let shown = folder.path().to_str().expect("a temporary folder's name is text");
+    let shown = dir.path().to_str().expect("a temporary directory's name is text");
     let given: Vec<String> = paths.iter().chain(&names).map(|path| path.replace('@', shown)).collect();
     let anchor = Plugin::read().record.anchor;
     let looped = libc("Too many levels of symbolic links", "Symbolic link loop");
     let rows = format!(
         "\
 @/none.prov | file | No such file or directory (os error 2) | a plugin
-@ | file | a folder | a plugin
+@ | file | a directory | a plugin
 @/empty/file.prov | file | an empty file | a plugin
 @/loop.prov | file | {looped} (os error 40) | a plugin
-/dev/null | file | neither file nor folder | a plugin
+/dev/null | file | neither file nor directory | a plugin
 provost | file | the host itself | a plugin
 libprovost_sdk.so | anchor | one of its own | {anchor}
 @/renamed.prov | name | renamed.prov | file.prov
@@ -107,98 +107,98 @@ libprovost_sdk.so | anchor | one of its own | {anchor}
 @/file.prov | plugin | file, first given as file.prov | each plugin once
 "
     );
-    let remedy = format!(
+    let fix = format!(
         "{READABLE}; {TOGETHER}; rename @/renamed.prov to file.prov; \
         remove `--prov ./file.prov`; remove `--prov @/file.prov`"
     );
-    let output = run(provost(), folder.path(), &given);
-    assert_eq!(refused(output, folder.path()), report(11, 13, &rows, &remedy));
+    let output = run(provost(), dir.path(), &given);
+    assert_eq!(refused(output, dir.path()), report(11, 13, &rows, &fix));
     print(11, "files at wrong places");
 }
 
 #[test]
 fn a_file_that_the_user_cannot_read() {
-    let folder = folder();
-    let path = write(folder.path(), "closed", &Plugin::read().bytes);
+    let dir = dir();
+    let path = write(dir.path(), "closed", &Plugin::read().bytes);
     fs::set_permissions(&path, Permissions::from_mode(0o000)).expect("a file of the test's own");
     // Root may read everything; in a user namespace it is anybody.
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-user=1000", "--map-group=1000", "--"]).arg(dist().join("provost"));
     command.env_clear();
-    let output = run(command, folder.path(), &[path]);
+    let output = run(command, dir.path(), &[path]);
     let rows = "@/closed/file.prov | file | Permission denied (os error 13) | a plugin\n";
-    assert_eq!(refused(output, folder.path()), report(1, 1, rows, READABLE));
+    assert_eq!(refused(output, dir.path()), report(1, 1, rows, READABLE));
     print(1, "file that cannot be read");
 }
 
 /// What its record does not say, the dynamic linker does.
 #[test]
 fn a_library_that_is_nowhere() {
-    let (folder, plugin) = (folder(), Plugin::read());
-    let path = write(folder.path(), "needs-more", &plugin.replaced("libgcc_s.so.1", "libgcc_\u{1b}.so.1"));
-    let output = run(provost(), folder.path(), &[path]);
+    let (dir, plugin) = (dir(), Plugin::read());
+    let path = write(dir.path(), "needs-more", &plugin.replaced("libgcc_s.so.1", "libgcc_\u{1b}.so.1"));
+    let output = run(provost(), dir.path(), &[path]);
     let reason = libc(
         "libgcc_\\u{1b}.so.1: cannot open shared object file: No such file or directory",
         "Error loading shared library libgcc_\\u{1b}.so.1: No such file or directory (needed by @/needs-more/file.prov)",
     );
     let expected = format!("error: loading @/needs-more/file.prov: dlopen failed: {reason}; {TOGETHER}");
-    assert_eq!(refused(output, folder.path()).lines().last(), Some(expected.as_str()));
+    assert_eq!(refused(output, dir.path()).lines().last(), Some(expected.as_str()));
     print(1, "plugin whose library is nowhere");
 }
 
 /// It would be found out only after its initialisers have run.
 #[test]
 fn a_file_that_exports_no_plugin() {
-    let (folder, plugin) = (folder(), Plugin::read());
-    let path = write(folder.path(), "no-export", &plugin.replaced("PROVOST_PLUGIN", "PROVOST_HAWSER"));
-    let output = run(provost(), folder.path(), &[path]);
+    let (dir, plugin) = (dir(), Plugin::read());
+    let path = write(dir.path(), "no-export", &plugin.replaced("PROVOST_PLUGIN", "PROVOST_HAWSER"));
+    let output = run(provost(), dir.path(), &[path]);
     let rows = "@/no-export/file.prov | export | none | PROVOST_PLUGIN\n";
-    let remedy = "export its provider by `provost_sdk::export!`";
-    assert_eq!(refused(output, folder.path()), report(1, 1, rows, remedy));
+    let fix = "export its provider by `provost_sdk::export!`";
+    assert_eq!(refused(output, dir.path()), report(1, 1, rows, fix));
     print(1, "file that exports no plugin");
 }
 
 /// Whatever it says of itself, it is not what was built.
 #[test]
 fn a_plugin_that_was_changed() {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let mut changed = plugin.bytes.clone();
     let last = changed.len() - 1;
     changed[last] ^= 1;
-    let path = write(folder.path(), "changed", &changed);
-    let output = run(provost(), folder.path(), &[path]);
+    let path = write(dir.path(), "changed", &changed);
+    let output = run(provost(), dir.path(), &[path]);
     let restore = "put the file there again as it was built, or build all anew: `cargo xtask image`";
     let rows = "@/changed/file.prov | seal | broken: changed after it was built | sealed\n";
-    assert_eq!(refused(output, folder.path()), report(1, 1, rows, restore));
+    assert_eq!(refused(output, dir.path()), report(1, 1, rows, restore));
 
-    let path = write(folder.path(), "unsealed", &unsealed(plugin.bytes.clone()));
-    let output = run(provost(), folder.path(), &[path]);
+    let path = write(dir.path(), "unsealed", &unsealed(plugin.bytes.clone()));
+    let output = run(provost(), dir.path(), &[path]);
     let rows = "@/unsealed/file.prov | seal | unsealed: built by cargo alone | sealed\n";
-    assert_eq!(refused(output, folder.path()), report(1, 1, rows, TOGETHER));
+    assert_eq!(refused(output, dir.path()), report(1, 1, rows, TOGETHER));
     print(2, "plugins that are not what was built");
 }
 
 /// A host that nobody has sealed, as cargo alone makes it, takes plugins that are sealed and that are not, and none that was changed.
 #[test]
 fn an_unsealed_host() {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let mut changed = plugin.bytes.clone();
     let last = changed.len() - 1;
     changed[last] ^= 1;
-    let command = with_library(folder.path(), "provost", unsealed);
-    write_config(folder.path(), "");
+    let command = with_library(dir.path(), "provost", unsealed);
+    write_config(dir.path(), "");
     let plugins = ["sealed", "unsealed", "changed"].map(|name| {
         let bytes = match name {
             "sealed" => plugin.bytes.clone(),
             "unsealed" => unsealed(plugin.bytes.clone()),
             _ => changed.clone(),
         };
-        write(folder.path(), name, &bytes)
+        write(dir.path(), name, &bytes)
     });
     let mut codes = Vec::new();
     for plugin in plugins {
         let mut command = Command::new(command.get_program());
-        command.current_dir(folder.path()).env_clear().args(["--config", "config.toml", "--check", "--prov", &plugin]);
+        command.current_dir(dir.path()).env_clear().args(["--config", "config.toml", "--check", "--prov", &plugin]);
         codes.push(command.output().expect("the host starts").status.code());
     }
     assert_eq!(codes, [Some(0), Some(0), Some(1)]);
@@ -226,64 +226,64 @@ fn files_of_the_host_that_were_changed() {
         if library == "libstd-" && libc("glibc", "musl") == "musl" {
             continue;
         }
-        let folder = folder();
-        let command = with_library(folder.path(), library, |mut bytes| {
+        let dir = dir();
+        let command = with_library(dir.path(), library, |mut bytes| {
             // Nobody maps what lies behind everything.
             bytes.push(0);
             bytes
         });
-        let output = run(command, folder.path(), &["file.prov".to_owned()]);
+        let output = run(command, dir.path(), &["file.prov".to_owned()]);
         let expected = format!(
             "error: the host's own files are not what was built, and no plugin is loaded\n\
             file | field | have | want\n\
             {file} | seal | broken: changed after it was built | sealed\n\
-            remedy: put the file there again as it was built, or build all anew: `cargo xtask image`\n"
+            fix: put the file there again as it was built, or build all anew: `cargo xtask image`\n"
         );
-        assert_eq!(refused(output, folder.path()), expected);
+        assert_eq!(refused(output, dir.path()), expected);
     }
     print(3, "files of the host that were changed");
 }
 
 /// A copy of host and libraries with something else in place of one of them.
-fn with_library(folder: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Command {
-    copy_dist(folder);
-    let names = fs::read_dir(folder).expect("the copy").map(|entry| entry.expect("an entry").path());
+fn with_library(dir: &Path, prefix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Command {
+    copy_dist(dir);
+    let names = fs::read_dir(dir).expect("the copy").map(|entry| entry.expect("an entry").path());
     let wanted = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) && path.is_file()
     };
     let libraries: Vec<PathBuf> = names.filter(wanted).collect();
     let [library] = libraries.as_slice() else { panic!("{prefix}: {libraries:?}") };
     write_program(library, &change(fs::read(library).expect("the library")));
-    let mut command = Command::new(folder.join("provost"));
-    command.current_dir(folder).env_clear();
+    let mut command = Command::new(dir.join("provost"));
+    command.current_dir(dir).env_clear();
     command
 }
 
 #[test]
 fn an_sdk_of_other_sources() {
-    let (folder, plugin) = (folder(), Plugin::read());
+    let (dir, plugin) = (dir(), Plugin::read());
     let other = "00".repeat(32);
     let command =
-        with_library(folder.path(), "libprovost_sdk.so", |sdk| sealed(replaced(&sdk, &plugin.record.source, &other)));
-    let output = run(command, folder.path(), &["file.prov".to_owned()]);
+        with_library(dir.path(), "libprovost_sdk.so", |sdk| sealed(replaced(&sdk, &plugin.record.source, &other)));
+    let output = run(command, dir.path(), &["file.prov".to_owned()]);
     let expected = format!(
         "error: the SDK is refused, and no plugin is loaded\n\
         file | field | have | want\n\
         the SDK beside this host | source | {other} | [SOURCE]\n\
-        remedy: {TOGETHER}\n"
+        fix: {TOGETHER}\n"
     );
-    assert_eq!(refused(output, folder.path()), plugin.filled(&expected));
+    assert_eq!(refused(output, dir.path()), plugin.filled(&expected));
     print(1, "SDK of other sources");
 }
 
 /// Its symbols have other names, as those of another compiler's std do; that the dynamic linker itself finds out.
 #[test]
 fn another_std() {
-    let folder = folder();
+    let dir = dir();
     // With musl's toolchain it is in the SDK.
     let library = libc("libstd-", "libprovost_sdk.so");
-    let command = with_library(folder.path(), library, |std| replaced(&std, "_3std", "_3STD"));
-    let output = run(command, folder.path(), &["file.prov".to_owned()]);
+    let command = with_library(dir.path(), library, |std| replaced(&std, "_3std", "_3STD"));
+    let output = run(command, dir.path(), &["file.prov".to_owned()]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let (begin, end) = libc("symbol lookup error: |undefined symbol: _", "Error relocating |: symbol not found")
         .split_once('|')

@@ -7,11 +7,11 @@ use std::process::Output;
 
 pub const TOGETHER: &str = "host and plugins must be built together: `cargo xtask image`";
 
-/// What the host wrote to stderr when it refused, with `@` for the folder and ` | ` between the cells of the table.
-pub fn refused(output: Output, folder: &Path) -> String {
+/// What the host wrote to stderr when it refused, with `@` for the directory and ` | ` between the cells of the table.
+pub fn refused(output: Output, dir: &Path) -> String {
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{}: {stderr}", output.status);
-    let shown = folder.to_str().expect("a temporary folder's name is text");
+    let shown = dir.to_str().expect("a temporary directory's name is text");
     let cells = |line: &str| {
         let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
         cells.collect::<Vec<_>>().join(" | ") + "\n"
@@ -20,11 +20,11 @@ pub fn refused(output: Output, folder: &Path) -> String {
 }
 
 /// What the host says of these files, of `given` ones.
-pub fn report(files: usize, given: usize, rows: &str, remedy: &str) -> String {
+pub fn report(files: usize, given: usize, rows: &str, fix: &str) -> String {
     let (plural, verb) = (if given == 1 { "" } else { "s" }, if files == 1 { "is" } else { "are" });
     format!(
         "error: {files} of {given} plugin{plural} {verb} refused, and none is loaded\n\
-        file | field | have | want\n{rows}remedy: {remedy}\n"
+        file | field | have | want\n{rows}fix: {fix}\n"
     )
 }
 
@@ -33,11 +33,11 @@ pub fn print(cases: usize, of: &str) {
     support::print(&format!("corpus: {cases} {of} refused"));
 }
 
-/// Writes the file of a case into a folder of its own.
-pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
-    let own = folder.join(name);
-    fs::create_dir_all(&own).expect("a temporary folder");
+/// Writes the file of a case into a directory of its own.
+pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    let own = dir.join(name);
+    fs::create_dir_all(&own).expect("a temporary directory");
     let path = own.join("file.prov");
     fs::write(&path, bytes).expect("a temporary file");
-    path.to_str().expect("a temporary folder's name is text").to_owned()
+    path.to_str().expect("a temporary directory's name is text").to_owned()
 }

@@ -6,23 +6,23 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use support::unruly::{BLOCKS, faults_of};
-use support::{folder, provost, write_config};
+use support::unruly::{BLOCKS, errors_of};
+use support::{dir, provost, write_config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_is_never_loaded_is_waited_for_without_the_dynamic_linker() {
-    let folder = folder();
-    let config = write_config(folder.path(), "[server]\nstartup_deadline = \"1s\"\n");
-    let late = folder.path().join("late.so");
+    let dir = dir();
+    let config = write_config(dir.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let late = dir.path().join("late.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/linker_lock/late.rs");
     let mut rustc = Command::new("rustc");
     let status = rustc.args(["--edition=2024", "--crate-type=cdylib", "-o"]).args([&late, &source]).status();
     assert!(status.is_ok_and(|status| status.success()), "{rustc:?}");
     let mut command = provost();
     command.args(["--log", "debug"]).env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
-    let (faults, stderr) = faults_of(command, &config).await;
+    let (errors, stderr) = errors_of(command, &config).await;
     assert!(stderr.contains(" loading file=unruly.prov\n"), "who ends the process there is named: {stderr}");
     let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
         which is `server.startup_deadline`";
-    assert_eq!(faults, [expected], "{stderr}");
+    assert_eq!(errors, [expected], "{stderr}");
 }

@@ -1,6 +1,6 @@
 //! Files of plugins with one to four changed bytes: the built host refuses each before anything maps it, and never ends otherwise.
 
-use crate::support::{dist, folder, print, write_config};
+use crate::support::{dir, dist, print, write_config};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
@@ -35,10 +35,10 @@ pub fn check(mutants: usize) {
     thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let folder = folder();
-                write_config(folder.path(), "");
+                let dir = dir();
+                write_config(dir.path(), "");
                 for seed in (thread..mutants).step_by(threads) {
-                    refused(folder.path(), seed, &mutant(bytes, places, seed as u64));
+                    refused(dir.path(), seed, &mutant(bytes, places, seed as u64));
                 }
             });
         }
@@ -61,11 +61,11 @@ fn mutant(bytes: &[u8], places: &[Vec<Range<usize>>; KINDS], seed: u64) -> Vec<u
 }
 
 /// Unless two changes of one byte undid each other, it is refused.
-fn refused(folder: &Path, seed: usize, mutant: &[u8]) {
-    let path = folder.join("file.prov");
+fn refused(dir: &Path, seed: usize, mutant: &[u8]) {
+    let path = dir.join("file.prov");
     std::fs::write(&path, mutant).expect("a temporary file");
     let mut command = Command::new(dist().join("provost"));
-    command.current_dir(folder).env_clear().args(["--config", "config.toml", "--check", "--prov", "file.prov"]);
+    command.current_dir(dir).env_clear().args(["--config", "config.toml", "--check", "--prov", "file.prov"]);
     let output = command.output().expect("the host starts");
     let said = String::from_utf8_lossy(&output.stderr);
     let is_refused =

@@ -20,8 +20,8 @@ impl Certificate {
     }
 
     /// Writes the bundle that trusts this certificate and nothing else.
-    pub fn write_bundle(&self, folder: &Path) -> PathBuf {
-        write(folder, "bundle.pem", self.pem())
+    pub fn write_bundle(&self, dir: &Path) -> PathBuf {
+        write(dir, "bundle.pem", self.pem())
     }
 
     /// The certificate as a part of a bundle.
@@ -30,8 +30,8 @@ impl Certificate {
     }
 
     /// Writes the private key.
-    pub fn write_key(&self, folder: &Path) -> PathBuf {
-        write(folder, "key.pem", self.key.signing_key.serialize_pem())
+    pub fn write_key(&self, dir: &Path) -> PathBuf {
+        write(dir, "key.pem", self.key.signing_key.serialize_pem())
     }
 
     /// A TLS server with this certificate.
@@ -47,8 +47,8 @@ impl Certificate {
     }
 }
 
-fn write(folder: &Path, name: &str, text: String) -> PathBuf {
-    let path = folder.join(name);
+fn write(dir: &Path, name: &str, text: String) -> PathBuf {
+    let path = dir.join(name);
     std::fs::write(&path, text).expect("a temporary file");
     path
 }

@@ -1,4 +1,4 @@
-//! The image `XTASK_IMAGE`, started by `XTASK_RUNTIME`, docker or podman, with its own command.
+//! The image `XTASK_IMAGE`, started by `XTASK_ENGINE`, docker or podman, with its own command.
 
 use super::{PATIENCE, address};
 use std::fs::{Permissions, set_permissions};
@@ -14,7 +14,7 @@ fn variable(name: &str) -> String {
 
 /// Runs the runtime and returns what it printed.
 fn runtime(arguments: &[&str]) -> String {
-    let program = variable("XTASK_RUNTIME");
+    let program = variable("XTASK_ENGINE");
     let output = Command::new(&program).args(arguments).output().expect("the runtime starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {}: {}\n{stderr}", arguments.join(" "), output.status);
@@ -41,7 +41,7 @@ impl Container {
     /// Starts it, and returns where the host says that it listens.
     pub fn start(&self) -> SocketAddr {
         runtime(&["start", &self.id]);
-        let mut logs = Command::new(variable("XTASK_RUNTIME"))
+        let mut logs = Command::new(variable("XTASK_ENGINE"))
             .args(["logs", "--follow", &self.id])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -61,7 +61,7 @@ impl Container {
 
     /// Starts it, waits for its end, and returns its exit code and what the host wrote to stderr.
     pub async fn run(&self) -> (Option<i32>, String) {
-        let mut start = tokio::process::Command::new(variable("XTASK_RUNTIME"));
+        let mut start = tokio::process::Command::new(variable("XTASK_ENGINE"));
         let run = start.args(["start", "--attach", &self.id]).stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the runtime starts");
         (output.status.code(), String::from_utf8(output.stderr).expect("a host writes text"))
@@ -77,10 +77,10 @@ impl Container {
         runtime(&[&["exec", &self.id], command].concat());
     }
 
-    /// Copies one of its files into `folder`, and returns what it holds.
-    pub fn read(&self, path: &str, folder: &Path) -> String {
-        let copy = folder.join("copied");
-        runtime(&["cp", &format!("{}:{path}", self.id), copy.to_str().expect("a temporary folder's name is text")]);
+    /// Copies one of its files into `dir`, and returns what it holds.
+    pub fn read(&self, path: &str, dir: &Path) -> String {
+        let copy = dir.join("copied");
+        runtime(&["cp", &format!("{}:{path}", self.id), copy.to_str().expect("a temporary directory's name is text")]);
         std::fs::read_to_string(copy).expect("it was copied")
     }
 
@@ -94,24 +94,24 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         // After a failed test too; nothing more can be done when this fails.
-        let _ = Command::new(variable("XTASK_RUNTIME")).args(["rm", "--volumes", "--force", &self.id]).output();
+        let _ = Command::new(variable("XTASK_ENGINE")).args(["rm", "--volumes", "--force", &self.id]).output();
     }
 }
 
-/// Runs another command in the image, with a folder of the test's own in it; what came of it.
-pub fn started_with(folder: &Path, to: &str, command: &[&str]) -> Output {
-    let mount = format!("type=bind,source={},target={to},readonly", folder.display());
-    Command::new(variable("XTASK_RUNTIME"))
+/// Runs another command in the image, with a directory of the test's own in it; what came of it.
+pub fn started_with(dir: &Path, to: &str, command: &[&str]) -> Output {
+    let mount = format!("type=bind,source={},target={to},readonly", dir.display());
+    Command::new(variable("XTASK_ENGINE"))
         .args(["run", "--rm", "--read-only", "--network", "none", "--mount", &mount, &variable("XTASK_IMAGE")])
         .args(command)
         .output()
         .expect("the runtime starts")
 }
 
-/// The file and its folder are made readable for the image's user.
+/// The file and its directory are made readable for the image's user.
 fn mount(from: &Path, to: &str) -> String {
-    let folder = from.parent().expect("a file is in a folder");
-    for (path, mode) in [(folder, 0o755), (from, 0o644)] {
+    let dir = from.parent().expect("a file is in a directory");
+    for (path, mode) in [(dir, 0o755), (from, 0o644)] {
         set_permissions(path, Permissions::from_mode(mode)).expect("a file of the test's own");
     }
     format!("type=bind,source={},target={to},readonly", from.display())

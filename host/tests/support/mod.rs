@@ -22,25 +22,25 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The folder with the built host, SDK and plugins.
+/// The directory with the built host, SDK and plugins.
 pub fn dist() -> PathBuf {
-    let Some(folder) = std::env::var_os("XTASK_DIST").map(PathBuf::from) else {
-        panic!("XTASK_DIST is not set: it names the folder of the built host and plugins; run `cargo xtask test`");
+    let Some(dir) = std::env::var_os("XTASK_DIST").map(PathBuf::from) else {
+        panic!("XTASK_DIST is not set: it names the directory of the built host and plugins; run `cargo xtask test`");
     };
-    assert!(folder.join("provost").is_file(), "XTASK_DIST={} holds no host: run `cargo xtask test`", folder.display());
-    folder.canonicalize().expect("a folder that exists has a path")
+    assert!(dir.join("provost").is_file(), "XTASK_DIST={} holds no host: run `cargo xtask test`", dir.display());
+    dir.canonicalize().expect("a directory that exists has a path")
 }
 
-/// A host of its own with its libraries and plugins, in `folder`; without what plugins ship.
-pub fn copy_dist(folder: &Path) {
+/// A host of its own with its libraries and plugins, in `dir`; without what plugins ship.
+pub fn copy_dist(dir: &Path) {
     let entries = std::fs::read_dir(dist()).expect("the built files").map(|entry| entry.expect("an entry").path());
-    copy(&entries.filter(|path| path.is_file()).collect::<Vec<_>>(), folder);
+    copy(&entries.filter(|path| path.is_file()).collect::<Vec<_>>(), dir);
 }
 
 /// Writes a file that is started afterwards.
 pub fn write_program(path: &Path, bytes: &[u8]) {
-    let folder = folder();
-    let written = folder.path().join("written");
+    let dir = dir();
+    let written = dir.path().join("written");
     std::fs::write(&written, bytes).expect("a temporary file");
     copy(&[written], path);
 }
@@ -59,7 +59,7 @@ pub fn libc<'a>(glibc: &'a str, musl: &'a str) -> &'a str {
     if record.target.ends_with("musl") { musl } else { glibc }
 }
 
-/// The host, in its own folder and with nothing of this process's environment: cargo's LD_LIBRARY_PATH would make it
+/// The host, in its own directory and with nothing of this process's environment: cargo's LD_LIBRARY_PATH would make it
 /// load another SDK, and a proxy or a bundle of certificates would change what is tested.
 pub fn provost() -> Command {
     let dist = dist();
@@ -68,14 +68,14 @@ pub fn provost() -> Command {
     command
 }
 
-/// A folder of the test's own, removed at its end.
-pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
+/// A directory of the test's own, removed at its end.
+pub fn dir() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Writes `config.toml` into `folder`.
-pub fn write_config(folder: &Path, text: &str) -> PathBuf {
-    let path = folder.join("config.toml");
+/// Writes `config.toml` into `dir`.
+pub fn write_config(dir: &Path, text: &str) -> PathBuf {
+    let path = dir.join("config.toml");
     std::fs::write(&path, text).expect("a temporary file");
     path
 }
@@ -104,8 +104,8 @@ impl Host {
 
     /// The same, with a change to the command.
     pub fn start_with(providers: &str, change: impl FnOnce(&mut Command)) -> Self {
-        let folder = folder();
-        let config = write_config(folder.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{providers}"));
+        let dir = dir();
+        let config = write_config(dir.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{providers}"));
         let mut command = provost();
         command.arg("--config").arg(config);
         for plugin in ["file.prov", "smtp.prov", "webhook.prov"] {

@@ -120,7 +120,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
             let (stream, remote) = Listener::accept(&mut self.listener).await;
-            // A client that does not trust us is no fault of the server.
+            // A client that does not trust us is no error of the server.
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, remote);
             }

@@ -43,7 +43,7 @@ impl SmtpServer {
         tokio::spawn(async move {
             while let Ok((stream, remote)) = listener.accept().await {
                 let inbox = Inbox { kept: Arc::clone(&kept), logged_in: false, mail: Mail::default() };
-                // A client that goes away in the middle, as one that does not trust us, is no fault of the server.
+                // A client that goes away in the middle, as one that does not trust us, is no error of the server.
                 tokio::spawn(connection(stream, remote.ip(), acceptor.clone(), inbox));
             }
         });

@@ -1,6 +1,6 @@
 //! The host with the plugin `unruly`, which misbehaves as it is told.
 
-use super::{Host, PATIENCE, folder};
+use super::{Host, PATIENCE, dir};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub struct Unruly {
     /// The host.
     pub host: Host,
     file: PathBuf,
-    _folder: TempDir,
+    _dir: TempDir,
 }
 
 impl Unruly {
@@ -25,15 +25,15 @@ impl Unruly {
 
     /// The same, with a change to the command.
     pub fn start_with(providers: &str, change: impl FnOnce(&mut Command)) -> Self {
-        let folder = folder();
-        let file = folder.path().join("messages.jsonl");
+        let dir = dir();
+        let file = dir.path().join("messages.jsonl");
         // Part of `[server]`, which the host's configuration begins with.
         let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
         let host = Host::start_with(&config, |command| {
             command.args(["--prov", "unruly.prov"]);
             change(command);
         });
-        Self { host, file, _folder: folder }
+        Self { host, file, _dir: dir }
     }
 
     /// Sends a message, and returns status and answer.
@@ -70,8 +70,8 @@ pub fn impatient(behaviour: &str) -> String {
     provider(behaviour) + "timeout = \"100ms\"\n"
 }
 
-/// Lets the host of a command that has begun refuse a configuration; returns the lines that are faults, and all of them.
-pub async fn faults_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
+/// Lets the host of a command that has begun refuse a configuration; returns the lines that are errors, and all of them.
+pub async fn errors_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
     command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
     let run = tokio::process::Command::from(command).kill_on_drop(true).output();
     let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");

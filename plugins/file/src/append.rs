@@ -12,8 +12,8 @@ pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
     let mut file = open_locked(path)?;
     let end = end_of_lines(&mut file)?;
     if end == 0 {
-        // The file's name is in its folder, and is on the disk only when the folder is. Before the first line, so that
-        // it is tried again when it fails. A symlink leads to another folder.
+        // The file's name is in its directory, and is on the disk only when the directory is. Before the first line, so that
+        // it is tried again when it fails. A symlink leads to another directory.
         sync(parent(&fs::canonicalize(path)?))?;
     }
     if let Err(error) = file.write_all(line).and_then(|()| file.sync_data()) {
@@ -48,37 +48,37 @@ fn open(path: &Path) -> io::Result<File> {
     options.read(true).append(true);
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(parent(path))?;
+            make_dir(parent(path))?;
             options.create(true).open(path)
         }
         result => result,
     }
 }
 
-/// Makes a folder and its parents, each one on the disk before anything is put into it.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+/// Makes a directory and its parents, each one on the disk before anything is put into it.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
         return Ok(());
     }
-    make_folder(parent(folder))?;
-    match fs::create_dir(folder) {
+    make_dir(parent(dir))?;
+    match fs::create_dir(dir) {
         // Somebody else was faster, and may not have come to the next step.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
         result => result?,
     }
-    sync(parent(folder)).inspect_err(|_| {
+    sync(parent(dir)).inspect_err(|_| {
         // Were it left there, the next try would take it for one that is on the disk.
-        let _ = fs::remove_dir(folder);
+        let _ = fs::remove_dir(dir);
     })
 }
 
-/// The folder that `path` is in.
+/// The directory that `path` is in.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// The end of the file, once its last line is whole.
@@ -107,27 +107,27 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    /// A folder of the test's own, removed when it ends.
-    struct Folder(PathBuf);
+    /// A directory of the test's own, removed when it ends.
+    struct Dir(PathBuf);
 
-    impl Folder {
+    impl Dir {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("provost-file-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).expect("a temporary folder");
+            fs::create_dir_all(&path).expect("a temporary directory");
             Self(path)
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Dir {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 
     #[test]
-    fn lines_follow_each_other_and_folders_are_made() {
-        let folder = Folder::new("lines");
-        let path = folder.0.join("a/b/messages.jsonl");
+    fn lines_follow_each_other_and_dirs_are_made() {
+        let dir = Dir::new("lines");
+        let path = dir.0.join("a/b/messages.jsonl");
         assert_eq!(append(&path, b"{1}\n").expect("appended"), 0);
         assert_eq!(append(&path, b"{2}\n").expect("appended"), 4);
         assert_eq!(fs::read(&path).expect("the file"), b"{1}\n{2}\n");
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_torn_line_is_ended() {
-        let folder = Folder::new("torn");
-        let path = folder.0.join("messages.jsonl");
+        let dir = Dir::new("torn");
+        let path = dir.0.join("messages.jsonl");
         fs::write(&path, "{1}\n{\"id\":\"to").expect("a torn file");
         assert_eq!(append(&path, b"{3}\n").expect("appended"), 14);
         assert_eq!(fs::read_to_string(&path).expect("the file"), "{1}\n{\"id\":\"to\n{3}\n");
@@ -145,8 +145,8 @@ mod tests {
     /// Another provider or process, whose line fails half-way, must not take ours back with it.
     #[test]
     fn one_at_a_time_appends() {
-        let folder = Folder::new("lock");
-        let path = folder.0.join("messages.jsonl");
+        let dir = Dir::new("lock");
+        let path = dir.0.join("messages.jsonl");
         append(&path, b"{1}\n").expect("appended");
         let mut other = OpenOptions::new().append(true).open(&path).expect("the file");
         other.lock().expect("nobody else has it");
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn a_rotator_gets_every_line() {
         const LINES: usize = 2000;
-        let folder = Folder::new("rotated");
-        let path = folder.0.join("messages.jsonl");
+        let dir = Dir::new("rotated");
+        let path = dir.0.join("messages.jsonl");
         let writers: Vec<_> = (0..2)
             .map(|writer| {
                 let path = path.clone();
@@ -182,7 +182,7 @@ mod tests {
         let mut rotate = || {
             let Ok(mut file) = OpenOptions::new().read(true).append(true).open(&path) else { return };
             file.lock().expect("a lock");
-            let moved = folder.0.join("moved");
+            let moved = dir.0.join("moved");
             fs::rename(&path, &moved).expect("moved");
             let mut text = String::new();
             file.read_to_string(&mut text).expect("the file");
@@ -203,16 +203,16 @@ mod tests {
 
     #[test]
     fn a_moved_file_is_made_anew() {
-        let folder = Folder::new("moved");
-        let path = folder.0.join("messages.jsonl");
+        let dir = Dir::new("moved");
+        let path = dir.0.join("messages.jsonl");
         append(&path, b"{1}\n").expect("appended");
-        fs::rename(&path, folder.0.join("messages.jsonl.1")).expect("moved");
+        fs::rename(&path, dir.0.join("messages.jsonl.1")).expect("moved");
         assert_eq!(append(&path, b"{2}\n").expect("appended"), 0);
     }
 
     #[test]
-    fn a_folder_cannot_be_appended_to() {
-        let folder = Folder::new("folder");
-        assert_eq!(append(&folder.0, b"{1}\n").expect_err("refused").kind(), io::ErrorKind::IsADirectory);
+    fn a_dir_cannot_be_appended_to() {
+        let dir = Dir::new("directory");
+        assert_eq!(append(&dir.0, b"{1}\n").expect_err("refused").kind(), io::ErrorKind::IsADirectory);
     }
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The provider's configuration.
 #[provost_sdk::config]
 struct Config {
-    /// The file that messages are appended to. It and its parent folders are made when they are needed.
+    /// The file that messages are appended to. It and its parent directories are made when they are needed.
     path: PathBuf,
 }
 
@@ -34,7 +34,7 @@ impl Provider for File {
 
     fn validate(&self) -> Result<(), ConfigError> {
         if self.path.is_dir() {
-            let message = format!("{} is a folder: name a file in it", self.path.display());
+            let message = format!("{} is a directory: name a file in it", self.path.display());
             return Err(ConfigError::new("path", message));
         }
         let kind = fs::metadata(&self.path).map(|metadata| metadata.file_type());
@@ -42,9 +42,9 @@ impl Provider for File {
             let message = format!("{} is a pipe or a socket, which keeps no message: name a file", self.path.display());
             return Err(ConfigError::new("path", message));
         }
-        match self.path.ancestors().skip(1).find(|folder| folder.exists()) {
+        match self.path.ancestors().skip(1).find(|dir| dir.exists()) {
             Some(parent) if !parent.is_dir() => {
-                let message = format!("{} is not a folder, so no file can be in it", parent.display());
+                let message = format!("{} is not a directory, so no file can be in it", parent.display());
                 Err(ConfigError::new("path", message))
             }
             _ => Ok(()),

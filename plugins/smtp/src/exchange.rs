@@ -52,15 +52,15 @@ pub(crate) async fn log_in(
         let known: Vec<_> = DEFAULT_MECHANISMS.iter().map(ToString::to_string).collect();
         DeliveryError::temporary(format!("the server offers no login by {}", known.join(" or ")))
     })?;
-    let fault = |error: Error| failure(&error);
-    let auth = Auth::new(mechanism, credentials.clone(), None).map_err(fault)?;
-    let mut response = connection.command(auth).await.map_err(fault)?;
+    let error = |error: Error| failure(&error);
+    let auth = Auth::new(mechanism, credentials.clone(), None).map_err(error)?;
+    let mut response = connection.command(auth).await.map_err(error)?;
     for _ in 0..CHALLENGES {
         if response.code().severity != Severity::PositiveIntermediate {
             break;
         }
-        let auth = Auth::new_from_response(mechanism, credentials.clone(), &response).map_err(fault)?;
-        response = connection.command(auth).await.map_err(fault)?;
+        let auth = Auth::new_from_response(mechanism, credentials.clone(), &response).map_err(error)?;
+        response = connection.command(auth).await.map_err(error)?;
     }
     completed("AUTH", Ok(response)).map(drop)
 }

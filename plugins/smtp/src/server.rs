@@ -47,11 +47,11 @@ impl Server {
     /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
     pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         let address = (self.host.as_str(), self.port);
-        let fault = |error: Error| failure(&error);
+        let error = |error: Error| failure(&error);
         let mut connection = if let Mode::Wrapper(parameters) = &self.mode {
             AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, Some(parameters.clone()), None)
                 .await
-                .map_err(fault)?
+                .map_err(error)?
         } else {
             self.connect_in_the_clear(address).await?
         };
@@ -63,7 +63,7 @@ impl Server {
 
     /// The same without the login, for a connection that is protected after it has begun, or never.
     async fn connect_in_the_clear(&self, address: (&str, u16)) -> Result<AsyncSmtpConnection, DeliveryError> {
-        let fault = |error: Error| failure(&error);
+        let error = |error: Error| failure(&error);
         let stream = TcpStream::connect(address).await.map_err(|error| {
             let (host, port) = address;
             DeliveryError::temporary(format!("connecting to {host}, port {port}: {error}"))
@@ -71,9 +71,9 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(false));
         let phase = if let Mode::Required(_) = self.mode { Phase::Clear } else { Phase::Settled };
         let stream = Box::new(Stream::new(stream, phase, Arc::clone(&ready)));
-        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(fault)?;
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(error)?;
         if let Mode::Required(parameters) = &self.mode {
-            connection.starttls(parameters.clone(), &self.hello).await.map_err(fault)?;
+            connection.starttls(parameters.clone(), &self.hello).await.map_err(error)?;
         }
         ready.store(true, Ordering::Relaxed);
         Ok(connection)
@@ -102,18 +102,18 @@ fn credentials(
 
 /// TLS with the roots that all of Provost trusts.
 fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
-    let fault = |error: Error| ConfigError::new("host", format!("setting up TLS: {error}"));
+    let error = |error: Error| ConfigError::new("host", format!("setting up TLS: {error}"));
     let mut builder = TlsParameters::builder(host.to_owned());
     match TlsRoots::load()? {
         TlsRoots::Mozilla => builder = builder.certificate_store(CertificateStore::WebpkiRoots),
         TlsRoots::System(certificates) => {
             builder = builder.certificate_store(CertificateStore::None);
             for certificate in certificates {
-                builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec()).map_err(fault)?);
+                builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec()).map_err(error)?);
             }
         }
     }
-    builder.build_rustls().map_err(fault)
+    builder.build_rustls().map_err(error)
 }
 
 /// What a failure means: a server's 5xx is for good, all else may work later.

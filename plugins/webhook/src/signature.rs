@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_do_not_show_the_secret() {
+    fn errors_do_not_show_the_secret() {
         for (secret, expected) in [
             ("whsec_hunter2!", "not base64 after `whsec_`: copy the receiver's secret as it is"),
             ("whsec_AAAA", "the key has 3 bytes, and must have 24 to 64"),

@@ -10,22 +10,22 @@ use crate::compile::libraries::{Libraries, Library};
 use crate::elf::dynamic::Elf;
 use crate::oci::entry::Entry;
 use crate::oci::rootfs::Tree;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 
-/// Where a dynamic linker of Linux looks without being told, beside the folder that the library has where it was built.
-const LIBRARY_FOLDERS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+/// Where a dynamic linker of Linux looks without being told, beside the directory that the library has where it was built.
+const LIBRARY_DIRS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
 const LIBC: &str = "libc.so.6";
 
-/// What has to be added beside the dist files, which lie in `folder` of the image.
-pub fn find(dist: &Dist, base: &Tree, folder: &Utf8Path) -> Result<Vec<Entry>> {
+/// What has to be added beside the dist files, which lie in `dir` of the image.
+pub fn find(dist: &Dist, base: &Tree, dir: &Utf8Path) -> Result<Vec<Entry>> {
     let libraries = &dist.libraries;
     // Without the interpreter the base's own libraries are another libc's: all that is needed comes along, at its own
     // place.
     let fits = base.read(&libraries.interpreter.place)?.is_some();
     let base = fits.then(|| BaseLibraries { tree: base, libraries, wanted: BTreeMap::new() });
-    let mut closure = Closure { libraries, base, folder, brought: BTreeMap::new() };
+    let mut closure = Closure { libraries, base, dir, brought: BTreeMap::new() };
     let own: BTreeSet<&str> = dist.files().map(|file| file.name.as_str()).collect();
     let mut todo: Vec<(&str, &Utf8Path)> = dist.files().map(|file| (file.name.as_str(), &*file.path)).collect();
     while let Some((name, path)) = todo.pop() {
@@ -56,7 +56,7 @@ struct Closure<'a> {
     libraries: &'a Libraries,
     /// Absent if the base has another libc, or none.
     base: Option<BaseLibraries<'a>>,
-    folder: &'a Utf8Path,
+    dir: &'a Utf8Path,
     brought: BTreeMap<&'a str, Entry>,
 }
 
@@ -91,8 +91,8 @@ impl<'a> Closure<'a> {
                 (Some(_), _) => return Ok(None),
                 // Where the base's linker looks for sure. Beside the host only the host's own needs are found: with glibc
                 // a library's run path does not hold for what that library needs.
-                (None, Some((libc_folder, _))) => libc_folder.join(name),
-                (None, None) => self.folder.join(name),
+                (None, Some((libc_dir, _))) => libc_dir.join(name),
+                (None, None) => self.dir.join(name),
             },
         };
         self.brought.insert(name, Entry::file(&place, files::read(&library.path)?, true));
@@ -112,16 +112,16 @@ impl<'a> Closure<'a> {
 }
 
 impl BaseLibraries<'_> {
-    /// The library as the base has it, and in which folder.
+    /// The library as the base has it, and in which directory.
     fn find(&self, name: &str) -> Result<Option<(Utf8PathBuf, Vec<u8>)>> {
         let own = match self.libraries.interpreter.is(name) {
             true => Some(&self.libraries.interpreter),
             false => self.libraries.shared.get(name),
         };
         let own = own.and_then(|library| library.place.parent());
-        for folder in own.into_iter().chain(LIBRARY_FOLDERS.map(Utf8Path::new)) {
-            if let Some(bytes) = self.tree.read(&folder.join(name))? {
-                return Ok(Some((folder.to_owned(), bytes)));
+        for dir in own.into_iter().chain(LIBRARY_DIRS.map(Utf8Path::new)) {
+            if let Some(bytes) = self.tree.read(&dir.join(name))? {
+                return Ok(Some((dir.to_owned(), bytes)));
             }
         }
         Ok(None)
@@ -129,7 +129,7 @@ impl BaseLibraries<'_> {
 
     /// Every symbol version that is wanted of a library of the base is defined there: an older glibc is not a match.
     fn check(&self, brought: &BTreeMap<&str, Entry>) -> Result<()> {
-        let mut faults = Faults::default();
+        let mut errors = Errors::default();
         for (library, wanted) in &self.wanted {
             if brought.contains_key(library.as_str()) {
                 continue;
@@ -140,14 +140,14 @@ impl BaseLibraries<'_> {
             if let Some((_, needed_by)) = missing.first() {
                 let versions: Vec<&str> = missing.iter().map(|(version, _)| version.as_str()).collect();
                 let newest = has.iter().max_by_key(|version| numbers(version)).map_or("none", String::as_str);
-                faults.push(format!(
+                errors.push(format!(
                     "the base's {library} is too old for {needed_by}: have up to {newest}, want {}; choose a newer base, \
                      or build on an older system",
                     versions.join(", ")
                 ));
             }
         }
-        faults.report("the base's libraries")
+        errors.report("the base's libraries")
     }
 }
 

@@ -23,8 +23,8 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[&Name
         "User": format!("{}:{}", host.user.uid, host.user.gid),
         "ExposedPorts": { format!("{}/tcp", host.port): {} },
         "Cmd": plan.command,
-        "WorkingDir": host.working_folder,
-        "Volumes": { host.state_folder.as_str(): {} },
+        "WorkingDir": host.working_dir,
+        "Volumes": { host.state_dir.as_str(): {} },
         "Labels": labels(plan, origin),
         "StopSignal": "SIGTERM",
     });
@@ -79,7 +79,7 @@ fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
         value.map(|value| oci(name, value));
     }
     oci("base.name", &plan.base.to_label());
-    labels.insert("xtask.engine".to_owned(), plan.build.engine.label().to_owned());
+    labels.insert("xtask.engine".to_owned(), plan.build.environment.label().to_owned());
     labels
 }
 

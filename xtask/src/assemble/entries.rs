@@ -30,11 +30,11 @@ pub fn gather<'a>(
 }
 
 fn program(plan: &ImagePlan, file: &DistFile) -> Result<Entry> {
-    Ok(Entry::file(&plan.build.host.working_folder.join(&file.name), files::read(&file.path)?, true))
+    Ok(Entry::file(&plan.build.host.working_dir.join(&file.name), files::read(&file.path)?, true))
 }
 
 fn libraries(plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Entry>> {
-    let mut entries = closure::find(dist, base, &plan.build.host.working_folder)?;
+    let mut entries = closure::find(dist, base, &plan.build.host.working_dir)?;
     for library in std::iter::once(&dist.sdk).chain(&dist.std) {
         entries.push(program(plan, library)?);
     }
@@ -43,14 +43,14 @@ fn libraries(plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<Entry>> {
 
 fn host(plan: &ImagePlan, dist: &Dist) -> Result<Vec<Entry>> {
     let host = &plan.build.host;
-    Ok(vec![Entry::folder(&host.state_folder, host.user), program(plan, &dist.host)?])
+    Ok(vec![Entry::dir(&host.state_dir, host.user), program(plan, &dist.host)?])
 }
 
 fn configuration(paths: &Paths, plan: &ImagePlan) -> Result<Vec<Entry>> {
     let host = &plan.build.host;
     let default = files::read(&paths.root.join(&host.default_config))?;
     let mut entries = vec![Entry::file(&host.config, default, false)];
-    entries.extend(host.plugin_config.iter().map(|folder| Entry::folder(folder, ROOT)));
+    entries.extend(host.plugin_config.iter().map(|dir| Entry::dir(dir, ROOT)));
     Ok(entries)
 }
 
@@ -60,14 +60,14 @@ fn plugins(paths: &Paths, plan: &ImagePlan, dist: &Dist, names: &[String]) -> Re
     for plugin in dist.plugins.iter().filter(|plugin| names.contains(&plugin.name)) {
         entries.push(program(plan, &plugin.file)?);
         for asset in &plugin.assets {
-            let place = host.working_folder.join(&asset.name);
+            let place = host.working_dir.join(&asset.name);
             entries.push(Entry::file(&place, files::read(&asset.path)?, asset.executable));
         }
     }
     for plugin in plan.build.plugins.iter().filter(|plugin| names.contains(&plugin.name)) {
-        if let (Some(config), Some(folder)) = (&plugin.shipped.config, &host.plugin_config) {
+        if let (Some(config), Some(dir)) = (&plugin.assets.config, &host.plugin_config) {
             let bytes = files::read(&paths.sources().join(&plugin.path).join(config))?;
-            entries.push(Entry::file(&folder.join(format!("{}.toml", plugin.name)), bytes, false));
+            entries.push(Entry::file(&dir.join(format!("{}.toml", plugin.name)), bytes, false));
         }
     }
     Ok(entries)

@@ -12,48 +12,48 @@ use crate::compile::Dist;
 use crate::compile::cargo::REMAPPED;
 use crate::oci::entry::{Content, Entry};
 use crate::source::manifest::HostSpec;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 
 /// What std's own paths begin with.
 const STD: &str = "/rustc";
 
 pub struct Leaks {
-    /// The folders whose names must not be found.
-    folders: BTreeSet<String>,
+    /// The directories whose names must not be found.
+    dirs: BTreeSet<String>,
     /// The paths in the image of what was compiled.
     built: BTreeSet<Utf8PathBuf>,
 }
 
 impl Leaks {
-    /// The folders that went into the build.
+    /// The directories that went into the build.
     pub fn of(paths: &Paths, dist: &Dist, host: &HostSpec) -> Result<Leaks> {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
         let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
         let in_container = paths.in_container().work;
-        let folders = [paths.root.clone(), paths.image.clone(), toolchain::cargo_home()?, in_container];
-        let folders = folders.into_iter().chain(rustup).filter(|folder| folder.is_absolute());
+        let dirs = [paths.root.clone(), paths.image.clone(), toolchain::cargo_home()?, in_container];
+        let dirs = dirs.into_iter().chain(rustup).filter(|dir| dir.is_absolute());
         // A build script may ask for what a symlink leads to; and a slash at the end is no part of a name.
-        let names = folders.flat_map(|folder| [folder.canonicalize_utf8().ok(), Some(folder)]).flatten();
-        let names = names.map(|folder| folder.components().collect::<Utf8PathBuf>());
-        // What a file says of a folder with such a name says nothing of the machine: all files have it.
-        let names = names.filter(|folder| folder.parent().is_some() && !REMAPPED.contains(&folder.as_str()));
+        let names = dirs.flat_map(|dir| [dir.canonicalize_utf8().ok(), Some(dir)]).flatten();
+        let names = names.map(|dir| dir.components().collect::<Utf8PathBuf>());
+        // What a file says of a directory with such a name says nothing of the machine: all files have it.
+        let names = names.filter(|dir| dir.parent().is_some() && !REMAPPED.contains(&dir.as_str()));
         Ok(Leaks {
-            folders: names.map(Utf8PathBuf::into_string).collect(),
-            built: dist.compiled().map(|file| host.working_folder.join(&file.name)).collect(),
+            dirs: names.map(Utf8PathBuf::into_string).collect(),
+            built: dist.compiled().map(|file| host.working_dir.join(&file.name)).collect(),
         })
     }
 
     /// Adds what these entries hold.
-    pub fn find(&self, entries: &[Entry], faults: &mut Faults) {
+    pub fn find(&self, entries: &[Entry], errors: &mut Errors) {
         for entry in entries.iter().filter(|entry| self.built.contains(&Utf8Path::new("/").join(&entry.path))) {
             let Content::File { bytes, .. } = &entry.content else { continue };
             // The longest first: it says most.
-            for folder in self.folders.iter().rev() {
-                let Some(at) = position(bytes, folder) else { continue };
+            for dir in self.dirs.iter().rev() {
+                let Some(at) = position(bytes, dir) else { continue };
                 let rest = &bytes[at..];
                 let end = rest.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(rest.len()).min(120);
-                faults.push(format!(
+                errors.push(format!(
                     "/{} holds a path of the machine that built it, {}: take out the build script or the macro, such as \
                      env!(\"CARGO_MANIFEST_DIR\"), that puts it there",
                     entry.path,
@@ -65,15 +65,15 @@ impl Leaks {
     }
 }
 
-/// Where the folder's name stands.
+/// Where the directory's name stands.
 ///
 /// A name of one part, such as `/src`, is a piece of many paths, and is meant only where no path goes on to its left. A longer one
 /// is meant everywhere, since Rust puts one text behind another with nothing between; but not in the middle of a path that was
 /// mapped: a checkout may lie in `/src/num`.
-fn position(bytes: &[u8], folder: &str) -> Option<usize> {
-    let is_short = folder.matches('/').count() == 1;
-    memmem::find_iter(bytes, folder.as_bytes()).find(|at| {
-        let (before, behind) = (&bytes[..*at], bytes.get(at + folder.len()));
+fn position(bytes: &[u8], dir: &str) -> Option<usize> {
+    let is_short = dir.matches('/').count() == 1;
+    memmem::find_iter(bytes, dir.as_bytes()).find(|at| {
+        let (before, behind) = (&bytes[..*at], bytes.get(at + dir.len()));
         let is_whole = behind == Some(&b'/') || !is_short && !behind.is_some_and(goes_on);
         let begin = before.iter().rposition(|byte| !goes_on(byte) && *byte != b'/').map_or(0, |end| end + 1);
         let path = &before[begin..];
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_short_name_is_no_piece_of_a_path() {
-        let check = |text: &str, folder, expected| assert_eq!(position(text.as_bytes(), folder), expected, "{text}");
+        let check = |text: &str, dir, expected| assert_eq!(position(text.as_bytes(), dir), expected, "{text}");
         check("/rustc/5980/library/core/src/num/mod.rs", "/src", None);
         check("/source/host/src/main.rs\0/src/target", "/src", Some(25));
         check("/src/main.rs", "/src", Some(0));

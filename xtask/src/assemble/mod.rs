@@ -23,7 +23,7 @@ use crate::oci::rootfs::Tree;
 use crate::oci::unpack::BaseLayer;
 use crate::plan::ImagePlan;
 use crate::source::revision::Origin;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 
@@ -132,7 +132,7 @@ fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &
         /// In the store, if it is.
         packed: Option<Layer>,
     }
-    let (leaks, mut faults) = (Leaks::of(paths, dist, &plan.build.host)?, Faults::default());
+    let (leaks, mut errors) = (Leaks::of(paths, dist, &plan.build.host)?, Errors::default());
     let mut entries = entries::gather(paths, plan, dist, base)?;
     let mut unpacked = Vec::new();
     for planned in &plan.layers {
@@ -145,11 +145,11 @@ fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &
         let packed = store.find(&diff_id, tar.len() as u64);
         // A layer that is in the store was looked through when it got there.
         if packed.is_none() {
-            leaks.find(&entries, &mut faults);
+            leaks.find(&entries, &mut errors);
         }
         unpacked.push(Unpacked { name, tar, diff_id, files: listing::list(&laid), packed });
     }
-    faults.report("the image")?;
+    errors.report("the image")?;
     let pack = |Unpacked { name, tar, diff_id, files, packed }: Unpacked| {
         let layer = packed.map_or_else(|| store.add(&diff_id, &tar), Ok)?;
         Ok(NamedLayer { name: name.to_owned(), layer, files })

@@ -8,18 +8,18 @@ use crate::oci::listing;
 use crate::oci::rootfs::Tree;
 use crate::plan::example;
 use crate::source::revision::Origin;
-use crate::support::test_folder::TestFolder;
+use crate::support::test_dir::TestDir;
 
 #[test]
 fn the_bytes_of_an_image_are_these() {
-    let test = TestFolder::new("image");
+    let test = TestDir::new("image");
     let store = Store::new(test.path().to_owned());
     let plan = example::image_plan().expect("a plan");
     let contents = [
         vec![Entry::file("/lib/libc.so".into(), b"libc".repeat(1000), true)],
         vec![
             Entry::file("/greeter/greeter".into(), b"host".repeat(1000), true),
-            Entry::folder("/var/lib/greeter".into(), plan.build.host.user),
+            Entry::dir("/var/lib/greeter".into(), plan.build.host.user),
         ],
         vec![Entry::file("/etc/greeter.toml".into(), b"tone = \"polite\"\n".to_vec(), false)],
     ];

@@ -14,7 +14,7 @@ const FEATURE: &str = "xtask:feature";
 /// registry would be taken for that one.
 pub fn reference(found: &Crate, lock: &Lock) -> String {
     match &found.source {
-        Source::Tree(folder) => format!("tree:{}", package_url::encoded(folder)),
+        Source::Tree(dir) => format!("tree:{}", package_url::encoded(dir)),
         _ => package_url::of_crate(found, lock),
     }
 }

@@ -95,7 +95,7 @@ impl Document {
     }
 }
 
-/// The base's digest; `scratch` has none. Of an image the one that pins it, else what the runtime knows it by.
+/// The base's digest; `scratch` has none. Of an image the one that pins it, else what the container engine knows it by.
 fn base_digest(base: &Base, image: &Image) -> Option<String> {
     match base {
         Base::Scratch => None,

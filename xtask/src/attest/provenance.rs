@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::assemble::{Image, config};
 use crate::attest::base_digest;
-use crate::environment::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
@@ -42,7 +42,7 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
             },
             "runDetails": {
                 "builder": {
-                    "id": format!("urn:xtask:engine:{}", build.engine.name()),
+                    "id": format!("urn:xtask:engine:{}", build.environment.name()),
                     "version": { "xtask": env!("CARGO_PKG_VERSION") },
                 },
             },
@@ -50,12 +50,12 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     })
 }
 
-/// The options of `image` that decide what it is, whether they were written or settled by themselves; no path of the
+/// The options of `image` that decide what it is, whether they were written or resolved by themselves; no path of the
 /// machine is in them.
 fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
     let build = &plan.build;
-    let mut parameters = vec![("engine", build.engine.name().to_owned())];
-    if let Engine::Container(builder) = &build.engine {
+    let mut parameters = vec![("engine", build.environment.name().to_owned())];
+    if let BuildEnvironment::Container(builder) = &build.environment {
         parameters.push(("builder-image", builder.reference.clone()));
     }
     parameters.extend([
@@ -92,7 +92,7 @@ fn dependencies(plan: &ImagePlan, image: &Image, lock: &Digest) -> Vec<Value> {
         Some(commit) => json!({ "name": "rustc", "digest": { "gitCommit": commit } }),
         None => json!({ "name": "rustc" }),
     });
-    if let Engine::Container(builder) = &plan.build.engine {
+    if let BuildEnvironment::Container(builder) = &plan.build.environment {
         dependencies.push(named(&builder.reference, reference::digest(&builder.reference).unwrap_or(&builder.id)));
     }
     if let Some(digest) = base_digest(&plan.base, image) {

@@ -1,4 +1,4 @@
-//! The base's layers, uncompressed, as files: out of the runtime, an OCI layout, or the tar that was named.
+//! The base's layers, uncompressed, as files: out of the container engine, an OCI layout, or the tar that was named.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
 use crate::base::Base;
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
 use crate::elf::dynamic;
 use crate::oci::digest::Digest;
@@ -27,17 +27,17 @@ pub struct BaseFiles {
 }
 
 /// Fetches what is not there yet.
-pub fn read(session: &Session, base: &Base, runtime: Option<&Runtime>, architecture: &str) -> Result<BaseFiles> {
+pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architecture: &str) -> Result<BaseFiles> {
     let Session { paths, .. } = session;
-    let (layers, env) = match (base, runtime) {
+    let (layers, env) = match (base, engine) {
         (Base::Scratch, _) => (Vec::new(), Vec::new()),
         (Base::Tar(path), _) => (vec![unpacked(paths, path)?], Vec::new()),
         (Base::Layout { layout, .. }, _) => (layout.layers(&paths.bases())?, layout.env.clone()),
-        (Base::Image { info, .. }, Some(runtime)) => {
+        (Base::Image { info, .. }, Some(engine)) => {
             let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
-            (from_runtime(session, info, runtime)?, env)
+            (from_engine(session, info, engine)?, env)
         }
-        (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a runtime that has it"),
+        (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a container engine that has it"),
     };
     let mut tree = Tree::default();
     for layer in &layers {
@@ -53,7 +53,7 @@ pub fn read(session: &Session, base: &Base, runtime: Option<&Runtime>, architect
 fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
     if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
         bail!(
-            "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the folder, an OCI layout"
+            "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the directory, an OCI layout"
         );
     }
     if tree.is_empty() {
@@ -134,7 +134,7 @@ fn is_tar(block: &[u8]) -> bool {
     sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
 }
 
-fn from_runtime(session: &Session, info: &ImageInfo, runtime: &Runtime) -> Result<Vec<BaseLayer>> {
+fn from_engine(session: &Session, info: &ImageInfo, engine: &Engine) -> Result<Vec<BaseLayer>> {
     let Session { ui, paths, .. } = session;
     let layer = |diff_id: &Digest| BaseLayer {
         path: paths.bases().join(format!("{}.tar", diff_id.file_name())),
@@ -143,9 +143,9 @@ fn from_runtime(session: &Session, info: &ImageInfo, runtime: &Runtime) -> Resul
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
     if layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id)) {
-        ui.status("Reading", format!("base {} out of {runtime}", info.id));
+        ui.status("Reading", format!("base {} out of {engine}", info.id));
         let archive = paths.bases().join("saved.tar");
-        runtime.save(ui, &info.id, |from| {
+        engine.save(ui, &info.id, |from| {
             files::write_atomically(&archive, |to| std::io::copy(from, to).map(drop).context("reading the base"))
         })?;
         extract(&archive, &layers)?;
@@ -164,13 +164,13 @@ fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
     let saved: Vec<Saved> = serde_json::from_slice(&manifest).with_context(|| format!("reading {archive}"))?;
     let names = saved.first().map(|image| image.layers.as_slice()).unwrap_or_default();
     if names.len() != layers.len() {
-        bail!("{archive} holds {} layers, the runtime named {}", names.len(), layers.len());
+        bail!("{archive} holds {} layers, the container engine named {}", names.len(), layers.len());
     }
     for (name, layer) in names.iter().zip(layers) {
         let mut content = tree.open(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
         let unpacked = unpack(&mut content, &layer.path, &layer.diff_id);
         if let Some(other) = unpacked.with_context(|| format!("reading {name} in {archive}"))? {
-            bail!("{name} in {archive} has the digest {other}, the runtime named {}", layer.diff_id);
+            bail!("{name} in {archive} has the digest {other}, the container engine named {}", layer.diff_id);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A base in an OCI layout: a folder that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
+//! A base in an OCI layout: a directory that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
 //! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +15,7 @@ const MOST_INDEXES: usize = 4;
 
 #[derive(Clone, Debug)]
 pub struct Layout {
-    pub folder: Utf8PathBuf,
+    pub dir: Utf8PathBuf,
     /// Of the image's manifest.
     pub digest: Digest,
     pub env: Vec<String>,
@@ -24,54 +24,54 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn is(folder: &Utf8Path) -> bool {
-        folder.join("oci-layout").is_file()
+    pub fn is(dir: &Utf8Path) -> bool {
+        dir.join("oci-layout").is_file()
     }
 
     /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as what
     /// refers to an image, are none.
-    pub fn read(folder: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
-        if !Layout::is(folder) {
-            bail!("{folder} is no OCI layout: it has no file `oci-layout`");
+    pub fn read(dir: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
+        if !Layout::is(dir) {
+            bail!("{dir} is no OCI layout: it has no file `oci-layout`");
         }
-        let folder = folder.canonicalize_utf8().with_context(|| format!("finding {folder}"))?;
-        let path = folder.join("index.json");
+        let dir = dir.canonicalize_utf8().with_context(|| format!("finding {dir}"))?;
+        let path = dir.join("index.json");
         let index: Index = serde_json::from_slice(&files::read(&path)?).with_context(|| format!("reading {path}"))?;
         let named = |descriptor: &&Descriptor| {
             !descriptor.is_artifact()
                 && name.is_none_or(|name| descriptor.annotations.get(NAME).is_some_and(|is| is == name))
         };
         let listed: Vec<Descriptor> = index.manifests.iter().filter(named).cloned().collect();
-        let candidates = fitting(&folder, listed, architecture, 0)?;
+        let candidates = fitting(&dir, listed, architecture, 0)?;
         let [chosen] = candidates.as_slice() else {
             let names = index.manifests.iter().filter_map(|of| of.annotations.get(NAME));
             let names: Vec<&str> = names.map(String::as_str).collect();
             bail!(
-                "the OCI layout {folder} holds {} images that fit, wanted is one; name it with oci:{folder}:NAME (it has: {})",
+                "the OCI layout {dir} holds {} images that fit, wanted is one; name it with oci:{dir}:NAME (it has: {})",
                 candidates.len(),
                 if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
             );
         };
-        Layout::of(&folder, &supported(&folder, chosen)?, architecture)
+        Layout::of(&dir, &supported(&dir, chosen)?, architecture)
     }
 
-    fn of(folder: &Utf8Path, digest: &Digest, architecture: &str) -> Result<Layout> {
-        let manifest: Manifest = blob(folder, digest)?;
-        let config: Config = blob(folder, &supported(folder, &manifest.config)?)?;
+    fn of(dir: &Utf8Path, digest: &Digest, architecture: &str) -> Result<Layout> {
+        let manifest: Manifest = blob(dir, digest)?;
+        let config: Config = blob(dir, &supported(dir, &manifest.config)?)?;
         let Platform { os, architecture: has, .. } = &config.platform;
         if (os.as_str(), has.as_str()) != ("linux", architecture) {
-            bail!("the image in {folder} is {os}/{has}, what is built is linux/{architecture}");
+            bail!("the image in {dir} is {os}/{has}, what is built is linux/{architecture}");
         }
         let diff_ids = config.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
             bail!(
-                "the image in {folder} has {} layers, its configuration names {}",
+                "the image in {dir} has {} layers, its configuration names {}",
                 manifest.layers.len(),
                 diff_ids.len()
             );
         }
         Ok(Layout {
-            folder: folder.to_owned(),
+            dir: dir.to_owned(),
             digest: *digest,
             env: config.config.env.unwrap_or_default(),
             layers: manifest.layers,
@@ -79,16 +79,16 @@ impl Layout {
         })
     }
 
-    /// Its layers, unpacked into `folder` unless they are there.
-    pub fn layers(&self, folder: &Utf8Path) -> Result<Vec<BaseLayer>> {
+    /// Its layers, unpacked into `dir` unless they are there.
+    pub fn layers(&self, dir: &Utf8Path) -> Result<Vec<BaseLayer>> {
         let layers = self.layers.iter().zip(&self.diff_ids);
-        layers.map(|(descriptor, diff_id)| self.layer(folder, descriptor, diff_id)).collect()
+        layers.map(|(descriptor, diff_id)| self.layer(dir, descriptor, diff_id)).collect()
     }
 
-    fn layer(&self, folder: &Utf8Path, descriptor: &Descriptor, diff_id: &Digest) -> Result<BaseLayer> {
-        let digest = supported(&self.folder, descriptor)?;
-        let blob = self.folder.join(blob_path(&digest));
-        let path = folder.join(format!("{}.tar", diff_id.file_name()));
+    fn layer(&self, dir: &Utf8Path, descriptor: &Descriptor, diff_id: &Digest) -> Result<BaseLayer> {
+        let digest = supported(&self.dir, descriptor)?;
+        let blob = self.dir.join(blob_path(&digest));
+        let path = dir.join(format!("{}.tar", diff_id.file_name()));
         if !unpack::is_whole(&path, diff_id) {
             let reading = || format!("reading the base's layer {blob}");
             let is = unpack::digest(&blob).with_context(reading)?;
@@ -107,22 +107,22 @@ impl Layout {
 
 /// The images among these, and among those that an index lists, for linux and this architecture. A descriptor need not say what
 /// it is for: then, if there is a choice, the image is asked.
-fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
+fn fitting(dir: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
     if depth > MOST_INDEXES {
-        bail!("{folder} has indexes in each other, more than {MOST_INDEXES} deep");
+        bail!("{dir} has indexes in each other, more than {MOST_INDEXES} deep");
     }
     let several = listed.len() > 1;
     let mut found: Vec<Descriptor> = Vec::new();
     for mut descriptor in listed {
         if descriptor.is_index() {
-            let nested: Index = blob(folder, &supported(folder, &descriptor)?)?;
+            let nested: Index = blob(dir, &supported(dir, &descriptor)?)?;
             let images = nested.manifests.into_iter().filter(|descriptor| !descriptor.is_artifact()).collect();
-            found.extend(fitting(folder, images, architecture, depth + 1)?);
+            found.extend(fitting(dir, images, architecture, depth + 1)?);
             continue;
         }
         if several && descriptor.platform.is_none() {
-            let manifest: Manifest = blob(folder, &supported(folder, &descriptor)?)?;
-            descriptor.platform = Some(blob::<Config>(folder, &supported(folder, &manifest.config)?)?.platform);
+            let manifest: Manifest = blob(dir, &supported(dir, &descriptor)?)?;
+            descriptor.platform = Some(blob::<Config>(dir, &supported(dir, &manifest.config)?)?.platform);
         }
         if descriptor.platform.as_ref().is_none_or(|is| is.os == "linux" && is.architecture == architecture) {
             found.push(descriptor);
@@ -141,12 +141,12 @@ fn fitting(folder: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth
     Ok(found)
 }
 
-fn blob<T: DeserializeOwned>(folder: &Utf8Path, digest: &Digest) -> Result<T> {
-    serde_json::from_slice(&read_blob(folder, digest)?).with_context(|| format!("reading {digest} in {folder}"))
+fn blob<T: DeserializeOwned>(dir: &Utf8Path, digest: &Digest) -> Result<T> {
+    serde_json::from_slice(&read_blob(dir, digest)?).with_context(|| format!("reading {digest} in {dir}"))
 }
 
-fn read_blob(folder: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
-    let path = folder.join(blob_path(digest));
+fn read_blob(dir: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
+    let path = dir.join(blob_path(digest));
     let bytes = files::read(&path)?;
     let is = Digest::sha256(&bytes);
     if is != *digest {
@@ -155,6 +155,6 @@ fn read_blob(folder: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn supported(folder: &Utf8Path, descriptor: &Descriptor) -> Result<Digest> {
-    descriptor.sha256().with_context(|| format!("reading the OCI layout {folder}"))
+fn supported(dir: &Utf8Path, descriptor: &Descriptor) -> Result<Digest> {
+    descriptor.sha256().with_context(|| format!("reading the OCI layout {dir}"))
 }

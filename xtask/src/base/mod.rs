@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::base::layout::Layout;
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::images::{ANOTHER_IMAGE, ImageInfo};
 use crate::containers::images;
 use crate::oci::digest::Digest;
@@ -39,7 +39,7 @@ pub enum Base {
         #[serde(skip)]
         layout: Layout,
     },
-    /// An image that the runtime has.
+    /// An image that the container engine has.
     Image {
         reference: String,
         id: String,
@@ -52,12 +52,12 @@ pub enum Base {
 const TARS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
 
 impl Base {
-    /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its folder or as `oci:FOLDER[:NAME]`; or
-    /// a reference to an image, which is pulled unless the runtime has it, by skopeo where there is no runtime.
+    /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its directory or as `oci:DIR[:NAME]`; or
+    /// a reference to an image, which is pulled unless the container engine has it, by skopeo where there is no container engine.
     pub fn find(
         session: &Session,
         text: &str,
-        runtime: Result<&Runtime, &Error>,
+        engine: Result<&Engine, &Error>,
         architecture: &str,
         limit: Duration,
     ) -> Result<Base> {
@@ -72,24 +72,24 @@ impl Base {
         if Utf8Path::new(text).is_dir() && !Layout::is(Utf8Path::new(text)) {
             let image = if text.contains('/') { String::new() } else { format!("; the image is {text}:latest") };
             bail!(
-                "the base {text} is a folder here, and no OCI layout: pack a root file system, by `tar --create --file \
+                "the base {text} is a directory here, and no OCI layout: pack a root file system, by `tar --create --file \
                  {text}.tar --directory {text} .`, and name the tar{image}"
             );
         }
         let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
         if let Some(layout) = layout {
-            let (folder, name) = layout.split_once(':').map_or((layout, None), |(folder, name)| (folder, Some(name)));
-            let layout = Layout::read(Utf8Path::new(folder), name, architecture)
+            let (dir, name) = layout.split_once(':').map_or((layout, None), |(dir, name)| (dir, Some(name)));
+            let layout = Layout::read(Utf8Path::new(dir), name, architecture)
                 .with_context(|| format!("reading the base {text}"))?;
-            let label = layout.folder.file_name().unwrap_or_default().to_owned();
+            let label = layout.dir.file_name().unwrap_or_default().to_owned();
             let digest = Some(layout.digest.to_string());
             return Ok(Base::Layout { reference: text.to_owned(), label, digest, layout });
         }
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
+        let engine = match engine {
+            Ok(engine) => engine,
             Err(why) => return by_skopeo(session, text, why, architecture, limit),
         };
-        let (reference, info) = images::named(ui, runtime, text, limit)?;
+        let (reference, info) = images::named(ui, engine, text, limit)?;
         Base::image((reference, info), architecture)
     }
 
@@ -100,7 +100,7 @@ impl Base {
         Ok(Base::Image { reference, id: info.id.clone(), info })
     }
 
-    /// The digest under which others find the base, if it has one: a runtime's own id is none.
+    /// The digest under which others find the base, if it has one: a container engine's own id is none.
     pub fn digest(&self) -> Option<&str> {
         match self {
             Base::Scratch | Base::Tar(_) => None,
@@ -124,15 +124,14 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
     let Session { ui, paths, .. } = session;
     const NAME: &str = "base";
     let key = Digest::sha256(format!("{reference} {architecture}").as_bytes());
-    let folder = paths.bases().join(key.prefix(16));
-    let found = || Layout::read(&folder, Some(NAME), architecture);
+    let dir = paths.bases().join(key.prefix(16));
+    let found = || Layout::read(&dir, Some(NAME), architecture);
     let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
         Some(layout) => layout,
         None => {
-            files::create_folder(&paths.bases())?;
+            files::create_dir(&paths.bases())?;
             let platform = ["--override-os", "linux", "--override-arch", architecture];
-            let (from, to) =
-                (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{folder}:{NAME}"));
+            let (from, to) = (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{dir}:{NAME}"));
             let plain = reference::is_loopback(reference).then_some("--src-tls-verify=false");
             let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet"]).args(plain).args([&from, &to]);
             ui.status("Pulling", format!("{reference} (skopeo)"));

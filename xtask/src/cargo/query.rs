@@ -47,7 +47,7 @@ impl Query<'_> {
     }
 
     fn command(&self, session: &Session, args: Vec<String>) -> Result<Invocation> {
-        let command = toolchain::cargo(&session.paths.root, args)?.folder(session.paths.sources());
+        let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());
         Ok(command.env(ENCODED_FLAGS, self.rustflags.join(SEPARATOR)))
     }
 }
@@ -55,7 +55,7 @@ impl Query<'_> {
 /// The workspace's own crates, as cargo reads them from the copy.
 pub fn members(session: &Session) -> Result<Metadata> {
     let args = ["metadata", "--no-deps", "--format-version", "1"];
-    let command = toolchain::cargo(&session.paths.root, args)?.folder(session.paths.sources());
+    let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());
     let text = cargo(session, &command, "reading the workspace's manifests")?;
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
 }
@@ -63,7 +63,7 @@ pub fn members(session: &Session) -> Result<Metadata> {
 /// Fetches every crate that the target needs; cargo may change the copy's lock.
 pub fn fetch(session: &Session, target: &str) -> Result<()> {
     let args = ["fetch", "--quiet", "--target", target];
-    let command = toolchain::cargo(&session.paths.root, args)?.folder(session.paths.sources());
+    let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());
     cargo(session, &command, "resolving the dependencies").map(drop)
 }
 
@@ -74,7 +74,7 @@ fn cargo(session: &Session, command: &Invocation, doing: &str) -> Result<String>
     if !output.status.success() {
         let said = command::tail(&output).replace(paths.sources().as_str(), paths.root.as_str());
         let submodules = submodules::hint(&paths.root);
-        bail!("{doing} failed; mend the Cargo.toml that cargo names{said}{submodules}");
+        bail!("{doing} failed; fix the Cargo.toml that cargo names{said}{submodules}");
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -23,7 +23,7 @@ pub struct Crate {
 pub enum Source {
     /// crates.io.
     Registry,
-    /// A folder, relative to the root.
+    /// A directory, relative to the root.
     Tree(String),
     /// Another registry, or a repository, as cargo names it.
     Other(String),
@@ -104,7 +104,7 @@ fn tree<'a>(edges: &str, target: &str, packages: impl IntoIterator<Item = &'a st
 }
 
 impl Resolution {
-    /// What cargo answered; `root` is the folder that it was asked in.
+    /// What cargo answered; `root` is the directory that it was asked in.
     pub fn parse(answer: &str, root: &Utf8Path) -> Result<Resolution> {
         let mut crates: BTreeMap<Crate, Compiled> = BTreeMap::new();
         // One for each line.
@@ -162,7 +162,7 @@ fn entry(line: &str, root: &Utf8Path) -> Option<(Crate, Option<String>, Vec<Stri
         Some((version, source)) => (version, Some(source.trim_end_matches(')'))),
         None => (rest.as_str(), None),
     };
-    let inside = |folder: &str| Utf8Path::new(folder).strip_prefix(root).ok().map(Utf8Path::to_string);
+    let inside = |dir: &str| Utf8Path::new(dir).strip_prefix(root).ok().map(Utf8Path::to_string);
     let source = match source {
         None => Source::Registry,
         Some(source) => inside(source).map_or_else(|| Source::Other(source.to_owned()), Source::Tree),

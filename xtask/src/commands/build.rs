@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the dist folder, and no image.
+//! `cargo xtask build`: the dist directory, and no image.
 
 use anyhow::Result;
 use clap::Args;
@@ -16,7 +16,7 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
-    /// Prints the dist folder's path.
+    /// Prints the dist directory's path.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         pipeline::build(&Session::open(ui, paths)?, self.locked)?;
         ui::result(paths.dist().as_str())

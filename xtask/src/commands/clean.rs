@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::containers::engine::Runtime;
-use crate::containers::labels::Owner;
+use crate::containers::engine::Engine;
+use crate::containers::labels::Labels;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -24,14 +24,14 @@ impl CleanArgs {
         let tests = paths.for_tests();
         let tests_session = Session::open(ui, &tests)?;
         if self.volumes {
-            let runtimes = ["docker", "podman"].into_iter().filter_map(|program| Runtime::named(ui, program).ok());
-            for runtime in runtimes {
+            let engines = ["docker", "podman"].into_iter().filter_map(|program| Engine::named(ui, program).ok());
+            for engine in engines {
                 // Of checks of reproducibility that were killed, too.
                 let mut removed = 0;
                 for owned in [paths, &tests].into_iter().chain(&paths.for_reproduction()) {
-                    removed += Owner::of(&session.inside(owned))?.remove_volumes(ui, &runtime)?;
+                    removed += Labels::new(&session.inside(owned))?.remove_volumes(ui, &engine)?;
                 }
-                ui.status("Removed", format!("{} from {runtime}", count(removed, "volume")));
+                ui.status("Removed", format!("{} from {engine}", count(removed, "volume")));
             }
         }
         files::remove(&paths.image)?;

@@ -10,7 +10,7 @@ use provost_record::{Comparison, Report, compare, inspect};
 use crate::commands::Format;
 use crate::oci::reader::Blobs;
 use crate::oci::unpack::{GZIP, uncompressed};
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::{files, ui};
 use crate::verify::contents::Contents;
 
@@ -31,7 +31,7 @@ impl InspectArgs {
         if let [path] = self.files.as_slice()
             && path.is_dir()
         {
-            return self.show_image(path, Ok(Blobs::Folder(path.clone())));
+            return self.show_image(path, Ok(Blobs::Dir(path.clone())));
         }
         // Archives of images travel gzipped, too.
         let read = |path: &Utf8PathBuf| {
@@ -70,11 +70,11 @@ impl InspectArgs {
     /// Prints what could be read; then what could not is the error.
     fn show<'a>(&self, reports: impl Iterator<Item = Result<Report<'a>>>, input: &str) -> Result<()> {
         let mut shown = Vec::new();
-        let mut faults = Faults::default();
+        let mut errors = Errors::default();
         for report in reports {
             match report {
                 Ok(report) => shown.push(report),
-                Err(error) => faults.push(format!("{error:#}")),
+                Err(error) => errors.push(format!("{error:#}")),
             }
         }
         match self.format {
@@ -86,6 +86,6 @@ impl InspectArgs {
                 }
             }
         }
-        faults.report(input)
+        errors.report(input)
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::environment::engine::{EngineChoice, Wanted};
+use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::reference;
 use crate::pipeline::request::PlanRequest;
 
 /// Where to compile, and on which base image.
 #[derive(Args)]
-pub struct EnvironmentOptions {
+pub struct EnvironmentArgs {
     /// Where to compile [default: auto]
     #[arg(long, value_enum)]
-    pub engine: Option<EngineChoice>,
+    pub engine: Option<EnvironmentChoice>,
 
     /// Image to compile in [default: the one in docker/builder.Dockerfile]
     #[arg(long, value_name = "IMAGE")]
@@ -34,10 +34,10 @@ pub struct EnvironmentOptions {
     pull_timeout: u64,
 }
 
-impl EnvironmentOptions {
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
-            engine: self.engine.unwrap_or(EngineChoice::Auto),
+impl EnvironmentArgs {
+    pub fn options(&self) -> EnvironmentOptions {
+        EnvironmentOptions {
+            choice: self.engine.unwrap_or(EnvironmentChoice::Auto),
             builder_image: self.builder_image.clone(),
             toolchain: self.toolchain.clone(),
             base: self.base.clone(),
@@ -51,7 +51,7 @@ impl EnvironmentOptions {
 #[derive(Args)]
 pub struct PlanOptions {
     #[command(flatten)]
-    environment: EnvironmentOptions,
+    environment: EnvironmentArgs,
 
     /// Name of the image [default: name and version of the host]
     #[arg(long, value_name = "NAME:TAG")]
@@ -71,7 +71,7 @@ impl PlanOptions {
     /// `strict`: others rely on the result.
     pub fn request(&self, strict: bool) -> Result<PlanRequest> {
         Ok(PlanRequest {
-            wanted: self.environment.wanted(),
+            environment: self.environment.options(),
             image: self.tag.as_deref().map(reference::parse).transpose()?,
             locked: self.locked,
             isolated: self.isolated || strict,

@@ -32,7 +32,7 @@ impl RunArgs {
             args.extend([plan.host.plugin_flag.clone(), dist.join(plan.file_name(plugin)).to_string()]);
         }
         args.extend(self.host_args.iter().cloned());
-        let host = Invocation::new(dist.join(&plan.host.package).as_str(), args).folder(&paths.root);
+        let host = Invocation::new(dist.join(&plan.host.package).as_str(), args).dir(&paths.root);
         ui.status("Running", format!("{} with {}", plan.host.package, plan.host.development_config));
         host.replace_this_process(ui)
     }

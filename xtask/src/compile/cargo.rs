@@ -5,20 +5,20 @@ use cargo_metadata::{Artifact, Message};
 
 use crate::cargo::flags::{ENCODED_FLAGS, SEPARATOR};
 use crate::compile::failure;
-use crate::compile::machine::{Folders, Machine};
+use crate::compile::machine::{Dirs, Machine};
 use crate::plan::BuildPlan;
 use crate::support::session::Session;
 
-/// What stands in built files for the crates' folder, cargo's target folder and the sources.
+/// What stands in built files for the crates' directory, cargo's target directory and the sources.
 pub const REMAPPED: [&str; 3] = ["/cargo", "/target", "/source"];
 
 /// What cargo built, by paths of the machine.
 pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Vec<Artifact>> {
     let Session { ui, paths, .. } = session;
-    let folders = machine.folders();
+    let dirs = machine.dirs();
     let mut args: Vec<String> =
         ["build", "--release", "--locked", "--message-format=json-render-diagnostics"].map(str::to_owned).to_vec();
-    args.extend(["--target-dir".to_owned(), folders.target.to_string()]);
+    args.extend(["--target-dir".to_owned(), dirs.target.to_string()]);
     if plan.toolchain.target != plan.toolchain.host || plan.toolchain.is_musl() {
         // Build scripts and proc macros keep the machine's own settings.
         args.extend(["--target".to_owned(), plan.toolchain.target.clone()]);
@@ -31,13 +31,13 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
     }
     // By their ids: a dependency may have the same name and version.
     let packages = [&plan.host_id, &plan.sdk_id].into_iter().chain(plan.plugins.iter().map(|plugin| &plugin.id));
-    args.extend(packages.flat_map(|id| ["-p".to_owned(), folders.package(paths, id)]));
+    args.extend(packages.flat_map(|id| ["-p".to_owned(), dirs.package(paths, id)]));
     // Not the programs that a plugin has for itself.
     args.extend(["--lib", "--bin", &plan.host.package].map(str::to_owned));
-    // Else the user's configuration may put what is between into another folder, whose path would not be mapped away.
-    let folder = toml::Value::String(folders.target.to_string());
-    args.extend(["--config".to_owned(), format!("build.build-dir={folder}")]);
-    let mut environment = vec![(ENCODED_FLAGS, flags(plan, folders).join(SEPARATOR))];
+    // Else the user's configuration may put what is between into another directory, whose path would not be mapped away.
+    let dir = toml::Value::String(dirs.target.to_string());
+    args.extend(["--config".to_owned(), format!("build.build-dir={dir}")]);
+    let mut environment = vec![(ENCODED_FLAGS, flags(plan, dirs).join(SEPARATOR))];
     if ui.terminal {
         // Its messages come through a pipe, so it sees no terminal.
         let shown = [
@@ -62,10 +62,10 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
 }
 
 /// The flags of the build, the machine's paths mapped away.
-fn flags(plan: &BuildPlan, folders: &Folders) -> Vec<String> {
+fn flags(plan: &BuildPlan, dirs: &Dirs) -> Vec<String> {
     let mut flags = plan.rustflags.clone();
     // The last mapping that fits is the one that rustc takes.
-    for (from, to) in [&folders.crates, &folders.target, &folders.sources].into_iter().zip(REMAPPED) {
+    for (from, to) in [&dirs.crates, &dirs.target, &dirs.sources].into_iter().zip(REMAPPED) {
         flags.push(format!("--remap-path-prefix={from}={to}"));
     }
     flags

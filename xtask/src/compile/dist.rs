@@ -1,4 +1,4 @@
-//! The dist folder: the built files under the names that they have in the image, each checked first.
+//! The dist directory: the built files under the names that they have in the image, each checked first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use crate::elf::exports::Exported;
 use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
 use crate::source::sync::{Source, sync};
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
-/// Checks what cargo built and makes the dist folder hold it.
+/// Checks what cargo built and makes the dist directory hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
     let compiled = bring(paths, plan, machine, artifacts)?;
     check_records(&compiled)?;
@@ -49,8 +49,8 @@ impl Compiled {
 
 fn bring(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Compiled> {
     let find = |wanted| artifact(paths, machine, artifacts, &wanted);
-    let library = |package, kind| Wanted { package, kind, name: None };
-    let program = Wanted { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
+    let library = |package, kind| CargoTarget { package, kind, name: None };
+    let program = CargoTarget { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
     let mut there = vec![find(program)?, find(library(&plan.sdk_id, TargetKind::DyLib))?];
     let sdk_name = file_name(&there[1]).to_owned();
     for plugin in &plan.plugins {
@@ -71,20 +71,20 @@ fn bring(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Ar
     Ok(Compiled { host, sdk, plugins })
 }
 
-/// Makes the dist folder hold these files, and nothing else.
-fn write(folder: &Utf8Path, dist: &mut Dist) -> Result<()> {
+/// Makes the dist directory hold these files, and nothing else.
+fn write(dir: &Utf8Path, dist: &mut Dist) -> Result<()> {
     let file = |file: &DistFile| (file.name.clone().into(), Source { path: file.path.clone(), executable: true });
     let asset = |asset: &Asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable });
     let assets = dist.plugins.iter().flat_map(|plugin| &plugin.assets).map(asset);
-    sync(&dist.files().map(file).chain(assets).collect(), &BTreeSet::new(), folder)?;
+    sync(&dist.files().map(file).chain(assets).collect(), &BTreeSet::new(), dir)?;
     for asset in dist.plugins.iter_mut().flat_map(|plugin| &mut plugin.assets) {
-        asset.path = folder.join(&asset.name);
+        asset.path = dir.join(&asset.name);
     }
     for file in dist.compiled_mut() {
-        file.path = folder.join(&file.name);
+        file.path = dir.join(&file.name);
     }
     if let Some(std) = &mut dist.std {
-        std.path = folder.join(&std.name);
+        std.path = dir.join(&std.name);
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ fn file_name(path: &Utf8Path) -> &str {
 }
 
 /// What is looked for among all that cargo made.
-struct Wanted<'a> {
+struct CargoTarget<'a> {
     package: &'a PackageId,
     kind: TargetKind,
     /// A package has one library and any number of programs.
@@ -102,9 +102,9 @@ struct Wanted<'a> {
 }
 
 /// The file that cargo made of a package's target, on the machine.
-fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &Wanted) -> Result<Utf8PathBuf> {
-    let Wanted { package, kind, name } = of;
-    let id = machine.folders().package(paths, package);
+fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &CargoTarget) -> Result<Utf8PathBuf> {
+    let CargoTarget { package, kind, name } = of;
+    let id = machine.dirs().package(paths, package);
     let wanted = |artifact: &&Artifact| {
         let target = &artifact.target;
         artifact.package_id.repr == id && target.kind.contains(kind) && name.is_none_or(|name| target.name == name)
@@ -120,10 +120,10 @@ fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &W
 fn check_records(compiled: &Compiled) -> Result<()> {
     let read = |file: &DistFile| -> Result<_> { Ok(provost_record::read(&files::read(&file.path)?)) };
     let host = read(&compiled.host)?.with_context(|| format!("reading {}", compiled.host.path))?;
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for BuiltPlugin { name, source, file, .. } in &compiled.plugins {
         match read(file)? {
-            Ok(record) if record.plugin != *name => faults.push(format!(
+            Ok(record) if record.plugin != *name => errors.push(format!(
                 "the plugin {name} ({source}) carries the ABI record of `{}`: export it in its own crate",
                 record.plugin
             )),
@@ -131,27 +131,27 @@ fn check_records(compiled: &Compiled) -> Result<()> {
                 let differences = provost_record::compare(&record, &host);
                 if !differences.is_empty() {
                     let table = provost_record::table(&differences);
-                    faults.push(format!(
+                    errors.push(format!(
                         "the plugin {name} ({source}) was built against another SDK than the host:\n{table}"
                     ));
                 }
             }
-            Err(error) => faults.push(format!(
+            Err(error) => errors.push(format!(
                 "the plugin {name} ({source}): {error}; write the SDK's export macro once, at the top level of src/lib.rs"
             )),
         }
     }
-    faults.report("the built plugins")
+    errors.report("the built plugins")
 }
 
 /// Seals what carries a record, now that nothing changes it any more: the host loads a file only if it is the one that was built.
 fn seal(paths: &Paths, dist: &mut Dist) -> Result<()> {
     let std = dist.std.as_ref().map(|file| files::read(&file.path)).transpose()?;
-    let folder = paths.sealed();
+    let dir = paths.sealed();
     for file in dist.compiled_mut() {
         let mut bytes = files::read(&file.path)?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
-        file.path = folder.join(&file.name);
+        file.path = dir.join(&file.name);
         files::write_changed(&file.path, &bytes)?;
     }
     Ok(())
@@ -171,15 +171,15 @@ fn check_imports(dist: &Dist) -> Result<()> {
         let library = interpreter.or(libraries.shared.get(name));
         library.map(|library| files::read(&library.path)).transpose()
     })?;
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for BuiltPlugin { name, source, file, .. } in &dist.plugins {
         if let Some(missing) = provost_record::missing(&contents[&file.name], &there)? {
-            faults.push(format!(
+            errors.push(format!(
                 "the plugin {name} ({source}): {missing}; link the library that defines what is missing"
             ));
         }
     }
-    faults.report("the built plugins")
+    errors.report("the built plugins")
 }
 
 /// std as a shared library, stripped, if the toolchain has it as one and the built files need it.
@@ -194,9 +194,9 @@ fn shared_std(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, compiled: 
     let original = Utf8PathBuf::from(answer(machine, "rustc", &target)?).join(&name);
     let original = machine.bring(&[original])?.pop().context("std was not brought")?;
     let content = files::read(&original)?;
-    let folder = paths.stripped().join(Digest::sha256(&content).prefix(16));
-    let stripped = folder.join(&name);
-    let written = folder.join("digest");
+    let dir = paths.stripped().join(Digest::sha256(&content).prefix(16));
+    let stripped = dir.join(&name);
+    let written = dir.join("digest");
     let is_whole =
         |digest: String| files::read(&stripped).is_ok_and(|bytes| Digest::sha256(&bytes).to_string() == digest);
     if !files::read_text(&written).is_ok_and(is_whole) {
@@ -219,7 +219,7 @@ fn strip(plan: &BuildPlan, machine: &dyn Machine, name: &str) -> Result<Vec<u8>>
     let here = machine.bring(std::slice::from_ref(&path))?.pop().context("std was not brought")?;
     let bytes = files::read(&here)?;
     if here == path {
-        files::remove(path.parent().context("a temporary folder")?)?;
+        files::remove(path.parent().context("a temporary directory")?)?;
     }
     Ok(bytes)
 }

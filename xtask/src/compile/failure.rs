@@ -6,8 +6,8 @@ use std::process::Output;
 use anyhow::{Error, anyhow};
 use camino::Utf8Path;
 
-use crate::compile::machine::{Machine, Mishap};
-use crate::environment::engine::Engine;
+use crate::compile::machine::{Machine, MachineFailure};
+use crate::environment::options::BuildEnvironment;
 use crate::plan::BuildPlan;
 use crate::support::files::FULL;
 
@@ -28,8 +28,8 @@ const MOST_SHOWN: usize = 10;
 
 /// The error for cargo's output, of which stderr has the end.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
-    let mishaps = machine.mishaps();
-    if mishaps.contains(&Mishap::Gone) {
+    let machine_failures = machine.machine_failures();
+    if machine_failures.contains(&MachineFailure::Gone) {
         return anyhow!(
             "the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the \
              command again"
@@ -40,7 +40,7 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
         [] => "the host and its plugins".to_owned(),
         parts => parts.join(", "),
     };
-    let causes: String = causes(plan, machine.folders().target.as_path(), &mishaps, &said)
+    let causes: String = causes(plan, machine.dirs().target.as_path(), &machine_failures, &said)
         .iter()
         .map(|cause| format!("\n  - {cause}"))
         .collect();
@@ -80,24 +80,24 @@ fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
     names.iter().map(part).collect()
 }
 
-fn causes(plan: &BuildPlan, target: &Utf8Path, mishaps: &[Mishap], said: &str) -> Vec<String> {
+fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailure], said: &str) -> Vec<String> {
     let has = |words: &str| said.contains(words);
-    let builder = match &plan.engine {
-        Engine::Local => None,
-        Engine::Container(builder) => Some(&builder.runtime),
+    let builder = match &plan.environment {
+        BuildEnvironment::Local => None,
+        BuildEnvironment::Container(builder) => Some(&builder.engine),
     };
     let mut causes = Vec::new();
-    if has("No space left on device") || mishaps.contains(&Mishap::FullDisk) {
+    if has("No space left on device") || machine_failures.contains(&MachineFailure::FullDisk) {
         causes.push(match builder {
             None => format!("writing into {target}: {FULL}"),
-            Some(runtime) => format!(
-                "the builder's disk is full: `{runtime} system df` shows what fills it, `cargo xtask clean --volumes` removes \
+            Some(engine) => format!(
+                "the builder's disk is full: `{engine} system df` shows what fills it, `cargo xtask clean --volumes` removes \
                  what this checkout keeps there"
             ),
         });
     }
-    if mishaps.contains(&Mishap::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
-        let place = builder.map_or("this machine".to_owned(), |runtime| format!("{runtime}'s containers"));
+    if machine_failures.contains(&MachineFailure::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
+        let place = builder.map_or("this machine".to_owned(), |engine| format!("{engine}'s containers"));
         causes.push(format!(
             "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
              CARGO_BUILD_JOBS=1"

@@ -86,7 +86,7 @@ impl Linker<'_> {
     fn find(&self, needed_by: &BTreeMap<String, String>) -> Result<BTreeMap<String, Library>> {
         let mut args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned).to_vec();
         args.extend(needed_by.keys().map(|name| format!("-l:{name}")));
-        let output = self.machine.ask(self.program, &args).context("asking the linker for shared libraries")?;
+        let output = self.machine.query(self.program, &args).context("asking the linker for shared libraries")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let places: BTreeMap<String, Utf8PathBuf> = text
             .lines()
@@ -114,7 +114,7 @@ impl Linker<'_> {
     }
 }
 
-/// Without `..`; symlinks are not looked at, as the linker's answer leads through none but its own folders'.
+/// Without `..`; symlinks are not looked at, as the linker's answer leads through none but its own directories'.
 fn normal(path: &Utf8Path) -> Utf8PathBuf {
     let mut normal = Utf8PathBuf::new();
     for part in path.components() {

@@ -1,4 +1,4 @@
-//! The machine that compiles, as the rest of the build sees it: where its folders are, how to run a program on it, how
+//! The machine that compiles, as the rest of the build sees it: where its directories are, how to run a program on it, how
 //! to get a file off it. This machine is one; a builder's container is the other.
 
 use std::process::Output;
@@ -15,16 +15,16 @@ use crate::support::ui::Ui;
 
 /// Where things are on the machine.
 #[derive(Clone, Debug)]
-pub struct Folders {
+pub struct Dirs {
     pub sources: Utf8PathBuf,
-    /// Cargo's target folder.
+    /// Cargo's target directory.
     pub target: Utf8PathBuf,
     /// Where the crates' sources lie.
     pub crates: Utf8PathBuf,
 }
 
-impl Folders {
-    /// A package of the tree is named by the URL of its folder, which is another one on the machine.
+impl Dirs {
+    /// A package of the tree is named by the URL of its directory, which is another one on the machine.
     /// Source: <https://doc.rust-lang.org/cargo/reference/pkgid-spec.html>.
     pub fn package(&self, paths: &Paths, id: &PackageId) -> String {
         const SCHEME: &str = "path+file://";
@@ -32,8 +32,8 @@ impl Folders {
         let Some(url) = id.repr.strip_prefix(SCHEME).filter(|_| self.sources != sources) else {
             return id.repr.clone();
         };
-        // The URL is percent-encoded, the folder is not, so the parts of the path are counted. What is below the folder
-        // stays as cargo wrote it; the machine's own folder has no letter that is encoded.
+        // The URL is percent-encoded, the directory is not, so the parts of the path are counted. What is below the directory
+        // stays as cargo wrote it; the machine's own directory has no letter that is encoded.
         let (path, rest) = url.split_once('#').unwrap_or((url, ""));
         let below: String = path.split('/').skip(sources.components().count()).map(|part| format!("/{part}")).collect();
         format!("{SCHEME}{}{below}#{rest}", self.sources)
@@ -42,7 +42,7 @@ impl Folders {
 
 /// What can happen to a machine beside a failing program.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mishap {
+pub enum MachineFailure {
     /// The kernel killed a process for lack of memory.
     OutOfMemory,
     /// There is no room for another file.
@@ -55,16 +55,16 @@ pub enum Mishap {
 pub const LEAST_ROOM: u64 = 1024;
 
 pub trait Machine {
-    fn folders(&self) -> &Folders;
+    fn dirs(&self) -> &Dirs;
 
     /// Runs cargo in the sources with these variables; its messages are shown as they come, the output has their end.
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output>;
 
     /// What happened to the machine while cargo ran, if it failed.
-    fn mishaps(&self) -> Vec<Mishap>;
+    fn machine_failures(&self) -> Vec<MachineFailure>;
 
     /// Runs a program and returns what it wrote, whatever its status is.
-    fn ask(&self, program: &str, args: &[String]) -> Result<Output>;
+    fn query(&self, program: &str, args: &[String]) -> Result<Output>;
 
     /// Makes files of the machine readable here; in the same order.
     fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>>;
@@ -74,36 +74,40 @@ pub trait Machine {
 pub struct Local<'a> {
     ui: &'a Ui,
     toolchain: &'a Toolchain,
-    folders: Folders,
+    dirs: Dirs,
 }
 
 impl<'a> Local<'a> {
-    /// `target` is cargo's target folder.
+    /// `target` is cargo's target directory.
     pub fn new(session: &'a Session, target: Utf8PathBuf, toolchain: &'a Toolchain) -> Result<Local<'a>> {
-        let folders = Folders { sources: session.paths.sources(), target, crates: cargo_home()? };
-        Ok(Local { ui: &session.ui, toolchain, folders })
+        let dirs = Dirs { sources: session.paths.sources(), target, crates: cargo_home()? };
+        Ok(Local { ui: &session.ui, toolchain, dirs })
     }
 }
 
 impl Machine for Local<'_> {
-    fn folders(&self) -> &Folders {
-        &self.folders
+    fn dirs(&self) -> &Dirs {
+        &self.dirs
     }
 
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
-        let command = self.toolchain.run("cargo", args).folder(&self.folders.sources);
+        let command = self.toolchain.run("cargo", args).dir(&self.dirs.sources);
         let command = environment.iter().fold(command, |command, (name, value)| command.env(name, value));
         command.shown(self.ui)
     }
 
-    fn mishaps(&self) -> Vec<Mishap> {
+    fn machine_failures(&self) -> Vec<MachineFailure> {
         // A linker maps its file: without room for it, it dies of a bus error and says no more.
-        let room = Invocation::new("df", ["-Pk", self.folders.sources.as_str()]).read(self.ui).unwrap_or_default();
+        let room = Invocation::new("df", ["-Pk", self.dirs.sources.as_str()]).read(self.ui).unwrap_or_default();
         let room = room.lines().last().and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-        if room.is_some_and(|kilobytes: u64| kilobytes < LEAST_ROOM) { vec![Mishap::FullDisk] } else { Vec::new() }
+        if room.is_some_and(|kilobytes: u64| kilobytes < LEAST_ROOM) {
+            vec![MachineFailure::FullDisk]
+        } else {
+            Vec::new()
+        }
     }
 
-    fn ask(&self, program: &str, args: &[String]) -> Result<Output> {
+    fn query(&self, program: &str, args: &[String]) -> Result<Output> {
         self.toolchain.run(program, args).output(self.ui)
     }
 
@@ -114,7 +118,7 @@ impl Machine for Local<'_> {
 
 /// What a program answered on the machine, or an error with its last lines.
 pub fn answer(machine: &dyn Machine, program: &str, args: &[String]) -> Result<String> {
-    let output = machine.ask(program, args)?;
+    let output = machine.query(program, args)?;
     Invocation::new(program, args).succeeded(&output)?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

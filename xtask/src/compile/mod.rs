@@ -1,4 +1,4 @@
-//! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist folder.
+//! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist directory.
 
 pub mod assets;
 mod cache;
@@ -18,7 +18,7 @@ use crate::compile::assets::Asset;
 use crate::compile::container::Container;
 use crate::compile::libraries::Libraries;
 use crate::compile::machine::{Local, Machine};
-use crate::environment::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::plan::BuildPlan;
 use crate::support::files;
 use crate::support::session::Session;
@@ -70,13 +70,13 @@ impl Dist {
     }
 }
 
-/// The host's and every plugin's files, checked: nothing is left in the dist folder when one of them is wrong.
+/// The host's and every plugin's files, checked: nothing is left in the dist directory when one of them is wrong.
 pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
     let Session { ui, paths, .. } = session;
     let plugins = count(plan.plugins.len(), "plugin");
     let channel = &plan.toolchain.channel;
-    match &plan.engine {
-        Engine::Local => {
+    match &plan.environment {
+        BuildEnvironment::Local => {
             ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
             if !plan.isolated {
                 return compile(session, plan, &Local::new(session, paths.cargo_target(), &plan.toolchain)?);
@@ -89,14 +89,14 @@ pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
             files::remove(&target)?;
             dist
         }
-        Engine::Container(builder) => {
+        BuildEnvironment::Container(builder) => {
             let key = cache::key(paths, plan, builder)?;
             if let Some(dist) = cache::recall(paths, &key) {
                 ui.status("Fresh", format!("host, SDK and {plugins}: nothing that is compiled has changed"));
                 return Ok(dist);
             }
-            let (reference, runtime) = (&builder.reference, &builder.runtime);
-            ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({runtime}, no network)"));
+            let (reference, engine) = (&builder.reference, &builder.engine);
+            ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({engine}, no network)"));
             let container = Container::start(session, builder, plan)?;
             let dist = compile(session, plan, &container)?;
             cache::keep(paths, &key, &dist)?;

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 
 use crate::containers::dockerfile::{self, Dockerfile, Unusable};
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
-use crate::containers::labels::Owner;
+use crate::containers::labels::Labels;
 use crate::oci::digest::Digest;
 use crate::support::files;
 use crate::support::session::Session;
@@ -18,53 +18,53 @@ pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
 pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
 
 /// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
-pub fn described(session: &Session, runtime: &Runtime, file: &str, limit: Duration) -> Result<(String, ImageInfo)> {
+pub fn described(session: &Session, engine: &Engine, file: &str, limit: Duration) -> Result<(String, ImageInfo)> {
     let Session { ui, paths, .. } = session;
     let path = paths.root.join(file);
     let (from, all) = match dockerfile::read(&path)? {
-        Dockerfile::Names(image) => return named(ui, runtime, &image, limit),
+        Dockerfile::Names(image) => return named(ui, engine, &image, limit),
         Dockerfile::Built { from, all } => (from, all),
     };
     let mut ids = Vec::new();
     for image in &from {
-        ids.push(named(ui, runtime, image, limit)?.1.id);
+        ids.push(named(ui, engine, image, limit)?.1.id);
     }
     let name = built_name(&path, &ids)?;
     // Of the others only a build can say whether they are what they were; it takes from its cache what is.
-    if let Some(info) = runtime.inspect(ui, &name)?.filter(|_| all) {
+    if let Some(info) = engine.inspect(ui, &name)?.filter(|_| all) {
         return Ok((name, info));
     }
-    ui.status("Building", format!("{file} ({runtime})"));
-    runtime.build(ui, &Owner::of(session)?.labels(), &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
-    there(ui, runtime, name)
+    ui.status("Building", format!("{file} ({engine})"));
+    engine.build(ui, &Labels::new(session)?.options(), &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
+    there(ui, engine, name)
 }
 
-/// The image with this name, pulled unless the runtime has it.
-pub fn named(ui: &Ui, runtime: &Runtime, reference: &str, limit: Duration) -> Result<(String, ImageInfo)> {
-    if let Some(info) = runtime.inspect(ui, reference)? {
+/// The image with this name, pulled unless the container engine has it.
+pub fn named(ui: &Ui, engine: &Engine, reference: &str, limit: Duration) -> Result<(String, ImageInfo)> {
+    if let Some(info) = engine.inspect(ui, reference)? {
         return Ok((reference.to_owned(), info));
     }
-    ui.status("Pulling", format!("{reference} ({runtime})"));
-    runtime.pull(ui, reference, limit)?;
-    there(ui, runtime, reference.to_owned())
+    ui.status("Pulling", format!("{reference} ({engine})"));
+    engine.pull(ui, reference, limit)?;
+    there(ui, engine, reference.to_owned())
 }
 
-fn there(ui: &Ui, runtime: &Runtime, reference: String) -> Result<(String, ImageInfo)> {
-    let info = runtime.inspect(ui, &reference)?;
-    let info = info.with_context(|| format!("{runtime} has no image {reference} although it said so"))?;
+fn there(ui: &Ui, engine: &Engine, reference: String) -> Result<(String, ImageInfo)> {
+    let info = engine.inspect(ui, &reference)?;
+    let info = info.with_context(|| format!("{engine} has no image {reference} although it said so"))?;
     Ok((reference, info))
 }
 
-/// A name by content: everything in the Dockerfile's folder can get into the image, and the images that it starts from do, which
+/// A name by content: everything in the Dockerfile's directory can get into the image, and the images that it starts from do, which
 /// have these ids now.
 fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
-    let folder = path.parent().context("a Dockerfile lies in a folder")?;
+    let dir = path.parent().context("a Dockerfile lies in a directory")?;
     let mut content = ids.concat().into_bytes();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
-        let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {folder} is not UTF-8"))?;
+    for entry in walkdir::WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
+        let inside = Utf8Path::from_path(entry.path()).with_context(|| format!("a path in {dir} is not UTF-8"))?;
         if entry.file_type().is_file() {
-            content.extend_from_slice(inside.strip_prefix(folder)?.as_str().as_bytes());
+            content.extend_from_slice(inside.strip_prefix(dir)?.as_str().as_bytes());
             content.extend_from_slice(Digest::sha256(&files::read(inside)?).to_string().as_bytes());
         }
     }

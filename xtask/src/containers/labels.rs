@@ -1,9 +1,9 @@
-//! Which containers, volumes and images of a runtime are this checkout's: their labels say so.
+//! Which containers, volumes and images of a container engine are this checkout's: their labels say so.
 
 use anyhow::Result;
 use camino::Utf8Path;
 
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::objects::Kind;
 use crate::oci::digest::Digest;
 use crate::support::command::Invocation;
@@ -26,13 +26,13 @@ const ISOLATED: &str = "xtask.isolated";
 const YES: &str = "yes";
 
 #[derive(Clone, Debug)]
-pub struct Owner {
+pub struct Labels {
     checkout: String,
     machine: String,
 }
 
-impl Owner {
-    pub fn of(session: &Session) -> Result<Owner> {
+impl Labels {
+    pub fn new(session: &Session) -> Result<Labels> {
         let Session { ui, paths, .. } = session;
         let hashed = |text: &str| Digest::sha256(text.as_bytes()).prefix(12).to_owned();
         let name = Invocation::new("uname", ["-n"]).read(ui)?;
@@ -40,21 +40,21 @@ impl Owner {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let processes = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let machine = hashed(&format!("{name} {} {}", boot.trim(), processes.display()));
-        Ok(Owner { checkout: hashed(paths.image.as_str()), machine })
+        Ok(Labels { checkout: hashed(paths.image.as_str()), machine })
     }
 
     /// A name for a volume of this checkout.
-    pub fn volume(&self, what: &str) -> String {
+    pub fn volume_name(&self, what: &str) -> String {
         format!("xtask-{}-{what}", self.checkout)
     }
 
     /// A name for a container, or a volume, of this process.
-    pub fn own(&self, what: &str) -> String {
+    pub fn process_name(&self, what: &str) -> String {
         format!("xtask-{what}-{}-{}-{}", self.checkout, self.machine, std::process::id())
     }
 
     /// Options that mark what is made as this checkout's.
-    pub fn labels(&self) -> [String; 6] {
+    pub fn options(&self) -> [String; 6] {
         let process = std::process::id().to_string();
         let [checkout, machine, process] = [(CHECKOUT, &self.checkout), (MACHINE, &self.machine), (PROCESS, &process)]
             .map(|(name, value)| format!("{name}={value}"));
@@ -68,36 +68,36 @@ impl Owner {
     }
 
     /// Removes the containers, and the volumes of their own, that runs of this machine left which were killed.
-    pub fn remove_leftovers(&self, ui: &Ui, runtime: &Runtime) -> Result<()> {
+    pub fn remove_leftovers(&self, ui: &Ui, engine: &Engine) -> Result<()> {
         // Podman takes a volume for one of several labels, so each is looked at.
         let is_left = |kind, id: &str, isolated: &str| {
-            let [machine, process, own] = runtime.label_values(ui, kind, id, [MACHINE, PROCESS, ISOLATED]);
+            let [machine, process, own] = engine.label_values(ui, kind, id, [MACHINE, PROCESS, ISOLATED]);
             machine == self.machine && own == isolated && !is_running(ui, &process)
         };
         let machine = format!("{MACHINE}={}", self.machine);
-        for id in runtime.labelled(ui, Kind::Container, &[self.checkout_label(), machine])? {
+        for id in engine.labelled(ui, Kind::Container, &[self.checkout_label(), machine])? {
             if is_left(Kind::Container, &id, "") {
                 // One that ends by itself just now cannot be removed, and need not.
-                let _ = runtime.remove_container(ui, &id);
+                let _ = engine.remove_container(ui, &id);
             }
         }
-        for name in runtime.labelled(ui, Kind::Volume, &[self.checkout_label(), format!("{ISOLATED}={YES}")])? {
+        for name in engine.labelled(ui, Kind::Volume, &[self.checkout_label(), format!("{ISOLATED}={YES}")])? {
             if is_left(Kind::Volume, &name, YES) {
-                let _ = runtime.remove_volume(ui, &name);
+                let _ = engine.remove_volume(ui, &name);
             }
         }
         Ok(())
     }
 
     /// Removes the volumes, and what containers and built images there are; says how many volumes.
-    pub fn remove_volumes(&self, ui: &Ui, runtime: &Runtime) -> Result<usize> {
-        self.remove_leftovers(ui, runtime)?;
-        for id in runtime.labelled(ui, Kind::Image, &[self.checkout_label()])? {
-            runtime.remove_image(ui, &id)?;
+    pub fn remove_volumes(&self, ui: &Ui, engine: &Engine) -> Result<usize> {
+        self.remove_leftovers(ui, engine)?;
+        for id in engine.labelled(ui, Kind::Image, &[self.checkout_label()])? {
+            engine.remove_image(ui, &id)?;
         }
-        let volumes = runtime.labelled(ui, Kind::Volume, &[self.checkout_label()])?;
+        let volumes = engine.labelled(ui, Kind::Volume, &[self.checkout_label()])?;
         for name in &volumes {
-            runtime.remove_volume(ui, name)?;
+            engine.remove_volume(ui, name)?;
         }
         Ok(volumes.len())
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::images::BUILDER_FILE;
 use crate::oci::digest::Digest;
@@ -36,7 +36,7 @@ pub const CHOICE: &str = "RUSTUP_TOOLCHAIN";
 #[derive(Clone, Debug, Serialize)]
 pub struct Builder {
     #[serde(skip)]
-    pub runtime: Runtime,
+    pub engine: Engine,
     pub reference: String,
     pub id: String,
     #[serde(skip)]
@@ -65,7 +65,7 @@ pub struct Facts {
 
 impl Builder {
     /// Asks an image what it has, once, then remembers by its id.
-    pub fn ask(session: &Session, runtime: &Runtime, image: (String, ImageInfo), channel: &str) -> Result<Builder> {
+    pub fn query(session: &Session, engine: &Engine, image: (String, ImageInfo), channel: &str) -> Result<Builder> {
         let Session { ui, paths, .. } = session;
         let (reference, info) = image;
         let env = info.config.as_ref().and_then(|config| config.env.as_deref()).unwrap_or_default();
@@ -77,13 +77,13 @@ impl Builder {
         let facts = match remembered {
             Some(facts) => facts,
             None => {
-                let facts = Facts::ask(ui, runtime, &reference, &info.id, channel, &hidden)?;
+                let facts = Facts::query(ui, engine, &reference, &info.id, channel, &hidden)?;
                 let bytes = serde_json::to_vec(&facts)?;
                 files::write_atomically(&memory, |out| Ok(out.write_all(&bytes)?))?;
                 facts
             }
         };
-        Ok(Builder { runtime: runtime.clone(), reference, id: info.id, facts, hidden })
+        Ok(Builder { engine: engine.clone(), reference, id: info.id, facts, hidden })
     }
 }
 
@@ -93,15 +93,15 @@ fn is_plain(name: &str) -> bool {
 }
 
 impl Facts {
-    fn ask(ui: &Ui, runtime: &Runtime, reference: &str, id: &str, channel: &str, hidden: &[String]) -> Result<Facts> {
+    fn query(ui: &Ui, engine: &Engine, reference: &str, id: &str, channel: &str, hidden: &[String]) -> Result<Facts> {
         let unset: String = hidden
             .iter()
             .filter(|name| *name != CHOICE && is_plain(name))
             .map(|name| format!("unset {name}\n"))
             .collect();
         let script = unset + QUESTIONS;
-        let answer = runtime
-            .ask(ui, id, &format!("{CHOICE}={channel}"), &script)
+        let answer = engine
+            .query(ui, id, &format!("{CHOICE}={channel}"), &script)
             .with_context(|| format!("asking the builder {reference}"))?;
         if answer.starts_with("missing cargo") {
             bail!(

@@ -1,5 +1,5 @@
-//! Where it is compiled, settled before anything is: the engine, the builder, and that the pins agree.
+//! Where it is compiled, resolved before anything is: the engine, the builder, and that the pins agree.
 
 pub mod builder;
-pub mod engine;
+pub mod options;
 pub mod pins;

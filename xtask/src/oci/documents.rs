@@ -113,7 +113,7 @@ impl Settings {
     /// The program that is started.
     pub fn program(&self) -> Option<Utf8PathBuf> {
         let mut command = self.entrypoint.iter().chain(&self.cmd).flatten();
-        let folder = self.working_dir.as_deref().unwrap_or(Utf8Path::new("/"));
-        command.next().map(|program| folder.join(program))
+        let dir = self.working_dir.as_deref().unwrap_or(Utf8Path::new("/"));
+        command.next().map(|program| dir.join(program))
     }
 }

@@ -36,7 +36,7 @@ pub struct Entry {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    Folder,
+    Dir,
     File { bytes: Vec<u8>, executable: bool },
 }
 
@@ -47,8 +47,8 @@ impl Entry {
     }
 
     /// `path` is absolute in the image.
-    pub fn folder(path: &Utf8Path, owner: User) -> Entry {
-        Entry { path: relative(path), owner, content: Content::Folder }
+    pub fn dir(path: &Utf8Path, owner: User) -> Entry {
+        Entry { path: relative(path), owner, content: Content::Dir }
     }
 }
 
@@ -56,7 +56,7 @@ impl Content {
     /// Whatever it is where it comes from.
     pub fn mode(&self) -> u32 {
         match self {
-            Content::Folder | Content::File { executable: true, .. } => 0o755,
+            Content::Dir | Content::File { executable: true, .. } => 0o755,
             Content::File { executable: false, .. } => 0o644,
         }
     }

@@ -50,7 +50,7 @@ pub struct NamedLayer {
 /// Owners and contents by path, as they lie over the base.
 pub type Laid = BTreeMap<Utf8PathBuf, (User, Content)>;
 
-/// Every entry where the base's symlinks really lead, with each parent folder that the base does not have.
+/// Every entry where the base's symlinks really lead, with each parent directory that the base does not have.
 pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
     let mut laid = Laid::new();
     for entry in entries {
@@ -59,18 +59,18 @@ pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
             None => entry.path.clone(),
         };
         anyhow::ensure!(
-            !base.has(&path) || entry.content == Content::Folder && base.has_folder(&path),
+            !base.has(&path) || entry.content == Content::Dir && base.has_dir(&path),
             "the base already has /{path}, which the image brings; choose another base, or rename what the image brings"
         );
-        for parent in path.ancestors().skip(1).filter(|parent| !base.has_folder(parent)) {
-            laid.entry(parent.to_owned()).or_insert((ROOT, Content::Folder));
+        for parent in path.ancestors().skip(1).filter(|parent| !base.has_dir(parent)) {
+            laid.entry(parent.to_owned()).or_insert((ROOT, Content::Dir));
         }
         laid.insert(path, (entry.owner, entry.content.clone()));
     }
     Ok(laid)
 }
 
-/// As an uncompressed tar: sorted, folders before their content, a PAX header only where a path needs it.
+/// As an uncompressed tar: sorted, directories before their content, a PAX header only where a path needs it.
 pub fn tar(laid: &Laid) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, (owner, content)) in laid {
@@ -86,7 +86,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &Utf8Path, owner: User, content
     header.set_gid(owner.gid.into());
     header.set_mode(content.mode());
     match content {
-        Content::Folder => {
+        Content::Dir => {
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
             set_path(tar, &mut header, &format!("{path}/"))?;
@@ -121,12 +121,12 @@ fn set_path(tar: &mut tar::Builder<Vec<u8>>, header: &mut tar::Header, path: &st
 
 /// Compressed layers by digest, found again by what they hold.
 pub struct Store {
-    folder: Utf8PathBuf,
+    dir: Utf8PathBuf,
 }
 
 impl Store {
-    pub fn new(folder: Utf8PathBuf) -> Store {
-        Store { folder }
+    pub fn new(dir: Utf8PathBuf) -> Store {
+        Store { dir }
     }
 
     /// The layer that holds the tar of this digest and size in bytes, if it is whole.
@@ -161,7 +161,7 @@ impl Store {
 
     /// Adds one of a base, which may be large: a tar of `unpacked` bytes that is read piece by piece.
     pub fn add_from(&self, diff_id: &Digest, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
-        let new = self.folder.join("new");
+        let new = self.dir.join("new");
         files::write_atomically(&new, |out| {
             let mut encoder = gzip(out);
             std::io::copy(tar, &mut encoder)?;
@@ -170,7 +170,7 @@ impl Store {
         let (digest, size) =
             (unpack::digest(&new)?, std::fs::metadata(&new).with_context(|| format!("reading {new}"))?.len());
         let blob = self.blob(&digest);
-        files::create_folder(blob.parent().unwrap_or(&self.folder))?;
+        files::create_dir(blob.parent().unwrap_or(&self.dir))?;
         std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
         self.keep(Layer { diff_id: *diff_id, digest, size, unpacked })
     }
@@ -200,11 +200,11 @@ impl Store {
     }
 
     fn blob(&self, digest: &Digest) -> Utf8PathBuf {
-        self.folder.join(digest.path())
+        self.dir.join(digest.path())
     }
 
     fn index(&self, diff_id: &Digest) -> Utf8PathBuf {
-        self.folder.join(format!("format-{FORMAT}")).join(diff_id.path())
+        self.dir.join(format!("format-{FORMAT}")).join(diff_id.path())
     }
 }
 
@@ -222,12 +222,12 @@ mod tests {
     use super::{Store, Tree, lay, tar};
     use crate::oci::digest::Digest;
     use crate::oci::entry::{Entry, User};
-    use crate::support::test_folder::TestFolder;
+    use crate::support::test_dir::TestDir;
 
     fn entries() -> Vec<Entry> {
         vec![
             Entry::file(Utf8Path::new("/srv/host"), b"host".to_vec(), true),
-            Entry::folder(Utf8Path::new("/var/lib/state"), User { uid: 65532, gid: 65532 }),
+            Entry::dir(Utf8Path::new("/var/lib/state"), User { uid: 65532, gid: 65532 }),
             Entry::file(Utf8Path::new("/etc/config.toml"), b"a = 1\n".to_vec(), false),
         ]
     }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_these() {
-        let test = TestFolder::new("layer");
+        let test = TestDir::new("layer");
         let bytes = packed(&entries());
         let mut backwards = entries();
         backwards.reverse();

@@ -7,7 +7,7 @@ use crate::oci::digest::Digest;
 use crate::oci::entry::{Content, User};
 use crate::oci::layer::Laid;
 
-/// A file or a folder in the image.
+/// A file or a directory in the image.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listed {
@@ -16,7 +16,7 @@ pub struct Listed {
     /// In octal.
     pub mode: String,
     pub owner: String,
-    /// Of a file; folders have none.
+    /// Of a file; directories have none.
     #[serde(flatten)]
     pub content: Option<FileContent>,
 }
@@ -34,7 +34,7 @@ pub fn list(laid: &Laid) -> Vec<Listed> {
 impl Listed {
     fn new(path: &Utf8Path, owner: User, content: &Content) -> Listed {
         let file = match content {
-            Content::Folder => None,
+            Content::Dir => None,
             Content::File { bytes, .. } => {
                 let sha256 = Digest::sha256(bytes).hex();
                 Some(FileContent { size: bytes.len() as u64, sha256 })

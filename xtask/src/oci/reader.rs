@@ -1,4 +1,4 @@
-//! One image as a tool wrote it: an archive of this program, `docker save`, podman or skopeo, or an OCI layout's folder.
+//! One image as a tool wrote it: an archive of this program, `docker save`, podman or skopeo, or an OCI layout's directory.
 //! Source: <https://github.com/moby/docker-image-spec>; OCI image specification, image-layout.md.
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,7 +11,7 @@ use crate::support::files;
 
 pub enum Blobs {
     Archive(Tree),
-    Folder(Utf8PathBuf),
+    Dir(Utf8PathBuf),
 }
 
 impl Blobs {
@@ -59,12 +59,12 @@ impl Blobs {
         let path = Utf8Path::new(path);
         match self {
             Blobs::Archive(tree) => tree.read(path),
-            Blobs::Folder(folder) => {
+            Blobs::Dir(dir) => {
                 // Somebody else wrote these paths.
                 if !path.components().all(|part| matches!(part, Utf8Component::Normal(_))) {
                     bail!("it names the path {path}, which leads out of it");
                 }
-                let path = folder.join(path);
+                let path = dir.join(path);
                 path.is_file().then(|| files::read(&path)).transpose()
             }
         }

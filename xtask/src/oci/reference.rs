@@ -35,7 +35,7 @@ fn split(name: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// A parsed reference with the domain and the folder that docker puts before one that has none.
+/// A parsed reference with the domain and the directory that docker puts before one that has none.
 pub fn qualified(reference: &str) -> String {
     match split(reference) {
         (Some(_), _) => reference.to_owned(),

@@ -33,7 +33,7 @@ enum LayerTar {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
-    Folder,
+    Dir,
     /// Which layer holds it, and where in that one's tar.
     File {
         layer: usize,
@@ -70,16 +70,16 @@ impl Tree {
             let entry = entry?;
             let Some(path) = normal(&String::from_utf8_lossy(&entry.path_bytes())) else { continue };
             if let Some(hidden) = path.file_name().and_then(|name| name.strip_prefix(".wh.")) {
-                let folder = path.parent().unwrap_or(Utf8Path::new(""));
+                let dir = path.parent().unwrap_or(Utf8Path::new(""));
                 match hidden {
-                    ".wh..opq" => self.hide_below(folder),
-                    hidden => self.hide(&folder.join(hidden)),
+                    ".wh..opq" => self.hide_below(dir),
+                    hidden => self.hide(&dir.join(hidden)),
                 }
                 continue;
             }
             let link = || entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
             let node = match entry.header().entry_type() {
-                tar::EntryType::Directory => Node::Folder,
+                tar::EntryType::Directory => Node::Dir,
                 tar::EntryType::Symlink => Node::Link(link().unwrap_or_default().into()),
                 tar::EntryType::Link => {
                     let target = normal(&link().unwrap_or_default()).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Tree {
             added.insert(path.into_string(), node);
         }
         for (path, node) in added {
-            if node != Node::Folder || self.nodes.get(&path).is_some_and(|old| *old != Node::Folder) {
+            if node != Node::Dir || self.nodes.get(&path).is_some_and(|old| *old != Node::Dir) {
                 self.hide(Utf8Path::new(&path));
             }
             self.nodes.insert(path, node);
@@ -118,9 +118,9 @@ impl Tree {
         if path.as_str().is_empty() {
             return self.nodes.clear();
         }
-        let folder = format!("{path}/");
-        let below = self.nodes.range::<str, _>((Bound::Excluded(folder.as_str()), Bound::Unbounded));
-        let below = below.map(|(path, _)| path).take_while(|other| other.starts_with(&folder));
+        let dir = format!("{path}/");
+        let below = self.nodes.range::<str, _>((Bound::Excluded(dir.as_str()), Bound::Unbounded));
+        let below = below.map(|(path, _)| path).take_while(|other| other.starts_with(&dir));
         for path in below.cloned().collect::<Vec<_>>() {
             self.nodes.remove(&path);
         }
@@ -154,8 +154,8 @@ impl Tree {
         Ok(real)
     }
 
-    pub fn has_folder(&self, path: &Utf8Path) -> bool {
-        path.as_str().is_empty() || self.nodes.get(path.as_str()) == Some(&Node::Folder)
+    pub fn has_dir(&self, path: &Utf8Path) -> bool {
+        path.as_str().is_empty() || self.nodes.get(path.as_str()) == Some(&Node::Dir)
     }
 
     pub fn has(&self, path: &Utf8Path) -> bool {
@@ -176,18 +176,18 @@ impl Tree {
         self.nodes.is_empty()
     }
 
-    /// Writes everything below `folder`, which is empty; devices are left out. Each path is where the tree's own symlinks
-    /// lead, and symlinks are made last: no layer can reach outside of `folder`.
-    pub fn write_to(&self, folder: &Utf8Path) -> Result<()> {
+    /// Writes everything below `dir`, which is empty; devices are left out. Each path is where the tree's own symlinks
+    /// lead, and symlinks are made last: no layer can reach outside of `dir`.
+    pub fn write_to(&self, dir: &Utf8Path) -> Result<()> {
         let place = |path: &Utf8Path| -> Result<Utf8PathBuf> {
             let parent = self.resolve(path.parent().unwrap_or(Utf8Path::new("")))?;
-            files::create_folder(&folder.join(&parent))?;
-            Ok(folder.join(parent).join(path.file_name().unwrap_or_default()))
+            files::create_dir(&dir.join(&parent))?;
+            Ok(dir.join(parent).join(path.file_name().unwrap_or_default()))
         };
         for (path, node) in &self.nodes {
             let path = Utf8Path::new(path);
             match node {
-                Node::Folder => files::create_folder(&place(path)?)?,
+                Node::Dir => files::create_dir(&place(path)?)?,
                 Node::File { executable, .. } => {
                     let target = place(path)?;
                     let content = self.read(path)?.unwrap_or_default();

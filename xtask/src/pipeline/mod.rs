@@ -1,6 +1,6 @@
 //! What `image` does, from a request to a report: the stages, one after the other. Commands, tests and later features call it.
 
-pub mod fate;
+pub mod layers;
 pub mod prepare;
 mod remember;
 pub mod report;
@@ -12,8 +12,8 @@ use crate::assemble::{Image, assemble};
 use crate::attest;
 use crate::cargo::toolchain::Toolchain;
 use crate::compile;
-use crate::containers::engine::Runtime;
-use crate::environment::engine::Engine;
+use crate::containers::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::pipeline::prepare::Prepared;
 use crate::pipeline::report::{ImageReport, NamedDocument};
@@ -34,19 +34,19 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let mut stages = Stages::new(&session.ui);
     request.outputs.iter().try_for_each(Output::check)?;
     let prepared = stages.run("plan", || prepare::image(session, &request.plan))?;
-    let Prepared { checkout: _, plan, base, runtime } = &prepared;
-    let runtime = runtime.as_ref();
-    let push = request.push.as_deref().map(|name| Push::prepare(&session.ui, name, runtime)).transpose()?;
+    let Prepared { checkout: _, plan, base, engine } = &prepared;
+    let engine = engine.as_ref();
+    let push = request.push.as_deref().map(|name| Push::prepare(&session.ui, name, engine)).transpose()?;
     session.ui.status("Planning", plan.build.summary()?);
     plan.forecast.announce(&session.ui);
     prepare::announce_lock(session, &plan.build);
     let dist = stages.run("build", || compile::build(session, &plan.build))?;
     prepare::update_lock(session, &plan.build)?;
     let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
-    let layers = fate::of_layers(plan, &image);
-    fate::report(&session.ui, plan, &layers);
+    let layers = layers::finished(plan, &image);
+    layers::report(&session.ui, plan, &layers);
     let verified = stages.run("verify", || match request.verify {
-        true => verify(session, plan, &image, base, runtime),
+        true => verify(session, plan, &image, base, engine),
         false => contents::check(&contents::tree(&image, base)?, plan).map(|()| None),
     })?;
     if verified.is_none() {
@@ -58,7 +58,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     };
     let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
     let documents = stages.run("describe", || attest::describe(&session.paths, plan, &dist, &image))?;
-    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, runtime))?;
+    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, engine))?;
     remember::remember(&session.paths, plan, &dist, &image)?;
     let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();
     let pushed = stages.run("push", push)?;
@@ -69,7 +69,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         config_digest: image.config_digest,
         documents: documents.iter().map(|document| NamedDocument::new(document, &archive)).collect(),
         archive,
-        runtime: runtime.map(Runtime::program),
+        loaded_into: engine.map(Engine::program),
         verified,
         reproduced,
         pushed,
@@ -81,11 +81,11 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     })
 }
 
-/// Compiles on this machine, into the dist folder.
+/// Compiles on this machine, into the dist directory.
 pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
     let checkout = Checkout::read(&session.paths, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
-    let plan = prepare::build(session, &checkout, locked, Engine::Local, toolchain)?;
+    let plan = prepare::build(session, &checkout, locked, BuildEnvironment::Local, toolchain)?;
     session.ui.status("Planning", plan.summary()?);
     prepare::announce_lock(session, &plan);
     compile::build(session, &plan)?;
@@ -93,11 +93,11 @@ pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
     Ok(plan)
 }
 
-/// The same image once more, in the session's target folder, from sources with this digest.
+/// The same image once more, in the session's target directory, from sources with this digest.
 fn again(session: &Session, prepared: &Prepared, sources: &Digest) -> Result<Image> {
     let Prepared { checkout, plan, base, .. } = prepared;
-    let (engine, toolchain) = (plan.build.engine.clone(), plan.build.toolchain.clone());
-    let build = prepare::build(session, checkout, true, engine, toolchain)?.on(&plan.base, base.layers.len())?;
+    let (environment, toolchain) = (plan.build.environment.clone(), plan.build.toolchain.clone());
+    let build = prepare::build(session, checkout, true, environment, toolchain)?.on(&plan.base, base.layers.len())?;
     ensure!(
         copy::digest(&session.paths.sources())? == *sources,
         "the tree was changed while it was built: leave it alone until the image is compared"

@@ -1,5 +1,5 @@
 //! From a request to a plan: settles where to compile, syncs the copy of the sources, asks git and cargo about it. Nothing is
-//! compiled, and nothing is written outside of the target folder.
+//! compiled, and nothing is written outside of the target directory.
 
 use anyhow::{Result, bail};
 
@@ -9,8 +9,8 @@ use crate::cargo::lockfile::{self, Lock};
 use crate::cargo::query;
 use crate::cargo::resolution::Reach;
 use crate::cargo::toolchain::{self, Toolchain};
-use crate::containers::engine::Runtime;
-use crate::environment::engine::Engine;
+use crate::containers::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::pipeline::request::PlanRequest;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
@@ -18,30 +18,30 @@ use crate::plan::last_image::LastImage;
 use crate::plan::{BuildPlan, ImagePlan};
 use crate::source::checkout::Checkout;
 use crate::source::{copy, left_out, revision};
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::session::Session;
 use crate::support::ui::count;
 use crate::support::{files, variables};
 
-/// A plan, and what was settled for it.
+/// A plan, and what was resolved for it.
 pub struct Prepared {
     pub checkout: Checkout,
     pub plan: ImagePlan,
     pub base: BaseFiles,
     /// What verifies and receives the image, if one answers.
-    pub runtime: Option<Runtime>,
+    pub engine: Option<Engine>,
 }
 
 /// What `image` would make, and from what.
 pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
     let checkout = Checkout::read(&session.paths, request.test_plugins)?;
-    let settled = request.wanted.settle(session, request.strict)?;
-    let mut build = build(session, &checkout, request.locked, settled.engine, settled.toolchain)?;
-    build = build.on(&settled.base, settled.files.layers.len())?;
+    let resolved = request.environment.resolve(session, request.strict)?;
+    let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;
+    build = build.on(&resolved.base, resolved.files.layers.len())?;
     build.isolated = request.isolated;
-    let forecast = forecast(session, &build, &settled.files)?;
-    let plan = ImagePlan::new(build, settled.base, request.image.clone(), forecast)?;
-    Ok(Prepared { checkout, plan, base: settled.files, runtime: settled.runtime })
+    let forecast = forecast(session, &build, &resolved.files)?;
+    let plan = ImagePlan::new(build, resolved.base, request.image.clone(), forecast)?;
+    Ok(Prepared { checkout, plan, base: resolved.files, engine: resolved.engine })
 }
 
 /// What is compiled, with the copy of the sources as it is now.
@@ -49,23 +49,23 @@ pub fn build(
     session: &Session,
     checkout: &Checkout,
     locked: bool,
-    engine: Engine,
+    environment: BuildEnvironment,
     toolchain: Toolchain,
 ) -> Result<BuildPlan> {
     let paths = &session.paths;
-    if matches!(engine, Engine::Local) {
+    if matches!(environment, BuildEnvironment::Local) {
         variables::check_settings(paths, &toolchain::cargo_home()?)?;
     }
     let left_out = copy::sync(paths, &checkout.workspace, &checkout.discovered)?;
     left_out::announce(&session.ui, &left_out);
-    let origin = revision::ask(session, &left_out)?;
+    let origin = revision::query(session, &left_out)?;
     let metadata = query::members(session)?;
-    let plan = BuildPlan::new(checkout, &metadata, engine, toolchain)?;
+    let plan = BuildPlan::new(checkout, &metadata, environment, toolchain)?;
     let rustflags = flags::rustflags(session, &plan.toolchain)?;
     let mut plan = BuildPlan { rustflags, left_out, origin, ..plan };
     resolve(session, &mut plan, locked)?;
     plan.resolution = plan.query().crates(session, Reach::Linked)?;
-    if let Engine::Container(_) = plan.engine {
+    if let BuildEnvironment::Container(_) = plan.environment {
         check_sources(session, &plan)?;
     }
     Ok(plan)
@@ -111,20 +111,20 @@ fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> 
     Ok(())
 }
 
-/// A container gets the crates in one folder, which holds a crate of one version once: also of those that only tests or
+/// A container gets the crates in one directory, which holds a crate of one version once: also of those that only tests or
 /// other targets need.
 fn check_sources(session: &Session, plan: &BuildPlan) -> Result<()> {
     let lock = Lock::parse(&files::read_text(&session.paths.sources().join("Cargo.lock"))?)?;
     let members = [&plan.host.package, &plan.host.sdk].into_iter();
     let members: Vec<&str> =
         members.chain(plan.plugins.iter().map(|plugin| &plugin.name)).map(String::as_str).collect();
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for twice in lock.twice(&members) {
-        faults.push(format!(
+        errors.push(format!(
             "{twice}: let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both"
         ));
     }
-    faults.report("what goes to a container")
+    errors.report("what goes to a container")
 }
 
 /// Says what changes in `Cargo.lock`.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::assemble::Image;
 use crate::compile::Dist;
-use crate::environment::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::oci::layer::NamedLayer;
 use crate::plan::ImagePlan;
@@ -23,7 +23,7 @@ pub fn remember(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> 
     });
     let base = image.base_layers.iter().map(|named| named.layer.digest).collect();
     let mut libraries = BTreeMap::new();
-    if matches!(plan.build.engine, Engine::Local) {
+    if matches!(plan.build.environment, BuildEnvironment::Local) {
         let shared = std::iter::once(&dist.libraries.interpreter).chain(dist.libraries.shared.values());
         for library in shared {
             libraries.insert(library.path.clone(), Digest::sha256(&files::read(&library.path)?));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::assemble::Sizes;
 use crate::attest::Document;
 use crate::oci::digest::Digest;
-use crate::pipeline::fate::FinishedLayer;
+use crate::pipeline::layers::FinishedLayer;
 use crate::plan::ImagePlan;
 use crate::publish::push::Pushed;
 use crate::reproduce::Reproduced;
@@ -23,8 +23,8 @@ pub struct ImageReport {
     pub archive: Utf8PathBuf,
     /// The bill of materials, then the provenance.
     pub documents: Vec<NamedDocument>,
-    /// Into which it was loaded.
-    pub runtime: Option<&'static str>,
+    /// The container engine that has it.
+    pub loaded_into: Option<&'static str>,
     pub verified: Option<Verified>,
     /// Only where it was asked for.
     pub reproduced: Option<Reproduced>,

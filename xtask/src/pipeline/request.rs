@@ -1,11 +1,11 @@
 //! What is asked for: plain data, whoever asks.
 
-use crate::environment::engine::Wanted;
+use crate::environment::options::EnvironmentOptions;
 use crate::publish::output::Output;
 
 /// A plan of an image.
 pub struct PlanRequest {
-    pub wanted: Wanted,
+    pub environment: EnvironmentOptions,
     /// A parsed `NAME:TAG`; the host's name and version if there is none.
     pub image: Option<String>,
     /// Whether an error takes the place of a change of `Cargo.lock`.
@@ -21,7 +21,7 @@ pub struct PlanRequest {
 /// An image that is made and brought to where it is wanted.
 pub struct ImageRequest {
     pub plan: PlanRequest,
-    /// Beside the archive in the target folder.
+    /// Beside the archive in the target directory.
     pub outputs: Vec<Output>,
     /// The `NAME:TAG` to push it under.
     pub push: Option<String>,

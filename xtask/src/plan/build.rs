@@ -9,14 +9,14 @@ use crate::cargo::lockfile::Change;
 use crate::cargo::query::Query;
 use crate::cargo::resolution::Resolution;
 use crate::cargo::toolchain::Toolchain;
-use crate::environment::engine::Engine;
-use crate::source::assets::Shipped;
+use crate::environment::options::BuildEnvironment;
+use crate::source::assets::PluginAssets;
 use crate::source::checkout::Checkout;
 use crate::source::left_out::LeftOut;
 use crate::source::manifest::{About, HostSpec};
 use crate::source::plugins::{Discovered, Found};
 use crate::source::revision::Origin;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::ui::count;
 
 #[derive(Debug, Serialize)]
@@ -31,7 +31,8 @@ pub struct BuildPlan {
     #[serde(skip)]
     pub sdk_id: PackageId,
     pub plugins: Vec<Plugin>,
-    pub engine: Engine,
+    #[serde(rename = "engine")]
+    pub environment: BuildEnvironment,
     pub toolchain: Toolchain,
     /// Flags for rustc.
     #[serde(skip)]
@@ -69,12 +70,17 @@ pub struct Plugin {
     pub id: PackageId,
     /// Beside its code.
     #[serde(flatten)]
-    pub shipped: Shipped,
+    pub assets: PluginAssets,
 }
 
 impl BuildPlan {
     /// From what cargo says of the tree's own packages. What is resolved and linked is added when it is known.
-    pub fn new(checkout: &Checkout, metadata: &Metadata, engine: Engine, toolchain: Toolchain) -> Result<BuildPlan> {
+    pub fn new(
+        checkout: &Checkout,
+        metadata: &Metadata,
+        environment: BuildEnvironment,
+        toolchain: Toolchain,
+    ) -> Result<BuildPlan> {
         let Checkout { workspace, discovered } = checkout;
         let host = workspace.image().clone();
         let package = |name: &str| {
@@ -92,7 +98,7 @@ impl BuildPlan {
             sdk_id: package(&host.sdk)?.id,
             plugins: plugins.collect::<Result<_>>()?,
             host,
-            engine,
+            environment,
             toolchain,
             rustflags: Vec::new(),
             base_layers: 0,
@@ -147,34 +153,34 @@ impl BuildPlan {
     }
 }
 
-/// The host's program is the one that is named as its package is, and cargo writes all programs into one folder.
+/// The host's program is the one that is named as its package is, and cargo writes all programs into one directory.
 fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered) -> Result<()> {
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for package in metadata.workspace_packages() {
         let programs = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
         let names: Vec<&str> = programs.map(|target| target.name.as_str()).collect();
         let is_there = names.contains(&host.package.as_str());
         if package.name == host.package && !is_there {
-            faults.push(format!(
+            errors.push(format!(
                 "the host's package has no program `{0}`, which the image starts; it has {1}: name one `{0}`",
                 host.package,
                 if names.is_empty() { "none".to_owned() } else { names.join(", ") }
             ));
         }
         let plugin = discovered.packages.get(package.name.as_str());
-        if let Some(Found { folder, .. }) = plugin.filter(|_| is_there) {
-            faults.push(format!(
-                "{folder}: its program `{}` has the name of the host's, and cargo writes both to one file: rename it",
+        if let Some(Found { dir, .. }) = plugin.filter(|_| is_there) {
+            errors.push(format!(
+                "{dir}: its program `{}` has the name of the host's, and cargo writes both to one file: rename it",
                 host.package
             ));
         }
     }
-    faults.report("the programs")
+    errors.report("the programs")
 }
 
 impl Plugin {
     fn new(package: Package, found: &Found) -> Plugin {
         let (name, version) = (package.name.to_string(), package.version.to_string());
-        Plugin { name, version, path: found.folder.clone(), id: package.id, shipped: found.shipped.clone() }
+        Plugin { name, version, path: found.dir.clone(), id: package.id, assets: found.assets.clone() }
     }
 }

@@ -39,7 +39,7 @@ impl Changes<'_> {
         changes.into_iter().filter(|(changed, _)| *changed).map(|(_, text)| text.to_owned()).collect()
     }
 
-    /// Of a file of the tree, or a package's folder.
+    /// Of a file of the tree, or a package's directory.
     pub fn of_source(&self, path: &str) -> Option<String> {
         (self.before.sources.get(path) != self.after.sources.get(path)).then(|| format!("{path} changed"))
     }
@@ -61,8 +61,8 @@ impl Changes<'_> {
     }
 
     fn of_files(&self, found: &Crate) -> Option<String> {
-        let Source::Tree(folder) = &found.source else { return None };
-        let change = self.of_source(folder)?;
+        let Source::Tree(dir) = &found.source else { return None };
+        let change = self.of_source(dir)?;
         Some(if found.name == self.sdk { "the SDK changed".to_owned() } else { change })
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn inputs(tree: &str) -> Inputs {
         let mut inputs =
             Inputs { crates: Resolution::parse(tree, "/tree".into()).expect("a tree"), ..Inputs::default() };
-        inputs.sources.extend(["sdk", "mail"].map(|folder| (folder.to_owned(), Digest::sha256("1"))));
+        inputs.sources.extend(["sdk", "mail"].map(|dir| (dir.to_owned(), Digest::sha256("1"))));
         inputs
     }
 
@@ -155,7 +155,7 @@ mod tests {
         );
 
         let mut edited = inputs(BEFORE);
-        edited.sources.extend(["sdk", "mail"].map(|folder| (folder.to_owned(), Digest::sha256("2"))));
+        edited.sources.extend(["sdk", "mail"].map(|dir| (dir.to_owned(), Digest::sha256("2"))));
         edited.environment.rustflags = ["--cfg", "loud"].map(str::to_owned).to_vec();
         edited.environment.target = "new".to_owned();
         edited.environment.rustc = "rustc 2\nmore".to_owned();

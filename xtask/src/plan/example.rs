@@ -6,7 +6,7 @@ use cargo_metadata::PackageId;
 use crate::base::Base;
 use crate::cargo::resolution::Resolution;
 use crate::cargo::toolchain::Toolchain;
-use crate::environment::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
 use crate::plan::{BuildPlan, ImagePlan};
@@ -25,8 +25,8 @@ check-flag = "--dry-run"
 config = "/etc/greeter.toml"
 default-config = "default.toml"
 development-config = "development.toml"
-working-folder = "/greeter"
-state-folder = "/var/lib/greeter"
+working-dir = "/greeter"
+state-dir = "/var/lib/greeter"
 user = "1000:1001"
 port = 9000
 "#;
@@ -49,7 +49,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         sdk_id: id(&host.sdk),
         host,
         plugins: Vec::new(),
-        engine: Engine::Local,
+        environment: BuildEnvironment::Local,
         toolchain,
         rustflags: Vec::new(),
         base_layers: 0,

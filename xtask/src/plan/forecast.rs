@@ -30,7 +30,7 @@ pub enum Content {
 /// Whether a layer is as in the last image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "forecast", rename_all = "kebab-case")]
-pub enum Fate {
+pub enum LayerStatus {
     Reused {
         digest: Digest,
         /// Packed, in bytes.
@@ -76,15 +76,15 @@ impl Forecast {
         Ok(Forecast { last, inputs, turned_on })
     }
 
-    pub fn fate(&self, plan: &BuildPlan, name: &str, content: &Content) -> Fate {
-        let Some(last) = &self.last else { return Fate::New { why: vec!["first image".to_owned()] } };
+    pub fn status(&self, plan: &BuildPlan, name: &str, content: &Content) -> LayerStatus {
+        let Some(last) = &self.last else { return LayerStatus::New { why: vec!["first image".to_owned()] } };
         let Some(before) = last.layers.get(name) else {
-            return Fate::New { why: vec![format!("{content} was added")] };
+            return LayerStatus::New { why: vec![format!("{content} was added")] };
         };
         let why = self.reasons(plan, last, before, content);
         match why.is_empty() {
-            true => Fate::Reused { digest: before.layer.digest, size: before.layer.size },
-            false => Fate::New { why },
+            true => LayerStatus::Reused { digest: before.layer.digest, size: before.layer.size },
+            false => LayerStatus::New { why },
         }
     }
 
@@ -121,7 +121,7 @@ fn turned_on(
     let crates = &after.crates;
     let shared = crates.member(&plan.host.sdk).map(|sdk| crates.closure(sdk)).unwrap_or_default();
     let changed = |name: &String| match crates.member(name).map(|member| &member.source) {
-        Some(Source::Tree(folder)) => before.sources.get(folder) != after.sources.get(folder),
+        Some(Source::Tree(dir)) => before.sources.get(dir) != after.sources.get(dir),
         _ => false,
     };
     let mut turned_on = Vec::new();
@@ -177,11 +177,11 @@ impl Serialize for Content {
 }
 
 /// `reused sha256:0123456789ab 40 KB`, `new: plugins/file changed`.
-impl fmt::Display for Fate {
+impl fmt::Display for LayerStatus {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Fate::Reused { digest, size: bytes } => write!(out, "reused {} {}", digest.short(), size(*bytes)),
-            Fate::New { why } => write!(out, "new: {}", summary(why)),
+            LayerStatus::Reused { digest, size: bytes } => write!(out, "reused {} {}", digest.short(), size(*bytes)),
+            LayerStatus::New { why } => write!(out, "new: {}", summary(why)),
         }
     }
 }

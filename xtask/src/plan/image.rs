@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::base::Base;
 use crate::plan::BuildPlan;
-use crate::plan::forecast::{Content, Fate, Forecast};
+use crate::plan::forecast::{Content, Forecast, LayerStatus};
 
 /// A build plan and what becomes of the result.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ pub struct PlannedLayer {
     pub name: String,
     pub what: Content,
     #[serde(flatten)]
-    pub fate: Fate,
+    pub status: LayerStatus,
 }
 
 impl ImagePlan {
@@ -52,8 +52,8 @@ impl ImagePlan {
         }
         layers.extend(of_plugins.into_iter().map(|(name, plugins)| (name, Content::Plugins(plugins))));
         let layers = layers.into_iter().map(|(name, what)| {
-            let fate = forecast.fate(&build, &name, &what);
-            PlannedLayer { name, what, fate }
+            let status = forecast.status(&build, &name, &what);
+            PlannedLayer { name, what, status }
         });
         let (layers, command) = (layers.collect(), build.command(&build.host.config));
         Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build, forecast })
@@ -65,7 +65,7 @@ impl fmt::Display for ImagePlan {
         let rustc = self.build.toolchain.verbose_version.lines().next().unwrap_or_default();
         writeln!(out, "image      {}", self.image)?;
         writeln!(out, "platform   {}", self.platform)?;
-        writeln!(out, "engine     {}", self.build.engine.name())?;
+        writeln!(out, "engine     {}", self.build.environment.name())?;
         writeln!(out, "toolchain  {rustc}")?;
         writeln!(out, "base       {}", self.base)?;
         list(
@@ -75,7 +75,7 @@ impl fmt::Display for ImagePlan {
         )?;
         writeln!(out, "command    {}", self.command.join(" "))?;
         let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or_default();
-        let layer = |layer: &PlannedLayer| format!("{:<width$}  {}, {}", layer.name, layer.what, layer.fate);
+        let layer = |layer: &PlannedLayer| format!("{:<width$}  {}, {}", layer.name, layer.what, layer.status);
         list(out, "layers", self.layers.iter().map(layer))?;
         list(out, "Cargo.lock", self.build.lock_changes.iter().map(ToString::to_string))
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::layers::BaseFiles;
 use crate::cargo::resolution::{Resolution, Source};
 use crate::cargo::toolchain::cargo_home;
-use crate::environment::engine::Engine;
+use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::oci::layer::FORMAT;
 use crate::plan::BuildPlan;
@@ -23,7 +23,7 @@ pub struct Inputs {
     pub environment: Environment,
     /// What host, SDK and plugins are compiled from, with what their build scripts and macros need.
     pub crates: Resolution,
-    /// Digests of the tree's own: of the packages, by folder, and of the default configuration, by path.
+    /// Digests of the tree's own: of the packages, by directory, and of the default configuration, by path.
     pub sources: BTreeMap<String, Digest>,
 }
 
@@ -51,11 +51,11 @@ pub struct Environment {
 impl Inputs {
     /// Reads the copy of the sources; `crates` are those that it resolves to.
     pub fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles, crates: Resolution) -> Result<Inputs> {
-        let folders = crates.crates().keys().filter_map(|found| match &found.source {
-            Source::Tree(folder) => Some(folder.as_str()),
+        let dirs = crates.crates().keys().filter_map(|found| match &found.source {
+            Source::Tree(dir) => Some(dir.as_str()),
             Source::Registry | Source::Other(_) => None,
         });
-        let mut sources = copy::digests(&paths.sources(), &folders.collect())?;
+        let mut sources = copy::digests(&paths.sources(), &dirs.collect())?;
         let config = &plan.host.default_config;
         sources.insert(config.to_string(), Digest::sha256(&files::read(&paths.root.join(config))?));
         Ok(Inputs { environment: Environment::gather(paths, plan, base)?, crates, sources })
@@ -70,9 +70,9 @@ impl Environment {
             rustc: plan.toolchain.verbose_version.clone(),
             target: plan.toolchain.target.clone(),
             rustflags: plan.rustflags.clone(),
-            builder: match &plan.engine {
-                Engine::Container(builder) => builder.id.clone(),
-                Engine::Local => {
+            builder: match &plan.environment {
+                BuildEnvironment::Container(builder) => builder.id.clone(),
+                BuildEnvironment::Local => {
                     let config = std::fs::read(cargo_home()?.join("config.toml")).unwrap_or_default();
                     format!("this machine, {}", Digest::sha256(&config))
                 }
@@ -99,7 +99,7 @@ fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<Digest> {
     }
     let config = files::read_text(&paths.sources().join(copy::CONFIG))?;
     let host = &plan.host;
-    let places = [&host.working_folder, &host.state_folder, &host.config];
+    let places = [&host.working_dir, &host.state_dir, &host.config];
     let (names, plugin_config) = ([&host.package, &host.sdk, &host.extension], &host.plugin_config);
     let places = format!("{places:?} {plugin_config:?} {names:?} {:?}", host.user);
     Ok(Digest::sha256(format!("{manifest}\n{config}\n{places}").as_bytes()))

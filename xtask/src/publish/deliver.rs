@@ -1,24 +1,24 @@
-//! Brings a verified image to where it is wanted: the archive, other outputs, the runtime.
+//! Brings a verified image to where it is wanted: the archive, other outputs, the container engine.
 
 use anyhow::Result;
 
 use crate::assemble::{Image, Sizes, archive};
 use crate::attest::Document;
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::plan::ImagePlan;
 use crate::publish::output::Output;
 use crate::support::session::Session;
 use crate::support::ui::size;
 use crate::verify::held;
 
-/// Writes the archive and the other outputs, the documents beside each, and names the image in the runtime. What is already so stays untouched.
+/// Writes the archive and the other outputs, the documents beside each, and names the image in the container engine. What is already so stays untouched.
 pub fn deliver(
     session: &Session,
     plan: &ImagePlan,
     image: &Image,
     documents: &[Document],
     outputs: &[Output],
-    runtime: Option<&Runtime>,
+    engine: Option<&Engine>,
 ) -> Result<()> {
     let Session { ui, paths, .. } = session;
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
@@ -27,21 +27,21 @@ pub fn deliver(
         let verb = if output.write(image, &plan.image, documents)? { "Written" } else { "Unchanged" };
         ui.status(verb, format!("{}, {}", paths.relative(output.path()), size(base.packed + own.packed)));
     }
-    let Some(runtime) = runtime else { return Ok(()) };
+    let Some(engine) = engine else { return Ok(()) };
     let sizes = format!("{} ({} + {})", size(base.unpacked + own.unpacked), plan.base, size(own.unpacked));
-    let named = runtime.inspect(ui, &plan.image)?.map(|info| info.id);
+    let named = engine.inspect(ui, &plan.image)?.map(|info| info.id);
     if named
         .as_ref()
         .is_some_and(|id| [image.config_digest, image.manifest_digest].iter().any(|known| known.to_string() == *id))
     {
-        ui.status("Unchanged", format!("{} in {runtime}, {sizes}", plan.image));
+        ui.status("Unchanged", format!("{} in {engine}, {sizes}", plan.image));
         return Ok(());
     }
-    let id = match held(ui, runtime, image)? {
+    let id = match held(ui, engine, image)? {
         Some(id) => id,
-        None => runtime.load(ui, |out| archive::write(image, None, out))?,
+        None => engine.load(ui, |out| archive::write(image, None, out))?,
     };
-    runtime.tag(ui, &id, &plan.image)?;
-    ui.status("Loaded", format!("{} into {runtime}, {sizes}", plan.image));
+    engine.tag(ui, &id, &plan.image)?;
+    ui.status("Loaded", format!("{} into {engine}, {sizes}", plan.image));
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::base::layout::Layout;
 #[derive(Clone, Debug)]
 pub enum Output {
     Archive(Utf8PathBuf),
-    /// An OCI layout, as a folder.
+    /// An OCI layout, as a directory.
     Layout(Utf8PathBuf),
 }
 
@@ -39,16 +39,16 @@ impl FromStr for Output {
     fn from_str(text: &str) -> Result<Output, String> {
         if let Some(transport) = TRANSPORTS.iter().find(|transport| text.starts_with(**transport)) {
             return Err(format!(
-                "`{transport}` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:FOLDER"
+                "`{transport}` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR"
             ));
         }
         match text.strip_prefix("oci:") {
-            Some("") => Err("name a folder, as in oci:FOLDER".to_owned()),
-            Some(folder) => match Utf8Path::new(folder).file_name().and_then(|name| name.split_once(':')) {
+            Some("") => Err("name a directory, as in oci:DIR".to_owned()),
+            Some(dir) => match Utf8Path::new(dir).file_name().and_then(|name| name.split_once(':')) {
                 Some((_, name)) => Err(format!(
-                    "the image's name in a layout is its own; name the folder alone, and the image by --tag {name}"
+                    "the image's name in a layout is its own; name the directory alone, and the image by --tag {name}"
                 )),
-                None => Ok(Output::Layout(folder.into())),
+                None => Ok(Output::Layout(dir.into())),
             },
             None if text.is_empty() || text == "-" => Err("name a file".to_owned()),
             None => Ok(Output::Archive(text.into())),
@@ -67,7 +67,7 @@ impl Output {
     pub fn check(&self) -> Result<()> {
         match self {
             Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
-                bail!("--output {path} is a folder; name a file for the archive, or oci:{path} for an OCI layout")
+                bail!("--output {path} is a directory; name a file for the archive, or oci:{path} for an OCI layout")
             }
             Output::Archive(path) if COMPRESSED.iter().any(|ending| path.as_str().ends_with(ending)) => {
                 bail!(
@@ -77,11 +77,11 @@ impl Output {
             }
             Output::Layout(path) if path.file_name().is_none() => {
                 bail!(
-                    "--output oci:{path} has no name of its own, and what describes the image lies beside it; name a folder below"
+                    "--output oci:{path} has no name of its own, and what describes the image lies beside it; name a directory below"
                 )
             }
-            Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_folder(path) => {
-                bail!("--output oci:{path} is there and is no OCI layout; name another folder, or remove it")
+            Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_dir(path) => {
+                bail!("--output oci:{path} is there and is no OCI layout; name another directory, or remove it")
             }
             Output::Layout(path) => layout::listed(path).map(drop),
             Output::Archive(_) => Ok(()),
@@ -93,7 +93,7 @@ impl Output {
     pub fn write(&self, image: &Image, name: &str, documents: &[Document]) -> Result<bool> {
         let mut written = match self {
             Output::Archive(path) => archive::write_file(image, name, path)?,
-            Output::Layout(folder) => layout::write(image, name, documents, folder)?,
+            Output::Layout(dir) => layout::write(image, name, documents, dir)?,
         };
         for document in documents {
             written |= document.write_beside(self.path())?;
@@ -102,6 +102,6 @@ impl Output {
     }
 }
 
-fn is_empty_folder(path: &Utf8Path) -> bool {
+fn is_empty_dir(path: &Utf8Path) -> bool {
     path.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none())
 }

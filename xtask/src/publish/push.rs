@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::assemble::Image;
 use crate::attest::Document;
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::images::INVALID_REFERENCE;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
@@ -23,7 +23,7 @@ pub struct Push {
 
 enum Pusher {
     Skopeo,
-    Runtime(Runtime),
+    Engine(Engine),
 }
 
 /// What a registry has now.
@@ -38,15 +38,15 @@ pub struct Pushed {
 
 impl Push {
     /// What can be known before anything compiles.
-    pub fn prepare(ui: &Ui, name: &str, runtime: Option<&Runtime>) -> Result<Push> {
+    pub fn prepare(ui: &Ui, name: &str, engine: Option<&Engine>) -> Result<Push> {
         let reference = reference::parse(name)?;
         if !reference::names_registry(&reference) {
             bail!("--push {name} names no registry; write it out, as in ghcr.io/you/{name}");
         }
         let skopeo = Invocation::new("skopeo", ["--version"]).output(ui);
-        let by = match (skopeo.is_ok_and(|output| output.status.success()), runtime) {
+        let by = match (skopeo.is_ok_and(|output| output.status.success()), engine) {
             (true, _) => Pusher::Skopeo,
-            (false, Some(runtime)) => Pusher::Runtime(runtime.clone()),
+            (false, Some(engine)) => Pusher::Engine(engine.clone()),
             (false, None) => bail!("--push needs skopeo, docker or podman; install one of them"),
         };
         if reference.starts_with('[') {
@@ -67,15 +67,15 @@ impl Push {
                 let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
                 let copy = copy.args(referrers::plain(reference, "--dest-tls-verify=false")).args([&from, &to]);
                 let output = copy.output(ui)?;
-                // A tag that may not be written again is no fault where it is this very image already.
+                // A tag that may not be written again is no error where it is this very image already.
                 if !output.status.success() && !is_there(ui, reference, digest) {
                     copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
                 }
                 digest.to_string()
             }
-            Pusher::Runtime(runtime) => {
-                runtime.tag(ui, &plan.image, reference)?;
-                runtime.push(ui, reference, &paths.pushed_digest()).with_context(|| format!("pushing {reference}"))?
+            Pusher::Engine(engine) => {
+                engine.tag(ui, &plan.image, reference)?;
+                engine.push(ui, reference, &paths.pushed_digest()).with_context(|| format!("pushing {reference}"))?
             }
         };
         ui.status("Pushed", format!("{reference}@{there}"));
@@ -99,9 +99,9 @@ impl Push {
                     }
                 }
             }
-            Pusher::Runtime(runtime) => {
+            Pusher::Engine(engine) => {
                 ui.warning(format!(
-                    "the image's bill of materials and its provenance are not pushed: {runtime} pushes images alone; with \
+                    "the image's bill of materials and its provenance are not pushed: {engine} pushes images alone; with \
                      skopeo installed they go to the registry too"
                 ));
                 Vec::new()
@@ -119,7 +119,7 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
                 Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")]).output(ui)?;
             ("skopeo", String::from_utf8_lossy(&output.stderr).contains(INVALID_REFERENCE))
         }
-        Pusher::Runtime(runtime) => (runtime.program(), runtime.refuses(ui, reference)?),
+        Pusher::Engine(engine) => (engine.program(), engine.refuses(ui, reference)?),
     };
     if refuses {
         bail!(

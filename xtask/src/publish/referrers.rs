@@ -34,7 +34,7 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     let layout = paths.referrers();
     let (here, there) = (format!("oci:{layout}:{tag}"), format!("docker://{repository}:{tag}"));
     files::remove(&layout)?;
-    files::create_folder(&layout)?;
+    files::create_dir(&layout)?;
     let mut listed = Vec::new();
     if is_there(ui, &there).with_context(pushing)? {
         let copy =

@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn image() -> Bytes {
-        let entries = [file("/srv/a", "a time: 12:34:56 h"), file("/srv/b", "b"), Entry::folder("/var".into(), USER)];
+        let entries = [file("/srv/a", "a time: 12:34:56 h"), file("/srv/b", "b"), Entry::dir("/var".into(), USER)];
         Bytes {
             manifest: br#"{"layers":[],"schemaVersion":2}"#.to_vec(),
             config: br#"{"config":{"Labels":{"a.b":"1"}}}"#.to_vec(),
@@ -215,25 +215,24 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_named_down_to_the_byte() {
-        let of =
-            |a: Entry, b: Entry, folder: Entry| move |image: &mut Bytes| image.layers[0].1 = layer(&[a, b, folder]);
-        let (a, b, folder) =
-            (|| file("/srv/a", "a time: 12:34:56 h"), || file("/srv/b", "b"), || Entry::folder("/var".into(), USER));
+        let of = |a: Entry, b: Entry, dir: Entry| move |image: &mut Bytes| image.layers[0].1 = layer(&[a, b, dir]);
+        let (a, b, dir) =
+            (|| file("/srv/a", "a time: 12:34:56 h"), || file("/srv/b", "b"), || Entry::dir("/var".into(), USER));
         check(
-            of(file("/srv/a", "a time: 12:35:01 h"), file("/srv/b", "c"), folder()),
+            of(file("/srv/a", "a time: 12:35:01 h"), file("/srv/b", "c"), dir()),
             "/srv/a in the layer host differs at offset 0xc: `12:34:56` and `12:35:01`",
         );
         check(
-            of(a(), file("/srv/b", "b, and more"), folder()),
+            of(a(), file("/srv/b", "b, and more"), dir()),
             "/srv/b in the layer host has 1 and 11 bytes, and differs at offset 0x1: [] and `b,`",
         );
-        check(of(a(), file("/srv/c", "b"), folder()), "/srv/b in the layer host is in one of them alone");
+        check(of(a(), file("/srv/c", "b"), dir()), "/srv/b in the layer host is in one of them alone");
         let program = Entry::file("/srv/b".into(), b"b".to_vec(), true);
-        check(of(a(), program, folder()), "/srv/b in the layer host has the mode 644 and 755");
-        let others = Entry::folder("/var".into(), User { gid: 3, ..USER });
+        check(of(a(), program, dir()), "/srv/b in the layer host has the mode 644 and 755");
+        let others = Entry::dir("/var".into(), User { gid: 3, ..USER });
         check(of(a(), b(), others), "/var in the layer host has the owner 1:2 and 1:3");
-        let no_folder = file("/var", "");
-        check(of(a(), b(), no_folder), "/var in the layer host has the type Directory and Regular");
+        let no_dir = file("/var", "");
+        check(of(a(), b(), no_dir), "/var in the layer host has the type Directory and Regular");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whether an image is reproducible: everything is compiled and assembled twice more, from nothing and in two other folders,
+//! Whether an image is reproducible: everything is compiled and assembled twice more, from nothing and in two other directories,
 //! and what comes of it is compared with the image that is to be delivered.
 
 mod difference;
@@ -9,8 +9,8 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::assemble::Image;
-use crate::containers::labels::Owner;
-use crate::environment::engine::Engine;
+use crate::containers::labels::Labels;
+use crate::environment::options::BuildEnvironment;
 use crate::plan::ImagePlan;
 use crate::reproduce::difference::{Bytes, Difference};
 use crate::support::files;
@@ -21,10 +21,10 @@ use crate::support::session::Session;
 #[derive(Serialize)]
 pub struct Reproduced {
     /// Where their sources were compiled, on the machine that did.
-    folders: [Utf8PathBuf; 2],
+    dirs: [Utf8PathBuf; 2],
 }
 
-/// `build` makes the same image in a target folder that has nothing in it. An error names the first difference; whatever the
+/// `build` makes the same image in a target directory that has nothing in it. An error names the first difference; whatever the
 /// builds made is removed.
 pub fn verify(
     session: &Session,
@@ -34,12 +34,12 @@ pub fn verify(
 ) -> Result<Reproduced> {
     let [first, second] = session.paths.for_reproduction().map(|paths| session.inside(&paths));
     let (one, two) = (again(&first, plan, &build)?, again(&second, plan, &build)?);
-    let folders = [&first, &second].map(|session| compiled_in(&session.paths, plan));
+    let dirs = [&first, &second].map(|session| compiled_in(&session.paths, plan));
     if let Some(difference) = difference::first(&one, &two)? {
-        let [first, second] = &folders;
+        let [first, second] = &dirs;
         bail!(
             "the image is not reproducible: two builds from nothing, in {first} and {second}, differ\n  - {difference}\n{}",
-            remedy(plan, &difference)
+            fix(plan, &difference)
         );
     }
     if let Some(difference) = difference::first(&one, &Bytes::read(image)?)? {
@@ -48,11 +48,11 @@ pub fn verify(
              them by `cargo xtask clean --volumes`\n  - {difference}"
         );
     }
-    session.ui.status("Reproducible", format!("two builds from nothing in two folders: {}", image.manifest_digest));
-    Ok(Reproduced { folders })
+    session.ui.status("Reproducible", format!("two builds from nothing in two directories: {}", image.manifest_digest));
+    Ok(Reproduced { dirs })
 }
 
-/// The image as it comes out of a target folder that is empty before and gone afterwards.
+/// The image as it comes out of a target directory that is empty before and gone afterwards.
 fn again(session: &Session, plan: &ImagePlan, build: impl Fn(&Session) -> Result<Image>) -> Result<Bytes> {
     // What a run left that was killed.
     clear(session, plan)?;
@@ -65,26 +65,28 @@ fn again(session: &Session, plan: &ImagePlan, build: impl Fn(&Session) -> Result
 
 fn clear(session: &Session, plan: &ImagePlan) -> Result<()> {
     files::remove(&session.paths.image)?;
-    match &plan.build.engine {
-        Engine::Local => Ok(()),
-        Engine::Container(builder) => Owner::of(session)?.remove_volumes(&session.ui, &builder.runtime).map(drop),
+    match &plan.build.environment {
+        BuildEnvironment::Local => Ok(()),
+        BuildEnvironment::Container(builder) => {
+            Labels::new(session)?.remove_volumes(&session.ui, &builder.engine).map(drop)
+        }
     }
 }
 
 fn compiled_in(paths: &Paths, plan: &ImagePlan) -> Utf8PathBuf {
-    match plan.build.engine {
-        Engine::Local => paths.image.clone(),
-        Engine::Container(_) => paths.in_container().root,
+    match plan.build.environment {
+        BuildEnvironment::Local => paths.image.clone(),
+        BuildEnvironment::Container(_) => paths.in_container().root,
     }
 }
 
 /// What most likely is behind it.
-fn remedy(plan: &ImagePlan, difference: &Difference) -> String {
+fn fix(plan: &ImagePlan, difference: &Difference) -> String {
     let Difference::File { path, .. } = difference else {
-        return "a commit was made meanwhile, or the build system itself is at fault: run it once more".to_owned();
+        return "a commit was made meanwhile, or the build system itself is at error: run it once more".to_owned();
     };
     let build = &plan.build;
-    let is = |name: &str| build.host.working_folder.join(name) == *path;
+    let is = |name: &str| build.host.working_dir.join(name) == *path;
     let culprit = match build.plugins.iter().find(|plugin| is(&build.file_name(plugin))) {
         Some(plugin) => format!("the plugin {} ({}), or a crate that it uses,", plugin.name, plugin.path),
         None => "a crate that is linked into it".to_owned(),

@@ -8,7 +8,7 @@ use walkdir::WalkDir;
 use crate::source::copy::is_source;
 use crate::source::manifest::HostSpec;
 use crate::source::submodules;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 
 /// `[package.metadata.HOST]` of a plugin, HOST being the host's package.
 #[derive(Deserialize)]
@@ -19,59 +19,60 @@ struct Table {
     config: Option<Utf8PathBuf>,
 }
 
-/// By paths relative to the plugin's folder, each of which is there.
+/// By paths relative to the plugin's directory, each of which is there.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Shipped {
-    /// Files, and folders with all that is in them.
-    pub assets: Vec<Utf8PathBuf>,
+pub struct PluginAssets {
+    /// Files, and directories with all that is in them.
+    #[serde(rename = "assets")]
+    pub files: Vec<Utf8PathBuf>,
     /// A file.
     pub config: Option<Utf8PathBuf>,
 }
 
-/// Reads the table in the metadata of the plugin in `folder`; what is wrong goes to `faults`.
+/// Reads the table in the metadata of the plugin in `dir`; what is wrong goes to `errors`.
 pub fn read(
     root: &Utf8Path,
-    folder: &Utf8Path,
+    dir: &Utf8Path,
     metadata: &toml::Table,
     host: &HostSpec,
-    faults: &mut Faults,
-) -> Shipped {
-    let Some(table) = metadata.get(&host.package) else { return Shipped::default() };
-    let heading = format!("{folder}/Cargo.toml: [package.metadata.{}]", host.package);
+    errors: &mut Errors,
+) -> PluginAssets {
+    let Some(table) = metadata.get(&host.package) else { return PluginAssets::default() };
+    let heading = format!("{dir}/Cargo.toml: [package.metadata.{}]", host.package);
     let table = match table.clone().try_into::<Table>() {
         Ok(table) => table,
         Err(error) => {
-            faults.push(format!("{heading}: {}", error.to_string().trim_end()));
-            return Shipped::default();
+            errors.push(format!("{heading}: {}", error.to_string().trim_end()));
+            return PluginAssets::default();
         }
     };
     if table.config.is_some() && host.plugin_config.is_none() {
-        faults.push(format!(
-            "{heading}: `config` is for hosts that read a folder of configurations: name it as `plugin-config` in \
+        errors.push(format!(
+            "{heading}: `config` is for hosts that read a directory of configurations: name it as `plugin-config` in \
              [workspace.metadata.image], or remove the key"
         ));
     }
-    let plugin = root.join(folder);
+    let plugin = root.join(dir);
     for path in table.assets.iter().chain(&table.config) {
         if let Err(error) = check(path, &plugin) {
-            let fault = submodules::fault(root, &folder.join(path)).unwrap_or_else(|| error.to_string());
-            faults.push(format!("{heading}: {fault}"));
+            let error = submodules::error(root, &dir.join(path)).unwrap_or_else(|| error.to_string());
+            errors.push(format!("{heading}: {error}"));
         }
     }
     if let Some(path) = table.config.as_ref().filter(|path| plugin.join(path).is_dir()) {
-        faults.push(format!("{heading}: `{path}` is a folder: name a file for `config`"));
+        errors.push(format!("{heading}: `{path}` is a directory: name a file for `config`"));
     }
-    Shipped { assets: table.assets, config: table.config }
+    PluginAssets { files: table.assets, config: table.config }
 }
 
-fn check(path: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+fn check(path: &Utf8Path, dir: &Utf8Path) -> Result<()> {
     if !path.components().all(|part| matches!(part, Utf8Component::Normal(_))) || path.as_str().is_empty() {
-        bail!("`{path}` must be a path inside of the plugin's folder, without `..`");
+        bail!("`{path}` must be a path inside of the plugin's directory, without `..`");
     }
-    if !folder.join(path).exists() {
+    if !dir.join(path).exists() {
         bail!("`{path}` is not there: add it, or correct the path");
     }
-    let mut walk = WalkDir::new(folder.join(path)).follow_links(true).into_iter().filter_entry(is_source);
+    let mut walk = WalkDir::new(dir.join(path)).follow_links(true).into_iter().filter_entry(is_source);
     if !walk.any(|entry| entry.is_ok_and(|entry| entry.file_type().is_file())) {
         bail!("`{path}` holds no file: add one, or remove the path");
     }

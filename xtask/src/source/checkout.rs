@@ -1,4 +1,4 @@
-//! What the tree says, read and free of faults, before anything is asked or started.
+//! What the tree says, read and free of errors, before anything is asked or started.
 
 use anyhow::Result;
 

@@ -13,7 +13,7 @@ use crate::source::left_out::{LeftOut, Needed, Why};
 use crate::source::manifest::Workspace;
 use crate::source::plugins::{self, Discovered};
 use crate::source::sync::{self, Source};
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
@@ -31,8 +31,8 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".piju
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
     let mut listing = Listing::new(paths, Needed::of(workspace, plugins));
     listing.walk()?;
-    listing.faults.report("the sources")?;
-    sync::sync(&listing.files, &listing.folders, &paths.sources())?;
+    listing.errors.report("the sources")?;
+    sync::sync(&listing.files, &listing.dirs, &paths.sources())?;
     Ok(listing.left_out)
 }
 
@@ -42,15 +42,15 @@ struct Listing<'a> {
     paths: &'a Paths,
     needed: Needed,
     files: BTreeMap<Utf8PathBuf, Source>,
-    folders: BTreeSet<Utf8PathBuf>,
+    dirs: BTreeSet<Utf8PathBuf>,
     left_out: Vec<LeftOut>,
-    faults: Faults,
+    errors: Errors,
 }
 
 impl<'a> Listing<'a> {
     fn new(paths: &'a Paths, needed: Needed) -> Listing<'a> {
-        let (files, folders) = (BTreeMap::new(), BTreeSet::new());
-        Listing { paths, needed, files, folders, left_out: Vec::new(), faults: Faults::default() }
+        let (files, dirs) = (BTreeMap::new(), BTreeSet::new());
+        Listing { paths, needed, files, dirs, left_out: Vec::new(), errors: Errors::default() }
     }
 
     fn walk(&mut self) -> Result<()> {
@@ -66,7 +66,7 @@ impl<'a> Listing<'a> {
             };
             let shown = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_string_lossy().into_owned();
             match self.why_not(&entry, &shown)? {
-                None if entry.file_type().is_dir() => drop(self.folders.insert(shown.into())),
+                None if entry.file_type().is_dir() => drop(self.dirs.insert(shown.into())),
                 None if entry.file_type().is_file() => {
                     // One that is gone by now is none.
                     if let Ok(source) = Source::file(root.join(&shown)) {
@@ -87,7 +87,7 @@ impl<'a> Listing<'a> {
     }
 
     fn why_not(&self, entry: &DirEntry, shown: &str) -> Result<Option<Why>> {
-        let is_folder = entry.file_type().is_dir();
+        let is_dir = entry.file_type().is_dir();
         let target = self.paths.image.parent().unwrap_or(&self.paths.image);
         if entry.file_name().to_str().is_none() {
             return Ok(Some(Why::NotUtf8));
@@ -96,11 +96,11 @@ impl<'a> Listing<'a> {
             return Ok(Some(Why::VersionControl));
         }
         // Cargo's own place too: it has no mark before cargo has built there, and CARGO_TARGET_DIR may name another one now.
-        if is_folder && (is_cache(entry) || entry.path() == target || shown == "target") {
+        if is_dir && (is_cache(entry) || entry.path() == target || shown == "target") {
             return Ok(Some(Why::Cache));
         }
         // The workspace's `plugins/*` would make it a member.
-        if is_folder && shown.starts_with(&format!("{}/.", plugins::FOLDER)) && entry.depth() == 2 {
+        if is_dir && shown.starts_with(&format!("{}/.", plugins::DIR)) && entry.depth() == 2 {
             return Ok(Some(Why::HiddenPlugin));
         }
         if entry.path_is_symlink() {
@@ -121,7 +121,7 @@ impl<'a> Listing<'a> {
 
     /// What the walk could not look at: a loop, a symlink to nothing, or what may not be read.
     fn unreadable(&mut self, error: &walkdir::Error) -> Result<()> {
-        let Some(path) = error.path() else { bail!("reading the folder {}: {error}", self.paths.root) };
+        let Some(path) = error.path() else { bail!("reading the directory {}: {error}", self.paths.root) };
         let shown = path.strip_prefix(&self.paths.root).unwrap_or(path).to_string_lossy().into_owned();
         let why = match error.io_error() {
             None => Why::Loop,
@@ -136,8 +136,8 @@ impl<'a> Listing<'a> {
 
     fn leave_out(&mut self, path: String, why: Why) {
         let left_out = LeftOut { path, why };
-        match self.needed.fault(&left_out) {
-            Some(fault) => self.faults.push(fault),
+        match self.needed.error(&left_out) {
+            Some(error) => self.errors.push(error),
             None => self.left_out.push(left_out),
         }
     }
@@ -152,7 +152,7 @@ fn is_cache(entry: &DirEntry) -> bool {
     entry.path().join("CACHEDIR.TAG").is_file()
 }
 
-/// Whether the copy has it, and all that is in it; of a folder that is none nothing is looked at.
+/// Whether the copy has it, and all that is in it; of a directory that is none nothing is looked at.
 pub fn is_source(entry: &DirEntry) -> bool {
     !(is_version_control(entry) || entry.file_type().is_dir() && is_cache(entry))
 }
@@ -170,7 +170,7 @@ pub fn digest(sources: &Utf8Path) -> Result<Digest> {
 fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<Digest> {
     let mut hash = Hasher::default();
     for entry in WalkDir::new(sources).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let entry = entry.with_context(|| format!("reading the directory {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
         if entry.file_type().is_file() && path.file_name().is_some_and(&wanted) {
             let Source { executable, .. } = Source::file(path.to_owned())?;
@@ -182,23 +182,23 @@ fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<Digest
     Ok(hash.finish())
 }
 
-/// A digest over the files of each of these folders of the copy. What lies in another one below is that one's.
-pub fn digests(sources: &Utf8Path, folders: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>> {
+/// A digest over the files of each of these directories of the copy. What lies in another one below is that one's.
+pub fn digests(sources: &Utf8Path, dirs: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>> {
     let mut hashes: BTreeMap<&str, Hasher> = BTreeMap::new();
     for entry in WalkDir::new(sources).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {sources}"))?;
+        let entry = entry.with_context(|| format!("reading the directory {sources}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
         let inside = path.strip_prefix(sources)?;
-        let folder = inside.ancestors().skip(1).find_map(|folder| folders.get(folder.as_str()).copied());
-        if let (true, Some(folder)) = (entry.file_type().is_file(), folder) {
+        let dir = inside.ancestors().skip(1).find_map(|dir| dirs.get(dir.as_str()).copied());
+        if let (true, Some(dir)) = (entry.file_type().is_file(), dir) {
             let Source { executable, .. } = Source::file(path.to_owned())?;
             let content = files::read(path)?;
-            let hash = hashes.entry(folder).or_default();
+            let hash = hashes.entry(dir).or_default();
             hash.update(format!("{inside} {executable} {}\n", content.len()));
             hash.update(content);
         }
     }
-    Ok(hashes.into_iter().map(|(folder, hash)| (folder.to_owned(), hash.finish())).collect())
+    Ok(hashes.into_iter().map(|(dir, hash)| (dir.to_owned(), hash.finish())).collect())
 }
 
 #[cfg(test)]
@@ -207,11 +207,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::digest;
-    use crate::support::test_folder::TestFolder;
+    use crate::support::test_dir::TestDir;
 
     #[test]
     fn a_file_that_becomes_a_program_is_another_source() {
-        let test = TestFolder::new("sources");
+        let test = TestDir::new("sources");
         test.write("plugins/a/script", "#!/bin/sh");
         let before = digest(test.path()).expect("a digest");
         assert_eq!(digest(test.path()).expect("a digest"), before);

@@ -23,7 +23,7 @@ pub struct LeftOut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     VersionControl,
-    /// Cargo's target folder, or another one that is marked as a cache.
+    /// Cargo's target directory, or another one that is marked as a cache.
     Cache,
     HiddenPlugin,
     Dangling,
@@ -45,10 +45,10 @@ impl fmt::Display for LeftOut {
         let LeftOut { path, why } = self;
         match why {
             Why::VersionControl => write!(out, "{path} (version control)"),
-            Why::Cache => write!(out, "{path} (a target or cache folder)"),
-            Why::HiddenPlugin => write!(out, "{path} (a hidden folder in plugins/)"),
+            Why::Cache => write!(out, "{path} (a target or cache directory)"),
+            Why::HiddenPlugin => write!(out, "{path} (a hidden directory in plugins/)"),
             Why::Dangling => write!(out, "{path} (a symlink to nothing)"),
-            Why::Loop => write!(out, "{path} (a symlink that leads back to a folder it is in)"),
+            Why::Loop => write!(out, "{path} (a symlink that leads back to a directory it is in)"),
             Why::Outside(target) => write!(out, "{path} (a symlink to {target}, outside of the tree)"),
             Why::NotUtf8 => write!(out, "{path} (a name that is not UTF-8)"),
             Why::Unreadable(error) => write!(out, "{path} ({error})"),
@@ -71,7 +71,7 @@ pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
 pub struct Needed {
     /// Of the workspace's members, what these depend on by path, and patches.
     manifests: BTreeSet<Utf8PathBuf>,
-    /// Files and folders.
+    /// Files and directories.
     shipped: BTreeSet<Utf8PathBuf>,
 }
 
@@ -81,20 +81,20 @@ impl Needed {
         let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
         let shared = workspace.dependencies.values().chain(patches);
         let shared = shared.filter_map(|dependency| Some(dependency.get("path")?.as_str()?.into()));
-        let found = plugins.packages.values().map(|plugin| plugin.folder.clone());
+        let found = plugins.packages.values().map(|plugin| plugin.dir.clone());
         let crates = members.chain(shared).chain(found).chain(plugins.path_dependencies.iter().cloned());
         let shipped = |plugin: &Found| {
-            let paths = plugin.shipped.assets.iter().chain(&plugin.shipped.config);
-            paths.map(|path| plugin.folder.join(path)).collect::<Vec<_>>()
+            let paths = plugin.assets.files.iter().chain(&plugin.assets.config);
+            paths.map(|path| plugin.dir.join(path)).collect::<Vec<_>>()
         };
         Needed {
-            manifests: crates.map(|folder| normal(&folder.join("Cargo.toml"))).collect(),
+            manifests: crates.map(|dir| normal(&dir.join("Cargo.toml"))).collect(),
             shipped: plugins.packages.values().flat_map(shipped).collect(),
         }
     }
 
     /// Why a path cannot be left out.
-    pub fn fault(&self, left_out: &LeftOut) -> Option<String> {
+    pub fn error(&self, left_out: &LeftOut) -> Option<String> {
         let LeftOut { path, why } = left_out;
         let holds = |needed: &&Utf8PathBuf| needed.starts_with(path);
         // An editor's dangling lock beside a file that is shipped is missed by nobody.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::oci::entry::User;
 use crate::source::submodules;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 
 /// The root manifest, as far as xtask reads it itself.
@@ -56,19 +56,19 @@ pub struct HostSpec {
     pub health_flag: Option<String>,
     /// Absolute, in the image.
     pub config: Utf8PathBuf,
-    /// The folder for configurations that plugins ship: absolute, in the image.
+    /// The directory for configurations that plugins ship: absolute, in the image.
     pub plugin_config: Option<Utf8PathBuf>,
     /// In the tree.
     pub default_config: Utf8PathBuf,
     /// In the tree.
     pub development_config: Utf8PathBuf,
     /// Absolute, in the image.
-    pub working_folder: Utf8PathBuf,
+    pub working_dir: Utf8PathBuf,
     /// Absolute, in the image; belongs to `user`.
-    pub state_folder: Utf8PathBuf,
+    pub state_dir: Utf8PathBuf,
     pub user: User,
     pub port: u16,
-    /// Folders in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
+    /// Directories in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
     #[serde(default)]
     pub test_plugins: Vec<Utf8PathBuf>,
 }
@@ -111,28 +111,27 @@ impl Workspace {
 
 impl HostSpec {
     fn validate(&self, root: &Utf8Path) -> Result<()> {
-        let mut faults = Faults::default();
-        let in_image =
-            [("config", &self.config), ("working-folder", &self.working_folder), ("state-folder", &self.state_folder)];
+        let mut errors = Errors::default();
+        let in_image = [("config", &self.config), ("working-dir", &self.working_dir), ("state-dir", &self.state_dir)];
         let plugin_config = self.plugin_config.iter().map(|path| ("plugin-config", path));
         for (key, path) in in_image.into_iter().chain(plugin_config) {
             let normal = path.components().skip(1).all(|part| matches!(part, camino::Utf8Component::Normal(_)));
             if !path.is_absolute() || !normal || path.parent().is_none() {
-                faults.push(format!("`{key} = \"{path}\"` must be an absolute path in the image, without `..`"));
+                errors.push(format!("`{key} = \"{path}\"` must be an absolute path in the image, without `..`"));
             }
         }
         for (key, path) in [("default-config", &self.default_config), ("development-config", &self.development_config)]
         {
             if !root.join(path).is_file() {
-                let submodule = submodules::fault(root, path).map(|fault| format!(": {fault}")).unwrap_or_default();
-                faults.push(format!("`{key} = \"{path}\"` is not a file in the tree{submodule}"));
+                let submodule = submodules::error(root, path).map(|error| format!(": {error}")).unwrap_or_default();
+                errors.push(format!("`{key} = \"{path}\"` is not a file in the tree{submodule}"));
             }
         }
         let reference =
             |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_.".contains(character);
         if self.name.is_empty() || !self.name.chars().all(reference) {
-            faults.push(format!("`name = \"{}\"` must be lower case letters, digits, `-`, `_` and `.`", self.name));
+            errors.push(format!("`name = \"{}\"` must be lower case letters, digits, `-`, `_` and `.`", self.name));
         }
-        faults.report("[workspace.metadata.image]").with_context(|| format!("reading {}", root.join("Cargo.toml")))
+        errors.report("[workspace.metadata.image]").with_context(|| format!("reading {}", root.join("Cargo.toml")))
     }
 }

@@ -1,4 +1,4 @@
-//! What lies in `plugins/`, looked at before cargo does, so that each fault has an error of its own and all of them are
+//! What lies in `plugins/`, looked at before cargo does, so that each error has an error of its own and all of them are
 //! told at once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,25 +7,25 @@ use anyhow::{Context, Result};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::source::assets::{self, Shipped};
+use crate::source::assets::{self, PluginAssets};
 use crate::source::manifest::{HostSpec, Workspace};
 use crate::source::submodules;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
 /// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
 const LONGEST_NAME: usize = 64;
 
-/// The folder whose folders are plugins.
-pub const FOLDER: &str = "plugins";
+/// The directory whose directories are plugins.
+pub const DIR: &str = "plugins";
 
-/// The plugins' folders and what they need of the tree, free of faults that can be seen without cargo.
+/// The plugins' directories and what they need of the tree, free of errors that can be seen without cargo.
 #[derive(Debug, Default)]
 pub struct Discovered {
     /// By the package's name.
     pub packages: BTreeMap<String, Found>,
-    /// In-tree folders that plugins depend on by path, relative to the root.
+    /// In-tree directories that plugins depend on by path, relative to the root.
     pub path_dependencies: BTreeSet<Utf8PathBuf>,
 }
 
@@ -33,8 +33,8 @@ pub struct Discovered {
 #[derive(Debug)]
 pub struct Found {
     /// Relative to the root.
-    pub folder: Utf8PathBuf,
-    pub shipped: Shipped,
+    pub dir: Utf8PathBuf,
+    pub assets: PluginAssets,
 }
 
 /// A plugin's manifest, as far as it can be wrong in ways that cargo explains badly or late.
@@ -76,107 +76,107 @@ struct DependencyTables {
     build_dependencies: toml::Table,
 }
 
-/// Looks at every folder of `plugins/`, in order, then at `more`; hidden ones and plain files are skipped.
+/// Looks at every directory of `plugins/`, in order, then at `more`; hidden ones and plain files are skipped.
 pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> Result<Discovered> {
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     let mut found = Discovered::default();
     let mut libraries: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for folder in folders(&paths.root)?.into_iter().chain(more.iter().cloned()) {
-        let manifest = match read(&paths.root, &folder) {
+    for dir in dirs(&paths.root)?.into_iter().chain(more.iter().cloned()) {
+        let manifest = match read(&paths.root, &dir) {
             Ok(manifest) => manifest,
             Err(error) => {
-                faults.push(format!("{error:#}"));
+                errors.push(format!("{error:#}"));
                 continue;
             }
         };
-        check(&manifest, &folder, workspace, &mut faults);
-        follow_paths(&paths.root, &folder, &manifest.tables(), &mut found.path_dependencies, &mut faults);
+        check(&manifest, &dir, workspace, &mut errors);
+        follow_paths(&paths.root, &dir, &manifest.tables(), &mut found.path_dependencies, &mut errors);
         let library = manifest.library();
         let Some(package) = manifest.package else { continue };
         if let Some(first) = found.packages.get(&package.name) {
-            faults.push(format!(
-                "two plugins have the name `{}`: {} and {folder}: rename the package in one of the two Cargo.toml",
-                package.name, first.folder
+            errors.push(format!(
+                "two plugins have the name `{}`: {} and {dir}: rename the package in one of the two Cargo.toml",
+                package.name, first.dir
             ));
             continue;
         }
         if let Some(library) = library {
-            libraries.entry(library).or_default().push(format!("`{}` ({folder})", package.name));
+            libraries.entry(library).or_default().push(format!("`{}` ({dir})", package.name));
         }
-        let shipped = assets::read(&paths.root, &folder, &package.metadata, workspace.image(), &mut faults);
-        found.packages.insert(package.name, Found { folder, shipped });
+        let assets = assets::read(&paths.root, &dir, &package.metadata, workspace.image(), &mut errors);
+        found.packages.insert(package.name, Found { dir, assets });
     }
     for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
-        faults.push(format!(
+        errors.push(format!(
             "the plugins {} make libraries of one name, `{library}`: rename the packages, or their `[lib]`",
             plugins.join(" and ")
         ));
     }
-    faults.report("plugins/")?;
+    errors.report("plugins/")?;
     Ok(found)
 }
 
-fn folders(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
-    let plugins = root.join(FOLDER);
-    let mut folders = Vec::new();
+fn dirs(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let plugins = root.join(DIR);
+    let mut dirs = Vec::new();
     if !plugins.exists() {
-        return Ok(folders);
+        return Ok(dirs);
     }
-    let entries = plugins.read_dir_utf8().with_context(|| format!("reading the folder {plugins}"))?;
+    let entries = plugins.read_dir_utf8().with_context(|| format!("reading the directory {plugins}"))?;
     for entry in entries {
-        let entry = entry.with_context(|| format!("reading the folder {plugins}"))?;
+        let entry = entry.with_context(|| format!("reading the directory {plugins}"))?;
         if !entry.file_name().starts_with('.') && entry.path().is_dir() {
-            folders.push(Utf8Path::new(FOLDER).join(entry.file_name()));
+            dirs.push(Utf8Path::new(DIR).join(entry.file_name()));
         }
     }
-    folders.sort();
-    Ok(folders)
+    dirs.sort();
+    Ok(dirs)
 }
 
-fn read(root: &Utf8Path, folder: &Utf8Path) -> Result<Manifest> {
-    let path = root.join(folder).join("Cargo.toml");
+fn read(root: &Utf8Path, dir: &Utf8Path) -> Result<Manifest> {
+    let path = root.join(dir).join("Cargo.toml");
     if !path.is_file() {
-        if let Some(fault) = submodules::fault(root, folder) {
-            anyhow::bail!("{fault}");
+        if let Some(error) = submodules::error(root, dir) {
+            anyhow::bail!("{error}");
         }
         anyhow::bail!(
-            "{folder} has no Cargo.toml: every folder in plugins/ is a plugin; add one, or move the folder away"
+            "{dir} has no Cargo.toml: every directory in plugins/ is a plugin; add one, or move the directory away"
         );
     }
     let text = files::read_text(&path)?;
-    toml::from_str(&text).map_err(|error| anyhow::anyhow!("{folder}/Cargo.toml is not a manifest: {error}"))
+    toml::from_str(&text).map_err(|error| anyhow::anyhow!("{dir}/Cargo.toml is not a manifest: {error}"))
 }
 
-fn check(manifest: &Manifest, folder: &Utf8Path, workspace: &Workspace, faults: &mut Faults) {
+fn check(manifest: &Manifest, dir: &Utf8Path, workspace: &Workspace, errors: &mut Errors) {
     let host: &HostSpec = workspace.image();
     if manifest.workspace.is_some() {
-        faults.push(format!(
-            "{folder}/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the \
+        errors.push(format!(
+            "{dir}/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the \
              tree's workspace"
         ));
     }
     match &manifest.package {
-        None => faults.push(format!("{folder}/Cargo.toml has no `[package]`: add one, with a `name`")),
-        Some(package) if package.name == host.package || package.name == host.sdk => faults.push(format!(
-            "{folder}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
+        None => errors.push(format!("{dir}/Cargo.toml has no `[package]`: add one, with a `name`")),
+        Some(package) if package.name == host.package || package.name == host.sdk => errors.push(format!(
+            "{dir}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
             package.name
         )),
-        Some(package) if package.name.len() > LONGEST_NAME => faults.push(format!(
-            "{folder}/Cargo.toml: the name `{}` is longer than {LONGEST_NAME} letters: rename the package",
+        Some(package) if package.name.len() > LONGEST_NAME => errors.push(format!(
+            "{dir}/Cargo.toml: the name `{}` is longer than {LONGEST_NAME} letters: rename the package",
             package.name
         )),
         Some(_) => {}
     }
     let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
     if !kinds.iter().any(|kind| kind == "cdylib") {
-        faults.push(format!(
-            "{folder}/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = [\"cdylib\"]` under `[lib]`"
+        errors.push(format!(
+            "{dir}/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = [\"cdylib\"]` under `[lib]`"
         ));
     }
     let sdk = |(key, value): (&String, &toml::Value)| package_of(key, value, workspace) == host.sdk;
     if !manifest.tables.dependencies.iter().any(sdk) {
-        faults.push(format!(
-            "{folder}/Cargo.toml: a plugin depends on the SDK, this crate does not: write \
+        errors.push(format!(
+            "{dir}/Cargo.toml: a plugin depends on the SDK, this crate does not: write \
              `{} = {{ workspace = true }}` under `[dependencies]`",
             host.sdk
         ));
@@ -211,19 +211,19 @@ struct Shared {
     target: BTreeMap<String, DependencyTables>,
 }
 
-/// Adds every folder that is depended on by path, and those that these depend on. What leaves the tree is a fault: it
+/// Adds every directory that is depended on by path, and those that these depend on. What leaves the tree is an error: it
 /// would be compiled from outside of the synced copy.
 fn follow_paths(
     root: &Utf8Path,
-    folder: &Utf8Path,
+    dir: &Utf8Path,
     tables: &[&DependencyTables],
     found: &mut BTreeSet<Utf8PathBuf>,
-    faults: &mut Faults,
+    errors: &mut Errors,
 ) {
     for (dependency, path) in path_dependencies(tables) {
-        let Some(inside) = contained(folder, &path) else {
-            faults.push(format!(
-                "{folder}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: move that \
+        let Some(inside) = contained(dir, &path) else {
+            errors.push(format!(
+                "{dir}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: move that \
                  crate into the tree and name it by a relative path, or depend on it by version or git"
             ));
             continue;
@@ -231,15 +231,15 @@ fn follow_paths(
         if !found.insert(inside.clone()) {
             continue;
         }
-        if let Some(fault) = submodules::fault(root, &inside) {
-            faults.push(format!("{folder}/Cargo.toml: the path dependency `{dependency}`: {fault}"));
+        if let Some(error) = submodules::error(root, &inside) {
+            errors.push(format!("{dir}/Cargo.toml: the path dependency `{dependency}`: {error}"));
             continue;
         }
         // A manifest that cannot be read is cargo's to explain: it is no plugin's.
         let text = files::read_text(&root.join(&inside).join("Cargo.toml"));
         if let Some(shared) = text.ok().and_then(|text| toml::from_str::<Shared>(&text).ok()) {
             let tables: Vec<_> = std::iter::once(&shared.tables).chain(shared.target.values()).collect();
-            follow_paths(root, &inside, &tables, found, faults);
+            follow_paths(root, &inside, &tables, found, errors);
         }
     }
 }
@@ -253,9 +253,9 @@ fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)>
         .collect()
 }
 
-/// Where `path`, written in `folder`'s manifest, leads, relative to the root; `None` if it leaves it or is absolute.
-fn contained(folder: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
-    let mut inside = folder.to_owned();
+/// Where `path`, written in `dir`'s manifest, leads, relative to the root; `None` if it leaves it or is absolute.
+fn contained(dir: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let mut inside = dir.to_owned();
     for part in path.components() {
         match part {
             Utf8Component::Normal(name) => inside.push(name),

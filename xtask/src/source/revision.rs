@@ -36,7 +36,7 @@ pub const DIRTY: &str = "-dirty";
 
 /// Asks of the copy that has just been synced. What is compiled and not in the commit makes it dirty, whether git would ignore it
 /// or not; and what is in the commit and not compiled, unless it was left out by rule.
-pub fn ask(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
+pub fn query(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
     let Session { ui, paths, .. } = session;
     let epoch = variables::source_date_epoch()?;
     let unknown = Origin { created: epoch.unwrap_or(0), revision: None };
@@ -47,8 +47,8 @@ pub fn ask(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
     let repository = Repository { ui, root: paths.root.clone() };
     let found = repository.commit().and_then(|commit| {
         let Some(commit) = commit else { return Ok(None) };
-        let folder = paths.git();
-        let dirty = Comparison::with(repository, &commit, paths.sources(), folder, left_out)?.differs()?;
+        let dir = paths.git();
+        let dirty = Comparison::with(repository, &commit, paths.sources(), dir, left_out)?.differs()?;
         Ok(Some((commit, dirty)))
     });
     match found {
@@ -78,9 +78,9 @@ struct Commit {
 }
 
 /// Git without any variable or configuration of the user.
-fn git(folder: &Utf8Path, repository: &str) -> Invocation {
+fn git(dir: &Utf8Path, repository: &str) -> Invocation {
     let named = format!("--git-dir={repository}");
-    let git = Invocation::new("git", ["--no-replace-objects", &named]).folder(folder).without("GIT_");
+    let git = Invocation::new("git", ["--no-replace-objects", &named]).dir(dir).without("GIT_");
     git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1")
 }
 
@@ -91,7 +91,7 @@ struct Repository<'a> {
 }
 
 impl Repository<'_> {
-    /// Its folder is named: then git asks neither for its owner, who is another one in many a container, nor looks above it.
+    /// Its directory is named: then git asks neither for its owner, who is another one in many a container, nor looks above it.
     fn git(&self, args: &[&str]) -> Invocation {
         git(&self.root, ".git").args(args.iter().copied())
     }

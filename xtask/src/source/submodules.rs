@@ -1,4 +1,4 @@
-//! Submodules of git that were not fetched: their folders are there and empty, which cargo explains as a manifest that is missing.
+//! Submodules of git that were not fetched: their directories are there and empty, which cargo explains as a manifest that is missing.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::support::command::quoted;
 
-/// The submodules of the tree, those in them, and those of a repository around the tree, whose folders have nothing in them.
+/// The submodules of the tree, those in them, and those of a repository around the tree, whose directories have nothing in them.
 pub fn unfetched(root: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     let mut unfetched = BTreeSet::new();
     let mut todo = repositories(root);
@@ -24,15 +24,15 @@ pub fn unfetched(root: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     unfetched
 }
 
-/// The root, and the folders above it up to that of the repository which it is in, if it is in one.
+/// The root, and the directories above it up to that of the repository which it is in, if it is in one.
 fn repositories(root: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let is_repository = |folder: &&Utf8Path| folder.join(".git").exists();
-    let depth = root.ancestors().position(|folder| is_repository(&folder)).unwrap_or_default();
+    let is_repository = |dir: &&Utf8Path| dir.join(".git").exists();
+    let depth = root.ancestors().position(|dir| is_repository(&dir)).unwrap_or_default();
     root.ancestors().take(depth + 1).map(Utf8Path::to_owned).collect()
 }
 
-/// The same, if `path` is one of them or lies in one: what is wrong, and how to mend it.
-pub fn fault(root: &Utf8Path, path: &Utf8Path) -> Option<String> {
+/// The same, if `path` is one of them or lies in one: what is wrong, and how to fix it.
+pub fn error(root: &Utf8Path, path: &Utf8Path) -> Option<String> {
     let submodule = unfetched(root).into_iter().find(|submodule| path.starts_with(submodule))?;
     Some(format!(
         "{submodule} is a submodule that was not fetched: run `git submodule update --init --recursive {}`",
@@ -42,11 +42,11 @@ pub fn fault(root: &Utf8Path, path: &Utf8Path) -> Option<String> {
 
 /// What an error says of all of them, as lines of their own.
 pub fn hint(root: &Utf8Path) -> String {
-    let lines = unfetched(root).into_iter().filter_map(|submodule| fault(root, &submodule));
+    let lines = unfetched(root).into_iter().filter_map(|submodule| error(root, &submodule));
     lines.map(|line| format!("\n  - {line}")).collect()
 }
 
-/// The path that a line of a `.gitmodules` sets, as git takes one: below its folder.
+/// The path that a line of a `.gitmodules` sets, as git takes one: below its directory.
 /// Source: <https://git-scm.com/docs/git-config#_syntax>.
 fn path(line: &str) -> Option<Utf8PathBuf> {
     let (_, value) = line.split_once('=').filter(|(key, _)| key.trim().eq_ignore_ascii_case("path"))?;
@@ -66,22 +66,22 @@ fn path(line: &str) -> Option<Utf8PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{fault, path};
+    use super::{error, path};
     use crate::support::files;
-    use crate::support::test_folder::TestFolder;
+    use crate::support::test_dir::TestDir;
 
     #[test]
     fn a_repository_around_the_tree_has_submodules_too() {
-        let folder = TestFolder::new("submodules");
-        let root = folder.path().join("tree");
-        folder.write(".git", "");
-        folder.write(".gitmodules", "[submodule \"ours\"]\n\tpath = tree/plugins/ours\n");
-        files::create_folder(&root.join("plugins/ours")).expect("a folder");
+        let dir = TestDir::new("submodules");
+        let root = dir.path().join("tree");
+        dir.write(".git", "");
+        dir.write(".gitmodules", "[submodule \"ours\"]\n\tpath = tree/plugins/ours\n");
+        files::create_dir(&root.join("plugins/ours")).expect("a directory");
         let expected = "plugins/ours is a submodule that was not fetched: run `git submodule update --init --recursive plugins/ours`";
-        assert_eq!(fault(&root, "plugins/ours/src".into()).as_deref(), Some(expected));
-        assert_eq!(fault(&root, "plugins/other".into()), None);
-        folder.write("tree/plugins/ours/Cargo.toml", "");
-        assert_eq!(fault(&root, "plugins/ours".into()), None);
+        assert_eq!(error(&root, "plugins/ours/src".into()).as_deref(), Some(expected));
+        assert_eq!(error(&root, "plugins/other".into()), None);
+        dir.write("tree/plugins/ours/Cargo.toml", "");
+        assert_eq!(error(&root, "plugins/ours".into()), None);
     }
 
     #[test]

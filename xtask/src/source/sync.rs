@@ -1,4 +1,4 @@
-//! Makes a folder hold exactly the given files, touching only what differs.
+//! Makes a directory hold exactly the given files, touching only what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,15 +23,15 @@ impl Source {
     }
 }
 
-/// Afterwards `folder` holds the files of `wanted`, by path relative to it, these folders, and nothing else.
-pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, folders: &BTreeSet<Utf8PathBuf>, folder: &Utf8Path) -> Result<()> {
-    files::create_folder(folder)?;
-    remove_others(wanted, folders, folder)?;
-    for inside in folders {
-        files::create_folder(&folder.join(inside))?;
+/// Afterwards `dir` holds the files of `wanted`, by path relative to it, these directories, and nothing else.
+pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, dirs: &BTreeSet<Utf8PathBuf>, dir: &Utf8Path) -> Result<()> {
+    files::create_dir(dir)?;
+    remove_others(wanted, dirs, dir)?;
+    for inside in dirs {
+        files::create_dir(&dir.join(inside))?;
     }
     for (relative, source) in wanted {
-        let path = folder.join(relative);
+        let path = dir.join(relative);
         let content = files::read(&source.path)?;
         let mode = if source.executable { 0o755 } else { 0o644 };
         if is(&path, &content, mode) {
@@ -51,24 +51,19 @@ fn is(path: &Utf8Path, content: &[u8], mode: u32) -> bool {
         && fs::read(path).is_ok_and(|old| old == content)
 }
 
-fn remove_others(
-    wanted: &BTreeMap<Utf8PathBuf, Source>,
-    folders: &BTreeSet<Utf8PathBuf>,
-    folder: &Utf8Path,
-) -> Result<()> {
+fn remove_others(wanted: &BTreeMap<Utf8PathBuf, Source>, dirs: &BTreeSet<Utf8PathBuf>, dir: &Utf8Path) -> Result<()> {
     let parents = wanted.keys().flat_map(|path| path.ancestors().skip(1));
-    let folders: BTreeSet<&Utf8Path> = parents.chain(folders.iter().flat_map(|path| path.ancestors())).collect();
-    let mut walk = WalkDir::new(folder).min_depth(1).into_iter();
+    let dirs: BTreeSet<&Utf8Path> = parents.chain(dirs.iter().flat_map(|path| path.ancestors())).collect();
+    let mut walk = WalkDir::new(dir).min_depth(1).into_iter();
     while let Some(entry) = walk.next() {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
-        let relative = Utf8Path::from_path(entry.path()).and_then(|path| path.strip_prefix(folder).ok());
-        let is_folder = entry.file_type().is_dir();
-        let keep =
-            relative.is_some_and(|path| if is_folder { folders.contains(path) } else { wanted.contains_key(path) });
+        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
+        let relative = Utf8Path::from_path(entry.path()).and_then(|path| path.strip_prefix(dir).ok());
+        let is_dir = entry.file_type().is_dir();
+        let keep = relative.is_some_and(|path| if is_dir { dirs.contains(path) } else { wanted.contains_key(path) });
         if keep {
             continue;
         }
-        if is_folder {
+        if is_dir {
             walk.skip_current_dir();
             fs::remove_dir_all(entry.path())
         } else {
@@ -87,7 +82,7 @@ mod tests {
     use camino::{Utf8Path, Utf8PathBuf};
 
     use super::{Source, sync};
-    use crate::support::test_folder::TestFolder;
+    use crate::support::test_dir::TestDir;
 
     fn wanted(root: &Utf8Path, files: &[&str]) -> BTreeMap<Utf8PathBuf, Source> {
         files.iter().map(|file| (file.into(), Source::file(root.join(file)).expect("a file"))).collect()
@@ -95,12 +90,12 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_touched() {
-        let test = TestFolder::new("sync");
-        let folders = BTreeSet::from([Utf8PathBuf::from("empty/inside")]);
+        let test = TestDir::new("sync");
+        let dirs = BTreeSet::from([Utf8PathBuf::from("empty/inside")]);
         let (from, to) = (test.path().join("from"), test.path().join("to"));
         test.write("from/a/one", "1");
         test.write("from/two", "2");
-        sync(&wanted(&from, &["a/one", "two"]), &folders, &to).expect("a first sync");
+        sync(&wanted(&from, &["a/one", "two"]), &dirs, &to).expect("a first sync");
         let stamp = |file: &str| fs::metadata(to.join(file)).and_then(|of| of.modified()).expect("a time");
         let before = (stamp("a/one"), stamp("two"));
 
@@ -108,12 +103,12 @@ mod tests {
         let old = fs::File::options().write(true).open(from.join("two")).expect("a file");
         old.set_modified(std::time::UNIX_EPOCH).expect("an older time");
         test.write("to/b/left", "over");
-        sync(&wanted(&from, &["a/one", "two"]), &folders, &to).expect("a second sync");
+        sync(&wanted(&from, &["a/one", "two"]), &dirs, &to).expect("a second sync");
         assert_eq!(stamp("a/one"), before.0, "unchanged content keeps its time");
         assert!(stamp("two") > before.1, "changed content is new, however old its source");
         assert!(!to.join("b").exists());
 
-        sync(&wanted(&from, &["two"]), &folders, &to).expect("a third sync");
+        sync(&wanted(&from, &["two"]), &dirs, &to).expect("a third sync");
         assert!(!to.join("a").exists() && to.join("empty/inside").is_dir());
         assert_eq!(fs::read_to_string(to.join("two")).expect("a file"), "3");
     }

@@ -26,7 +26,7 @@ const MESSAGES: usize = 1 << 18;
 pub struct Invocation {
     program: String,
     args: Vec<String>,
-    folder: Option<Utf8PathBuf>,
+    dir: Option<Utf8PathBuf>,
     environment: BTreeMap<String, String>,
     /// Whether it sees nothing else.
     alone: bool,
@@ -40,7 +40,7 @@ impl Invocation {
         Invocation {
             program: program.to_owned(),
             args,
-            folder: None,
+            dir: None,
             environment: BTreeMap::new(),
             alone: false,
             without: None,
@@ -52,8 +52,8 @@ impl Invocation {
         self
     }
 
-    pub fn folder(mut self, folder: impl Into<Utf8PathBuf>) -> Invocation {
-        self.folder = Some(folder.into());
+    pub fn dir(mut self, dir: impl Into<Utf8PathBuf>) -> Invocation {
+        self.dir = Some(dir.into());
         self
     }
 
@@ -89,8 +89,8 @@ impl Invocation {
     pub fn output(&self, ui: &Ui) -> Result<Output> {
         ui.echo(self);
         let shell = Shell::new().context("starting a shell for commands")?;
-        if let Some(folder) = &self.folder {
-            shell.change_dir(folder);
+        if let Some(dir) = &self.dir {
+            shell.change_dir(dir);
         }
         let mut command = shell.cmd(&self.program).args(&self.args).quiet().ignore_status();
         for name in self.hidden() {
@@ -152,8 +152,8 @@ impl Invocation {
         ui.echo(self);
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args);
-        if let Some(folder) = &self.folder {
-            command.current_dir(folder);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
         }
         // Of two words on one variable the later is heeded.
         for name in self.hidden() {
@@ -168,15 +168,14 @@ impl Invocation {
         ui.echo(self);
         if self.alone {
             // Along this process's PATH: the program's own is another system's.
-            let folders = std::env::var_os("PATH").unwrap_or_default();
-            let found =
-                std::env::split_paths(&folders).map(|folder| folder.join(&self.program)).find(|path| path.is_file());
+            let dirs = std::env::var_os("PATH").unwrap_or_default();
+            let found = std::env::split_paths(&dirs).map(|dir| dir.join(&self.program)).find(|path| path.is_file());
             let program = found.unwrap_or_else(|| self.program.clone().into());
             return duct::cmd(program, &self.args).full_env(&self.environment);
         }
         let mut expression = duct::cmd(&self.program, &self.args);
-        if let Some(folder) = &self.folder {
-            expression = expression.dir(folder);
+        if let Some(dir) = &self.dir {
+            expression = expression.dir(dir);
         }
         // Of two words on one variable duct heeds the earlier.
         for (name, value) in &self.environment {
@@ -218,8 +217,8 @@ pub fn not_found(error: &anyhow::Error) -> bool {
 
 impl fmt::Display for Invocation {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        if let Some(folder) = &self.folder {
-            write!(out, "cd {} && ", quoted(folder.as_str()))?;
+        if let Some(dir) = &self.dir {
+            write!(out, "cd {} && ", quoted(dir.as_str()))?;
         }
         for (name, value) in &self.environment {
             write!(out, "{name}={} ", quoted(value))?;
@@ -255,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_invocation_can_be_pasted() {
-        let invocation = Invocation::new("cargo", ["build", "two words", ""]).folder("/a b").env("FLAGS", "a\u{1f}b'");
+        let invocation = Invocation::new("cargo", ["build", "two words", ""]).dir("/a b").env("FLAGS", "a\u{1f}b'");
         assert_eq!(invocation.to_string(), r"cd '/a b' && FLAGS=$'a\x1fb\'' cargo build 'two words' ''");
     }
 }

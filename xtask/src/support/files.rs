@@ -11,8 +11,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// The end of the name of a file that is being written.
 const PARTIAL: &str = ".partial";
 
-/// What a full disk is, and how to mend it.
-pub const FULL: &str = "no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target folder, \
+/// What a full disk is, and how to fix it.
+pub const FULL: &str = "no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, \
                         --output names another place";
 
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
@@ -23,8 +23,8 @@ pub fn read_text(path: &Utf8Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {path}"))
 }
 
-pub fn create_folder(path: &Utf8Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| unwritable("creating the folder", path, error))
+pub fn create_dir(path: &Utf8Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| unwritable("creating the directory", path, error))
 }
 
 /// An empty file, for what is no content.
@@ -36,7 +36,7 @@ fn unwritable(doing: &str, path: &Utf8Path, error: io::Error) -> Error {
     if is_full(&error) {
         return anyhow!("{doing} {path}: {FULL}");
     }
-    anyhow!("{doing} {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a folder that is")
+    anyhow!("{doing} {path}: {error}; make it writable, or set CARGO_TARGET_DIR to a directory that is")
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -50,7 +50,7 @@ pub fn not_written(path: &Utf8Path, error: impl Into<Error>) -> Error {
     if full { anyhow!("writing {path}: {FULL}") } else { error.context(format!("writing {path}")) }
 }
 
-/// Removes a file or a folder that may be absent.
+/// Removes a file or a directory that may be absent.
 pub fn remove(path: &Utf8Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -63,7 +63,7 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
     }
 }
 
-/// Writes through a temporary name in the same folder: a reader sees the old content or the new one, never a part.
+/// Writes through a temporary name in the same directory: a reader sees the old content or the new one, never a part.
 pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     write_renamed(path, write, fs::File::sync_all)
 }
@@ -79,8 +79,8 @@ fn write_renamed(
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
     end: impl FnOnce(&fs::File) -> io::Result<()>,
 ) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        create_folder(folder)?;
+    if let Some(dir) = path.parent() {
+        create_dir(dir)?;
     }
     let partial = Utf8PathBuf::from(format!("{path}.{}{PARTIAL}", unique()));
     let result = (|| {
@@ -102,9 +102,9 @@ fn write_renamed(
     result
 }
 
-/// Removes what runs left in a folder that were killed while they wrote there.
-pub fn remove_partials(folder: &Utf8Path) -> Result<()> {
-    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+/// Removes what runs left in a directory that were killed while they wrote there.
+pub fn remove_partials(dir: &Utf8Path) -> Result<()> {
+    for entry in dir.read_dir_utf8().into_iter().flatten().flatten() {
         let is_partial = entry.file_name().ends_with(PARTIAL) && entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_partial && fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             remove(entry.path())?;

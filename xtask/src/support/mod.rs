@@ -1,11 +1,11 @@
-//! What everything else stands on: messages, other programs, files, folders' names, variables, the session.
+//! What everything else stands on: messages, other programs, files, directories' names, variables, the session.
 
 pub mod command;
-pub mod faults;
+pub mod errors;
 pub mod files;
 pub mod paths;
 pub mod session;
 #[cfg(test)]
-pub mod test_folder;
+pub mod test_dir;
 pub mod ui;
 pub mod variables;

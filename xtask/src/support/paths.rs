@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The tree and its target folder. All paths are absolute.
+/// The tree and its target directory. All paths are absolute.
 #[derive(Clone, Debug)]
 pub struct Paths {
     pub root: Utf8PathBuf,
@@ -32,32 +32,32 @@ impl ContainerPaths {
         self.work.join("src")
     }
 
-    /// Cargo's target folder.
+    /// Cargo's target directory.
     pub fn target(&self) -> Utf8PathBuf {
         self.work.join("target")
     }
 }
 
 impl Paths {
-    /// The tree that the current folder is in: the nearest folder above it that holds a workspace and an `xtask`.
+    /// The tree that the current directory is in: the nearest directory above it that holds a workspace and an `xtask`.
     pub fn find() -> Result<Paths> {
-        let here = std::env::current_dir().context("asking for the current folder")?;
+        let here = std::env::current_dir().context("asking for the current directory")?;
         let here = Utf8PathBuf::from_path_buf(here)
-            .map_err(|path| anyhow::anyhow!("the current folder's path is not UTF-8: {}", path.display()))?;
-        for folder in here.ancestors() {
-            if folder.join("xtask/Cargo.toml").is_file() && folder.join("Cargo.toml").is_file() {
-                return Ok(Paths::new(folder, std::env::var("CARGO_TARGET_DIR").ok().as_deref()));
+            .map_err(|path| anyhow::anyhow!("the current directory's path is not UTF-8: {}", path.display()))?;
+        for dir in here.ancestors() {
+            if dir.join("xtask/Cargo.toml").is_file() && dir.join("Cargo.toml").is_file() {
+                return Ok(Paths::new(dir, std::env::var("CARGO_TARGET_DIR").ok().as_deref()));
             }
         }
-        bail!("{here} is in no tree with a Cargo.toml and an xtask folder; change to the root of a checkout");
+        bail!("{here} is in no tree with a Cargo.toml and an xtask directory; change to the root of a checkout");
     }
 
     fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
-        let target = root.join(target.filter(|folder| !folder.is_empty()).unwrap_or("target"));
+        let target = root.join(target.filter(|dir| !dir.is_empty()).unwrap_or("target"));
         Paths { root: root.to_owned(), image: physical(&target).join("image"), in_container: "/xtask" }
     }
 
-    /// The same tree with a target folder for tests: nobody's own image changes.
+    /// The same tree with a target directory for tests: nobody's own image changes.
     pub fn for_tests(&self) -> Paths {
         let target = self.image.parent().unwrap_or(&self.root);
         Paths { image: target.join("test/image"), ..self.clone() }
@@ -68,12 +68,12 @@ impl Paths {
         self.image.join("reproducible")
     }
 
-    /// The same tree with two target folders of other names and depths, here and in a container: what is built in them
+    /// The same tree with two target directories of other names and depths, here and in a container: what is built in them
     /// differs if it holds anything of a path.
     pub fn for_reproduction(&self) -> [Paths; 2] {
-        let folder = self.reproduction();
-        [("first", self.in_container), ("another/folder/second", "/another/folder")]
-            .map(|(image, in_container)| Paths { image: folder.join(image), in_container, ..self.clone() })
+        let dir = self.reproduction();
+        [("first", self.in_container), ("another/directory/second", "/another/directory")]
+            .map(|(image, in_container)| Paths { image: dir.join(image), in_container, ..self.clone() })
     }
 
     /// The synced copy of the sources: what is compiled.
@@ -81,7 +81,7 @@ impl Paths {
         self.image.join("src")
     }
 
-    /// Cargo's target folder for the copy.
+    /// Cargo's target directory for the copy.
     pub fn cargo_target(&self) -> Utf8PathBuf {
         self.image.join("cargo")
     }
@@ -101,7 +101,7 @@ impl Paths {
         self.image.join("blobs")
     }
 
-    /// What the runtime gave out of base images.
+    /// What the container engine gave out of base images.
     pub fn bases(&self) -> Utf8PathBuf {
         self.image.join("bases")
     }
@@ -205,8 +205,8 @@ impl Paths {
 
 /// Without symlinks, as far as it is there: that is how cargo writes paths of the copy, which are compared with ours.
 fn physical(path: &Utf8Path) -> Utf8PathBuf {
-    let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize_utf8().ok()?)));
-    match there.as_ref().and_then(|(folder, real)| Some(real.join(path.strip_prefix(folder).ok()?))) {
+    let there = path.ancestors().find_map(|dir| Some((dir, dir.canonicalize_utf8().ok()?)));
+    match there.as_ref().and_then(|(dir, real)| Some(real.join(path.strip_prefix(dir).ok()?))) {
         Some(real) => real.components().collect(),
         None => path.to_owned(),
     }
@@ -217,7 +217,7 @@ mod tests {
     use super::Paths;
 
     #[test]
-    fn the_target_folder_follows_cargo_target_dir() {
+    fn the_target_dir_follows_cargo_target_dir() {
         let image = |target| Paths::new("/tree".into(), target).image;
         assert_eq!(image(None), "/tree/target/image");
         assert_eq!(image(Some("")), "/tree/target/image");

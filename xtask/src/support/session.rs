@@ -35,7 +35,7 @@ impl Session {
 fn lock(ui: &Ui, paths: &Paths) -> Result<File> {
     let path = paths.lock();
     loop {
-        files::create_folder(&paths.image)?;
+        files::create_dir(&paths.image)?;
         let file = files::create(&path)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -45,12 +45,12 @@ fn lock(ui: &Ui, paths: &Paths) -> Result<File> {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {path}")),
         }
-        // `clean` removes it with the folder: who waited then holds a file that nobody else will find.
+        // `clean` removes it with the directory: who waited then holds a file that nobody else will find.
         let held = file.metadata().with_context(|| format!("reading {path}"))?;
         if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
             // Nobody else writes here: what is left was left by a run that was killed.
-            for folder in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.builders()] {
-                files::remove_partials(folder)?;
+            for dir in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.builders()] {
+                files::remove_partials(dir)?;
             }
             return Ok(file);
         }

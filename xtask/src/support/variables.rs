@@ -19,7 +19,7 @@ enum Rule {
 
 use Rule::{Cleared, Kept, Read};
 
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
@@ -31,7 +31,7 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
     ("CARGO_REGISTRIES_*", Kept, "where registries are, and their tokens"),
     ("CARGO_REGISTRY_*", Kept, "the default registry, and its token"),
     ("CARGO_BUILD_JOBS", Read, "how many compilers run at a time"),
-    ("CARGO_TARGET_DIR", Read, "the target folder"),
+    ("CARGO_TARGET_DIR", Read, "the target directory"),
     ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, after the tree's own"),
     ("RUSTFLAGS", Read, "the same, separated by spaces"),
     ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty is as if it were not set"),
@@ -141,11 +141,11 @@ impl Registries {
 
 /// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
 pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for (file, config) in configurations(paths, cargo_home)? {
-        check_config(&config, file.as_str(), &mut faults);
+        check_config(&config, file.as_str(), &mut errors);
     }
-    faults.report("cargo's configuration")
+    errors.report("cargo's configuration")
 }
 
 /// Where registries are, by their names.
@@ -173,13 +173,13 @@ fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configurat
     // Cargo runs in the copy of the sources, which need not lie in the tree.
     let sources = paths.sources();
     let above = paths.root.ancestors().chain(sources.ancestors());
-    let above = above.filter(|folder| *folder != paths.root && *folder != sources).map(|folder| folder.join(".cargo"));
-    let mut folders: Vec<Utf8PathBuf> = above.filter(|folder| folder != cargo_home).collect();
-    folders.sort();
-    folders.dedup();
-    folders.insert(0, cargo_home.to_owned());
+    let above = above.filter(|dir| *dir != paths.root && *dir != sources).map(|dir| dir.join(".cargo"));
+    let mut dirs: Vec<Utf8PathBuf> = above.filter(|dir| dir != cargo_home).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs.insert(0, cargo_home.to_owned());
     let (mut seen, mut found) = (Vec::new(), Vec::new());
-    for file in folders.iter().flat_map(|folder| ["config.toml", "config"].map(|name| folder.join(name))) {
+    for file in dirs.iter().flat_map(|dir| ["config.toml", "config"].map(|name| dir.join(name))) {
         include(file, &mut seen, &mut found)?;
     }
     Ok(found)
@@ -205,12 +205,12 @@ fn include(file: Utf8PathBuf, seen: &mut Vec<Utf8PathBuf>, found: &mut Vec<Confi
 }
 
 /// The same of one configuration, which lies at `place`.
-pub fn check_config(config: &toml::Table, place: &str, faults: &mut Faults) {
+pub fn check_config(config: &toml::Table, place: &str, errors: &mut Errors) {
     for (key, why) in SETTINGS {
         let (table, inner) = key.split_once('.').map_or((key, None), |(table, inner)| (table, Some(inner)));
         let value = config.get(table);
         if inner.map_or(value, |inner| value.and_then(|value| value.get(inner))).is_some() {
-            faults.push(format!(
+            errors.push(format!(
                 "{place} sets `{key}`, which would change what is compiled ({why}): put it into the tree, or take it out there"
             ));
         }

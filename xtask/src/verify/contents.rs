@@ -17,7 +17,7 @@ use crate::oci::reader::Blobs;
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::uncompressed;
 use crate::plan::ImagePlan;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::files;
 
 /// An image's files with ABI records.
@@ -64,7 +64,7 @@ pub fn plugins(dist: &Dist) -> Result<Vec<PluginReport>> {
 /// The host and every plugin of the plan fit together as they stand in the image.
 pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
     let build = &plan.build;
-    let place = |name: &str| build.host.working_folder.join(name);
+    let place = |name: &str| build.host.working_dir.join(name);
     let mut files = Vec::new();
     let plugins = build.plugins.iter().map(|plugin| build.file_name(plugin));
     for path in std::iter::once(build.host.package.clone()).chain(plugins).map(|name| place(&name)) {
@@ -72,26 +72,26 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
         files.push((path, bytes));
     }
     let contents = Contents { there: exported(tree, &files, &place(&build.host.package))?, files, host: Some(0) };
-    let mut faults = Faults::default();
+    let mut errors = Errors::default();
     for report in contents.reports() {
         match report {
             Ok(Report { file, inspection, comparison }) => {
                 if inspection.seal != Seal::Sealed {
-                    faults.push(format!("{file} is {}: it is not the file that was built", inspection.seal));
+                    errors.push(format!("{file} is {}: it is not the file that was built", inspection.seal));
                 }
                 let Some(comparison) = comparison else { continue };
                 if !comparison.differences.is_empty() {
                     let table = provost_record::table(&comparison.differences);
-                    faults.push(format!("{file} was built against another SDK than the host:\n{table}"));
+                    errors.push(format!("{file} was built against another SDK than the host:\n{table}"));
                 }
                 if let Some(missing) = comparison.missing {
-                    faults.push(format!("{file}: {missing}"));
+                    errors.push(format!("{file}: {missing}"));
                 }
             }
-            Err(error) => faults.push(format!("{error:#}")),
+            Err(error) => errors.push(format!("{error:#}")),
         }
     }
-    faults.report("the finished image")
+    errors.report("the finished image")
 }
 
 impl Contents {

@@ -1,5 +1,5 @@
 //! Reads the finished image back and compares the ABI records in it, then starts its own command with the host's check
-//! flag: by the runtime, else in the unpacked root file system.
+//! flag: by the container engine, else in the unpacked root file system.
 
 pub mod contents;
 
@@ -14,8 +14,8 @@ use walkdir::WalkDir;
 
 use crate::assemble::{Image, archive};
 use crate::base::layers::BaseFiles;
-use crate::containers::engine::{CHECK, Runtime};
-use crate::containers::labels::Owner;
+use crate::containers::engine::{CHECK, Engine};
+use crate::containers::labels::Labels;
 use crate::oci::digest::Digest;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
@@ -42,7 +42,7 @@ pub fn verify(
     plan: &ImagePlan,
     image: &Image,
     base: &BaseFiles,
-    runtime: Option<&Runtime>,
+    engine: Option<&Engine>,
 ) -> Result<Option<Verified>> {
     let Session { ui, paths, .. } = session;
     if let Some(verified) = already(paths, image) {
@@ -52,10 +52,10 @@ pub fn verify(
     contents::check(&tree, plan)?;
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
-    let (by, said) = match runtime {
-        Some(runtime) => {
-            let owner = Owner::of(session)?;
-            (runtime.program().to_owned(), in_runtime(ui, &owner, runtime, image, &command)?)
+    let (by, said) = match engine {
+        Some(engine) => {
+            let labels = Labels::new(session)?;
+            (engine.program().to_owned(), in_engine(ui, &labels, engine, image, &command)?)
         }
         None => match unpacked(session, plan, (&tree, &base.env), &command)? {
             Some(found) => found,
@@ -75,26 +75,26 @@ fn already(paths: &Paths, image: &Image) -> Option<Verified> {
 }
 
 /// Under its id alone: no name moves to an image that does not start.
-fn in_runtime(ui: &Ui, owner: &Owner, runtime: &Runtime, image: &Image, command: &[String]) -> Result<String> {
-    let known = held(ui, runtime, image)?;
+fn in_engine(ui: &Ui, labels: &Labels, engine: &Engine, image: &Image, command: &[String]) -> Result<String> {
+    let known = held(ui, engine, image)?;
     let id = match &known {
         Some(id) => id.clone(),
-        None => runtime.load(ui, |out| archive::write(image, None, out))?,
+        None => engine.load(ui, |out| archive::write(image, None, out))?,
     };
-    owner.remove_leftovers(ui, runtime)?;
-    let checked = runtime.check(ui, &owner.own("verify"), &owner.labels(), &id, command);
+    labels.remove_leftovers(ui, engine)?;
+    let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
     if checked.is_err() && known.is_none() {
         // That it cannot be removed is not what went wrong.
-        let _ = runtime.remove(ui, &id);
+        let _ = engine.remove(ui, &id);
     }
     checked
 }
 
-/// The id under which the runtime holds this image: its configuration's digest, or with a containerd image store its
+/// The id under which the container engine holds this image: its configuration's digest, or with a containerd image store its
 /// manifest's.
-pub fn held(ui: &Ui, runtime: &Runtime, image: &Image) -> Result<Option<String>> {
+pub fn held(ui: &Ui, engine: &Engine, image: &Image) -> Result<Option<String>> {
     for id in [&image.config_digest, &image.manifest_digest] {
-        if let Some(info) = runtime.inspect(ui, &id.to_string())? {
+        if let Some(info) = engine.inspect(ui, &id.to_string())? {
             return Ok(Some(info.id));
         }
     }
@@ -109,16 +109,16 @@ fn unpacked(
     command: &[String],
 ) -> Result<Option<(String, String)>> {
     let Session { ui, paths, .. } = session;
-    let folder = paths.root_fs();
-    files::remove(&folder)?;
+    let dir = paths.root_fs();
+    files::remove(&dir)?;
     let host = &plan.build.host;
-    if let Err(error) = unpack(tree, &folder, &host.working_folder.join(&host.package)) {
+    if let Err(error) = unpack(tree, &dir, &host.working_dir.join(&host.package)) {
         // What fills a disk must not stay on it.
-        let _ = files::remove(&folder);
+        let _ = files::remove(&dir);
         return Err(error);
     }
     let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
-    let place = [format!("--root={folder}"), format!("--wd={}", host.working_folder)];
+    let place = [format!("--root={dir}"), format!("--wd={}", host.working_dir)];
     let by = if root { "chroot" } else { "user namespace" };
     let as_user = match root {
         true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
@@ -147,7 +147,7 @@ fn unpacked(
             return Ok(None);
         }
     };
-    files::remove(&folder)?;
+    files::remove(&dir)?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
         return Ok(Some((by.to_owned(), String::from_utf8_lossy(&output.stdout).trim().to_owned())));
@@ -168,16 +168,16 @@ fn is_forbidden(output: &Output) -> bool {
 }
 
 /// The image's root file system; `program` is what it starts.
-fn unpack(tree: &Tree, folder: &Utf8Path, program: &Utf8Path) -> Result<()> {
-    tree.write_to(folder)?;
+fn unpack(tree: &Tree, dir: &Utf8Path, program: &Utf8Path) -> Result<()> {
+    tree.write_to(dir)?;
     // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
-    let process = folder.join(tree.resolve(Utf8Path::new("proc/self"))?);
+    let process = dir.join(tree.resolve(Utf8Path::new("proc/self"))?);
     files::remove(&process)?;
-    files::create_folder(&process)?;
+    files::create_dir(&process)?;
     std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
     // The image's user looks into them, whatever the umask here is.
-    for entry in WalkDir::new(folder) {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+    for entry in WalkDir::new(dir) {
+        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
         if entry.file_type().is_dir() {
             let mode = fs::Permissions::from_mode(0o755);
             fs::set_permissions(entry.path(), mode).with_context(|| format!("writing {}", entry.path().display()))?;

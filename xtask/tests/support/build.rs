@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Tree, repository};
 
-pub const REMEDY: &str = "remedy: host and plugins must be built together: `cargo xtask image`";
+pub const FIX: &str = "fix: host and plugins must be built together: `cargo xtask image`";
 
 /// The row of a plugin that cargo built alone.
 pub const UNSEALED: &str = "seal unsealed: built by cargo alone sealed\n";
@@ -42,12 +42,12 @@ impl Build {
         let output = command.envs(toolchain.map(|name| ("RUSTUP_TOOLCHAIN", name))).output().expect("cargo starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let dist = tree.root.join("target").join(name);
-        fs::create_dir_all(&dist).expect("a folder");
+        fs::create_dir_all(&dist).expect("a directory");
         fs::copy(target.join("release/libfile.so"), dist.join("file.prov")).expect("the plugin was built");
         Build::of(name, dist)
     }
 
-    /// The build in the folder `dist`, which may be no more than a plugin.
+    /// The build in the directory `dist`, which may be no more than a plugin.
     fn of(name: &'static str, dist: Utf8PathBuf) -> Build {
         let bytes = fs::read(dist.join("file.prov")).expect("the plugin was built");
         Build { name, record: provost_record::read(&bytes).expect("it has a record"), dist }
@@ -63,13 +63,13 @@ impl Build {
         let output = command.output().expect("the host starts");
         let mut stderr = String::from_utf8(output.stderr).expect("messages are text");
         for build in [self, plugin] {
-            let folder = build.dist.parent().expect("a parent").as_str();
+            let dir = build.dist.parent().expect("a parent").as_str();
             let record = &build.record;
             let own = [("SOURCE", record.source.as_str()), ("ANCHOR", &record.anchor)].into_iter();
             for (mask, value) in own.chain(lines(&record.rustc)) {
                 stderr = stderr.replace(value, &format!("[{mask} OF {}]", build.name));
             }
-            stderr = stderr.replace(folder, "@");
+            stderr = stderr.replace(dir, "@");
         }
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
         (output.status.code(), stderr.lines().map(words).collect())
@@ -112,7 +112,7 @@ impl Build {
     /// The host of this build refuses the plugin of the other with these rows of the table.
     pub fn refuses_with(&self, plugin: &Build, rows: &str) {
         let expected = format!(
-            "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{REMEDY}\n",
+            "error: 1 of 1 plugin is refused, and none is loaded\nfile field have want\n@/{}/file.prov {rows}{FIX}\n",
             plugin.name
         );
         assert_eq!(self.check(plugin), (Some(1), expected));
@@ -134,7 +134,7 @@ pub fn print(cases: usize, other: &Build) {
 /// By a process of its own: what this one writes, a process that another test just starts has open, too, for a moment,
 /// and nobody can start it meanwhile ("Text file busy").
 fn copy(from: &Utf8Path, to: &Utf8Path) {
-    fs::create_dir_all(to).expect("a folder");
+    fs::create_dir_all(to).expect("a directory");
     let status = Command::new("cp").arg("-r").arg(from.join(".")).arg(to).status().expect("cp is everywhere");
     assert!(status.success(), "cp {from} {to}");
 }

@@ -1,10 +1,10 @@
-//! Trees for tests to build: the small one beside this folder, or a copy of the real one. The real xtask builds them.
+//! Trees for tests to build: the small one beside this directory, or a copy of the real one. The real xtask builds them.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod build;
+pub mod engine;
 pub mod registry;
-pub mod runtime;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -29,7 +29,7 @@ pub struct Tree {
 pub struct Run {
     pub code: Option<i32>,
     pub stdout: String,
-    /// With `[ROOT]` for the tree's folder.
+    /// With `[ROOT]` for the tree's directory.
     pub stderr: String,
 }
 
@@ -37,13 +37,13 @@ impl Tree {
     /// `name` is unique among the tests. Compiles within a second, and needs no registry.
     pub fn small(name: &str) -> Tree {
         let tree = Tree::empty(name);
-        tree.copy(&manifest_folder().join("tests/small"), "");
+        tree.copy(&manifest_dir().join("tests/small"), "");
         tree.write("xtask/Cargo.toml", "");
         for shared in ["rust-toolchain.toml", ".cargo/config.toml"] {
             tree.copy_file(&repository().join(shared), shared);
         }
         tree.copy_file(&repository().join("host/sdk/src/abi.rs"), "greeter/sdk/src/abi.rs");
-        // A runtime has equal images once: they would go with the first test that ends, here or in another checkout.
+        // A container engine has equal images once: they would go with the first test that ends, here or in another checkout.
         tree.titled(&format!("{name} of {}", repository()))
     }
 
@@ -55,7 +55,7 @@ impl Tree {
         self
     }
 
-    /// The tree that this test belongs to, its history too. All copies share a target folder, hence one compilation.
+    /// The tree that this test belongs to, its history too. All copies share a target directory, hence one compilation.
     pub fn real(name: &str) -> Tree {
         let mut tree = Tree::empty(name);
         for entry in fs::read_dir(repository()).expect("the repository") {
@@ -71,8 +71,8 @@ impl Tree {
     fn empty(name: &str) -> Tree {
         let root = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees").join(name);
         let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).expect("a folder for the tree");
-        let root = root.canonicalize_utf8().expect("the tree's folder");
+        fs::create_dir_all(&root).expect("a directory for the tree");
+        let root = root.canonicalize_utf8().expect("the tree's directory");
         Tree { root, target: None, environment: Vec::new(), wrapper: Vec::new() }
     }
 
@@ -91,7 +91,7 @@ impl Tree {
 
     fn copy_file(&self, from: &Utf8Path, to: &str) {
         let to = self.root.join(to);
-        fs::create_dir_all(to.parent().expect("a parent")).expect("a folder");
+        fs::create_dir_all(to.parent().expect("a parent")).expect("a directory");
         fs::copy(from, to).unwrap_or_else(|error| panic!("copying {from}: {error}"));
     }
 
@@ -101,7 +101,7 @@ impl Tree {
 
     pub fn write_bytes(&self, path: &str, content: &[u8]) {
         let path = self.root.join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(path, content).expect("a file");
     }
 
@@ -126,10 +126,10 @@ impl Tree {
         );
     }
 
-    /// Copies a folder of the repository into `plugins/`.
-    pub fn drop_in(&self, folder: &str) {
-        let folder = repository().join(folder);
-        self.copy(&folder, &format!("plugins/{}", folder.file_name().expect("a name")));
+    /// Copies a directory of the repository into `plugins/`.
+    pub fn drop_in(&self, dir: &str) {
+        let dir = repository().join(dir);
+        self.copy(&dir, &format!("plugins/{}", dir.file_name().expect("a name")));
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Tree {
@@ -138,25 +138,25 @@ impl Tree {
     }
 
     /// As on a machine that has neither docker nor podman.
-    pub fn without_runtime(self) -> Tree {
+    pub fn without_engine(self) -> Tree {
         self.without(&["docker", "podman"])
     }
 
     /// PATH holds everything but these programs.
     pub fn without(self, programs: &[&str]) -> Tree {
-        let folder = self.root.join("xtask/path");
+        let dir = self.root.join("xtask/path");
         // Nothing that is compiled.
         self.write("xtask/path/CACHEDIR.TAG", "");
         for from in std::env::split_paths(&std::env::var_os("PATH").expect("PATH")) {
             for entry in fs::read_dir(from).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 if !programs.iter().any(|program| name == *program) {
-                    // The first folder of PATH that has it wins.
-                    let _ = symlink(entry.path(), folder.as_std_path().join(name));
+                    // The first directory of PATH that has it wins.
+                    let _ = symlink(entry.path(), dir.as_std_path().join(name));
                 }
             }
         }
-        let path = folder.to_string();
+        let path = dir.to_string();
         self.env("PATH", &path)
     }
 
@@ -188,7 +188,7 @@ impl Tree {
         {
             command.env_remove(name);
         }
-        command.envs(self.target.iter().map(|folder| ("CARGO_TARGET_DIR", folder)));
+        command.envs(self.target.iter().map(|dir| ("CARGO_TARGET_DIR", dir)));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -207,7 +207,7 @@ impl Tree {
 
     /// A label of the image in the archive.
     pub fn label(&self, name: &str) -> String {
-        let archive = format!("oci-archive:{}", self.image_folder().join("greeter.tar"));
+        let archive = format!("oci-archive:{}", self.image_dir().join("greeter.tar"));
         let config: Value = serde_json::from_str(&run("skopeo", &["inspect", "--config", &archive])).expect("JSON");
         config["config"]["Labels"][name].as_str().expect("a label").to_owned()
     }
@@ -227,8 +227,8 @@ impl Tree {
         git(&["rev-parse", "HEAD"])
     }
 
-    /// The folder that the build system works in.
-    pub fn image_folder(&self) -> Utf8PathBuf {
+    /// The directory that the build system works in.
+    pub fn image_dir(&self) -> Utf8PathBuf {
         self.target.clone().unwrap_or_else(|| self.root.join("target")).join("image")
     }
 }
@@ -238,8 +238,9 @@ impl Tree {
 pub fn check(tree: &Tree, args: &[&str], expected: Expect) {
     let lock = tree.read("Cargo.lock");
     let run = tree.xtask(args);
-    // Whether this machine has docker or podman is no part of a fault.
-    let lines = run.stderr.split_inclusive('\n').filter(|line| !line.starts_with("    Skipping the runtime: "));
+    // Whether this machine has docker or podman is no part of an error.
+    let lines =
+        run.stderr.split_inclusive('\n').filter(|line| !line.starts_with("    Skipping the container engine: "));
     expected.assert_eq(&lines.collect::<String>());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert_eq!(tree.read("Cargo.lock"), lock, "Cargo.lock is as it was");
@@ -261,7 +262,7 @@ fn succeed(command: &mut Command) -> String {
 pub fn errors(tree: &Tree, args: &[&str]) -> String {
     let run = tree.xtask(&[&["image"], args].concat());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
-    assert!(!tree.image_folder().join("greeter.tar").exists(), "no image is left");
+    assert!(!tree.image_dir().join("greeter.tar").exists(), "no image is left");
     let begin = run.stderr.lines().take_while(|line| !line.starts_with("error")).map(|line| line.len() + 1).sum();
     run.stderr[begin..].to_owned()
 }
@@ -272,13 +273,13 @@ impl Drop for Tree {
     }
 }
 
-fn manifest_folder() -> &'static Utf8Path {
+fn manifest_dir() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The checkout that the tests belong to.
 pub fn repository() -> &'static Utf8Path {
-    manifest_folder().parent().expect("the root")
+    manifest_dir().parent().expect("the root")
 }
 
 fn target() -> Utf8PathBuf {

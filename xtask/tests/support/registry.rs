@@ -15,16 +15,16 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Keeps what it has in the tree's folder.
+    /// Keeps what it has in the tree's directory.
     pub fn start(tree: &Tree) -> Registry {
-        let folder = tree.root.join("registry");
-        fs::create_dir_all(&folder).expect("a folder");
+        let dir = tree.root.join("registry");
+        fs::create_dir_all(&dir).expect("a directory");
         let config = format!(
-            "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {folder} }} }}\nhttp: {{ addr: 127.0.0.1:0 }}\n"
+            "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {dir} }} }}\nhttp: {{ addr: 127.0.0.1:0 }}\n"
         );
         tree.write("registry/config.yml", &config);
         let mut server = Command::new("docker-registry")
-            .args(["serve", folder.join("config.yml").as_str()])
+            .args(["serve", dir.join("config.yml").as_str()])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -40,12 +40,12 @@ impl Registry {
 }
 
 impl Registry {
-    /// The tree's skopeo asks it without TLS: that stands in a home of the tree's own, Rust's folders stay where they are.
+    /// The tree's skopeo asks it without TLS: that stands in a home of the tree's own, Rust's directories stay where they are.
     pub fn trusted_by(&self, tree: Tree) -> Tree {
         let config = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", self.address);
         tree.write("home/.config/containers/registries.conf", &config);
         let home = std::env::var("HOME").expect("HOME");
-        let rust = |name: &str, folder: &str| std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"));
+        let rust = |name: &str, dir: &str| std::env::var(name).unwrap_or_else(|_| format!("{home}/{dir}"));
         let own = tree.root.join("home").into_string();
         let tree = tree.env("RUSTUP_HOME", &rust("RUSTUP_HOME", ".rustup"));
         tree.env("CARGO_HOME", &rust("CARGO_HOME", ".cargo")).env("HOME", &own)
@@ -84,7 +84,7 @@ impl Gate {
         std::thread::spawn(move || {
             for client in server.incoming() {
                 let (client, registry) = (client.expect("a connection"), registry.clone());
-                // Who goes away in the middle is no fault of the server.
+                // Who goes away in the middle is no error of the server.
                 std::thread::spawn(move || drop(pass(client, &registry, refuses)));
             }
         });

@@ -9,27 +9,27 @@ use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use clap::Args;
 
 use crate::cargo::toolchain::Toolchain;
-use crate::commands::options::EnvironmentOptions;
-use crate::commands::test::needs::{PackageMetadata, Runtimes};
-use crate::containers::engine::{Broken, Runtime};
-use crate::environment::engine::{EngineChoice, Wanted};
+use crate::commands::options::EnvironmentArgs;
+use crate::commands::test::needs::{Engines, PackageMetadata};
+use crate::containers::engine::{Broken, Engine};
+use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::digest::Digest;
 use crate::pipeline;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
 use crate::support::command::{self, Invocation};
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// The tag of the image that the tests run: in the runtime nobody's own image changes.
+/// The tag of the image that the tests run: in the container engine nobody's own image changes.
 const TAG: &str = "xtask-test";
 
 /// Where tests find what they test. They say so when one of these is not set.
 const DIST: &str = "XTASK_DIST";
 const IMAGE: &str = "XTASK_IMAGE";
-const RUNTIME: &str = "XTASK_RUNTIME";
+const ENGINE: &str = "XTASK_ENGINE";
 
 #[derive(Args)]
 pub struct TestArgs {
@@ -51,7 +51,7 @@ pub struct TestArgs {
 
     /// How the image that the tests start is made [default: --engine local --base scratch]
     #[command(flatten)]
-    environment: EnvironmentOptions,
+    environment: EnvironmentArgs,
 }
 
 /// One workspace's tests, and those that cannot run here with the reason.
@@ -66,14 +66,14 @@ struct Selection {
 
 impl TestArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let broken = if self.quick { Vec::new() } else { Runtime::broken(ui) };
+        let broken = if self.quick { Vec::new() } else { Engine::broken(ui) };
         if self.require_containers && !broken.is_empty() {
             let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
-            bail!("--require-containers: {}; mend its configuration, or remove it", broken.join("; "));
+            bail!("--require-containers: {}; fix its configuration, or remove it", broken.join("; "));
         }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
-        let root = Workspace { ui, toolchain: &toolchain, paths, folder: "" };
-        let own = Workspace { ui, toolchain: &toolchain, paths, folder: "xtask" };
+        let root = Workspace { ui, toolchain: &toolchain, paths, dir: "" };
+        let own = Workspace { ui, toolchain: &toolchain, paths, dir: "xtask" };
         if self.quick {
             // Cargo takes `--lib` only where there is one.
             for (workspace, parts) in [(&root, &["--lib", "--bins"][..]), (&own, &["--bins"])] {
@@ -89,10 +89,10 @@ impl TestArgs {
             own.check()?;
         }
         let tested = paths.for_tests();
-        let (plan, runtime) = self.image(ui, &tested, &broken)?;
+        let (plan, engine) = self.image(ui, &tested, &broken)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
-        environment.extend(runtime.as_ref().ok().map(|runtime| (RUNTIME, runtime.program().to_owned())));
-        let there = Runtimes { any: &runtime, broken: &broken };
+        environment.extend(engine.as_ref().ok().map(|engine| (ENGINE, engine.program().to_owned())));
+        let there = Engines { any: &engine, broken: &broken };
         let selections = [root.select(&there, self)?, own.select(&there, self)?];
         self.check_names(&selections)?;
         for (workspace, selection) in [&root, &own].into_iter().zip(&selections) {
@@ -101,8 +101,8 @@ impl TestArgs {
                 workspace.cargo("Testing", &args, &environment)?;
             }
         }
-        if let Ok(runtime) = &runtime {
-            runtime.remove(ui, &plan.image)?;
+        if let Ok(engine) = &engine {
+            engine.remove(ui, &plan.image)?;
         }
         let left_out: Vec<&String> = selections.iter().flat_map(|selection| &selection.left_out).collect();
         for test in left_out.iter().copied().chain(selections.iter().flat_map(|selection| &selection.postponed)) {
@@ -118,14 +118,14 @@ impl TestArgs {
         Ok(())
     }
 
-    /// Builds the image that the tests start; the runtime is the one that has it.
-    fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Runtime>)> {
+    /// Builds the image that the tests start; the container engine is the one that has it.
+    fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Engine>)> {
         let session = Session::open(ui, paths)?;
         let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
-        let mut wanted = Wanted { broken: broken.to_vec(), ..self.environment.wanted() };
-        wanted.engine = self.environment.engine.unwrap_or(EngineChoice::Local);
-        if wanted.engine == EngineChoice::Local {
-            wanted.base.get_or_insert("scratch".to_owned());
+        let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options() };
+        environment.choice = self.environment.engine.unwrap_or(EnvironmentChoice::Local);
+        if environment.choice == EnvironmentChoice::Local {
+            environment.base.get_or_insert("scratch".to_owned());
         }
         // Of this checkout: another one may test at the same time.
         let checkout = Digest::sha256(paths.image.as_str().as_bytes());
@@ -133,22 +133,22 @@ impl TestArgs {
         let strict = command::is_ci();
         // What only tests start, nobody else relies on.
         let plan =
-            PlanRequest { wanted, image: Some(image), locked: true, isolated: false, strict, test_plugins: true };
+            PlanRequest { environment, image: Some(image), locked: true, isolated: false, strict, test_plugins: true };
         let request = ImageRequest { plan, outputs: Vec::new(), push: None, verify: true, verify_reproducible: false };
         let made = pipeline::image(&session, &request)?;
-        let runtime = made.runtime.map_or_else(|| Runtime::find(ui, broken), |program| Runtime::named(ui, program));
-        Ok((made.plan, runtime))
+        let engine = made.loaded_into.map_or_else(|| Engine::find(ui, broken), |program| Engine::named(ui, program));
+        Ok((made.plan, engine))
     }
 
     fn check_names(&self, selections: &[Selection]) -> Result<()> {
         let known: BTreeSet<&String> = selections.iter().flat_map(|selection| &selection.targets).collect();
-        let mut faults = Faults::default();
+        let mut errors = Errors::default();
         let is = |name: &String| known.iter().any(|known| *known == name || known.rsplit('/').next() == Some(name));
         for name in self.only.iter().filter(|name| !is(name)) {
             let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
-            faults.push(format!("--only {name} is no test target; these are: {}", known.join(", ")));
+            errors.push(format!("--only {name} is no test target; these are: {}", known.join(", ")));
         }
-        faults.report("the command line")
+        errors.report("the command line")
     }
 }
 
@@ -157,13 +157,13 @@ struct Workspace<'a> {
     toolchain: &'a Toolchain,
     paths: &'a Paths,
     /// Relative to the root.
-    folder: &'a str,
+    dir: &'a str,
 }
 
 impl Workspace<'_> {
     fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
-        let command = self.toolchain.run("cargo", args).folder(self.paths.root.join(self.folder));
-        // It moves the target folder of whoever works on the tree; what starts programs leaves it out.
+        let command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
+        // It moves the target directory of whoever works on the tree; what starts programs leaves it out.
         match std::env::var("CARGO_TARGET_DIR") {
             Ok(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
             Err(_) => command,
@@ -179,7 +179,7 @@ impl Workspace<'_> {
 
     /// Runs cargo with its output where it is.
     fn cargo(&self, verb: &str, args: &[&str], environment: &[(&str, String)]) -> Result<()> {
-        let name = if self.folder.is_empty() { "host and plugins" } else { self.folder };
+        let name = if self.dir.is_empty() { "host and plugins" } else { self.dir };
         self.ui.status(verb, name);
         let command = environment
             .iter()
@@ -193,7 +193,7 @@ impl Workspace<'_> {
     }
 
     /// All tests of the workspace, or the named ones, but those that need what is not here.
-    fn select(&self, runtimes: &Runtimes, wanted: &TestArgs) -> Result<Selection> {
+    fn select(&self, engines: &Engines, wanted: &TestArgs) -> Result<Selection> {
         let only = &wanted.only;
         let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
         let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
@@ -221,7 +221,7 @@ impl Workspace<'_> {
                     postponed.push(format!("{path}: takes minutes; --long runs it"));
                     continue;
                 }
-                match need.missing(self.ui, runtimes) {
+                match need.missing(self.ui, engines) {
                     Some(reason) => left_out.push(format!("{path}: {reason}")),
                     None => args.extend(["--test".to_owned(), test.name.clone()]),
                 }

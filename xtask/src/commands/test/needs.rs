@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::containers::engine::{Broken, Runtime};
+use crate::containers::engine::{Broken, Engine};
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 
@@ -21,8 +21,8 @@ pub struct PackageMetadata {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Need {
-    runtime: Option<NeededRuntime>,
-    /// Images that the runtime has.
+    engine: Option<NeededEngine>,
+    /// Images that the container engine has.
     images: Vec<String>,
     /// Programs on PATH.
     programs: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Need {
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-enum NeededRuntime {
+enum NeededEngine {
     /// The one that has the image that the tests start.
     Any,
     /// Whatever that one is.
@@ -45,44 +45,44 @@ enum NeededRuntime {
 }
 
 /// What there is of docker and podman.
-pub struct Runtimes<'a> {
+pub struct Engines<'a> {
     /// The one that has the image that the tests start.
-    pub any: &'a Result<Runtime>,
+    pub any: &'a Result<Engine>,
     pub broken: &'a [Broken],
 }
 
 impl Need {
     /// What is not here, or why.
-    pub fn missing(&self, ui: &Ui, runtimes: &Runtimes) -> Option<String> {
+    pub fn missing(&self, ui: &Ui, engines: &Engines) -> Option<String> {
         let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         if self.root && !by_root() {
             return Some("only root can run it".to_owned());
         }
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        let there = |program: &String| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        let there = |program: &String| std::env::split_paths(&dirs).any(|dir| dir.join(program).is_file());
         if let Some(programs) = absent(&self.programs, there) {
             return Some(format!("not on PATH: {programs}"));
         }
         if let Some(toolchains) = absent(&self.toolchains, |toolchain| is_installed(ui, toolchain)) {
             return Some(format!("rustup has no toolchain {toolchains}"));
         }
-        let named = match self.runtime {
-            Some(NeededRuntime::Docker) => Some("docker"),
-            Some(NeededRuntime::Podman) => Some("podman"),
-            Some(NeededRuntime::Any) | None => None,
+        let named = match self.engine {
+            Some(NeededEngine::Docker) => Some("docker"),
+            Some(NeededEngine::Podman) => Some("podman"),
+            Some(NeededEngine::Any) | None => None,
         };
-        // A program that a test starts beside its runtime may be one, too.
+        // A program that a test starts beside its container engine may be one, too.
         let is_needed =
             |broken: &&Broken| named == Some(broken.program) || self.programs.iter().any(|name| name == broken.program);
-        if let Some(broken) = runtimes.broken.iter().find(is_needed) {
+        if let Some(broken) = engines.broken.iter().find(is_needed) {
             return Some(broken.to_string());
         }
-        let named = named.map(|program| Runtime::named(ui, program));
-        match named.as_ref().unwrap_or(runtimes.any) {
-            Err(why) => self.runtime.map(|_| format!("{why:#}")),
-            Ok(runtime) => {
-                let there = |image: &String| runtime.inspect(ui, image).is_ok_and(|info| info.is_some());
-                absent(&self.images, there).map(|images| format!("{runtime} has no {images}; .ci/images makes them"))
+        let named = named.map(|program| Engine::named(ui, program));
+        match named.as_ref().unwrap_or(engines.any) {
+            Err(why) => self.engine.map(|_| format!("{why:#}")),
+            Ok(engine) => {
+                let there = |image: &String| engine.inspect(ui, image).is_ok_and(|info| info.is_some());
+                absent(&self.images, there).map(|images| format!("{engine} has no {images}; .ci/images makes them"))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The configuration of a container's cargo, beside the tree's: it takes every crate from one folder, and knows where the registries
+//! The configuration of a container's cargo, beside the tree's: it takes every crate from one directory, and knows where the registries
 //! are that manifests name.
 
 use anyhow::{Context, Result};

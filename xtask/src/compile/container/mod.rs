@@ -14,11 +14,11 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
 use crate::cargo::toolchain::cargo_home;
-use crate::compile::machine::{Folders, LEAST_ROOM, Machine, Mishap};
+use crate::compile::machine::{Dirs, LEAST_ROOM, Machine, MachineFailure};
 use crate::compile::vendor;
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::containers::engine::containers::{Exec, NewContainer};
-use crate::containers::labels::Owner;
+use crate::containers::labels::Labels;
 use crate::environment::builder::{Builder, CHOICE};
 use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
@@ -43,15 +43,15 @@ fn main_script(places: &ContainerPaths) -> String {
 
 pub struct Container<'a> {
     ui: &'a Ui,
-    runtime: Runtime,
+    engine: Engine,
     id: String,
     places: ContainerPaths,
-    folders: Folders,
+    dirs: Dirs,
     /// Where files that are brought here are put.
     received: Utf8PathBuf,
     /// What chooses the toolchain, where rustup does.
     environment: Option<(&'static str, String)>,
-    /// Cargo wants to know them by name, even where it takes their crates from a folder.
+    /// Cargo wants to know them by name, even where it takes their crates from a directory.
     registries: Registries,
     /// Variables that the image sets and nobody may see.
     hidden: Vec<String>,
@@ -66,23 +66,23 @@ impl<'a> Container<'a> {
         let Session { ui, paths, .. } = session;
         let toolchain = &plan.toolchain;
         let vendored = vendor::vendor(session)?;
-        let (owner, places) = (Owner::of(session)?, paths.in_container());
+        let (labels, places) = (Labels::new(session)?, paths.in_container());
         // Of a run that was ended before its container started: nothing else ends that one.
-        owner.remove_leftovers(ui, &builder.runtime)?;
-        let volume = Volume::make(ui, &owner, builder, plan)?;
+        labels.remove_leftovers(ui, &builder.engine)?;
+        let volume = Volume::make(ui, &labels, builder, plan)?;
         let new = NewContainer {
             image: &builder.id,
-            labels: &owner.labels(),
+            labels: &labels.options(),
             volume: &format!("{}:{}", volume.name, places.work),
             script: &main_script(&places),
         };
-        let id = builder.runtime.create(ui, &new).context("making the builder's container")?;
-        let stdin = attach(ui, &builder.runtime, &id)?;
+        let id = builder.engine.create(ui, &new).context("making the builder's container")?;
+        let stdin = attach(ui, &builder.engine, &id)?;
         let container = Container {
             ui,
-            runtime: builder.runtime.clone(),
+            engine: builder.engine.clone(),
             id,
-            folders: Folders { sources: places.sources(), target: places.target(), crates: places.vendor.clone() },
+            dirs: Dirs { sources: places.sources(), target: places.target(), crates: places.vendor.clone() },
             places,
             received: paths.received(),
             environment: builder.facts.chosen.then(|| (CHOICE, toolchain.channel.clone())),
@@ -96,13 +96,13 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
-    fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], folder: Option<&str>) -> Invocation {
+    fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], dir: Option<&str>) -> Invocation {
         let told = variables::TOLD.map(|(name, value)| (name, value.to_owned()));
         let set: Vec<(&str, String)> =
             told.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
         let is_set = |hidden: &&String| set.iter().any(|(name, _)| name == hidden);
         let unset: Vec<String> = self.hidden.iter().filter(|hidden| !is_set(hidden)).cloned().collect();
-        self.runtime.exec(&self.id, &Exec { program, args, set: &set, unset: &unset, folder })
+        self.engine.exec(&self.id, &Exec { program, args, set: &set, unset: &unset, dir })
     }
 
     fn shell(&self, script: &str) -> Result<String> {
@@ -113,9 +113,9 @@ impl<'a> Container<'a> {
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         // Gone when this returns. If this process is ended before, the container ends with its stdin.
-        let _ = self.runtime.remove_container(self.ui, &self.id);
+        let _ = self.engine.remove_container(self.ui, &self.id);
         if self.volume.isolated {
-            let _ = self.runtime.remove_volume(self.ui, &self.volume.name);
+            let _ = self.engine.remove_volume(self.ui, &self.volume.name);
         }
     }
 }
@@ -128,25 +128,25 @@ struct Volume {
 }
 
 impl Volume {
-    fn make(ui: &Ui, owner: &Owner, builder: &Builder, plan: &BuildPlan) -> Result<Volume> {
-        let (runtime, toolchain, isolated) = (&builder.runtime, &plan.toolchain, plan.isolated);
+    fn make(ui: &Ui, labels: &Labels, builder: &Builder, plan: &BuildPlan) -> Result<Volume> {
+        let (engine, toolchain, isolated) = (&builder.engine, &plan.toolchain, plan.isolated);
         let key = Digest::sha256(format!("{} {} {}", builder.id, toolchain.channel, toolchain.target).as_bytes());
         let name = match isolated {
-            true => owner.own("isolated"),
-            false => owner.volume(&format!("work-{}", key.prefix(16))),
+            true => labels.process_name("isolated"),
+            false => labels.volume_name(&format!("work-{}", key.prefix(16))),
         };
-        if !runtime.has_volume(ui, &name)? {
-            let own = isolated.then(|| owner.isolated_label()).into_iter().flatten();
-            let labels: Vec<String> = owner.labels().into_iter().chain(own).collect();
-            runtime.create_volume(ui, &name, &labels)?;
+        if !engine.has_volume(ui, &name)? {
+            let own = isolated.then(|| labels.isolated_label()).into_iter().flatten();
+            let labels: Vec<String> = labels.options().into_iter().chain(own).collect();
+            engine.create_volume(ui, &name, &labels)?;
         }
         Ok(Volume { name, isolated })
     }
 }
 
 impl Machine for Container<'_> {
-    fn folders(&self) -> &Folders {
-        &self.folders
+    fn dirs(&self) -> &Dirs {
+        &self.dirs
     }
 
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
@@ -156,10 +156,10 @@ impl Machine for Container<'_> {
         let args = [std::slice::from_ref(command), &config, rest].concat();
         let registries = self.registries.variables.iter().map(|(name, index)| (name.as_str(), index.clone()));
         let environment: Vec<(&str, String)> = environment.iter().cloned().chain(registries).collect();
-        self.exec("cargo", &args, &environment, Some(self.folders.sources.as_str())).shown(self.ui)
+        self.exec("cargo", &args, &environment, Some(self.dirs.sources.as_str())).shown(self.ui)
     }
 
-    fn mishaps(&self) -> Vec<Mishap> {
+    fn machine_failures(&self) -> Vec<MachineFailure> {
         // Of cgroup 2 and of cgroup 1; `oom_kill` counts what the kernel killed in this container for lack of memory. Of
         // `df` the fourth word is the room in KB.
         let script = format!(
@@ -168,30 +168,30 @@ impl Machine for Container<'_> {
             self.places.work
         );
         let Ok(answer) = self.shell(&script) else {
-            return if self.runtime.is_running(self.ui, &self.id) { Vec::new() } else { vec![Mishap::Gone] };
+            return if self.engine.is_running(self.ui, &self.id) { Vec::new() } else { vec![MachineFailure::Gone] };
         };
         let killed = |line: &str| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0");
-        let mishap = |line: &str| match line {
-            "full" => Some(Mishap::FullDisk),
-            line => killed(line).then_some(Mishap::OutOfMemory),
+        let machine_failure = |line: &str| match line {
+            "full" => Some(MachineFailure::FullDisk),
+            line => killed(line).then_some(MachineFailure::OutOfMemory),
         };
-        answer.lines().filter_map(mishap).collect()
+        answer.lines().filter_map(machine_failure).collect()
     }
 
-    fn ask(&self, program: &str, args: &[String]) -> Result<Output> {
+    fn query(&self, program: &str, args: &[String]) -> Result<Output> {
         self.exec(program, args, &[], None).output(self.ui)
     }
 
     fn bring(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
         let list: Vec<String> =
             paths.iter().map(|path| format!("'{}'", path.as_str().replace('\'', r"'\''"))).collect();
-        // Under their own paths, links followed, in one folder that goes out as one stream.
+        // Under their own paths, links followed, in one directory that goes out as one stream.
         let out = &self.places.outgoing;
         self.shell(&format!(
             "set -e; rm -rf {out}; for file in {}; do mkdir -p \"{out}${{file%/*}}\"; cp -L \"$file\" \"{out}$file\"; done",
             list.join(" ")
         ))?;
-        let command = self.runtime.copy_out_of(&self.id, out.as_str());
+        let command = self.engine.copy_out_of(&self.id, out.as_str());
         let reader = command.expression(self.ui).stdin_null().reader();
         let mut archive = tar::Archive::new(reader.with_context(|| format!("starting `{command}`"))?);
         for entry in archive.entries().with_context(|| format!("reading what `{command}` wrote"))? {
@@ -216,8 +216,8 @@ impl Machine for Container<'_> {
 }
 
 /// Starts the container and waits until it says that it runs.
-fn attach(ui: &Ui, runtime: &Runtime, id: &str) -> Result<std::io::PipeWriter> {
-    let command = runtime.start(id);
+fn attach(ui: &Ui, engine: &Engine, id: &str) -> Result<std::io::PipeWriter> {
+    let command = engine.start(id);
     let (stdin, writer) = std::io::pipe().context("making a pipe")?;
     // What the client itself has to say, a warning as a rule, goes to stderr.
     let expression = command.expression(ui).stdin_file(stdin).stderr_capture().unchecked();

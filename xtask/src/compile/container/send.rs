@@ -28,10 +28,10 @@ fn sync_script(places: &ContainerPaths) -> String {
 rm -f {incoming}/src/rust-toolchain.toml
 mkdir -p {work}/src {vendor}; cd {work}/src
 find . ! -type d | while IFS= read -r file; do [ -f "$file" ] && [ ! -L "$file" ] && [ -f "{incoming}/src/$file" ] || rm "$file"; done
-find . -depth -type d | while IFS= read -r folder; do [ -d "{incoming}/src/$folder" ] || rmdir "$folder"; done
+find . -depth -type d | while IFS= read -r directory; do [ -d "{incoming}/src/$directory" ] || rmdir "$directory"; done
 digests() {{ find . -type f -exec sha256sum {{}} + | LC_ALL=C sort; }}
 digests > {incoming}/old; cd {incoming}/src; digests > {incoming}/new
-find . -type d | while IFS= read -r folder; do [ -d "{work}/src/$folder" ] || mkdir -p "{work}/src/$folder"; done
+find . -type d | while IFS= read -r directory; do [ -d "{work}/src/$directory" ] || mkdir -p "{work}/src/$directory"; done
 copy() {{ rm -f "{work}/src/$1"; cp "$1" "{work}/src/$1"; }}
 LC_ALL=C comm -23 {incoming}/new {incoming}/old | while IFS= read -r line; do
   case $line in
@@ -53,12 +53,12 @@ impl Container<'_> {
         let vendor = &self.places.vendor;
         let list = format!("cd {vendor} 2>/dev/null || exit 0; sha256sum */{CHECKSUMS} 2>/dev/null; echo; ls -A");
         let answer = self.shell(&list)?;
-        let (there, folders) = answer.split_once("\n\n").unwrap_or(("", &answer));
+        let (there, dirs) = answer.split_once("\n\n").unwrap_or(("", &answer));
         let there: Vec<&str> = there.lines().collect();
         let (mut missing, mut kept) = (Vec::new(), Vec::new());
-        let entries = vendored.read_dir_utf8().with_context(|| format!("reading the folder {vendored}"))?;
+        let entries = vendored.read_dir_utf8().with_context(|| format!("reading the directory {vendored}"))?;
         for entry in entries {
-            let entry = entry.with_context(|| format!("reading the folder {vendored}"))?;
+            let entry = entry.with_context(|| format!("reading the directory {vendored}"))?;
             let checksum = entry.path().join(CHECKSUMS);
             if !checksum.is_file() {
                 continue;
@@ -74,7 +74,7 @@ impl Container<'_> {
         // Also the crates of an earlier lock, and what a run sent that was ended before the checksums came; and a crate whose
         // files are others now must not keep what it no longer has.
         let stays = |name: &&str| kept.iter().any(|line| line.ends_with(&format!("  {name}/{CHECKSUMS}")));
-        let gone = folders.lines().filter(|name| !name.is_empty() && !stays(name));
+        let gone = dirs.lines().filter(|name| !name.is_empty() && !stays(name));
         let gone: Vec<String> = gone.map(quoted).collect();
         if !gone.is_empty() {
             self.shell(&format!("cd {vendor} && rm -rf -- {}", gone.join(" ")))?;
@@ -86,7 +86,7 @@ impl Container<'_> {
         self.ui.status("Sending", format!("{} to the builder", crate::support::ui::count(missing.len(), "crate")));
         self.send(|tar| {
             for name in &missing {
-                append_folder(tar, &vendored.join(name), &format!("{}/{name}", inside(vendor)), |path| {
+                append_dir(tar, &vendored.join(name), &format!("{}/{name}", inside(vendor)), |path| {
                     path.file_name() != Some(CHECKSUMS)
                 })?;
             }
@@ -102,7 +102,7 @@ impl Container<'_> {
     pub(crate) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
         let ContainerPaths { incoming, vendor, .. } = &self.places;
         self.send(|tar| {
-            append_folder(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
+            append_dir(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
             let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
             let config = config::config(&config, &variables::tree(paths)?, &self.registries)?;
             append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes(), 0o644)
@@ -110,9 +110,9 @@ impl Container<'_> {
         self.shell(&sync_script(&self.places)).map(drop)
     }
 
-    /// Unpacks a tar into the container's root: podman makes no folders, so they stand in the tar.
+    /// Unpacks a tar into the container's root: podman makes no directories, so they stand in the tar.
     fn send(&self, fill: impl FnOnce(&mut tar::Builder<&mut dyn Write>) -> Result<()>) -> Result<()> {
-        let command = self.runtime.copy_into(&self.id);
+        let command = self.engine.copy_into(&self.id);
         let (reader, writer) = std::io::pipe().context("making a pipe")?;
         let mut writer = BufWriter::with_capacity(1 << 16, writer);
         let expression = command.expression(self.ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
@@ -137,16 +137,16 @@ fn inside(path: &Utf8Path) -> &str {
     path.as_str().trim_start_matches('/')
 }
 
-fn append_folder(
+fn append_dir(
     tar: &mut tar::Builder<&mut dyn Write>,
-    folder: &Utf8Path,
+    dir: &Utf8Path,
     name: &str,
     wanted: impl Fn(&Utf8Path) -> bool,
 ) -> Result<()> {
-    for entry in WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the folder {folder}"))?;
+    for entry in WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
         let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        let inside = format!("{name}/{}", path.strip_prefix(folder)?);
+        let inside = format!("{name}/{}", path.strip_prefix(dir)?);
         if entry.file_type().is_dir() {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::Directory);

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 
@@ -22,10 +22,10 @@ pub struct Exec<'a> {
     pub args: &'a [String],
     pub set: &'a [(&'a str, String)],
     pub unset: &'a [String],
-    pub folder: Option<&'a str>,
+    pub dir: Option<&'a str>,
 }
 
-impl Runtime {
+impl Engine {
     /// Makes a container without network, which is gone when it ends; its id.
     pub fn create(&self, ui: &Ui, new: &NewContainer) -> Result<String> {
         let create = self.command(["create", "--interactive", "--rm", "--network", "none"]).args(new.labels);
@@ -43,8 +43,8 @@ impl Runtime {
         for (name, value) in exec.set {
             command = command.args(["--env".to_owned(), format!("{name}={value}")]);
         }
-        if let Some(folder) = exec.folder {
-            command = command.args(["--workdir", folder]);
+        if let Some(dir) = exec.dir {
+            command = command.args(["--workdir", dir]);
         }
         command = command.args([id]);
         if !exec.unset.is_empty() {

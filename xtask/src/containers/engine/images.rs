@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde::Deserialize;
 
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::oci::digest::Digest;
 use crate::oci::documents::Settings;
 use crate::oci::reference;
@@ -15,11 +15,11 @@ use crate::support::command::tail;
 use crate::support::files;
 use crate::support::ui::Ui;
 
-/// How to mend that an image cannot be had.
+/// How to fix that an image cannot be had.
 pub const ANOTHER_IMAGE: &str =
     "check its name and that its registry is reached, or name another image with --builder-image or --base";
 
-/// What the runtime says of an image that it has.
+/// What the container engine says of an image that it has.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImageInfo {
@@ -41,7 +41,7 @@ pub struct RootFs {
     pub layers: Vec<Digest>,
 }
 
-impl Runtime {
+impl Engine {
     /// What it says of an image, by name or id; `None` if it has no such image.
     pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
         let command = self.command(["image", "inspect", reference]);
@@ -130,11 +130,11 @@ impl Runtime {
         digest
     }
 
-    /// Builds an image from a Dockerfile, in its folder.
+    /// Builds an image from a Dockerfile, in its directory.
     pub fn build(&self, ui: &Ui, labels: &[String], file: &Utf8Path, name: &str) -> Result<()> {
-        let folder = file.parent().context("a Dockerfile lies in a folder")?;
+        let dir = file.parent().context("a Dockerfile lies in a directory")?;
         let command = self.command(["build", "--force-rm"]).args(labels);
-        let command = command.args(["--tag", name, "--file", file.as_str(), folder.as_str()]);
+        let command = command.args(["--tag", name, "--file", file.as_str(), dir.as_str()]);
         let output = command.expression(ui).stdin_null().stdout_to_stderr().unchecked().run();
         let output = output.with_context(|| format!("starting `{command}`"))?;
         if !output.status.success() {

@@ -19,15 +19,15 @@ pub const CHECK: Duration = Duration::from_secs(60);
 /// How long a daemon may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How to mend that no daemon answers.
+/// How to fix that no daemon answers.
 const START: &str = "start its daemon, or point DOCKER_HOST at one that runs";
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Runtime {
+pub struct Engine {
     program: &'static str,
 }
 
-/// A runtime that answers and cannot run a container.
+/// A container engine that answers and cannot run a container.
 #[derive(Clone, Debug)]
 pub struct Broken {
     pub program: &'static str,
@@ -43,17 +43,17 @@ impl fmt::Display for Broken {
 
 const PROGRAMS: [&str; 2] = ["docker", "podman"];
 
-impl Runtime {
+impl Engine {
     /// The first of docker and podman that answers, but for those of `left_out`; an error that says why none does.
-    pub fn find(ui: &Ui, left_out: &[Broken]) -> Result<Runtime> {
+    pub fn find(ui: &Ui, left_out: &[Broken]) -> Result<Engine> {
         let mut reasons = Vec::new();
         for program in PROGRAMS {
             if let Some(broken) = left_out.iter().find(|broken| broken.program == program) {
                 reasons.push(broken.to_string());
                 continue;
             }
-            match Runtime::named(ui, program) {
-                Ok(runtime) => return Ok(runtime),
+            match Engine::named(ui, program) {
+                Ok(engine) => return Ok(engine),
                 Err(why) => reasons.push(format!("{why:#}")),
             }
         }
@@ -61,15 +61,15 @@ impl Runtime {
     }
 
     /// The one with this name, if it answers.
-    pub fn named(ui: &Ui, program: &'static str) -> Result<Runtime> {
-        let runtime = Runtime { program };
-        runtime.answers(ui).map(|()| runtime).with_context(|| program.to_owned())
+    pub fn named(ui: &Ui, program: &'static str) -> Result<Engine> {
+        let engine = Engine { program };
+        engine.answers(ui).map(|()| engine).with_context(|| program.to_owned())
     }
 
     /// Those that answer and cannot run a container: without an image there is nothing to try it with.
     pub fn broken(ui: &Ui) -> Vec<Broken> {
-        let answering = PROGRAMS.into_iter().filter_map(|program| Runtime::named(ui, program).ok());
-        answering.filter_map(|runtime| runtime.try_container(ui)).collect()
+        let answering = PROGRAMS.into_iter().filter_map(|program| Engine::named(ui, program).ok());
+        answering.filter_map(|engine| engine.try_container(ui)).collect()
     }
 
     fn try_container(&self, ui: &Ui) -> Option<Broken> {
@@ -78,7 +78,7 @@ impl Runtime {
         let run = self.command(["run", "--rm", "--network", "none", "--entrypoint", "true", image]);
         let why = match run.output_within(ui, CHECK) {
             Ok(Some(output)) => match output.status.code() {
-                // The runtime's own: that there is no such program in the image comes after all that may go wrong here.
+                // The container engine's own: that there is no such program in the image comes after all that may go wrong here.
                 Some(125 | 126) => {
                     let said = String::from_utf8_lossy(&output.stderr).into_owned();
                     said.trim().lines().last().unwrap_or("it said nothing why").to_owned()
@@ -107,11 +107,11 @@ impl Runtime {
             Some(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();
                 let why = text.trim().lines().last().unwrap_or("it failed without a word").trim();
-                let remedy = match why.to_lowercase().contains("permission denied") {
+                let fix = match why.to_lowercase().contains("permission denied") {
                     true => "let this user reach it, as a rule by the group docker",
                     false => START,
                 };
-                bail!("{why}; {remedy}")
+                bail!("{why}; {fix}")
             }
             None => bail!("no answer within {} s; {START}", ANSWER.as_secs()),
         }
@@ -122,7 +122,7 @@ impl Runtime {
     }
 }
 
-impl fmt::Display for Runtime {
+impl fmt::Display for Engine {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         write!(out, "{}", self.program)
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::containers::engine::Runtime;
+use crate::containers::engine::Engine;
 use crate::support::ui::Ui;
 
 #[derive(Clone, Copy)]
@@ -12,7 +12,7 @@ pub enum Kind {
     Volume,
 }
 
-impl Runtime {
+impl Engine {
     /// The ids, or a volume's names, of all that have these labels, given as `NAME=VALUE`; sorted.
     pub fn labelled(&self, ui: &Ui, kind: Kind, labels: &[String]) -> Result<Vec<String>> {
         let list: &[&str] = match kind {

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use crate::containers::engine::{CHECK, Runtime};
+use crate::containers::engine::{CHECK, Engine};
 use crate::support::command::tail;
 use crate::support::ui::Ui;
 
-impl Runtime {
+impl Engine {
     /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
     /// what it printed.
     pub fn check(&self, ui: &Ui, name: &str, labels: &[String], id: &str, args: &[String]) -> Result<String> {
@@ -25,7 +25,7 @@ impl Runtime {
     }
 
     /// Runs a shell script by root in a fresh container without network, with a variable set; returns what it wrote.
-    pub fn ask(&self, ui: &Ui, id: &str, variable: &str, script: &str) -> Result<String> {
+    pub fn query(&self, ui: &Ui, id: &str, variable: &str, script: &str) -> Result<String> {
         let command = self.command(["run", "--rm", "--network", "none", "--user", "0:0", "--env", variable]);
         command.args(["--entrypoint", "sh", id, "-c", script]).read(ui)
     }

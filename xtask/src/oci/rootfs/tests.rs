@@ -5,10 +5,10 @@ use camino::Utf8Path;
 use std::fs;
 
 use crate::oci::rootfs::Tree;
-use crate::support::test_folder::TestFolder;
+use crate::support::test_dir::TestDir;
 
-/// `path/` is a folder, `path -> target` a link, anything else a file that holds its own path.
-fn layer(test: &TestFolder, name: &str, entries: &[&str]) -> camino::Utf8PathBuf {
+/// `path/` is a directory, `path -> target` a link, anything else a file that holds its own path.
+fn layer(test: &TestDir, name: &str, entries: &[&str]) -> camino::Utf8PathBuf {
     let mut tar = tar::Builder::new(Vec::new());
     for entry in entries {
         let mut header = tar::Header::new_gnu();
@@ -29,7 +29,7 @@ fn layer(test: &TestFolder, name: &str, entries: &[&str]) -> camino::Utf8PathBuf
 
 #[test]
 fn layers_lie_over_each_other() {
-    let test = TestFolder::new("tree");
+    let test = TestDir::new("tree");
     let mut tree = Tree::default();
     let base =
         ["./", "./usr/", "./usr/lib/", "./usr/lib/libc.so.6", "./lib -> usr/lib", "etc/", "etc/gone", "loop -> loop"];
@@ -41,7 +41,7 @@ fn layers_lie_over_each_other() {
     assert_eq!(tree.resolve("lib/x86/libm.so".into()).expect("a path"), "usr/lib/x86/libm.so");
     assert_eq!(read("/lib/libc.so.6"), Some("./usr/lib/libc.so.6".len()));
     assert_eq!((read("etc/gone"), read("opt/old"), read("opt/new")), (None, None, Some(7)));
-    assert!(tree.has_folder("etc".into()) && tree.has_folder("opt".into()) && !tree.has_folder("lib".into()));
+    assert!(tree.has_dir("etc".into()) && tree.has_dir("opt".into()) && !tree.has_dir("lib".into()));
     let root = test.path().join("root");
     tree.write_to(&root).expect("a root file system");
     assert_eq!(fs::read_link(root.join("lib")).expect("a link").to_str(), Some("usr/lib"));
@@ -52,7 +52,7 @@ fn layers_lie_over_each_other() {
 
 #[test]
 fn no_layer_reaches_outside() {
-    let test = TestFolder::new("tree-outside");
+    let test = TestDir::new("tree-outside");
     let out = test.path().join("out");
     for kept in ["absolute", "link", "parent"] {
         test.write(&format!("out/{kept}"), "kept");
@@ -83,7 +83,7 @@ fn no_layer_reaches_outside() {
     test.write("evil.tar", tar.into_inner().expect("a tar"));
     tree.add_layer(&test.path().join("evil.tar")).expect("a layer");
     tree.write_to(&test.path().join("root/of/it")).expect("a root file system");
-    let entries = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let entries = fs::read_dir(&out).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     let mut left: Vec<_> = entries.collect();
     left.sort();
     assert_eq!(left, ["absolute", "link", "parent"]);

@@ -38,7 +38,7 @@ pub struct Comparison<'a> {
     commit: String,
     copy: Utf8PathBuf,
     /// Our own repository. Its index remembers of each file of the copy that it was compared.
-    folder: Utf8PathBuf,
+    dir: Utf8PathBuf,
     /// With paths relative to the root of the user's repository.
     left_out: Vec<LeftOut>,
 }
@@ -48,24 +48,24 @@ impl<'a> Comparison<'a> {
         of: Repository<'a>,
         commit: &Commit,
         copy: Utf8PathBuf,
-        folder: Utf8PathBuf,
+        dir: Utf8PathBuf,
         left_out: &[LeftOut],
     ) -> Result<Comparison<'a>> {
         for inside in ["objects/info", "refs", "info"] {
-            files::create_folder(&folder.join(inside))?;
+            files::create_dir(&dir.join(inside))?;
         }
         // Of a git that was killed.
-        files::remove(&folder.join("index.lock"))?;
+        files::remove(&dir.join("index.lock"))?;
         let format = if commit.id.len() == 64 { "sha256" } else { "sha1" };
-        files::write_changed(&folder.join("HEAD"), b"ref: refs/heads/none\n")?;
-        files::write_changed(&folder.join("config"), format!("{CONFIG}{format}\n").as_bytes())?;
-        files::write_changed(&folder.join("objects/info/alternates"), format!("{}\n", commit.objects).as_bytes())?;
-        files::write_changed(&folder.join("info/attributes"), AS_THEY_ARE.as_bytes())?;
-        Ok(Comparison { of, commit: commit.id.clone(), copy, folder, left_out: left_out.to_vec() })
+        files::write_changed(&dir.join("HEAD"), b"ref: refs/heads/none\n")?;
+        files::write_changed(&dir.join("config"), format!("{CONFIG}{format}\n").as_bytes())?;
+        files::write_changed(&dir.join("objects/info/alternates"), format!("{}\n", commit.objects).as_bytes())?;
+        files::write_changed(&dir.join("info/attributes"), AS_THEY_ARE.as_bytes())?;
+        Ok(Comparison { of, commit: commit.id.clone(), copy, dir, left_out: left_out.to_vec() })
     }
 
     fn git(&self, args: &[&str]) -> Invocation {
-        git(&self.copy, self.folder.as_str()).args(["--work-tree=."]).args(args.iter().copied())
+        git(&self.copy, self.dir.as_str()).args(["--work-tree=."]).args(args.iter().copied())
     }
 
     /// Whether the copy is another than the commit.
@@ -74,7 +74,7 @@ impl<'a> Comparison<'a> {
         let read = self.git(&["read-tree", "--reset", &self.commit]);
         if !read.output(ui)?.status.success() {
             // It holds nothing that cannot be made again.
-            files::remove(&self.folder.join("index"))?;
+            files::remove(&self.dir.join("index"))?;
             read.read(ui)?;
         }
         // Says by its status that something differs.
@@ -86,7 +86,7 @@ impl<'a> Comparison<'a> {
         let is_left_out = |path: &str| {
             self.left_out.iter().any(|left_out| {
                 let mark = format!("{}/CACHEDIR.TAG", left_out.path);
-                // What marks the folder has to be in the commit, too.
+                // What marks the directory has to be in the commit, too.
                 let is_marked_here = !committed.contains_key(&mark) && self.of.root.join(&mark).is_file();
                 left_out.why.is_rule() && is_below(path, &left_out.path) && !is_marked_here
             })
@@ -133,22 +133,22 @@ impl<'a> Comparison<'a> {
         if changed.iter().any(|path| !self.copy.join(path).is_file()) {
             return Ok(false);
         }
-        let folder = self.folder.join("checked-out");
+        let dir = self.dir.join("checked-out");
         for paths in changed.chunks(PATHS_AT_ONCE) {
-            files::remove(&folder)?;
-            files::write_changed(&self.folder.join("info/attributes"), b"")?;
-            let prefix = format!("--prefix={folder}/");
+            files::remove(&dir)?;
+            files::write_changed(&self.dir.join("info/attributes"), b"")?;
+            let prefix = format!("--prefix={dir}/");
             let write = self.git(&["checkout-index", "--force", &prefix, "--"]).args(paths.iter().copied());
             write.read(self.of.ui)?;
             for path in paths {
-                let [ours, theirs] = [self.copy.join(path), folder.join(path)];
+                let [ours, theirs] = [self.copy.join(path), dir.join(path)];
                 let is_program = |path: &Utf8Path| Ok::<_, anyhow::Error>(Source::file(path.to_owned())?.executable);
                 if is_program(&ours)? != is_program(&theirs)? || files::read(&ours)? != files::read(&theirs)? {
                     return Ok(false);
                 }
             }
         }
-        files::remove(&folder)?;
+        files::remove(&dir)?;
         Ok(true)
     }
 
@@ -167,20 +167,20 @@ impl<'a> Comparison<'a> {
 
     fn has_submodule(&self, path: &str, id: &str) -> Result<bool> {
         let (root, copy) = (self.of.root.join(path), self.copy.join(path));
-        // One that was not fetched is an empty folder.
+        // One that was not fetched is an empty directory.
         if !WalkDir::new(&copy).into_iter().flatten().any(|entry| entry.file_type().is_file()) {
             return Ok(true);
         }
         let inner = Repository { ui: self.of.ui, root };
         let commit = if inner.root.join(".git").exists() { inner.commit().ok().flatten() } else { None };
         let Some(commit) = commit.filter(|commit| commit.id == id) else { return Ok(false) };
-        let folder = self.folder.join("modules").join(Digest::sha256(path.as_bytes()).hex());
+        let dir = self.dir.join("modules").join(Digest::sha256(path.as_bytes()).hex());
         let left_out = self.left_out.iter().filter_map(|left_out| {
             let inside = left_out.path.strip_prefix(path)?.strip_prefix('/')?;
             Some(LeftOut { path: inside.to_owned(), why: left_out.why.clone() })
         });
         let left_out: Vec<LeftOut> = left_out.collect();
-        Ok(!Comparison::with(inner, &commit, copy, folder, &left_out)?.differs()?)
+        Ok(!Comparison::with(inner, &commit, copy, dir, &left_out)?.differs()?)
     }
 }
 
@@ -192,8 +192,8 @@ enum Kind {
     Submodule,
 }
 
-fn is_below(path: &str, folder: &str) -> bool {
-    path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+fn is_below(path: &str, dir: &str) -> bool {
+    path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What a command writes with a zero byte behind each.

@@ -1,4 +1,4 @@
-//! What compiles, for which base: all of it is settled before anything does.
+//! What compiles, for which base: all of it is resolved before anything does.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::dockerfile::Unusable;
 use crate::containers::engine::images::ImageInfo;
-use crate::containers::engine::{Broken, Runtime};
+use crate::containers::engine::{Broken, Engine};
 use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
 use crate::environment::pins;
-use crate::support::faults::Faults;
+use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::variables;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub enum EngineChoice {
+pub enum EnvironmentChoice {
     /// docker, then podman, if it has builder and base or can pull them; else local on scratch
     Auto,
     Docker,
@@ -33,8 +33,8 @@ pub enum EngineChoice {
 
 /// Where to compile, and on which base image.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    pub engine: EngineChoice,
+pub struct EnvironmentOptions {
+    pub choice: EnvironmentChoice,
     /// In place of the image of docker/builder.Dockerfile.
     pub builder_image: Option<String>,
     /// In place of the release that rust-toolchain.toml pins.
@@ -49,46 +49,46 @@ pub struct Wanted {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Engine {
+pub enum BuildEnvironment {
     Local,
     Container(Box<Builder>),
 }
 
-/// All that was settled.
-pub struct Settled {
-    pub engine: Engine,
+/// All that was resolved.
+pub struct ResolvedEnvironment {
+    pub environment: BuildEnvironment,
     pub toolchain: Toolchain,
     pub base: Base,
     pub files: BaseFiles,
     /// What verifies and receives the image.
-    pub runtime: Option<Runtime>,
+    pub engine: Option<Engine>,
 }
 
-impl Engine {
+impl BuildEnvironment {
     /// For the image: docker and podman give the same bytes.
     pub fn label(&self) -> &'static str {
         match self {
-            Engine::Local => "local",
-            Engine::Container(_) => "container",
+            BuildEnvironment::Local => "local",
+            BuildEnvironment::Container(_) => "container",
         }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
-            Engine::Local => "local",
-            Engine::Container(builder) => builder.runtime.program(),
+            BuildEnvironment::Local => "local",
+            BuildEnvironment::Container(builder) => builder.engine.program(),
         }
     }
 }
 
-impl Wanted {
+impl EnvironmentOptions {
     /// `strict`: a part that is missing is an error, and never a reason to fall back.
-    pub fn settle(&self, session: &Session, strict: bool) -> Result<Settled> {
+    pub fn resolve(&self, session: &Session, strict: bool) -> Result<ResolvedEnvironment> {
         let Session { ui, .. } = session;
-        match self.engine {
-            EngineChoice::Docker => self.by(session, "docker"),
-            EngineChoice::Podman => self.by(session, "podman"),
-            EngineChoice::Local => {
+        match self.choice {
+            EnvironmentChoice::Docker => self.by(session, "docker"),
+            EnvironmentChoice::Podman => self.by(session, "podman"),
+            EnvironmentChoice::Local => {
                 if self.base.is_none() {
                     ui.warning(
                         "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
@@ -96,16 +96,16 @@ impl Wanted {
                 }
                 self.locally(session)
             }
-            EngineChoice::Auto => self.automatically(session, strict),
+            EnvironmentChoice::Auto => self.automatically(session, strict),
         }
     }
 
-    fn by(&self, session: &Session, program: &'static str) -> Result<Settled> {
+    fn by(&self, session: &Session, program: &'static str) -> Result<ResolvedEnvironment> {
         let Session { ui, paths, .. } = session;
         self.check_pins(paths)?;
-        let runtime = Runtime::named(ui, program)?;
-        let images = self.images(session, &runtime)?;
-        self.in_container(session, runtime, images)
+        let engine = Engine::named(ui, program)?;
+        let images = self.images(session, &engine)?;
+        self.in_container(session, engine, images)
     }
 
     /// The builder's pin and the toolchain's, unless one is overridden.
@@ -116,18 +116,18 @@ impl Wanted {
         }
     }
 
-    fn automatically(&self, session: &Session, strict: bool) -> Result<Settled> {
+    fn automatically(&self, session: &Session, strict: bool) -> Result<ResolvedEnvironment> {
         let Session { ui, paths, .. } = session;
         self.check_pins(paths)?;
         let mut reasons = Vec::new();
         for program in ["docker", "podman"] {
-            let found = Runtime::named(ui, program).and_then(|runtime| {
-                let images = self.images(session, &runtime)?;
-                Ok((runtime, images))
+            let found = Engine::named(ui, program).and_then(|engine| {
+                let images = self.images(session, &engine)?;
+                Ok((engine, images))
             });
             match found {
                 // From here on what is wrong is an error, and no reason to take something else.
-                Ok((runtime, images)) => return self.in_container(session, runtime, images),
+                Ok((engine, images)) => return self.in_container(session, engine, images),
                 Err(error) if error.is::<Unusable>() => return Err(error),
                 Err(error) => reasons.push(format!("{error:#}").replace('\n', "\n    ")),
             }
@@ -146,54 +146,60 @@ impl Wanted {
         self.locally(session)
     }
 
-    fn locally(&self, session: &Session) -> Result<Settled> {
+    fn locally(&self, session: &Session) -> Result<ResolvedEnvironment> {
         let Session { ui, paths, .. } = session;
         let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
-        let runtime = Runtime::find(ui, &self.broken);
+        let engine = Engine::find(ui, &self.broken);
         let architecture = toolchain.architecture()?;
         let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), self.pull_timeout);
-        let base = Base::find(session, text, runtime.as_ref(), architecture, limit)?;
-        if let Err(why) = &runtime {
-            ui.status("Skipping", format!("the runtime: {why:#}"));
+        let base = Base::find(session, text, engine.as_ref(), architecture, limit)?;
+        if let Err(why) = &engine {
+            ui.status("Skipping", format!("the container engine: {why:#}"));
         }
-        let runtime = runtime.ok();
-        let files = crate::base::layers::read(session, &base, runtime.as_ref(), architecture)?;
-        Ok(Settled { engine: Engine::Local, toolchain, base, files, runtime })
+        let engine = engine.ok();
+        let files = crate::base::layers::read(session, &base, engine.as_ref(), architecture)?;
+        Ok(ResolvedEnvironment { environment: BuildEnvironment::Local, toolchain, base, files, engine })
     }
 
-    /// The builder and what there is of a base in the runtime, or why they cannot be had.
-    fn images(&self, session: &Session, runtime: &Runtime) -> Result<Images> {
+    /// The builder and what there is of a base in the container engine, or why they cannot be had.
+    fn images(&self, session: &Session, engine: &Engine) -> Result<Images> {
         let Session { ui, .. } = session;
         let limit = self.pull_timeout;
         let builder = match &self.builder_image {
-            Some(reference) => images::named(ui, runtime, reference, limit)?,
-            None => images::described(session, runtime, BUILDER_FILE, limit)?,
+            Some(reference) => images::named(ui, engine, reference, limit)?,
+            None => images::described(session, engine, BUILDER_FILE, limit)?,
         };
         let base = match &self.base {
-            Some(text) => Base::find(session, text, Ok(runtime), &builder.1.architecture, limit)?,
-            None => Base::image(images::described(session, runtime, BASE_FILE, limit)?, &builder.1.architecture)?,
+            Some(text) => Base::find(session, text, Ok(engine), &builder.1.architecture, limit)?,
+            None => Base::image(images::described(session, engine, BASE_FILE, limit)?, &builder.1.architecture)?,
         };
         Ok(Images { builder, base })
     }
 
     /// Compiles in the builder; the errors say what of it is wrong.
-    fn in_container(&self, session: &Session, runtime: Runtime, images: Images) -> Result<Settled> {
+    fn in_container(&self, session: &Session, engine: Engine, images: Images) -> Result<ResolvedEnvironment> {
         let Session { paths, .. } = session;
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
-        let builder = Builder::ask(session, &runtime, images.builder, &channel)?;
+        let builder = Builder::query(session, &engine, images.builder, &channel)?;
         let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
         let base = images.base;
-        let files = crate::base::layers::read(session, &base, Some(&runtime), toolchain::architecture(&host)?)?;
+        let files = crate::base::layers::read(session, &base, Some(&engine), toolchain::architecture(&host)?)?;
         if self.builder_image.is_none() && self.base.is_none() {
             pins::check_musl(&builder, &files)?;
         }
         let toolchain = in_builder(&builder, channel, host, &files)?;
-        Ok(Settled { engine: Engine::Container(Box::new(builder)), toolchain, base, files, runtime: Some(runtime) })
+        Ok(ResolvedEnvironment {
+            environment: BuildEnvironment::Container(Box::new(builder)),
+            toolchain,
+            base,
+            files,
+            engine: Some(engine),
+        })
     }
 }
 
-/// What a container engine needs, as the runtime has it.
+/// What a container engine needs, as the container engine has it.
 struct Images {
     builder: (String, ImageInfo),
     base: Base,
@@ -212,9 +218,9 @@ fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles
     }
     let config = toml::from_str(&facts.config)
         .with_context(|| format!("reading cargo's configuration in the builder {reference}"))?;
-    let mut faults = Faults::default();
-    variables::check_config(&config, &format!("cargo's configuration in the builder {reference}"), &mut faults);
-    faults.report("the builder")?;
+    let mut errors = Errors::default();
+    variables::check_config(&config, &format!("cargo's configuration in the builder {reference}"), &mut errors);
+    errors.report("the builder")?;
     let processor = host.split('-').next().unwrap_or_default();
     let musl = format!("{processor}-unknown-linux-musl");
     let base_is_musl = base.tree.read(&pins::musl_interpreter(processor))?.is_some();

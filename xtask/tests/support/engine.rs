@@ -16,30 +16,30 @@ pub const GREETINGS: &str = "tone = \"polite\"\ngoodbye\nhello";
 
 /// A client, and the daemon that it talks to.
 #[derive(Clone)]
-pub struct Runtime {
+pub struct Engine {
     pub program: String,
     /// The daemon's address, if it is not the client's own choice.
     host: Option<String>,
 }
 
-impl Runtime {
+impl Engine {
     /// The one that `cargo xtask test` found.
-    pub fn found() -> Runtime {
+    pub fn found() -> Engine {
         let program =
-            std::env::var("XTASK_RUNTIME").expect("XTASK_RUNTIME is not set; run the tests by `cargo xtask test`");
-        Runtime { program, host: None }
+            std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is not set; run the tests by `cargo xtask test`");
+        Engine { program, host: None }
     }
 
-    pub fn docker() -> Runtime {
-        Runtime { program: "docker".to_owned(), host: None }
+    pub fn docker() -> Engine {
+        Engine { program: "docker".to_owned(), host: None }
     }
 
-    pub fn podman() -> Runtime {
-        Runtime { program: "podman".to_owned(), host: None }
+    pub fn podman() -> Engine {
+        Engine { program: "podman".to_owned(), host: None }
     }
 
-    pub fn docker_at(host: &str) -> Runtime {
-        Runtime { host: Some(host.to_owned()), ..Runtime::docker() }
+    pub fn docker_at(host: &str) -> Engine {
+        Engine { host: Some(host.to_owned()), ..Engine::docker() }
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -50,7 +50,7 @@ impl Runtime {
 
     /// What it wrote to stdout, trimmed.
     pub fn read(&self, args: &[&str]) -> String {
-        let output = self.command(args).output().expect("the runtime starts");
+        let output = self.command(args).output().expect("the container engine starts");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
     }
@@ -81,12 +81,12 @@ impl Runtime {
 
 /// What containers and volumes of a tree are known by.
 pub fn filter(tree: &Tree) -> String {
-    filter_of(&tree.image_folder())
+    filter_of(&tree.image_dir())
 }
 
-/// The same of another folder that is built in.
-pub fn filter_of(folder: &Utf8Path) -> String {
-    format!("label=xtask.checkout={}", hashed(folder.as_str()))
+/// The same of another directory that is built in.
+pub fn filter_of(dir: &Utf8Path) -> String {
+    format!("label=xtask.checkout={}", hashed(dir.as_str()))
 }
 
 /// The label of what this machine started, since it was started itself.
@@ -100,27 +100,27 @@ fn hashed(text: &str) -> String {
     Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a test leaves in the runtime: removed when it ends, even where it failed.
+/// What a test leaves in the container engine: removed when it ends, even where it failed.
 pub struct Leftovers<'a> {
-    runtime: Runtime,
+    engine: Engine,
     image: &'a str,
     filter: String,
 }
 
 impl<'a> Leftovers<'a> {
-    pub fn of(runtime: &Runtime, tree: &Tree, image: &'a str) -> Leftovers<'a> {
-        Leftovers { runtime: runtime.clone(), image, filter: filter(tree) }
+    pub fn of(engine: &Engine, tree: &Tree, image: &'a str) -> Leftovers<'a> {
+        Leftovers { engine: engine.clone(), image, filter: filter(tree) }
     }
 }
 
 impl Drop for Leftovers<'_> {
     fn drop(&mut self) {
-        for container in self.runtime.list(&["ps", "--all"], &self.filter) {
-            let _ = self.runtime.command(&["rm", "--force", &container]).output();
+        for container in self.engine.list(&["ps", "--all"], &self.filter) {
+            let _ = self.engine.command(&["rm", "--force", &container]).output();
         }
-        for volume in self.runtime.list(&["volume", "ls"], &self.filter) {
-            let _ = self.runtime.command(&["volume", "rm", &volume]).output();
+        for volume in self.engine.list(&["volume", "ls"], &self.filter) {
+            let _ = self.engine.command(&["volume", "rm", &volume]).output();
         }
-        let _ = self.runtime.command(&["rmi", "--force", self.image]).output();
+        let _ = self.engine.command(&["rmi", "--force", self.image]).output();
     }
 }

@@ -8,7 +8,7 @@ use crate::assemble::Image;
 use crate::oci::layer::{Layer, NamedLayer};
 use crate::oci::listing::Listed;
 use crate::plan::ImagePlan;
-use crate::plan::forecast::{Fate, summary};
+use crate::plan::forecast::{LayerStatus, summary};
 use crate::plan::last_image::LastLayer;
 use crate::support::ui::{Ui, size};
 
@@ -27,7 +27,7 @@ pub struct FinishedLayer {
 }
 
 /// From the bottom up, the base's layers first.
-pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
+pub fn finished(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
     let last = plan.forecast.last.as_ref();
     let base = image.base_layers.iter().map(|NamedLayer { name, layer, .. }| {
         let why = match last {
@@ -42,10 +42,10 @@ pub fn of_layers(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
     });
     let own = plan.layers.iter().zip(&image.own_layers).map(|(planned, NamedLayer { layer, files, .. })| {
         let before = last.and_then(|last| last.layers.get(&planned.name));
-        let why = match (&planned.fate, before) {
+        let why = match (&planned.status, before) {
             (_, Some(before)) if before.layer.digest == layer.digest => Vec::new(),
-            (Fate::New { why }, _) => why.clone(),
-            (Fate::Reused { .. }, before) => unforeseen(before, files),
+            (LayerStatus::New { why }, _) => why.clone(),
+            (LayerStatus::Reused { .. }, before) => unforeseen(before, files),
         };
         FinishedLayer::new(&planned.name, planned.what.to_string(), layer, why, files)
     });

@@ -1,0 +1,26 @@
+//! All errors of an input, gathered and reported together.
+
+use std::fmt::Display;
+
+use anyhow::{Result, bail};
+
+use crate::support::ui::count;
+
+#[derive(Debug, Default)]
+pub struct Errors(Vec<String>);
+
+impl Errors {
+    /// One error: what is wrong, on which path or name, and how to fix it.
+    pub fn push(&mut self, error: impl Display) {
+        self.0.push(error.to_string());
+    }
+
+    /// An error that lists every error, if there is one.
+    pub fn report(self, input: &str) -> Result<()> {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            [only] => bail!("{only}"),
+            all => bail!("{} in {input}\n  - {}", count(all.len(), "error"), all.join("\n  - ").trim_end()),
+        }
+    }
+}
