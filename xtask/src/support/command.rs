@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::Output;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -130,6 +130,19 @@ impl Invocation {
         }
         let output = running.into_output().with_context(|| format!("waiting for `{self}`"))?;
         Ok(Output { stderr: end, ..output })
+    }
+
+    /// Runs it without input to its end, and hands over each line of its stdout as it comes; its messages are shown.
+    pub fn each_line(&self, ui: &Ui, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
+        let reader = self.expression(ui).stdin_null().unchecked().reader();
+        let mut output = BufReader::new(reader.with_context(|| format!("starting `{self}`"))?);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).with_context(|| format!("reading what `{self}` wrote"))? > 0 {
+            each(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+            line.clear();
+        }
+        let ended = output.get_ref().try_wait().with_context(|| format!("waiting for `{self}`"))?;
+        ended.map(|output| output.status).with_context(|| format!("`{self}` closed its stdout and did not end"))
     }
 
     /// What it wrote to stdout, trimmed; an error with its last lines when it failed.

@@ -1,23 +1,24 @@
 //! `cargo xtask test`: every check there is, in one command.
 
 mod needs;
+mod suite;
+mod workspace;
 
-use std::collections::BTreeSet;
-
-use anyhow::{Context, Result, bail};
-use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::cargo::toolchain::Toolchain;
 use crate::commands::options::EnvironmentArgs;
-use crate::commands::test::needs::{Engines, PackageMetadata};
+use crate::commands::test::needs::Engines;
+use crate::commands::test::suite::{Suite, TestTime};
+use crate::commands::test::workspace::Workspace;
 use crate::containers::engine::{Broken, Engine};
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::digest::Digest;
 use crate::pipeline;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
-use crate::support::command::{self, Invocation};
+use crate::support::command;
 use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -33,36 +34,28 @@ const ENGINE: &str = "XTASK_ENGINE";
 
 #[derive(Args)]
 pub struct TestArgs {
-    /// Fail if anything could not be run: no docker or podman, a missing program
+    /// Fail if a test cannot run here, for example because docker or a program is missing
     #[arg(long)]
     require_containers: bool,
 
-    /// Run formatting, lints and unit tests only: no image is built, and nothing but Rust is needed
+    /// Run formatting, lints and unit tests only; needs nothing but Rust
     #[arg(long, conflicts_with_all = ["require_containers", "long", "only", "engine", "builder_image", "toolchain", "base"])]
     quick: bool,
 
-    /// The tests that take minutes, too
+    /// Also run the tests that take minutes
     #[arg(long)]
     long: bool,
 
-    /// Only this test target, as PACKAGE/NAME or by its name alone, and nothing else; may be repeated
-    #[arg(long, value_name = "TARGET")]
+    /// Run only this test module, given as MODULE or PACKAGE/MODULE; can be repeated
+    #[arg(long, value_name = "MODULE", conflicts_with = "long")]
     only: Vec<String>,
 
-    /// How the image that the tests start is made [default: --engine local --base scratch]
     #[command(flatten)]
     environment: EnvironmentArgs,
 }
 
-/// One workspace's tests, and those that cannot run here with the reason.
-struct Selection {
-    args: Vec<String>,
-    /// All test targets that there are, as `PACKAGE/NAME`.
-    targets: Vec<String>,
-    left_out: Vec<String>,
-    /// Those that nobody asked for, since they take minutes.
-    postponed: Vec<String>,
-}
+/// How many of the slowest tests are named.
+const SLOWEST: usize = 10;
 
 impl TestArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
@@ -72,50 +65,63 @@ impl TestArgs {
             bail!("--require-containers: {}; fix its configuration, or remove it", broken.join("; "));
         }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
-        let root = Workspace { ui, toolchain: &toolchain, paths, dir: "" };
-        let own = Workspace { ui, toolchain: &toolchain, paths, dir: "xtask" };
+        let workspaces = ["", "xtask"].map(|dir| Workspace { ui, toolchain: &toolchain, paths, dir });
+        if self.only.is_empty() {
+            workspaces.iter().try_for_each(Workspace::check)?;
+            workspaces.iter().try_for_each(Workspace::unit_tests)?;
+        }
         if self.quick {
-            // Cargo takes `--lib` only where there is one.
-            for (workspace, parts) in [(&root, &["--lib", "--bins"][..]), (&own, &["--bins"])] {
-                workspace.check()?;
-                let args = [&["test", "--workspace", "--locked", "--quiet"], parts].concat();
-                workspace.cargo("Testing", &args, &[])?;
-            }
             ui.status("Passed", "formatting, lints and unit tests");
             return Ok(());
         }
-        if self.only.is_empty() {
-            root.check()?;
-            own.check()?;
+        self.integration_tests(ui, paths, &workspaces, &broken)
+    }
+
+    fn integration_tests(&self, ui: &Ui, paths: &Paths, workspaces: &[Workspace], broken: &[Broken]) -> Result<()> {
+        let mut suites = Vec::new();
+        for workspace in workspaces {
+            suites.extend(workspace.suites()?);
         }
+        self.check_names(&suites)?;
         let tested = paths.for_tests();
-        let (plan, engine) = self.image(ui, &tested, &broken)?;
+        let (plan, engine) = self.image(ui, &tested, broken)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
         environment.extend(engine.as_ref().ok().map(|engine| (ENGINE, engine.program().to_owned())));
-        let there = Engines { any: &engine, broken: &broken };
-        let selections = [root.select(&there, self)?, own.select(&there, self)?];
-        self.check_names(&selections)?;
-        for (workspace, selection) in [&root, &own].into_iter().zip(&selections) {
-            let args: Vec<&str> = selection.args.iter().map(String::as_str).collect();
-            if !args.is_empty() {
-                workspace.cargo("Testing", &args, &environment)?;
+        let there = Engines { any: &engine, broken };
+        let (mut times, mut failed) = (Vec::new(), Errors::default());
+        let (mut missing, mut postponed) = (Vec::new(), Vec::new());
+        for suite in &suites {
+            for (module, need) in suite.modules().filter(|(module, _)| self.is_chosen(suite, module)) {
+                let name = suite.module_name(module);
+                if need.long && !self.long && self.only.is_empty() {
+                    postponed.push(format!("{name}: takes minutes; --long runs it"));
+                } else if let Some(reason) = need.missing(ui, &there) {
+                    missing.push(format!("{name}: {reason}"));
+                } else if let Err(error) = suite.run(ui, module, &environment, &mut times) {
+                    failed.push(format!("{error:#}"));
+                }
             }
         }
         if let Ok(engine) = &engine {
             engine.remove(ui, &plan.image)?;
         }
-        let left_out: Vec<&String> = selections.iter().flat_map(|selection| &selection.left_out).collect();
-        for test in left_out.iter().copied().chain(selections.iter().flat_map(|selection| &selection.postponed)) {
+        show_slowest(ui, times);
+        for test in missing.iter().chain(&postponed) {
             ui.status("Not run", test);
         }
-        match left_out.is_empty() {
+        failed.report("the tests")?;
+        match missing.is_empty() {
             false if self.require_containers => {
-                bail!("--require-containers: some tests could not be run; they are named above")
+                bail!("--require-containers: some tests could not run; see `Not run` above")
             }
-            false if !self.only.is_empty() => bail!("--only: a test that was named could not be run; see above"),
-            _ => ui.status("Passed", "every test that could be run here"),
+            false if !self.only.is_empty() => bail!("--only: a test could not run; see `Not run` above"),
+            _ => ui.status("Passed", "every test that could run here"),
         }
         Ok(())
+    }
+
+    fn is_chosen(&self, suite: &Suite, module: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == module || *only == suite.module_name(module))
     }
 
     /// Builds the image that the tests start; the container engine is the one that has it.
@@ -140,112 +146,24 @@ impl TestArgs {
         Ok((made.plan, engine))
     }
 
-    fn check_names(&self, selections: &[Selection]) -> Result<()> {
-        let known: BTreeSet<&String> = selections.iter().flat_map(|selection| &selection.targets).collect();
+    fn check_names(&self, suites: &[Suite]) -> Result<()> {
+        let modules: Vec<(&Suite, &str)> =
+            suites.iter().flat_map(|suite| suite.modules().map(move |(module, _)| (suite, module))).collect();
         let mut errors = Errors::default();
-        let is = |name: &String| known.iter().any(|known| *known == name || known.rsplit('/').next() == Some(name));
-        for name in self.only.iter().filter(|name| !is(name)) {
-            let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
-            errors.push(format!("--only {name} is no test target; these are: {}", known.join(", ")));
+        let is_there = |name: &&String| {
+            modules.iter().any(|(suite, module)| *name == module || **name == suite.module_name(module))
+        };
+        for name in self.only.iter().filter(|name| !is_there(name)) {
+            let known: Vec<String> = modules.iter().map(|(suite, module)| suite.module_name(module)).collect();
+            errors.push(format!("--only {name}: there is no such test module; expected one of {}", known.join(", ")));
         }
         errors.report("the command line")
     }
 }
 
-struct Workspace<'a> {
-    ui: &'a Ui,
-    toolchain: &'a Toolchain,
-    paths: &'a Paths,
-    /// Relative to the root.
-    dir: &'a str,
-}
-
-impl Workspace<'_> {
-    fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
-        let command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
-        // It moves the target directory of whoever works on the tree; what starts programs leaves it out.
-        match std::env::var("CARGO_TARGET_DIR") {
-            Ok(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
-            Err(_) => command,
-        }
+fn show_slowest(ui: &Ui, mut times: Vec<TestTime>) {
+    times.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
+    for TestTime { test, seconds } in times.iter().take(SLOWEST) {
+        ui.status("Slow", format!("{seconds:6.1} s  {test}"));
     }
-
-    /// Formatting and lints.
-    fn check(&self) -> Result<()> {
-        self.cargo("Formatting", &["fmt", "--all", "--check"], &[])?;
-        let strict = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
-        self.cargo("Linting", &strict, &[])
-    }
-
-    /// Runs cargo with its output where it is.
-    fn cargo(&self, verb: &str, args: &[&str], environment: &[(&str, String)]) -> Result<()> {
-        let name = if self.dir.is_empty() { "host and plugins" } else { self.dir };
-        self.ui.status(verb, name);
-        let command = environment
-            .iter()
-            .fold(self.command(args.iter().copied()), |command, (name, value)| command.env(name, value));
-        let output = command.expression(self.ui).stdout_to_stderr().unchecked().run();
-        let output = output.with_context(|| format!("starting `{command}`"))?;
-        if !output.status.success() {
-            bail!("{verb} {name} failed: `{command}` ended with {}", output.status);
-        }
-        Ok(())
-    }
-
-    /// All tests of the workspace, or the named ones, but those that need what is not here.
-    fn select(&self, engines: &Engines, wanted: &TestArgs) -> Result<Selection> {
-        let only = &wanted.only;
-        let metadata = self.command(["metadata", "--no-deps", "--format-version", "1"]).read(self.ui)?;
-        let metadata: Metadata = MetadataCommand::parse(metadata).context("reading what `cargo metadata` wrote")?;
-        let mut args: Vec<String> = ["test", "--workspace", "--locked"].map(str::to_owned).to_vec();
-        if only.is_empty() {
-            args.extend(unit_tests(&metadata));
-        }
-        let unasked = args.len();
-        let (mut targets, mut left_out, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
-        for package in metadata.workspace_packages() {
-            let own: Option<PackageMetadata> = serde_json::from_value(package.metadata.clone())
-                .with_context(|| format!("reading [package.metadata] in {}", package.manifest_path))?;
-            let mut needs = own.map(|own| own.test_needs).unwrap_or_default();
-            let tests = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Test));
-            for test in tests {
-                let name = format!("{}/{}", package.name, test.name);
-                let need = needs.remove(&test.name).unwrap_or_default();
-                let chosen = only.is_empty() || only.iter().any(|only| *only == test.name || *only == name);
-                targets.push(name);
-                if !chosen {
-                    continue;
-                }
-                let path = self.paths.relative(&test.src_path);
-                if need.long && !wanted.long && only.is_empty() {
-                    postponed.push(format!("{path}: takes minutes; --long runs it"));
-                    continue;
-                }
-                match need.missing(self.ui, engines) {
-                    Some(reason) => left_out.push(format!("{path}: {reason}")),
-                    None => args.extend(["--test".to_owned(), test.name.clone()]),
-                }
-            }
-            if let Some(name) = needs.keys().next() {
-                bail!(
-                    "{}: [package.metadata.test-needs] names `{name}`, which is no test of it",
-                    package.manifest_path
-                );
-            }
-        }
-        if !only.is_empty() && args.len() == unasked {
-            args.clear();
-        }
-        Ok(Selection { args, targets, left_out, postponed })
-    }
-}
-
-fn unit_tests(metadata: &Metadata) -> Vec<String> {
-    let mut kinds =
-        metadata.workspace_packages().into_iter().flat_map(|package| &package.targets).flat_map(|of| &of.kind);
-    let not_libraries =
-        [TargetKind::Bin, TargetKind::Test, TargetKind::CustomBuild, TargetKind::Example, TargetKind::Bench];
-    // Cargo refuses --lib where there is no library.
-    let libraries = kinds.any(|kind| !not_libraries.contains(kind));
-    ["--bins"].into_iter().chain(libraries.then_some("--lib")).map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! What a test target cannot do without, and whether it is here.
+//! What a test module needs, and whether it is here.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use crate::containers::engine::{Broken, Engine};
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 
-/// `[package.metadata.test-needs]`: what a test target cannot do without, by the target's name.
+/// `[package.metadata.test-needs]`: what a test module needs, by its name.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageMetadata {

@@ -1,0 +1,268 @@
+//! The HTTP API of the built host: what it refuses, how, and how it ends.
+
+use crate::support::receiver::Receiver;
+use crate::support::{Host, client, dir};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
+
+/// Sends a body as it is, and compares status, kind of problem and detail.
+async fn check(host: &Host, body: &str, status: u16, kind: &str, detail: &str) {
+    let request = client().post(host.url("/v1/messages")).header("content-type", "application/json");
+    let response = request.body(body.to_owned()).send().await.expect("the host answers");
+    assert_eq!(response.status(), status, "for {body}");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let problem: Value = response.json().await.expect("a problem is JSON");
+    assert_eq!(problem["type"], format!("urn:provost:problem:{kind}"), "for {body}");
+    assert_eq!(problem["status"], status);
+    assert!(problem["title"].is_string());
+    assert_eq!(problem["detail"], detail, "for {body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn bad_messages_are_problems() {
+    let host = Host::start(&format!("body_limit = 200\n{FILE}"));
+    for (body, detail) in [
+        ("{", "Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1"),
+        (
+            r#"{"provider":"file"}"#,
+            "Failed to deserialize the JSON body into the target type: missing field `text` at line 1 column 19",
+        ),
+        (
+            r#"{"provider":"file","text":"a","txt":"b"}"#,
+            "Failed to deserialize the JSON body into the target type: txt: unknown field `txt`, expected one of \
+            `provider`, `id`, `to`, `subject`, `text`, `metadata` at line 1 column 35",
+        ),
+        (r#"{"provider":"file","text":"a","id":"a b"}"#, "`id` must have 1 to 64 letters, digits, `-` or `_`"),
+        (
+            r#"{"provider":"file","text":"a","subject":"a\nBcc: b@c"}"#,
+            "`subject` must be one line, without control characters",
+        ),
+    ] {
+        check(&host, body, 400, "invalid-message", detail).await;
+    }
+    check(
+        &host,
+        r#"{"provider":"fle","text":"a"}"#,
+        404,
+        "unknown-provider",
+        "there is no provider `fle`: did you mean `file`?",
+    )
+    .await;
+    let large = json!({ "provider": "file", "text": "a".repeat(200) }).to_string();
+    check(&host, &large, 413, "too-large", "the body has more bytes than `server.body_limit` allows").await;
+}
+
+/// Whatever a caller sends, an answer repeats a line of it at most, and no work grows faster than the message.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn long_values_are_not_repeated() {
+    let host = Host::start(FILE);
+    let long = "x".repeat(1_000_000);
+    let problem = |body: Value, status: u16, detail: String| {
+        let host = &host;
+        async move {
+            let (code, answer) = host.send(body).await;
+            assert_eq!((code, answer["detail"].as_str()), (status, Some(detail.as_str())));
+        }
+    };
+    // Far more than one after the other, so that health is asked while they are judged.
+    let unknown = || {
+        let detail = format!("there is no provider `{}...`: GET /v1/providers lists those there are", &long[..64]);
+        problem(json!({ "provider": long, "text": "" }), 404, detail)
+    };
+    let health = async || client().get(host.url("/healthz")).send().await.expect("the host answers").status();
+    let (_, _, _, _, health) = tokio::join!(unknown(), unknown(), unknown(), unknown(), health());
+    assert_eq!(health, 200);
+    let lines = json!({ "provider": "a\n\u{1b}[2J", "text": "" });
+    let detail = "there is no provider `a\\n\\u{1b}[2J`: GET /v1/providers lists those there are";
+    problem(lines, 404, detail.to_owned()).await;
+    let refused = "Failed to deserialize the JSON body into the target type: ";
+    let key = format!("{refused}{long}");
+    problem(json!({ "provider": "file", "text": "", &long: 1 }), 400, format!("{}...", &key[..500])).await;
+    let id = "`id` must have 1 to 64 letters, digits, `-` or `_`";
+    problem(json!({ "provider": "file", "text": "", "id": long }), 400, id.to_owned()).await;
+
+    let path = format!("/{}", &long[..10_000]);
+    let shown = format!("/{}...", &long[..63]);
+    for (method, path, expected) in [
+        ("GET", path.as_str(), format!("there is nothing at {shown}")),
+        (
+            &long[..5000],
+            "/healthz",
+            format!("/healthz does not take {}...; the header `allow` says what it takes", &long[..64]),
+        ),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let response = client().request(method, host.url(path)).send().await.expect("the host answers");
+        let answer: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!(answer["detail"], expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn half_a_request_is_given_up() {
+    let host = Host::start(&format!("request_timeout = \"100ms\"\n{FILE}"));
+    let headers = "POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let body = format!("{headers}content-length: 100\r\n\r\n{{\"provider\":");
+    let answer = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n";
+    for (half, expected) in [("", ""), (headers, ""), (&body, answer)] {
+        let mut connection = tokio::net::TcpStream::connect(host.address).await.expect("the host listens");
+        connection.write_all(half.as_bytes()).await.expect("the host reads");
+        let mut answer = String::new();
+        let end = tokio::time::timeout(Duration::from_secs(10), connection.read_to_string(&mut answer)).await;
+        end.expect("the host closes the connection").expect("an orderly end");
+        assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{answer}");
+        assert_eq!(answer.contains("urn:provost:problem:half-sent"), !expected.is_empty(), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn other_errors_are_problems_too() {
+    let host = Host::start(FILE);
+    let client = client();
+    for (request, status, kind) in [
+        (client.get(host.url("/nothing")), 404, "not-found"),
+        (client.get(host.url("/v1/messages")), 405, "method-not-allowed"),
+        (client.delete(host.url("/healthz")), 405, "method-not-allowed"),
+        (client.post(host.url("/v1/messages")).body("{}"), 415, "not-json"),
+    ] {
+        let response = request.send().await.expect("the host answers");
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers().contains_key("allow"), status == 405);
+        let problem: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!(problem["type"], format!("urn:provost:problem:{kind}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn health_and_providers() {
+    let host = Host::start(&format!("{FILE}timeout = \"1m 30s\"\nconcurrency = 2\n"));
+    let get = async |path: &str| -> Value {
+        client().get(host.url(path)).send().await.expect("the host answers").json().await.expect("the answer is JSON")
+    };
+    assert_eq!(get("/healthz").await, json!({ "status": "ok" }));
+    let version = env!("CARGO_PKG_VERSION");
+    let file = json!({
+        "name": "file", "plugin": "file", "version": version, "concurrency": 2, "timeout_seconds": 90.0,
+    });
+    assert_eq!(get("/v1/providers").await, json!({ "providers": [file] }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn metrics_count_what_happened() {
+    let dir = dir();
+    let file = format!("[providers.file]\npath = {:?}\nconcurrency = 2\n", dir.path().join("messages.jsonl"));
+    let host = Host::start(&(file + "[providers.full]\nplugin = \"file\"\npath = \"/dev/full\"\n"));
+    for (provider, status) in [("file", 200), ("full", 503), ("full", 503), ("none", 404)] {
+        assert_eq!(host.send(json!({ "provider": provider, "text": "a" })).await.0, status);
+    }
+    let expected = r#"# HELP provost_deliveries_total Messages by how their delivery ended.
+# TYPE provost_deliveries_total counter
+provost_deliveries_total{provider="file",outcome="delivered"} 1
+provost_deliveries_total{provider="file",outcome="temporary-failure"} 0
+provost_deliveries_total{provider="file",outcome="refused"} 0
+provost_deliveries_total{provider="file",outcome="timeout"} 0
+provost_deliveries_total{provider="file",outcome="panic"} 0
+provost_deliveries_total{provider="file",outcome="busy"} 0
+provost_deliveries_total{provider="file",outcome="ending"} 0
+provost_deliveries_total{provider="full",outcome="delivered"} 0
+provost_deliveries_total{provider="full",outcome="temporary-failure"} 2
+provost_deliveries_total{provider="full",outcome="refused"} 0
+provost_deliveries_total{provider="full",outcome="timeout"} 0
+provost_deliveries_total{provider="full",outcome="panic"} 0
+provost_deliveries_total{provider="full",outcome="busy"} 0
+provost_deliveries_total{provider="full",outcome="ending"} 0
+# HELP provost_deliveries_in_flight Deliveries under way, with those that are stuck.
+# TYPE provost_deliveries_in_flight gauge
+provost_deliveries_in_flight{provider="file"} 0
+provost_deliveries_in_flight{provider="full"} 0
+# HELP provost_deliveries_limit How many deliveries may be under way.
+# TYPE provost_deliveries_limit gauge
+provost_deliveries_limit{provider="file"} 2
+provost_deliveries_limit{provider="full"} 16
+# HELP provost_panics_total Panics on a provider's threads, caught or not.
+# TYPE provost_panics_total counter
+provost_panics_total{provider="file",place="delivery"} 0
+provost_panics_total{provider="file",place="background"} 0
+provost_panics_total{provider="full",place="delivery"} 0
+provost_panics_total{provider="full",place="background"} 0
+# HELP provost_other_panics_total Panics on threads that are no provider's.
+# TYPE provost_other_panics_total counter
+provost_other_panics_total 0
+"#;
+    assert_eq!(host.metrics().await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_provider_that_does_not_answer_is_given_up_and_counted() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("{}timeout = \"300ms\"\nconcurrency = 1\n", receiver.provider("hook")));
+    let held = receiver.hold().await;
+    let message = json!({ "provider": "hook", "text": "a" });
+    let first = host.send(message.clone());
+    let second = async {
+        receiver.arrived().await;
+        host.send(message.clone()).await
+    };
+    let ((first, _), (second, _)) = tokio::join!(first, second);
+    assert_eq!((first, second), (504, 429));
+    drop(held);
+    assert_eq!(host.send(message).await.0, 200, "the place is free again");
+    let metrics = host.metrics().await;
+    for (outcome, count) in [("delivered", 1), ("timeout", 1), ("busy", 1)] {
+        let line = format!("provost_deliveries_total{{provider=\"hook\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn it_ends_after_the_requests_in_flight() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let held = receiver.hold().await;
+    let end = async {
+        receiver.arrived().await;
+        host.terminate();
+        // The answer is held back until the port is closed, so the host was told before.
+        while tokio::net::TcpStream::connect(host.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+    };
+    let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), end);
+    assert_eq!(status, 200, "{answer}");
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("ending after the requests in flight signal=\"SIGTERM\""), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn it_ends_though_a_request_is_stuck() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("shutdown_deadline = \"100ms\"\n{}", receiver.provider("hook")));
+    let _held = receiver.hold().await;
+    let client = client();
+    let message = json!({ "provider": "hook", "text": "a" });
+    let stuck = client.post(host.url("/v1/messages")).json(&message).send();
+    let end = async {
+        receiver.arrived().await;
+        host.terminate();
+    };
+    let (answer, ()) = tokio::join!(stuck, end);
+    assert!(answer.is_err(), "the connection is closed without an answer");
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("requests in flight are given up"), "{log}");
+}

@@ -1,0 +1,307 @@
+//! What the built host says when something is wrong at its start: whole messages, and exit code 1.
+
+use crate::support::{dir, dist, libc, provost, write_config};
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
+
+/// Runs `--check` with a configuration; `@` stands for the test's own directory.
+fn check(config: &str, plugins: &[&str], expected: &str) {
+    let dir = dir();
+    let shown = dir.path().to_str().expect("a temporary directory's name is text");
+    let config = write_config(dir.path(), &config.replace('@', shown));
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check");
+    for plugin in plugins {
+        command.args(["--prov", plugin]);
+    }
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text").replace(shown, "@");
+    assert_eq!(stderr, expected);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{:?}", output.status.signal());
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_result_that_cannot_be_written_is_a_error() {
+    let dir = dir();
+    let config = write_config(dir.path(), "");
+    let full = "error: writing to stdout: No space left on device (os error 28)\n";
+    let unread = || io::pipe().expect("a pipe").1.into();
+    let file = || File::create("/dev/full").expect("a full disk").into();
+    for (stdout, code, expected) in [(file(), 1, full), (unread(), 0, "")] as [(Stdio, i32, &str); 2] {
+        let mut command = provost();
+        command.arg("--config").arg(&config).arg("--check");
+        let output = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the host starts").wait_with_output();
+        let output = output.expect("it is this process's own");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(code), expected));
+    }
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn nothing_is_wrong() {
+    let dir = dir();
+    let state = dir.path().join("state/messages.jsonl");
+    let file = format!("[providers.file]\npath = {state:?}\n");
+    let webhook = "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\n\
+        secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+    let smtp = "[providers.smtp]\nhost = \"mail.example.org\"\nfrom = \"a@example.org\"\n";
+    for (config, plugins, expected) in [
+        ("", &[][..], "0 plugins loaded, 0 ABI records match, 0 providers valid\n"),
+        (&file, &ALL[..1], "1 plugin loaded, 1 ABI record matches, 1 provider valid\n"),
+        (&(file.clone() + webhook + smtp), &ALL, "3 plugins loaded, 3 ABI records match, 3 providers valid\n"),
+    ] {
+        let config = write_config(dir.path(), config);
+        let mut command = provost();
+        command.arg("--config").arg(config).arg("--check");
+        for plugin in plugins {
+            command.args(["--prov", plugin]);
+        }
+        let output = command.output().expect("the host starts");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), expected));
+    }
+    assert!(!state.exists() && !dir.path().join("state").exists(), "a check leaves nothing behind");
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_bundle_that_is_named_and_not_there() {
+    let dir = dir();
+    let config = write_config(dir.path(), "[providers.smtp]\nhost = \"localhost\"\nfrom = \"a@example.org\"\n");
+    let mut command = provost();
+    command.arg("--config").arg(&config).args(["--check", "--prov", "smtp.prov"]).env("SSL_CERT_FILE", "/none.pem");
+    let output = command.output().expect("the host starts");
+    let expected = format!(
+        "error: {}: providers.smtp: SSL_CERT_FILE=/none.pem has no certificate (failed to read PEM \
+        from file: No such file or directory (os error 2) at '/none.pem'): correct or unset the variable\n",
+        config.display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn errors_of_a_configuration_come_together() {
+    check(
+        r#"
+lgo = 1
+[server]
+lisen = "127.0.0.1:0"
+listen = "localhost:8080"
+[log]
+filter = "info,smtp=loud"
+[providers.file]
+pathh = "x"
+timout = "3s"
+[providers.mail]
+plugin = "smpt"
+[providers.alerts]
+plugin = "webhook"
+url = "ftp://example.org"
+[providers.other]
+plugin = "smtp"
+host = "localhost"
+from = "nobody"
+user = "alice"
+[providers."a b"]
+plugin = "file"
+path = "@"
+timeout = "0s"
+[providers.slow]
+plugin = "file"
+path = "x"
+timeout = "soon"
+"#,
+        &ALL,
+        "\
+error: @/config.toml: lgo: unknown key, did you mean `log`?
+error: @/config.toml: server.lisen: unknown key, did you mean `listen`?
+error: @/config.toml: server.listen: `localhost:8080` is no address with a port such as \"0.0.0.0:8080\"
+error: @/config.toml: log.filter: `info,smtp=loud` is no filter such as \"info,smtp=debug\": error parsing level filter: \
+expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
+error: @/config.toml: providers.a b: a provider's name has letters, digits, `-` and `_` only: rename it
+error: @/config.toml: providers.a b.timeout: a duration must be more than zero
+error: @/config.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a b.path: @ is a directory: name a file in it (plugin `file`)
+error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
+error: @/config.toml: providers.file.pathh: unknown key, did you mean `path`?
+error: @/config.toml: providers.file.timout: unknown key, did you mean `timeout`?
+error: @/config.toml: providers.file: missing field `path`
+error: @/config.toml: providers.mail: its plugin `smpt` is not given (given are file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+error: @/config.toml: providers.other.from: `nobody` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.other.user: without a password: set `password` or `password_file` (plugin `smtp`)
+",
+    );
+}
+
+/// A file in the place of the configuration is not written to the log.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn long_keys_and_values_are_not_repeated() {
+    let long = "x".repeat(100_000);
+    let (value, key, line) = (&long[..64], &long[..250], &long[..1000 - "unknown variant `".len()]);
+    check(
+        &format!(
+            "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n\
+            [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \"{long}:\"\n\
+            [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
+        ),
+        &ALL,
+        &format!(
+            "\
+error: @/config.toml: {key}...: unknown key, remove it; known are include, log, providers, server
+error: @/config.toml: server.request_timeout: `{value}...` is no duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a: its plugin `{value}...` is not given (given are file, smtp, webhook): set `plugin`, \
+or add `--prov {value}....prov` to the command
+error: @/config.toml: providers.b.from: `{value}...` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.c.url: `{value}...` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.c.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
+error: @/config.toml: providers.d.tls: unknown variant `{line}...
+"
+        ),
+    );
+    let file = dir();
+    let path = file.path().join("config.toml");
+    std::fs::write(&path, format!("a = {long}")).expect("a temporary file");
+    let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
+    let expected = format!("error: {}:1:5: string values must be quoted, expected literal string\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+}
+
+/// The configuration of a new image is also the list of what can be configured.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_default_configuration_shows_every_key() {
+    let shown = include_str!("../../config/default.toml");
+    let dir = dir();
+    let mut config = "zzzzzz = 1\n[server]\nzzzzzz = 1\n[log]\nzzzzzz = 1\n".to_owned();
+    for plugin in ["file", "smtp", "webhook"] {
+        config += &format!("[providers.{plugin}]\nzzzzzz = 1\n");
+    }
+    let config = write_config(dir.path(), &config);
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
+    assert_eq!(known.len(), 6, "{stderr}");
+    for key in known.iter().flat_map(|keys| keys.split(", ")) {
+        let shows = |line: &str| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']', '.']))
+        };
+        let instead = format!("# or {key} = ");
+        assert!(shown.lines().any(|line| shows(line) || line.contains(&instead)), "{key} is missing");
+    }
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_file_that_is_a_pipe() {
+    let dir = dir();
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    let pipe = pipe.display();
+    check(
+        &format!("[providers.file]\npath = \"{pipe}\"\n"),
+        &ALL[..1],
+        &format!(
+            "error: @/config.toml: providers.file.path: {pipe} is a pipe or a socket, which keeps no message: name a file\n"
+        ),
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_value_of_a_wrong_type() {
+    check(
+        "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
+        &ALL,
+        "\
+error: @/config.toml: server.body_limit: invalid type: string \"big\", expected usize
+error: @/config.toml: providers.file.concurrency: must be 1 to 10000
+error: @/config.toml: providers.file.path: invalid type: integer `3`, expected path string
+",
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_configuration_that_cannot_be_read() {
+    check(
+        "[providers.mail]\npassword = \"hunter2\" x\n",
+        &ALL,
+        "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
+    );
+    let dir = dir();
+    let mut command = provost();
+    command.arg("--config").arg(dir.path().join("none.toml")).arg("--check");
+    let output = command.output().expect("the host starts");
+    let expected = format!(
+        "error: reading the configuration {}/none.toml: No such file or directory (os error 2)\n",
+        dir.path().display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_provider_without_its_plugin() {
+    check(
+        "[providers.alerts]\nplugin = \"pager\"\n[providers.smpt]\n",
+        &ALL,
+        "\
+error: @/config.toml: providers.alerts: its plugin `pager` is not given (given are file, smtp, webhook): \
+set `plugin`, or add `--prov pager.prov` to the command
+error: @/config.toml: providers.smpt: its plugin `smpt` is not given (given are file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+",
+    );
+    check(
+        "[providers.file]\n",
+        &[],
+        "error: @/config.toml: providers.file: its plugin `file` is not given (none is given): \
+        set `plugin`, or add `--prov file.prov` to the command\n",
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_port_is_in_use() {
+    let dir = dir();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{address}\"\n"));
+    let output = provost().arg("--config").arg(&config).output().expect("the host starts");
+    let expected = format!(
+        "error: {}: server.listen: listening on {address}: {} (os error 98): \
+        end the program that listens there, or choose another port\n",
+        config.display(),
+        libc("Address already in use", "Address in use")
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_host_carries_a_record_too() {
+    let read = |name: &str| {
+        let bytes = std::fs::read(dist().join(name)).expect("the file is there");
+        provost_record::read(&bytes).expect("it has a record")
+    };
+    let host = read("provost");
+    for name in ALL {
+        let plugin = read(name);
+        assert_eq!(provost_record::compare(&plugin, &host), []);
+        assert_eq!(format!("{}.prov", plugin.plugin), name);
+    }
+}

@@ -1,0 +1,166 @@
+//! The finished image, started with its own command: messages through each plugin, plugins that panic, an
+//! orderly end.
+
+use crate::support::certificate::Certificate;
+use crate::support::container::Container;
+use crate::support::receiver::{Receiver, SECRET};
+use crate::support::smtp::{PASSWORD, SmtpServer};
+use crate::support::{dir, load, send, write_config};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Where the image's configuration lies.
+const CONFIG: &str = "/etc/provost/config.toml";
+
+/// A bundle that the host is told of.
+const OWN_BUNDLE: &str = "/etc/provost/bundle.pem";
+
+/// The bundle that it finds by itself.
+const BASES_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn write_providers(dir: &Path, providers: &str) -> PathBuf {
+    let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
+    write_config(dir, &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}{providers}"))
+}
+
+/// Sends one message through a provider.
+async fn send_to(url: &str, provider: &str) -> (u16, Value) {
+    let id = format!("to-{provider}");
+    send(url, json!({ "provider": provider, "id": id, "to": ["bob@example.org"], "text": "hello" })).await
+}
+
+async fn delivers(url: &str, providers: &[&str]) {
+    for provider in providers {
+        let (status, answer) = send_to(url, provider).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_image_delivers_and_ends() {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let receiver = Receiver::start().await;
+    let server = SmtpServer::start(&certificate).await;
+    let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD);
+    let config = write_providers(dir.path(), &providers);
+    let bundle = certificate.write_bundle(dir.path());
+    let container =
+        Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
+    let url = format!("http://{}/v1/messages", container.start());
+
+    delivers(&url, &["file", "smtp", "webhook"]).await;
+    let kept = container.read("/var/lib/provost/messages.jsonl", dir.path());
+    let kept: Value = serde_json::from_str(&kept).expect("one line of JSON");
+    assert_eq!(kept["id"], "to-file");
+    let requests = receiver.requests();
+    let [request] = requests.as_slice() else { panic!("{} requests came", requests.len()) };
+    let verifier = standardwebhooks::Webhook::new(SECRET).expect("a valid secret");
+    verifier.verify(&request.body, &request.headers).expect("the signature is valid");
+    let mails = server.mails();
+    let [mail] = mails.as_slice() else { panic!("{} mails came", mails.len()) };
+    assert!(mail.text.contains("Message-ID: <to-smtp@example.org>"), "{}", mail.text);
+
+    let user = container.inspect("{{.Config.User}}");
+    assert!(!["", "0", "root"].contains(&user.split(':').next().unwrap_or_default()), "the user is `{user}`");
+    // `--network host` says that the process runs on this machine; the two runtimes' `top` take different arguments.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.inspect("{{.State.Pid}}")));
+    let status = status.expect("the host runs");
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a process has a user");
+    assert!(users.split_whitespace().all(|id| id != "0"), "the host runs as root: {users}");
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_image_trusts_its_bases_bundle() {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let receiver = Receiver::start_tls(&certificate).await;
+    let stranger = Receiver::start_tls(&Certificate::new()).await;
+    let server = SmtpServer::start(&certificate).await;
+    let providers = [receiver.provider("webhook"), stranger.provider("stranger"), server.provider("smtp", PASSWORD)];
+    let config = write_providers(dir.path(), &providers.concat());
+    let bundle = dir.path().join("ca-certificates.crt");
+    std::fs::write(&bundle, bases_bundle(dir.path()) + &certificate.pem()).expect("a temporary file");
+    let container = Container::create(&[(&config, CONFIG), (&bundle, BASES_BUNDLE)], &[]);
+    let url = format!("http://{}/v1/messages", container.start());
+
+    delivers(&url, &["smtp", "webhook"]).await;
+    assert_eq!((receiver.requests().len(), server.mails().len()), (1, 1));
+    let (status, answer) = send_to(&url, "stranger").await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("certificate")), "{answer}");
+    container.stop();
+}
+
+/// What the image itself trusts; only `scratch` brings nothing.
+fn bases_bundle(dir: &Path) -> String {
+    let image = Container::create(&[], &[]);
+    if image.inspect("{{index .Config.Labels \"org.opencontainers.image.base.name\"}}") == "scratch" {
+        return String::new();
+    }
+    let bundle = image.read(BASES_BUNDLE, dir);
+    assert!(bundle.contains("-----BEGIN CERTIFICATE-----"), "no certificate in the base's {BASES_BUNDLE}");
+    bundle
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_panic_in_the_image_ends_one_delivery() {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let receiver = Receiver::start().await;
+    let server = SmtpServer::start(&certificate).await;
+    let behaviours = ["panic-before-await", "panic-after-await", "panic-with-unruly-payload"];
+    let unruly = behaviours.map(|name| format!("[providers.{name}]\nplugin = \"unruly\"\nbehaviour = \"{name}\"\n"));
+    let providers = receiver.provider("webhook") + &server.provider("smtp", PASSWORD) + &unruly.concat();
+    let config = write_providers(dir.path(), &providers);
+    let bundle = certificate.write_bundle(dir.path());
+    let container =
+        Container::create(&[(&config, CONFIG), (&bundle, OWN_BUNDLE)], &[&format!("SSL_CERT_FILE={OWN_BUNDLE}")]);
+    let url = format!("http://{}/v1/messages", container.start());
+
+    for behaviour in behaviours {
+        let (status, answer) = send_to(&url, behaviour).await;
+        assert_eq!((status, &answer["type"]), (500, &json!("urn:provost:problem:panic")), "{answer}");
+        assert_eq!(answer["provider"], behaviour);
+        delivers(&url, &["file", "smtp", "webhook"]).await;
+    }
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_plugin_that_is_never_loaded_ends_the_start() {
+    let dir = dir();
+    let config = write_config(dir.path(), "[server]\nstartup_deadline = \"1s\"\n");
+    let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
+    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
+        which is `server.startup_deadline`\n";
+    assert_eq!(container.run().await, (Some(1), expected.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_image_answers_its_health_check() {
+    let dir = dir();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{free}\"\n"));
+    let container = Container::create(&[(&config, CONFIG)], &[]);
+    assert_eq!(container.start(), free);
+    // The command that docker runs by itself; podman takes no health check out of an OCI image.
+    container.execute(&["./provost", "--config", CONFIG, "--health"]);
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
+    let dir = dir();
+    // The image's own command names every plugin, and a plugin without a provider is fine.
+    let config = write_providers(dir.path(), &load::providers());
+    let container = Container::create(&[(&config, CONFIG)], &[]);
+    let address = format!("http://{}", container.start());
+    load::ten_thousand_panics(&address, &container.inspect("{{.State.Pid}}")).await;
+    delivers(&format!("{address}/v1/messages"), &["file"]).await;
+    container.stop();
+}

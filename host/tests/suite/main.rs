@@ -1,0 +1,24 @@
+//! The tests of the built host, in one program: each module is about one thing that people rely on. What a module needs
+//! beside Rust is written in Cargo.toml, under `test-needs`.
+
+mod api;
+mod assets;
+mod changed_bytes;
+mod changed_bytes_long;
+mod corpus;
+mod corpus_image;
+mod cut_off;
+mod delivery;
+mod endurance;
+mod errors;
+mod health;
+mod image;
+mod include;
+mod linker_lock;
+mod mutants;
+mod records;
+mod smtp_answers;
+mod smtp_server;
+mod support;
+mod threads;
+mod unruly;

@@ -1,0 +1,165 @@
+//! What an SMTP server says is the answer to what was asked, and to nothing else: one line too many is no receipt, a refusal is
+//! told even if the server says nothing more, and what came in the clear is nothing that was said under TLS.
+
+use crate::support::certificate::Certificate;
+use crate::support::{Host, dir};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+
+/// What a server says, by the first word of what it hears; the first that fits holds.
+type Script = Vec<(&'static str, &'static str)>;
+
+/// What a server says that takes every mail, and then nothing.
+const WILLING: [(&str, &str); 12] = [
+    ("", "220 ready"),
+    ("EHLO", "250-here\r\n250-STARTTLS\r\n250 AUTH LOGIN"),
+    ("STARTTLS", "220 go ahead"),
+    ("AUTH", "334 VXNlcm5hbWU6"),
+    ("YWxpY2U=", "334 UGFzc3dvcmQ6"),
+    ("c2VjcmV0", "235 welcome"),
+    ("NOOP", "250 still here"),
+    ("MAIL", "250 sender known"),
+    ("RCPT", "250 recipient known"),
+    ("DATA", "354 go on"),
+    (".", "250 taken"),
+    ("QUIT", ""),
+];
+
+/// Listens, and serves each connection by the script.
+async fn server(script: Script, certificate: &Certificate) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let acceptor = certificate.acceptor();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (script, acceptor) = (script.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                let mut stream = BufStream::new(stream);
+                say(&mut stream, &script, "").await;
+                if talk(&mut stream, &script).await
+                    && let Ok(stream) = acceptor.accept(stream.into_inner()).await
+                {
+                    talk(&mut BufStream::new(stream), &script).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Answers line by line, and returns whether TLS is to begin.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufStream<S>, script: &Script) -> bool {
+    let mut mail = false;
+    loop {
+        let mut line = String::new();
+        if !stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
+            return false;
+        }
+        let word = line.split([' ', ':', '\r']).next().unwrap_or_default();
+        if !mail || word == "." {
+            mail = say(stream, script, word).await.starts_with("354");
+        }
+        if word == "STARTTLS" {
+            return true;
+        }
+    }
+}
+
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufStream<S>,
+    script: &Script,
+    heard: &str,
+) -> &'static str {
+    let (_, answer) = script.iter().find(|(word, _)| *word == heard).unwrap_or_else(|| panic!("heard {heard}"));
+    let line = if answer.is_empty() { String::new() } else { format!("{answer}\r\n") };
+    // A client that has gone is no error of the server.
+    let _ = stream.write_all(line.as_bytes()).await;
+    let _ = stream.flush().await;
+    answer
+}
+
+/// What becomes of mails, one after the other, that a server of this script is sent: the status, and the receipt or the problem.
+async fn check(tls: &str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let script = changed.iter().chain(&WILLING).copied().collect();
+    let port = server(script, &certificate).await;
+    let login = if tls == "none" { "" } else { "user = \"alice\"\npassword = \"secret\"\n" };
+    let bundle = certificate.write_bundle(dir.path());
+    let provider = format!(
+        "[providers.mail]\nplugin = \"smtp\"\nhost = \"localhost\"\nport = {port}\ntls = \"{tls}\"\n\
+        from = \"a@example.org\"\n{login}"
+    );
+    let host = Host::start_with(&provider, |command| {
+        command.env("SSL_CERT_FILE", bundle);
+    });
+    for (index, expected) in expected.iter().enumerate() {
+        let message = json!({ "provider": "mail", "id": "m1", "to": ["bob@example.org"], "text": "a\nb" });
+        let (status, answer): (u16, Value) = host.send(message).await;
+        let said = answer["receipt"]["reference"].as_str().or(answer["detail"].as_str()).unwrap_or_default();
+        assert_eq!((status, said), *expected, "{tls}, {changed:?}, mail {index}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_willing_server_takes_mails() {
+    for tls in ["none", "starttls"] {
+        check(tls, &[], &[(200, "250 taken"), (200, "250 taken")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn one_answer_too_many_is_no_receipt() {
+    let refused = (".", "550 not taken");
+    let known = (503, "`250 recipient known` is no answer to DATA");
+    for surplus in [
+        ("", "220 ready\r\n250 once more"),
+        ("EHLO", "250 here\r\n250 once more"),
+        ("MAIL", "250 sender known\r\n250 once more"),
+    ] {
+        check("none", &[surplus, refused], &[known, known]).await;
+    }
+    let twice = ("RCPT", "250 recipient known\r\n250 once more");
+    check("none", &[twice, refused], &[(503, "`250 once more` is no answer to DATA")]).await;
+    let go_on = ("DATA", "354 go on\r\n354 once more");
+    check("none", &[go_on, refused], &[(503, "`354 once more` is no answer to the mail")]).await;
+    // What is left over by one mail is not the next one's.
+    let taken = (".", "250 taken\r\n250 once more");
+    check("none", &[taken], &[(200, "250 taken"), known, (200, "250 taken")]).await;
+    let ahead = ("MAIL", "250 sender known\r\n354 go on");
+    check("none", &[ahead, refused], &[(503, "`354 go on` is no answer to RCPT")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_refusal_does_not_wait_for_a_goodbye() {
+    for (word, status, answer, expected) in [
+        ("EHLO", 422, "550 go away", "permanent error (550): go away"),
+        ("MAIL", 422, "550 go away", "permanent error (550): go away"),
+        ("RCPT", 503, "450 come back", "transient error (450): come back"),
+        ("DATA", 422, "554 nobody to send to", "permanent error (554): nobody to send to"),
+        (".", 422, "550 not taken", "permanent error (550): not taken"),
+    ] {
+        check("none", &[(word, answer)], &[(status, expected)]).await;
+    }
+    for (word, status, answer, expected) in [
+        ("STARTTLS", 503, "454 not now", "transient error (454): not now"),
+        ("AUTH", 422, "535 not you", "permanent error (535): not you"),
+        ("c2VjcmV0", 422, "535 not you", "permanent error (535): not you"),
+        ("RCPT", 422, "550 nobody", "permanent error (550): nobody"),
+    ] {
+        check("starttls", &[(word, answer)], &[(status, expected)]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn what_came_in_the_clear_was_not_said_under_tls() {
+    const CORRUPT: &str = "Connection error: Connection error: received corrupt message of type InvalidContentType";
+    let refused = (".", "550 not taken");
+    for put_in in ["220 go ahead\r\n250 forged", "220 go ahead\r\n250 forged\r\n250 forged\r\n334 VXNlcm5hbWU6"] {
+        check("starttls", &[("STARTTLS", put_in), refused], &[(503, CORRUPT)]).await;
+    }
+}

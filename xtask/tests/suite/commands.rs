@@ -1,0 +1,87 @@
+//! The commands beside `image`, on the small tree.
+
+use crate::support::Tree;
+use expect_test::expect;
+use serde_json::Value;
+
+#[test]
+fn plan_prints_everything_that_is_decided() {
+    let tree = Tree::small("plan").without_engine();
+    let run = tree.xtask(&["plan", "--base", "scratch"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+    expect![[r#"
+        image      greeter:1.2.3
+        platform   [PLATFORM]
+        engine     local
+        toolchain  rustc 1.95.0 (59807616e 2026-04-14)
+        base       scratch
+        plugins    goodbye 0.1.0 from plugins/goodbye
+                   hello 0.1.0 from plugins/hello
+        command    ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug
+        layers     libraries      the SDK and shared libraries, new: first image
+                   greeter        the host, new: first image
+                   configuration  the default configuration, new: first image
+                   goodbye.plug   the plugin goodbye, new: first image
+                   hello.plug     the plugin hello, new: first image
+    "#]]
+    .assert_eq(&run.stdout.replace(platform, "[PLATFORM]"));
+    assert!(!tree.image_dir().join("cargo").exists(), "a plan compiles nothing");
+
+    let run = tree.xtask(&["plan", "--base", "scratch", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(plan["plugins"][1]["name"], "hello");
+    assert_eq!(plan["command"][0], "./greeter");
+}
+
+#[test]
+fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
+    let tree = Tree::small("run");
+    let run = tree.xtask(&["run"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "tone = \"casual\"\ngoodbye\nhello\n"), "{}", run.stderr);
+    let run = tree.xtask(&["run", "--", "--dry-run"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "2 plugins loaded\n"), "{}", run.stderr);
+}
+
+#[test]
+fn clean_removes_what_was_built() {
+    let tree = Tree::small("clean").without_engine();
+    assert_eq!(tree.xtask(&["build"]).code, Some(0));
+    let run = tree.xtask(&["clean", "--volumes"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "     Removed target/image\n"));
+    assert!(!tree.image_dir().exists());
+}
+
+#[test]
+fn the_tree_is_found_from_any_dir_of_it() {
+    let tree = Tree::small("from-below");
+    let output = tree.command(&["build"]).current_dir(tree.root.join("plugins/hello")).output().expect("xtask starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = tree.command(&["build"]).current_dir("/").output().expect("xtask starts");
+    assert_eq!(output.status.code(), Some(1));
+    let error = "error: / is in no tree with a Cargo.toml and an xtask directory; change to the root of a checkout\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), error);
+}
+
+#[test]
+fn verbose_shows_commands_that_can_be_pasted_and_how_long_stages_take() {
+    let tree = Tree::small("verbose").without_engine();
+    let run = tree.xtask(&["image", "-v"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let commands: Vec<&str> = run.stderr.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let build = commands.iter().find(|command| command.contains(" cargo build ")).expect("the build");
+    let pasted = std::process::Command::new("bash")
+        .args(["-c", &build.replace("[ROOT]", tree.root.as_str())])
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .expect("bash");
+    let stderr = String::from_utf8_lossy(&pasted.stderr);
+    assert!(
+        pasted.status.success() && !stderr.contains("Compiling"),
+        "the same command finds all of it built: {stderr}"
+    );
+    let last = run.stderr.lines().last().expect("a last line");
+    let stages = last.trim_start().strip_prefix("Finished ").expect("the stages");
+    let names: Vec<&str> = stages.split(", ").filter_map(|stage| stage.split(' ').next()).collect();
+    assert_eq!(names, ["plan", "build", "assemble", "verify", "describe", "deliver", "push"]);
+}

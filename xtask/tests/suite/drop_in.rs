@@ -1,0 +1,124 @@
+//! A crate that was never in the tree is dropped into `plugins/` of the real one: no other edit, one more plugin.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Tree, layers, repository};
+use serde_json::Value;
+
+const IMAGE: &str = "localhost/xtask-test/provost:drop-in";
+const CONTAINER: &str = "xtask-test-drop-in";
+const WAIT: Duration = Duration::from_secs(30);
+
+fn engine() -> Command {
+    let program = std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is not set; run the tests by `cargo xtask test`");
+    Command::new(program)
+}
+
+/// Removes what the test leaves in the container engine.
+struct Leftovers;
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for args in [["rm", "--force", "--volumes", CONTAINER].as_slice(), &["rmi", "--force", IMAGE]] {
+            let _ = engine().args(args).output();
+        }
+    }
+}
+
+#[test]
+fn a_dropped_in_plugin_is_in_the_next_image() {
+    let tree = Tree::real("drop-in");
+    let before = tree.image(&["--tag", IMAGE]);
+    let _leftovers = Leftovers;
+    tree.drop_in("examples/syslog");
+    tree.drop_in("examples/log");
+
+    let run = tree.xtask(&["image", "--format", "json", "--tag", IMAGE]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let locking: Vec<&str> = run.stderr.lines().filter(|line| line.contains("Locking jiff ")).collect();
+    assert!(locking.len() == 1 && locking[0].ends_with(" added, wanted by syslog"), "{}", run.stderr);
+    let after: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let command = after["plan"]["command"].as_array().expect("a command");
+    assert!(command.windows(2).any(|words| words[0] == "--prov" && words[1] == "syslog.prov"), "{command:?}");
+    assert_eq!(after["verified"]["said"], "5 plugins loaded, 5 ABI records match, 2 providers valid");
+    let added = ["log.prov", "syslog.prov"];
+    let kept = |name: &str| layers(&before).into_iter().find(|layer| layer.0 == name);
+    for (name, digest) in layers(&after).into_iter().filter(|(name, _)| !added.contains(&name.as_str())) {
+        assert_eq!(kept(&name).map(|layer| layer.1), Some(digest), "{name}");
+    }
+    assert_eq!(layers(&after).len(), layers(&before).len() + added.len());
+    // On the SDK alone, a plugin adds at most 100 KB to the image.
+    let layers = after["layers"].as_array().expect("layers");
+    let log = layers.iter().find(|layer| layer["name"] == "log.prov").expect("the plugin's layer");
+    for size in ["size", "unpacked"] {
+        assert!(log[size].as_u64().expect("bytes") <= 100_000, "{size}: {}", log[size]);
+    }
+    delivers(&tree);
+}
+
+/// Starts the image with its own command; a message goes through the new plugin.
+fn delivers(tree: &Tree) {
+    let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    server.set_read_timeout(Some(WAIT)).expect("a deadline");
+    let address = server.local_addr().expect("an address");
+    let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n[providers.syslog]\naddress = \"{address}\"\n");
+    fs::write(tree.root.join("config.toml"), config).expect("a configuration");
+    let mount = format!("{}:/etc/provost/config.toml:ro", tree.root.join("config.toml"));
+    let mut host = engine()
+        .args(["run", "--rm", "--name", CONTAINER, "--read-only", "--network", "host", "--volume", &mount, IMAGE])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the container engine starts");
+    let mut log = BufReader::new(host.stderr.take().expect("its log")).lines().map_while(Result::ok);
+    let line = log.find(|line| line.contains("listening")).expect("a line that says where it listens");
+    let listening = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
+
+    let body = r#"{"provider":"syslog","subject":"Dropped","text":"in"}"#;
+    let length = body.len();
+    let mut stream = TcpStream::connect(listening).expect("the host listens");
+    stream.set_read_timeout(Some(WAIT)).expect("a deadline");
+    write!(
+        stream,
+        "POST /v1/messages HTTP/1.1\r\nHost: {listening}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+    let mut datagram = [0; 1024];
+    let size = server.recv(&mut datagram).expect("a datagram");
+    let datagram = String::from_utf8_lossy(&datagram[..size]);
+    assert!(datagram.starts_with("<13>1 ") && datagram.ends_with(" - Dropped in"), "{datagram}");
+
+    assert!(
+        engine()
+            .args(["stop", CONTAINER])
+            .stdout(Stdio::null())
+            .status()
+            .expect("the container engine starts")
+            .success()
+    );
+    assert_eq!(host.wait().expect("its end").code(), Some(0));
+}
+
+#[test]
+fn the_same_commit_in_two_dirs_gives_one_digest() {
+    let copy = Tree::real("same-commit");
+    let here = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["image", "--engine", "local", "--base", "scratch", "--format", "json", "--tag", IMAGE])
+        .current_dir(repository())
+        .env("CARGO_TARGET_DIR", "target/test-here")
+        .output()
+        .expect("xtask starts");
+    assert!(here.status.success(), "{}", String::from_utf8_lossy(&here.stderr));
+    let _leftovers = Leftovers;
+    let here: Value = serde_json::from_slice(&here.stdout).expect("JSON");
+    let there = copy.image(&["--base", "scratch", "--tag", IMAGE]);
+    assert_eq!(layers(&here), layers(&there));
+    assert_eq!(here["manifest_digest"], there["manifest_digest"]);
+}

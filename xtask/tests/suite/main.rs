@@ -1,0 +1,44 @@
+//! The tests of the build system, in one program: each module is about one thing that people rely on. What a module needs
+//! beside Rust is written in Cargo.toml, under `test-needs`.
+
+mod another_daemon;
+mod auto;
+mod auto_podman;
+mod base_kinds;
+mod bases;
+mod build_errors;
+mod builder_container;
+mod commands;
+mod containers;
+mod corpus;
+mod crates;
+mod dockerfiles;
+mod documents;
+mod drop_in;
+mod engine_errors;
+mod engines;
+mod environment;
+mod errors;
+mod foreign_bases;
+mod full_disk;
+mod full_tree;
+mod image;
+mod in_container;
+mod inspect;
+mod interrupted;
+mod isolated;
+mod killed;
+mod layers;
+mod many_plugins;
+mod other_compiler;
+mod outputs;
+mod peers;
+mod plugin_errors;
+mod push;
+mod reproducible;
+mod revision;
+mod same_bytes;
+mod sources;
+mod support;
+mod tidy;
+mod two_runs;

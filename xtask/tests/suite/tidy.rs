@@ -1,0 +1,124 @@
+//! What has to agree within the repository, and that its own words are true.
+
+use std::fs;
+
+use crate::support::{Tree, repository};
+use walkdir::WalkDir;
+
+/// The modules of the host, each of which uses only those before it.
+const HOST_MODULES: [&str; 8] = ["ground", "config", "telemetry", "plugins", "providers", "http", "cli", "main"];
+
+/// The same of `xtask/src`; docs/architecture.md says what is in each.
+const XTASK_MODULES: [&str; 19] = [
+    "support",
+    "elf",
+    "oci",
+    "containers",
+    "source",
+    "cargo",
+    "base",
+    "environment",
+    "plan",
+    "compile",
+    "assemble",
+    "verify",
+    "reproduce",
+    "attest",
+    "publish",
+    "pipeline",
+    "commands",
+    "cli",
+    "main",
+];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("reading {path}: {error}"))
+}
+
+/// What stands between `before` and `after`, wherever it does.
+fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(before).skip(1).filter_map(move |rest| rest.split(after).next())
+}
+
+#[test]
+fn one_compiler_is_pinned() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel = between(&toolchain, "channel = \"", "\"").next().expect("a channel");
+    let manifest = read("Cargo.toml");
+    let minimum = between(&manifest, "rust-version = \"", "\"").next().expect("a rust-version");
+    assert!(channel.starts_with(minimum), "{channel} and {minimum}");
+    let builder = read("docker/builder.Dockerfile");
+    assert!(builder.contains(&format!("FROM rust:{channel}-")), "{builder}");
+    // Else tests would be left out for want of an image.
+    for file in ["xtask/Cargo.toml", "xtask/tests/suite/support/engine.rs"] {
+        let text = read(file);
+        let mut standins = between(&text, "standin/rust-gnu:", "\"");
+        assert!(standins.all(|release| release == channel), "{file} names another stand-in than rust-gnu:{channel}");
+    }
+}
+
+#[test]
+fn images_are_pinned_by_digest() {
+    for file in ["docker/builder.Dockerfile", "docker/deploy.Dockerfile"] {
+        let text = read(file);
+        let mut from = text.lines().filter_map(|line| line.strip_prefix("FROM "));
+        assert!(from.clone().count() > 0 && from.all(|image| image.contains("@sha256:")), "{file}");
+    }
+}
+
+#[test]
+fn the_plugin_that_is_shown_is_the_example() {
+    let (page, example) = (read("docs/plugins.md"), read("examples/log/src/lib.rs"));
+    let shown = between(&page, "```rust\n", "```").next().expect("a plugin on the page");
+    let (_, code) = example.split_once("\n\n").expect("a first line that says what it is");
+    assert_eq!(shown, code);
+}
+
+#[test]
+fn every_command_in_the_docs_exists() {
+    let tree = Tree::small("commands");
+    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    for page in fs::read_dir(repository().join("docs")).expect("a directory") {
+        pages.push(format!("docs/{}", page.expect("a page").file_name().to_string_lossy()));
+    }
+    for page in pages {
+        let text = read(&page);
+        for command in between(&text, "cargo xtask ", "\n") {
+            let word: String = command.chars().take_while(char::is_ascii_lowercase).collect();
+            assert_eq!(tree.xtask(&[&word, "--help"]).code, Some(0), "`cargo xtask {word}` in {page}");
+        }
+    }
+}
+
+/// Else nobody could say where a stage begins, or try one without the others.
+#[test]
+fn modules_use_only_those_before_them() {
+    assert_eq!(upwards("xtask/src", &XTASK_MODULES), "", "a module uses one that comes after it");
+    assert_eq!(upwards("host/src", &HOST_MODULES), "", "a module uses one that comes after it");
+}
+
+/// The lines on which a module uses one that comes after it.
+fn upwards(sources: &str, modules: &[&str]) -> String {
+    let place = |module: &str| {
+        let found = modules.iter().position(|known| *known == module);
+        found.unwrap_or_else(|| panic!("the module {module} of {sources} has no place in the order"))
+    };
+    let root = repository().join(sources);
+    let mut upwards = String::new();
+    for entry in WalkDir::new(&root).sort_by_file_name() {
+        let path = entry.expect("an entry").into_path();
+        let inside = path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned();
+        let Some(module) = inside.split('/').next().filter(|_| path.is_file()) else { continue };
+        let text = read(&format!("{sources}/{inside}"));
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for used in line.split("crate::").skip(1) {
+                let used: String =
+                    used.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+                if place(&used) > place(module.trim_end_matches(".rs")) {
+                    upwards += &format!("{sources}/{inside}:{}: {}\n", number + 1, line.trim());
+                }
+            }
+        }
+    }
+    upwards
+}
