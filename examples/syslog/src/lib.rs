@@ -30,7 +30,7 @@ impl Provider for Syslog {
 
     fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
         if config.facility > 23 {
-            return Err(ConfigError::new("facility", format!("{} is no facility: 0 to 23 are", config.facility)));
+            return Err(ConfigError::new("facility", format!("{} is not a facility; use 0 to 23", config.facility)));
         }
         Ok(Self { config })
     }

@@ -158,15 +158,13 @@ mod tests {
     fn one_table_for_several_files() {
         let rustc = Record { rustc: record().rustc.replace("1.95.0", "1.94.0"), ..record() };
         let old = Record { sdk: "0.0.9".into(), target: "\x1b[2Jother".into(), ..record() };
-        let files = [
-            ("a.prov".to_owned(), compare(&rustc, &record())),
-            ("directory/b.prov".to_owned(), compare(&old, &record())),
-        ];
+        let files =
+            [("a.prov".to_owned(), compare(&rustc, &record())), ("subdir/b.prov".to_owned(), compare(&old, &record()))];
         let expected = "  \
   file           field   have                           want
   a.prov         rustc   rustc 1.94.0 (abc 2026-04-14)  rustc 1.95.0 (abc 2026-04-14)
                          release: 1.94.0                release: 1.95.0
-  directory/b.prov  sdk     0.0.9                          0.1.0
+  subdir/b.prov  sdk     0.0.9                          0.1.0
                  target  \\u{1b}[2Jother                 x86_64-unknown-linux-gnu
 ";
         assert_eq!(table_of_files(&files), expected);

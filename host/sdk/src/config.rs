@@ -38,7 +38,7 @@ pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T
     let mut nested = Vec::new();
     let table = serde_path_to_error::Deserializer::new(table, &mut track);
     let value = serde_ignored::deserialize(table, |path| nested.push(path.to_string()));
-    errors.extend(nested.into_iter().map(|key| KeyError { key, message: "unknown key, remove it".to_owned() }));
+    errors.extend(nested.into_iter().map(|key| KeyError { key, message: "unknown key; remove it".to_owned() }));
     match value {
         Ok(value) => (Some(value), errors),
         Err(error) => {
@@ -69,10 +69,10 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
     let mut known = [fields, others].concat();
     match suggest(key, known.iter().copied()) {
-        Some(meant) => format!("unknown key, did you mean `{meant}`?"),
+        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
         None => {
             known.sort_unstable();
-            format!("unknown key, remove it; known are {}", known.join(", "))
+            format!("unknown key; remove it, or use one of {}", known.join(", "))
         }
     }
 }
@@ -160,10 +160,10 @@ mod tests {
         check("", "missing field `url`");
         check(
             "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",
-            "timout: unknown key, did you mean `timeout`?; urll: unknown key, did you mean `url`?; \
-            zzz: unknown key, remove it; known are concurrency, headers, plugin, retries, timeout, url; \
+            "timout: unknown key; did you mean `timeout`?; urll: unknown key; did you mean `url`?; \
+            zzz: unknown key; remove it, or use one of concurrency, headers, plugin, retries, timeout, url; \
             retries: invalid type: string \"3\", expected u32",
         );
-        check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key, remove it");
+        check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key; remove it");
     }
 }

@@ -68,7 +68,7 @@ impl Context {
         let task = async {
             if task.await.is_none() {
                 // Past the hook, which has seen the panic itself; and with what can be dropped anywhere.
-                resume_unwind(Box::new("the task panicked, and the log says where"));
+                resume_unwind(Box::new("the task panicked; see the log"));
             }
         };
         self.shared.runtime.spawn(task.instrument(self.shared.span.clone()))
@@ -100,10 +100,7 @@ mod tests {
         let context = Context::new("a", Duration::from_secs(1), "assets", Handle::current());
         assert!(context.spawn(async {}).await.is_ok());
         let error = context.spawn(async { panic!("as told") }).await.expect_err("it panicked");
-        assert!(
-            error.is_panic() && error.to_string().ends_with("the task panicked, and the log says where\""),
-            "{error}"
-        );
+        assert!(error.is_panic() && error.to_string().ends_with("the task panicked; see the log\""), "{error}");
         let pending = context.spawn(std::future::pending());
         pending.abort();
         assert!(pending.await.is_err_and(|error| error.is_cancelled()));

@@ -15,7 +15,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
         Ok(duration) => Ok(duration),
         Err(error) => {
-            Err(D::Error::custom(format!("`{}` is no duration such as \"10s\": {error}", excerpt(&text, SHOWN))))
+            Err(D::Error::custom(format!("`{}` is not a duration such as \"10s\": {error}", excerpt(&text, SHOWN))))
         }
     }
 }

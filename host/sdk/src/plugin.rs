@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(provider.deliver(&Message::default()).await, Ok(Receipt::default()));
 
         let error = plugin.construct(table("greting = 1\ntimout = 2"), context()).err().expect("errors");
-        let expected = "greting: unknown key, did you mean `greeting`?; timout: unknown key, did you mean `timeout`?; \
+        let expected = "greting: unknown key; did you mean `greeting`?; timout: unknown key; did you mean `timeout`?; \
             missing field `greeting`";
         assert_eq!(error.to_string(), expected);
     }

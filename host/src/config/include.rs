@@ -20,7 +20,7 @@ pub fn read(dir: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> V
     let files = match files(dir) {
         Ok(files) => files,
         Err(error) => {
-            let message = format!("listing {}: {error}: make the directory, or remove the key", dir.display());
+            let message = format!("listing {}: {error}: create the directory, or remove the key", dir.display());
             reader.error("include", &message);
             return Vec::new();
         }
@@ -41,8 +41,8 @@ pub fn read(dir: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> V
                     let key = format!("providers.{}", entry.key());
                     let first = entry.get().file.display();
                     let message = format!(
-                        "{first} has a provider of this name too: rename one of them, or replace both by one in the \
-                        configuration itself"
+                        "{first} also has a provider with this name; rename one of them, or define the provider in the \
+                         configuration itself"
                     );
                     reader.error(&key, &message);
                 }

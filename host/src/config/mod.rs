@@ -130,12 +130,12 @@ impl Config {
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
         let listen = server.listen.parse().unwrap_or_else(|_| {
-            let message = format!("`{}` is no address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
+            let message = format!("`{}` is not an address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
             reader.error("server.listen", &message);
             SocketAddr::from(([0, 0, 0, 0], 8080))
         });
         let filter = log.filter.parse().unwrap_or_else(|error| {
-            let message = format!("`{}` is no filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
+            let message = format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
             reader.error("log.filter", &message);
             Targets::new()
         });
@@ -203,7 +203,7 @@ impl Reader<'_> {
         let key = format!("providers.{name}");
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
-            self.error(&key, "a provider's name has letters, digits, `-` and `_` only: rename it");
+            self.error(&key, "a provider's name may contain only letters, digits, `-` and `_`; rename it");
         }
         let common: Table = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
         // Apart from the others: with the plugin known, its own keys can be checked too.

@@ -4,7 +4,7 @@ use provost_sdk::panics::catch;
 use std::io;
 
 /// Why there are no threads.
-pub const NO_THREAD: &str = "the system gives no more of them; see the log";
+pub const NO_THREAD: &str = "the system provides no more threads; see the log";
 
 /// What `spawn` made: tokio panics where the system gives it no thread.
 ///

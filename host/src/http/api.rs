@@ -100,15 +100,15 @@ fn message(body: SendMessage) -> Result<Message, Problem> {
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-message", "not a message", detail)
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-message", "invalid message", detail)
 }
 
 fn half_sent() -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "half-sent",
-        "the body did not come in time",
-        "the body was not all there within `server.request_timeout`",
+        "request timeout",
+        "the body was not complete within `server.request_timeout`",
     )
 }
 
@@ -133,7 +133,7 @@ fn rejected(rejection: JsonRejection) -> Problem {
 fn unknown_provider(name: &str, providers: &Providers) -> Problem {
     let hint = match suggest(name, providers.iter().map(|(name, _)| name)) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => "GET /v1/providers lists those there are".to_owned(),
+        None => "GET /v1/providers lists all providers".to_owned(),
     };
     let detail = format!("there is no provider `{}`: {hint}", excerpt(name, SHOWN));
     Problem::new(StatusCode::NOT_FOUND, "unknown-provider", "no such provider", detail)
@@ -181,6 +181,6 @@ async fn no_route(uri: Uri) -> Problem {
 
 async fn no_method(method: Method, uri: Uri) -> Problem {
     let (path, method) = (excerpt(uri.path(), SHOWN), excerpt(method.as_str(), SHOWN));
-    let detail = format!("{path} does not take {method}; the header `allow` says what it takes");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "another method", detail)
+    let detail = format!("{path} does not support {method}; see the header `allow`");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "method not allowed", detail)
 }

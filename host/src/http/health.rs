@@ -21,9 +21,7 @@ const LONGEST_LINE: usize = 256;
 pub fn query(config: &Config) -> Result<(), String> {
     if config.listen.port() == 0 {
         let path = config.path.display();
-        return Err(format!(
-            "{path}: server.listen: port 0 is another one at each start: choose one that can be asked"
-        ));
+        return Err(format!("{path}: server.listen: port 0 changes at each start; choose a fixed port"));
     }
     let address = reached_at(config.listen);
     let failed = |what: String| format!("http://{address}/healthz: {what}");
@@ -33,7 +31,7 @@ pub fn query(config: &Config) -> Result<(), String> {
         Some((version, status)) if version.starts_with("HTTP/") => {
             Err(failed(format!("answered {}, not 200", status.escape_debug())))
         }
-        _ => Err(failed(format!("answered {line:?}, which is no HTTP: another program listens there"))),
+        _ => Err(failed(format!("answered {line:?}, which is not HTTP: another program listens there"))),
     }
 }
 

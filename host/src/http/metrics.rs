@@ -13,11 +13,11 @@ pub fn text(providers: &Providers) -> String {
             page.sample(&[("provider", provider), ("outcome", outcome)], count);
         }
     }
-    page.family("provost_deliveries_in_flight", "gauge", "Deliveries under way, with those that are stuck.");
+    page.family("provost_deliveries_in_flight", "gauge", "Deliveries in progress, including stuck ones.");
     for (provider, running) in providers.iter() {
         page.sample(&[("provider", provider)], running.dispatcher.in_flight());
     }
-    page.family("provost_deliveries_limit", "gauge", "How many deliveries may be under way.");
+    page.family("provost_deliveries_limit", "gauge", "Maximum number of deliveries in progress.");
     for (provider, running) in providers.iter() {
         page.sample(&[("provider", provider)], running.dispatcher.concurrency());
     }

@@ -54,13 +54,13 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let (status, title) = match &failure {
             Failure::Provider(DeliveryError::Temporary { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "not delivered for now")
+                (StatusCode::SERVICE_UNAVAILABLE, "not delivered yet")
             }
-            Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused for good"),
-            Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+            Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+            Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Failure::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "the plugin failed"),
             Failure::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "too many deliveries at a time"),
-            Failure::Ending => (StatusCode::SERVICE_UNAVAILABLE, "the host ends"),
+            Failure::Ending => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
         };
         let mut problem = Self::new(status, failure.outcome().name(), title, failure.to_string());
         problem.retry_after = match failure {

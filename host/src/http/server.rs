@@ -63,7 +63,7 @@ async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Err
     let begun = SetOnce::new();
     let graceful = async {
         let signal = ended.await;
-        tracing::info!(signal, "ending after the requests in flight");
+        tracing::info!(signal, "shutting down after the requests in flight");
         // An error would say that it was told twice.
         let _ = begun.set(Instant::now());
     };
@@ -81,7 +81,7 @@ async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Err
     };
     tokio::select! {
         () = serving => {}
-        () = given_up => tracing::warn!(after = ?patience, "requests in flight are given up"),
+        () = given_up => tracing::warn!(after = ?patience, "gave up on requests in flight"),
     }
     Ok(begun.get().copied().unwrap_or_else(Instant::now))
 }
@@ -121,8 +121,8 @@ fn ended() -> io::Result<impl Future<Output = &'static str>> {
 fn in_use(config: &Config, error: &io::Error) -> Errors {
     let (path, listen) = (config.path.display(), config.listen);
     let fix = match error.kind() {
-        io::ErrorKind::AddrInUse => ": end the program that listens there, or choose another port",
-        io::ErrorKind::AddrNotAvailable => ": it is no address of this machine",
+        io::ErrorKind::AddrInUse => ": stop the program that listens there, or choose another port",
+        io::ErrorKind::AddrNotAvailable => ": it is not an address of this machine",
         io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
         _ => "",
     };

@@ -119,10 +119,9 @@ impl Plugins {
 /// What a plugin that has not come back from a step has done, as far as anybody can tell.
 pub fn why_silent(silence: Silence, plugin: &str, step: &str, deadline: Duration) -> String {
     match silence {
-        Silence::Deadline => format!(
-            "the plugin `{plugin}` has not come back from its {step} after {deadline:?}, which is \
-            `server.startup_deadline`"
-        ),
+        Silence::Deadline => {
+            format!("the plugin `{plugin}` did not finish its {step} within {deadline:?} (`server.startup_deadline`)")
+        }
         // Nobody reports after a panic.
         Silence::Ended => format!("the plugin `{plugin}` panicked in its {step}; see the log"),
     }

@@ -41,7 +41,7 @@ pub struct Demand {
 const OWN: &str = "/proc/self/exe";
 
 /// What fixes a file that was changed.
-const RESTORE: &str = "put the file there again as it was built, or build all anew: `cargo xtask image`";
+const RESTORE: &str = "restore the file as it was built, or build everything again: `cargo xtask image`";
 
 impl Demand {
     /// # Errors
@@ -210,6 +210,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
 
 /// What is there cannot be read as a file, or is none that could be a plugin.
 fn not_a_plugin(have: String) -> Refusal {
-    let fix = format!("name .{EXTENSION} files that can be read, as `cargo xtask image` builds them");
+    let fix = format!("use readable .{EXTENSION} files, as `cargo xtask image` builds them");
     Refusal::new("file", have, "a plugin", fix)
 }

@@ -28,10 +28,12 @@ impl fmt::Display for Failure {
                 write!(f, "the provider did not answer within {timeout:?}: the message may or may not arrive")
             }
             Self::Panicked => {
-                f.write_str("the provider's plugin panicked: the message may or may not arrive, and the log says where")
+                f.write_str("the provider's plugin panicked: the message may or may not arrive; see the log")
             }
-            Self::Busy(limit) => write!(f, "{limit} deliveries are under way, which is the provider's `concurrency`"),
-            Self::Ending => f.write_str("the host was told to end while the message was under way"),
+            Self::Busy(limit) => {
+                write!(f, "{limit} deliveries are in progress, the limit that the provider's `concurrency` sets")
+            }
+            Self::Ending => f.write_str("the host shut down before the delivery ended"),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Providers {
         for (provider, running, closing) in closing {
             let rest = deadline.saturating_sub(begun.elapsed());
             if closing.next(rest) == Err(Silence::Deadline) {
-                tracing::warn!(provider, plugin = running.plugin, "its plugin did not let go of it in time");
+                tracing::warn!(provider, plugin = running.plugin, "its plugin did not stop before the deadline");
             }
         }
     }
@@ -100,10 +100,10 @@ fn begin(provider: &ProviderConfig, plugins: &Plugins) -> Result<(String, Startu
 fn no_plugin(provider: &ProviderConfig, plugins: &Plugins) -> String {
     let plugin = excerpt(&provider.plugin, SHOWN);
     let given = plugins.names().collect::<Vec<_>>().join(", ");
-    let given = if given.is_empty() { "none is given".to_owned() } else { format!("given are {given}") };
+    let given = if given.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {given}") };
     let hint = match suggest(&provider.plugin, plugins.names()) {
         Some(meant) => format!("did you mean `plugin = \"{meant}\"`?"),
         None => format!("set `plugin`, or add `--prov {plugin}.prov` to the command"),
     };
-    format!("its plugin `{plugin}` is not given ({given}): {hint}")
+    format!("its plugin `{plugin}` is not loaded ({given}): {hint}")
 }

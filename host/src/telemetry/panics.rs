@@ -26,7 +26,7 @@ tokio::task_local! {
 /// if the process aborts.
 pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
-        let payload = excerpt(panic.payload_as_str().unwrap_or("a panic without a text"), LINE);
+        let payload = excerpt(panic.payload_as_str().unwrap_or("a panic without a message"), LINE);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         // An error says that the thread ends.
         match OWNER.try_with(|owner| owner.borrow().clone()).unwrap_or_default() {
@@ -56,7 +56,7 @@ pub fn watch_exits() -> Result<(), &'static str> {
 /// The host itself ends by `_exit`. What the caller's code says is not passed on: an orchestrator would not start a host
 /// again that seems to have succeeded.
 extern "C" fn exited() {
-    let _ = writeln!(io::stderr(), "error: {} called exit, which ends the host with all its providers", WHOSE.get());
+    let _ = writeln!(io::stderr(), "error: {} called exit, which stops the host and all its providers", WHOSE.get());
     ffi::end(101);
 }
 

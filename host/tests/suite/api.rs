@@ -71,14 +71,14 @@ async fn long_values_are_not_repeated() {
     };
     // Far more than one after the other, so that health is asked while they are judged.
     let unknown = || {
-        let detail = format!("there is no provider `{}...`: GET /v1/providers lists those there are", &long[..64]);
+        let detail = format!("there is no provider `{}...`: GET /v1/providers lists all providers", &long[..64]);
         problem(json!({ "provider": long, "text": "" }), 404, detail)
     };
     let health = async || client().get(host.url("/healthz")).send().await.expect("the host answers").status();
     let (_, _, _, _, health) = tokio::join!(unknown(), unknown(), unknown(), unknown(), health());
     assert_eq!(health, 200);
     let lines = json!({ "provider": "a\n\u{1b}[2J", "text": "" });
-    let detail = "there is no provider `a\\n\\u{1b}[2J`: GET /v1/providers lists those there are";
+    let detail = "there is no provider `a\\n\\u{1b}[2J`: GET /v1/providers lists all providers";
     problem(lines, 404, detail.to_owned()).await;
     let refused = "Failed to deserialize the JSON body into the target type: ";
     let key = format!("{refused}{long}");
@@ -90,11 +90,7 @@ async fn long_values_are_not_repeated() {
     let shown = format!("/{}...", &long[..63]);
     for (method, path, expected) in [
         ("GET", path.as_str(), format!("there is nothing at {shown}")),
-        (
-            &long[..5000],
-            "/healthz",
-            format!("/healthz does not take {}...; the header `allow` says what it takes", &long[..64]),
-        ),
+        (&long[..5000], "/healthz", format!("/healthz does not support {}...; see the header `allow`", &long[..64])),
     ] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let response = client().request(method, host.url(path)).send().await.expect("the host answers");
@@ -181,11 +177,11 @@ provost_deliveries_total{provider="full",outcome="timeout"} 0
 provost_deliveries_total{provider="full",outcome="panic"} 0
 provost_deliveries_total{provider="full",outcome="busy"} 0
 provost_deliveries_total{provider="full",outcome="ending"} 0
-# HELP provost_deliveries_in_flight Deliveries under way, with those that are stuck.
+# HELP provost_deliveries_in_flight Deliveries in progress, including stuck ones.
 # TYPE provost_deliveries_in_flight gauge
 provost_deliveries_in_flight{provider="file"} 0
 provost_deliveries_in_flight{provider="full"} 0
-# HELP provost_deliveries_limit How many deliveries may be under way.
+# HELP provost_deliveries_limit Maximum number of deliveries in progress.
 # TYPE provost_deliveries_limit gauge
 provost_deliveries_limit{provider="file"} 2
 provost_deliveries_limit{provider="full"} 16
@@ -244,7 +240,7 @@ async fn it_ends_after_the_requests_in_flight() {
     assert_eq!(status, 200, "{answer}");
     let (status, log) = host.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("ending after the requests in flight signal=\"SIGTERM\""), "{log}");
+    assert!(log.contains("shutting down after the requests in flight signal=\"SIGTERM\""), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,5 +260,5 @@ async fn it_ends_though_a_request_is_stuck() {
     assert!(answer.is_err(), "the connection is closed without an answer");
     let (status, log) = host.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("requests in flight are given up"), "{log}");
+    assert!(log.contains("gave up on requests in flight"), "{log}");
 }

@@ -120,24 +120,24 @@ timeout = "soon"
 "#,
         &ALL,
         "\
-error: @/config.toml: lgo: unknown key, did you mean `log`?
-error: @/config.toml: server.lisen: unknown key, did you mean `listen`?
-error: @/config.toml: server.listen: `localhost:8080` is no address with a port such as \"0.0.0.0:8080\"
-error: @/config.toml: log.filter: `info,smtp=loud` is no filter such as \"info,smtp=debug\": error parsing level filter: \
+error: @/config.toml: lgo: unknown key; did you mean `log`?
+error: @/config.toml: server.lisen: unknown key; did you mean `listen`?
+error: @/config.toml: server.listen: `localhost:8080` is not an address with a port such as \"0.0.0.0:8080\"
+error: @/config.toml: log.filter: `info,smtp=loud` is not a filter such as \"info,smtp=debug\": error parsing level filter: \
 expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
-error: @/config.toml: providers.a b: a provider's name has letters, digits, `-` and `_` only: rename it
+error: @/config.toml: providers.a b: a provider's name may contain only letters, digits, `-` and `_`; rename it
 error: @/config.toml: providers.a b.timeout: a duration must be more than zero
-error: @/config.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
-error: @/config.toml: providers.a b.path: @ is a directory: name a file in it (plugin `file`)
+error: @/config.toml: providers.slow.timeout: `soon` is not a duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a b.path: @ is a directory; choose a file in it (plugin `file`)
 error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
 error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
-error: @/config.toml: providers.file.pathh: unknown key, did you mean `path`?
-error: @/config.toml: providers.file.timout: unknown key, did you mean `timeout`?
+error: @/config.toml: providers.file.pathh: unknown key; did you mean `path`?
+error: @/config.toml: providers.file.timout: unknown key; did you mean `timeout`?
 error: @/config.toml: providers.file: missing field `path`
-error: @/config.toml: providers.mail: its plugin `smpt` is not given (given are file, smtp, webhook): \
+error: @/config.toml: providers.mail: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
 did you mean `plugin = \"smtp\"`?
-error: @/config.toml: providers.other.from: `nobody` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
-error: @/config.toml: providers.other.user: without a password: set `password` or `password_file` (plugin `smtp`)
+error: @/config.toml: providers.other.from: `nobody` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.other.user: missing password: set `password` or `password_file` (plugin `smtp`)
 ",
     );
 }
@@ -150,18 +150,18 @@ fn long_keys_and_values_are_not_repeated() {
     let (value, key, line) = (&long[..64], &long[..250], &long[..1000 - "unknown variant `".len()]);
     check(
         &format!(
-            "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n\
-            [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \"{long}:\"\n\
-            [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
+            "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n \
+             [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \
+             \"{long}:\"\n [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
         ),
         &ALL,
         &format!(
             "\
-error: @/config.toml: {key}...: unknown key, remove it; known are include, log, providers, server
-error: @/config.toml: server.request_timeout: `{value}...` is no duration such as \"10s\": expected number at 0
-error: @/config.toml: providers.a: its plugin `{value}...` is not given (given are file, smtp, webhook): set `plugin`, \
+error: @/config.toml: {key}...: unknown key; remove it, or use one of include, log, providers, server
+error: @/config.toml: server.request_timeout: `{value}...` is not a duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a: its plugin `{value}...` is not loaded (loaded: file, smtp, webhook): set `plugin`, \
 or add `--prov {value}....prov` to the command
-error: @/config.toml: providers.b.from: `{value}...` is no mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.b.from: `{value}...` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
 error: @/config.toml: providers.c.url: `{value}...` is neither https nor http (plugin `webhook`)
 error: @/config.toml: providers.c.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
 error: @/config.toml: providers.d.tls: unknown variant `{line}...
@@ -215,7 +215,7 @@ fn a_file_that_is_a_pipe() {
         &format!("[providers.file]\npath = \"{pipe}\"\n"),
         &ALL[..1],
         &format!(
-            "error: @/config.toml: providers.file.path: {pipe} is a pipe or a socket, which keeps no message: name a file\n"
+            "error: @/config.toml: providers.file.path: {pipe} is a pipe or a socket, which stores nothing; choose a file\n"
         ),
     );
 }
@@ -260,16 +260,16 @@ fn a_provider_without_its_plugin() {
         "[providers.alerts]\nplugin = \"pager\"\n[providers.smpt]\n",
         &ALL,
         "\
-error: @/config.toml: providers.alerts: its plugin `pager` is not given (given are file, smtp, webhook): \
+error: @/config.toml: providers.alerts: its plugin `pager` is not loaded (loaded: file, smtp, webhook): \
 set `plugin`, or add `--prov pager.prov` to the command
-error: @/config.toml: providers.smpt: its plugin `smpt` is not given (given are file, smtp, webhook): \
+error: @/config.toml: providers.smpt: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
 did you mean `plugin = \"smtp\"`?
 ",
     );
     check(
         "[providers.file]\n",
         &[],
-        "error: @/config.toml: providers.file: its plugin `file` is not given (none is given): \
+        "error: @/config.toml: providers.file: its plugin `file` is not loaded (no plugin is loaded): \
         set `plugin`, or add `--prov file.prov` to the command\n",
     );
 }
@@ -283,8 +283,8 @@ fn the_port_is_in_use() {
     let config = write_config(dir.path(), &format!("[server]\nlisten = \"{address}\"\n"));
     let output = provost().arg("--config").arg(&config).output().expect("the host starts");
     let expected = format!(
-        "error: {}: server.listen: listening on {address}: {} (os error 98): \
-        end the program that listens there, or choose another port\n",
+        "error: {}: server.listen: listening on {address}: {} (os error 98): stop the program that listens there, or choose \
+         another port\n",
         config.display(),
         libc("Address already in use", "Address in use")
     );

@@ -54,7 +54,7 @@ async fn who_else_listens_there_is_no_healthy_host() {
     for (greeting, expected) in [
         (
             "220 mail.example.org ESMTP\r\n",
-            "answered \"220 mail.example.org ESMTP\", which is no HTTP: another program listens there",
+            "answered \"220 mail.example.org ESMTP\", which is not HTTP: another program listens there",
         ),
         ("", "the connection was closed without an answer"),
     ] {
@@ -79,11 +79,8 @@ async fn what_cannot_be_asked() {
     let config = write_config(dir.path(), "[server]\nlisten = \"127.0.0.1:0\"\n");
     let shown = config.display();
     for (text, expected) in [
-        (
-            "[server]\nlisten = \"127.0.0.1:0\"\n",
-            "server.listen: port 0 is another one at each start: choose one that can be asked",
-        ),
-        ("lisen = 1\n", "lisen: unknown key, remove it; known are include, log, providers, server"),
+        ("[server]\nlisten = \"127.0.0.1:0\"\n", "server.listen: port 0 changes at each start; choose a fixed port"),
+        ("lisen = 1\n", "lisen: unknown key; remove it, or use one of include, log, providers, server"),
     ] {
         write_config(dir.path(), text);
         let output = provost().arg("--health").arg("--config").arg(&config).output().expect("the host starts");

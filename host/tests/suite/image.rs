@@ -134,8 +134,8 @@ async fn a_plugin_that_is_never_loaded_ends_the_start() {
     let dir = dir();
     let config = write_config(dir.path(), "[server]\nstartup_deadline = \"1s\"\n");
     let container = Container::create(&[(&config, CONFIG)], &["UNRULY_BLOCKS=initialiser"]);
-    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
-        which is `server.startup_deadline`\n";
+    let expected = "error: loading unruly.prov: the plugin `unruly` did not finish its initialisers within 1s \
+        (`server.startup_deadline`)\n";
     assert_eq!(container.run().await, (Some(1), expected.to_owned()));
 }
 

@@ -36,7 +36,8 @@ fn providers_come_from_all_files() {
         &[
             (
                 "webhook.toml",
-                "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+                "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\nsecret = \
+                 \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
             ),
             (
                 "file.toml",
@@ -98,13 +99,12 @@ fn every_error_names_its_file() {
     fs::create_dir(dir.path().join("config.d/e.toml")).expect("a directory of the test's own");
     let config = "include = \"config.d\"\nlgo = 1\n[providers.own]\nplugin = \"file\"\n";
     let expected = "\
-error: @/config.toml: lgo: unknown key, did you mean `log`?
-error: @/config.d/a.toml: providers.slow.timeout: `soon` is no duration such as \"10s\": expected number at 0
-error: @/config.d/b.toml: server: unknown key, remove it; known are providers
-error: @/config.d/b.toml: providers.file: @/config.d/a.toml has a provider of this name too: rename one of them, or \
-replace both by one in the configuration itself
+error: @/config.toml: lgo: unknown key; did you mean `log`?
+error: @/config.d/a.toml: providers.slow.timeout: `soon` is not a duration such as \"10s\": expected number at 0
+error: @/config.d/b.toml: server: unknown key; remove it, or use one of providers
+error: @/config.d/b.toml: providers.file: @/config.d/a.toml also has a provider with this name; rename one of them, or define the provider in the configuration itself
 error: @/config.d/c.toml:2:22: unexpected key or value, expected newline, `#`
-error: @/config.d/d.toml: include: unknown key, remove it; known are providers
+error: @/config.d/d.toml: include: unknown key; remove it, or use one of providers
 error: @/config.d/d.toml: providers: invalid type: integer `3`, expected a map
 error: reading the configuration @/config.d/e.toml: Is a directory (os error 21)
 error: @/config.toml: providers.own: missing field `path` (plugin `file`)
@@ -118,8 +118,7 @@ error: @/config.d/a.toml: providers.slow: missing field `path` (plugin `file`)
 fn a_dir_that_is_not_there() {
     let dir = dir();
     let expected = "\
-error: @/config.toml: include: listing @/config.d: No such file or directory (os error 2): make the directory, or remove \
-the key
+error: @/config.toml: include: listing @/config.d: No such file or directory (os error 2): create the directory, or remove the key
 error: @/config.toml: providers.file: missing field `path`
 ";
     let config = "include = \"config.d\"\n[providers.file]\n";

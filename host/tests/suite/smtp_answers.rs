@@ -113,7 +113,7 @@ async fn a_willing_server_takes_mails() {
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn one_answer_too_many_is_no_receipt() {
     let refused = (".", "550 not taken");
-    let known = (503, "`250 recipient known` is no answer to DATA");
+    let known = (503, "`250 recipient known` is not an answer to DATA");
     for surplus in [
         ("", "220 ready\r\n250 once more"),
         ("EHLO", "250 here\r\n250 once more"),
@@ -122,14 +122,14 @@ async fn one_answer_too_many_is_no_receipt() {
         check("none", &[surplus, refused], &[known, known]).await;
     }
     let twice = ("RCPT", "250 recipient known\r\n250 once more");
-    check("none", &[twice, refused], &[(503, "`250 once more` is no answer to DATA")]).await;
+    check("none", &[twice, refused], &[(503, "`250 once more` is not an answer to DATA")]).await;
     let go_on = ("DATA", "354 go on\r\n354 once more");
-    check("none", &[go_on, refused], &[(503, "`354 once more` is no answer to the mail")]).await;
+    check("none", &[go_on, refused], &[(503, "`354 once more` is not an answer to the mail")]).await;
     // What is left over by one mail is not the next one's.
     let taken = (".", "250 taken\r\n250 once more");
     check("none", &[taken], &[(200, "250 taken"), known, (200, "250 taken")]).await;
     let ahead = ("MAIL", "250 sender known\r\n354 go on");
-    check("none", &[ahead, refused], &[(503, "`354 go on` is no answer to RCPT")]).await;
+    check("none", &[ahead, refused], &[(503, "`354 go on` is not an answer to RCPT")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ async fn too_few_threads_are_a_error() {
     let server = "[server]\nlisten = \"127.0.0.1:0\"\nstartup_deadline = \"1s\"\n";
     let config = write_config(dir.path(), &format!("{server}[providers.file]\npath = {messages:?}\n"));
     let (system, tokio) =
-        ("Resource temporarily unavailable (os error 11)", "the system gives no more of them; see the log");
+        ("Resource temporarily unavailable (os error 11)", "the system provides no more threads; see the log");
     let provider = format!("{}: providers.file: starting the provider's threads", config.display());
     let steps = [
         format!("error: starting the thread that loads plugins: {system}"),

@@ -14,7 +14,7 @@ async fn a_panic_ends_one_delivery() {
     let behaviours = [
         ("panic-before-await", "as configured: before an await"),
         ("panic-after-await", "as configured: after an await"),
-        ("panic-with-unruly-payload", "a panic without a text"),
+        ("panic-with-unruly-payload", "a panic without a message"),
         ("panic-in-drop", "as configured: while it was dropped"),
     ];
     let unruly = Unruly::start(&behaviours.map(|(behaviour, _)| provider(behaviour)).concat());
@@ -23,7 +23,7 @@ async fn a_panic_ends_one_delivery() {
             "type": "urn:provost:problem:panic",
             "title": "the plugin failed",
             "status": 500,
-            "detail": "the provider's plugin panicked: the message may or may not arrive, and the log says where",
+            "detail": "the provider's plugin panicked: the message may or may not arrive; see the log",
             "provider": behaviour,
             "id": "message-1",
         });
@@ -147,7 +147,7 @@ async fn who_blocks_its_thread_harms_itself_alone() {
         }
     }
     let log = unruly.end().await;
-    assert!(log.contains("requests in flight are given up"), "{log}");
+    assert!(log.contains("gave up on requests in flight"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn who_blocks_at_its_end_holds_nobody_up() {
     let unruly = Unruly::start(&provider("block-at-end"));
     assert_eq!(unruly.send("block-at-end").await.0, 200);
     let log = unruly.end().await;
-    let given_up = "its plugin did not let go of it in time provider=\"block-at-end\" plugin=\"unruly\"";
+    let given_up = "its plugin did not stop before the deadline provider=\"block-at-end\" plugin=\"unruly\"";
     assert!(log.lines().any(|line| line.contains(" WARN ") && line.ends_with(given_up)), "{log}");
 }
 
@@ -236,10 +236,8 @@ async fn a_provider_that_is_never_made_is_a_error_among_the_others() {
     let config = write_config(dir.path(), &format!("[server]\nstartup_deadline = \"3s\"\n{providers}"));
     let (errors, stderr) = errors(&config).await;
     let expected = [
-        "block-in-constructor: the plugin `unruly` has not come back from its constructor after 3s, which is \
-            `server.startup_deadline`",
-        "block-in-validation: the plugin `unruly` has not come back from its validation after 3s, which is \
-            `server.startup_deadline`",
+        "block-in-constructor: the plugin `unruly` did not finish its constructor within 3s (`server.startup_deadline`)",
+        "block-in-validation: the plugin `unruly` did not finish its validation within 3s (`server.startup_deadline`)",
         "fail-in-constructor.behaviour: as configured (plugin `unruly`)",
     ];
     assert_eq!(errors, expected.map(|error| format!("error: {}: providers.{error}", config.display())), "{stderr}");
@@ -254,9 +252,8 @@ async fn a_plugin_that_is_never_loaded_is_a_error_among_the_others() {
     command.args(["--prov", "webhook.prov", "--prov", "file.prov"]).env(BLOCKS, "initialiser");
     let (errors, stderr) = errors_of(command, &config).await;
     let expected = [
-        format!("error: {}: lgo: unknown key, did you mean `log`?", config.display()),
-        "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, which is \
-            `server.startup_deadline`"
+        format!("error: {}: lgo: unknown key; did you mean `log`?", config.display()),
+        "error: loading unruly.prov: the plugin `unruly` did not finish its initialisers within 1s (`server.startup_deadline`)"
             .to_owned(),
     ];
     assert_eq!(errors, expected, "{stderr}");
@@ -274,7 +271,7 @@ async fn a_host_that_nobody_listens_to_ends() {
         command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(&config).env(BLOCKS, blocks);
         command.stdout(unread()).stderr(unread());
         let mut host = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("the host starts");
-        let status = tokio::time::timeout(PATIENCE, host.wait()).await.expect("the host ends");
+        let status = tokio::time::timeout(PATIENCE, host.wait()).await.expect("the host stops");
         assert_eq!(status.expect("it is this process's own").code(), Some(code), "{blocks}");
     }
 }

@@ -27,19 +27,19 @@ impl Provider for File {
 
     fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
         if config.path.file_name().is_none() {
-            return Err(ConfigError::new("path", format!("`{}` names no file", config.path.display())));
+            return Err(ConfigError::new("path", format!("`{}` is not a file name", config.path.display())));
         }
         Ok(Self { path: config.path })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
         if self.path.is_dir() {
-            let message = format!("{} is a directory: name a file in it", self.path.display());
+            let message = format!("{} is a directory; choose a file in it", self.path.display());
             return Err(ConfigError::new("path", message));
         }
         let kind = fs::metadata(&self.path).map(|metadata| metadata.file_type());
         if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket()) {
-            let message = format!("{} is a pipe or a socket, which keeps no message: name a file", self.path.display());
+            let message = format!("{} is a pipe or a socket, which stores nothing; choose a file", self.path.display());
             return Err(ConfigError::new("path", message));
         }
         match self.path.ancestors().skip(1).find(|dir| dir.exists()) {

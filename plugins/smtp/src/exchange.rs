@@ -50,7 +50,7 @@ pub(crate) async fn log_in(
 ) -> Result<(), DeliveryError> {
     let mechanism = connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).ok_or_else(|| {
         let known: Vec<_> = DEFAULT_MECHANISMS.iter().map(ToString::to_string).collect();
-        DeliveryError::temporary(format!("the server offers no login by {}", known.join(" or ")))
+        DeliveryError::temporary(format!("the server does not support login with {}", known.join(" or ")))
     })?;
     let error = |error: Error| failure(&error);
     let auth = Auth::new(mechanism, credentials.clone(), None).map_err(error)?;
@@ -80,7 +80,7 @@ fn parameters(server: &ServerInfo, envelope: &Envelope, mail: &[u8]) -> Result<V
     let mut parameters = Vec::new();
     let mut need = |extension, what, parameter| {
         parameters.push(parameter);
-        let reason = || DeliveryError::permanent(format!("the server does not take {what}"));
+        let reason = || DeliveryError::permanent(format!("the server does not support {what}"));
         server.supports_feature(extension).then_some(()).ok_or_else(reason)
     };
     if envelope.from().into_iter().chain(envelope.to()).any(|address| !address.to_string().is_ascii()) {
@@ -103,5 +103,5 @@ fn answered(asked: &str, answer: Result<Response, Error>, kind: Severity) -> Res
     if response.code().severity == kind {
         return Ok(response);
     }
-    Err(DeliveryError::temporary(format!("`{}` is no answer to {asked}", line(&response))))
+    Err(DeliveryError::temporary(format!("`{}` is not an answer to {asked}", line(&response))))
 }

@@ -67,7 +67,7 @@ impl Provider for Smtp {
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let from = config.from.parse::<Mailbox>().map_err(|error| {
             let from = excerpt(&config.from, SHOWN);
-            let message = format!("`{from}` is no mail address such as `Alerts <alerts@example.org>`: {error}");
+            let message = format!("`{from}` is not a mail address such as `Alerts <alerts@example.org>`: {error}");
             ConfigError::new("from", message)
         });
         let most = config.pool as usize;

@@ -11,11 +11,11 @@ use provost_sdk::{DeliveryError, Message, SHOWN, excerpt};
 /// When a recipient is no mail address, or there is none: such a message will never be accepted.
 pub(crate) fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Message, DeliveryError> {
     if message.to.is_empty() {
-        return Err(DeliveryError::permanent("`to` names no recipient, and a mail needs one"));
+        return Err(DeliveryError::permanent("`to` has no recipient; a mail needs one"));
     }
     let mailbox = |recipient: &String| {
         recipient.parse::<Mailbox>().map_err(|error| {
-            let reason = format!("`{}` in `to` is no mail address: {error}", excerpt(recipient, SHOWN));
+            let reason = format!("`{}` in `to` is not a mail address: {error}", excerpt(recipient, SHOWN));
             DeliveryError::permanent(reason)
         })
     };
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn recipients_are_needed_and_checked() {
-        check(&[], Err("`to` names no recipient, and a mail needs one"));
-        check(&["nobody"], Err("`nobody` in `to` is no mail address: Invalid input"));
+        check(&[], Err("`to` has no recipient; a mail needs one"));
+        check(&["nobody"], Err("`nobody` in `to` is not a mail address: Invalid input"));
     }
 }

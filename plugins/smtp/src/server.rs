@@ -32,7 +32,7 @@ impl Server {
         let clear = config.tls == Protection::None;
         let credentials = credentials(config.user, config.password, config.password_file)?;
         if clear && credentials.is_some() {
-            let message = "`none` would send the password in the clear: use `starttls` or `tls`, or remove `user`";
+            let message = "`none` would send the password unencrypted: use `starttls` or `tls`, or remove `user`";
             return Err(ConfigError::new("tls", message));
         }
         let (mode, port) = match config.tls {
@@ -95,8 +95,8 @@ fn credentials(
     match (user, password) {
         (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password.expose().to_owned()))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(ConfigError::new("user", "without a password: set `password` or `password_file`")),
-        (None, Some(_)) => Err(ConfigError::new("password", "without a user: set `user`")),
+        (Some(_), None) => Err(ConfigError::new("user", "missing password: set `password` or `password_file`")),
+        (None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
     }
 }
 

@@ -40,7 +40,7 @@ impl Provider for Webhook {
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
         let body = serde_json::json!({ "type": "message", "data": message }).to_string();
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_err(|_| DeliveryError::temporary("this machine's clock stands before 1970"))?.as_secs();
+        let now = now.map_err(|_| DeliveryError::temporary("this machine's clock is set before 1970"))?.as_secs();
         let request = self
             .client
             .post(self.url.clone())
@@ -56,7 +56,7 @@ impl Provider for Webhook {
 
 fn parse_url(text: &str) -> Result<Url, ConfigError> {
     // The address itself is not repeated: it may hold a token.
-    let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is no address: {error}")))?;
+    let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is not a URL: {error}")))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(ConfigError::new("url", format!("`{}` is neither https nor http", excerpt(other, SHOWN)))),

@@ -135,19 +135,20 @@ impl BaseLibraries<'_> {
                 continue;
             }
             let Some((_, bytes)) = self.find(library)? else { continue };
-            let has = Elf::parse(&bytes).with_context(|| format!("reading the base's {library}"))?.defined_versions;
+            let has =
+                Elf::parse(&bytes).with_context(|| format!("reading the base image's {library}"))?.defined_versions;
             let missing: Vec<_> = wanted.iter().filter(|(version, _)| !has.contains(*version)).collect();
             if let Some((_, needed_by)) = missing.first() {
                 let versions: Vec<&str> = missing.iter().map(|(version, _)| version.as_str()).collect();
                 let newest = has.iter().max_by_key(|version| numbers(version)).map_or("none", String::as_str);
                 errors.push(format!(
-                    "the base's {library} is too old for {needed_by}: have up to {newest}, want {}; choose a newer base, \
+                    "the base image's {library} is too old for {needed_by}: have up to {newest}, want {}; choose a newer base, \
                      or build on an older system",
                     versions.join(", ")
                 ));
             }
         }
-        errors.report("the base's libraries")
+        errors.report("the base image's libraries")
     }
 }
 

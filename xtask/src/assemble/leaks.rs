@@ -54,8 +54,8 @@ impl Leaks {
                 let rest = &bytes[at..];
                 let end = rest.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(rest.len()).min(120);
                 errors.push(format!(
-                    "/{} holds a path of the machine that built it, {}: take out the build script or the macro, such as \
-                     env!(\"CARGO_MANIFEST_DIR\"), that puts it there",
+                    "/{} contains a path of the build machine, {}: remove the build script or macro that adds it, such as \
+                     env!(\"CARGO_MANIFEST_DIR\")",
                     entry.path,
                     String::from_utf8_lossy(&rest[..end])
                 ));

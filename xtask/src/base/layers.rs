@@ -37,7 +37,9 @@ pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architectur
             let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
             (from_engine(session, info, engine)?, env)
         }
-        (Base::Image { reference, .. }, None) => bail!("the base {reference} needs a container engine that has it"),
+        (Base::Image { reference, .. }, None) => {
+            bail!("the base image {reference} needs a container engine that has it")
+        }
     };
     let mut tree = Tree::default();
     for layer in &layers {
@@ -53,11 +55,12 @@ pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architectur
 fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
     if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
         bail!(
-            "the base {path} is an archive of an image, not a root file system; load it and name the image, or unpack it and name the directory, an OCI layout"
+            "the base image {path} is an image archive, not a root file system; load it and use the name of the image, or \
+             unpack it and use the OCI layout"
         );
     }
     if tree.is_empty() {
-        bail!("the base {path} is empty; name a tar that holds a root file system");
+        bail!("the base image {path} is empty; use a tar with a root file system");
     }
     let linkers = tree.files().filter(|path| path.file_name().is_some_and(|name| name.starts_with("ld-")));
     let mut others = Vec::new();
@@ -69,14 +72,16 @@ fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
         }
     }
     if let Some((program, has)) = others.first() {
-        bail!("the base {path} is linux/{has}, as its /{program} shows; what is built is linux/{architecture}");
+        bail!(
+            "the base image {path} is linux/{has}, as its /{program} shows, but the build is for linux/{architecture}"
+        );
     }
     Ok(())
 }
 
 /// The tar itself, or what its gzip holds.
 fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
-    let reading = || format!("reading the base {path}");
+    let reading = || format!("reading the base image {path}");
     check_kind(path)?;
     if !is_gzip(path)? {
         return Ok(BaseLayer { path: path.to_owned(), diff_id: digest(path).with_context(reading)?, blob: None });
@@ -102,22 +107,24 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
 fn check_kind(path: &Utf8Path) -> Result<()> {
     let start = first_block(path)?;
     if let Some((_, what, program)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
-        bail!("the base {path} is {what}, which is not supported: unpack it by `{program} {path}`, and name the tar");
+        bail!(
+            "the base image {path} is {what}, which is not supported; unpack it with `{program} {path}` and use the tar"
+        );
     }
     if !start.starts_with(&GZIP) { check_tar_block(path, &start) } else { Ok(()) }
 }
 
 fn first_block(path: &Utf8Path) -> Result<Vec<u8>> {
     let mut start = Vec::new();
-    let file = File::open(path).with_context(|| format!("reading the base {path}"))?;
-    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base {path}"))?;
+    let file = File::open(path).with_context(|| format!("reading the base image {path}"))?;
+    file.take(512).read_to_end(&mut start).with_context(|| format!("reading the base image {path}"))?;
     Ok(start)
 }
 
 /// `path` is what was named, `block` the first one of what it holds. An empty file is told as one elsewhere.
 fn check_tar_block(path: &Utf8Path, block: &[u8]) -> Result<()> {
     if !block.is_empty() && !is_tar(block) {
-        bail!("the base {path} holds no tar: name a root file system in one, gzipped or not");
+        bail!("the base image {path} is not a tar; use a root file system in a tar, gzipped or not");
     }
     Ok(())
 }
@@ -146,7 +153,7 @@ fn from_engine(session: &Session, info: &ImageInfo, engine: &Engine) -> Result<V
         ui.status("Reading", format!("base {} out of {engine}", info.id));
         let archive = paths.bases().join("saved.tar");
         engine.save(ui, &info.id, |from| {
-            files::write_atomically(&archive, |to| std::io::copy(from, to).map(drop).context("reading the base"))
+            files::write_atomically(&archive, |to| std::io::copy(from, to).map(drop).context("reading the base image"))
         })?;
         extract(&archive, &layers)?;
         files::remove(&archive)?;
@@ -164,13 +171,13 @@ fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
     let saved: Vec<Saved> = serde_json::from_slice(&manifest).with_context(|| format!("reading {archive}"))?;
     let names = saved.first().map(|image| image.layers.as_slice()).unwrap_or_default();
     if names.len() != layers.len() {
-        bail!("{archive} holds {} layers, the container engine named {}", names.len(), layers.len());
+        bail!("{archive} holds {} layers, expected {}", names.len(), layers.len());
     }
     for (name, layer) in names.iter().zip(layers) {
         let mut content = tree.open(Utf8Path::new(name))?.with_context(|| format!("{archive} has no {name}"))?;
         let unpacked = unpack(&mut content, &layer.path, &layer.diff_id);
         if let Some(other) = unpacked.with_context(|| format!("reading {name} in {archive}"))? {
-            bail!("{name} in {archive} has the digest {other}, the container engine named {}", layer.diff_id);
+            bail!("{name} in {archive} has the digest {other}, expected {}", layer.diff_id);
         }
     }
     Ok(())

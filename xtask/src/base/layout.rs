@@ -32,7 +32,7 @@ impl Layout {
     /// refers to an image, are none.
     pub fn read(dir: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
         if !Layout::is(dir) {
-            bail!("{dir} is no OCI layout: it has no file `oci-layout`");
+            bail!("{dir} is not an OCI layout: it has no file `oci-layout`");
         }
         let dir = dir.canonicalize_utf8().with_context(|| format!("finding {dir}"))?;
         let path = dir.join("index.json");
@@ -47,7 +47,7 @@ impl Layout {
             let names = index.manifests.iter().filter_map(|of| of.annotations.get(NAME));
             let names: Vec<&str> = names.map(String::as_str).collect();
             bail!(
-                "the OCI layout {dir} holds {} images that fit, wanted is one; name it with oci:{dir}:NAME (it has: {})",
+                "the OCI layout {dir} holds {} matching images, expected one; choose one with oci:{dir}:NAME (it has: {})",
                 candidates.len(),
                 if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
             );
@@ -60,12 +60,12 @@ impl Layout {
         let config: Config = blob(dir, &supported(dir, &manifest.config)?)?;
         let Platform { os, architecture: has, .. } = &config.platform;
         if (os.as_str(), has.as_str()) != ("linux", architecture) {
-            bail!("the image in {dir} is {os}/{has}, what is built is linux/{architecture}");
+            bail!("the image in {dir} is {os}/{has}, but the build is for linux/{architecture}");
         }
         let diff_ids = config.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
             bail!(
-                "the image in {dir} has {} layers, its configuration names {}",
+                "the image in {dir} has {} layers, but its configuration lists {}",
                 manifest.layers.len(),
                 diff_ids.len()
             );
@@ -90,14 +90,14 @@ impl Layout {
         let blob = self.dir.join(blob_path(&digest));
         let path = dir.join(format!("{}.tar", diff_id.file_name()));
         if !unpack::is_whole(&path, diff_id) {
-            let reading = || format!("reading the base's layer {blob}");
+            let reading = || format!("reading the base image's layer {blob}");
             let is = unpack::digest(&blob).with_context(reading)?;
             if is != digest {
-                bail!("{blob} is damaged: its digest is {is}; write the layout anew");
+                bail!("{blob} is damaged: its digest is {is}; write the layout again");
             }
             let unpacked = unpack::unpack(&mut std::fs::File::open(&blob).with_context(reading)?, &path, diff_id);
             if let Some(other) = unpacked.with_context(reading)? {
-                bail!("the base's layer {blob} holds {other}, its configuration names {diff_id}");
+                bail!("the base image's layer {blob} holds {other}, but its configuration names {diff_id}");
             }
         }
         let blob = unpack::is_gzip(&blob)?.then_some((digest, blob));
@@ -109,7 +109,7 @@ impl Layout {
 /// it is for: then, if there is a choice, the image is asked.
 fn fitting(dir: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
     if depth > MOST_INDEXES {
-        bail!("{dir} has indexes in each other, more than {MOST_INDEXES} deep");
+        bail!("{dir} nests its indexes more than {MOST_INDEXES} deep");
     }
     let several = listed.len() > 1;
     let mut found: Vec<Descriptor> = Vec::new();
@@ -150,7 +150,7 @@ fn read_blob(dir: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
     let bytes = files::read(&path)?;
     let is = Digest::sha256(&bytes);
     if is != *digest {
-        bail!("{path} is damaged: its digest is {is}; write the layout anew");
+        bail!("{path} is damaged: its digest is {is}; write the layout again");
     }
     Ok(bytes)
 }

@@ -67,20 +67,21 @@ impl Base {
         }
         if TARS.iter().any(|ending| text.ends_with(ending)) || Utf8Path::new(text).is_file() {
             let path = Utf8Path::new(text).canonicalize_utf8();
-            return Ok(Base::Tar(path.with_context(|| format!("finding the base {text}"))?));
+            return Ok(Base::Tar(path.with_context(|| format!("finding the base image {text}"))?));
         }
         if Utf8Path::new(text).is_dir() && !Layout::is(Utf8Path::new(text)) {
-            let image = if text.contains('/') { String::new() } else { format!("; the image is {text}:latest") };
+            let image =
+                if text.contains('/') { String::new() } else { format!("; for the image, write {text}:latest") };
             bail!(
-                "the base {text} is a directory here, and no OCI layout: pack a root file system, by `tar --create --file \
-                 {text}.tar --directory {text} .`, and name the tar{image}"
+                "the base image {text} is a directory but not an OCI layout; pack a root file system with `tar --create --file \
+                 {text}.tar --directory {text} .` and use the tar{image}"
             );
         }
         let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
         if let Some(layout) = layout {
             let (dir, name) = layout.split_once(':').map_or((layout, None), |(dir, name)| (dir, Some(name)));
             let layout = Layout::read(Utf8Path::new(dir), name, architecture)
-                .with_context(|| format!("reading the base {text}"))?;
+                .with_context(|| format!("reading the base image {text}"))?;
             let label = layout.dir.file_name().unwrap_or_default().to_owned();
             let digest = Some(layout.digest.to_string());
             return Ok(Base::Layout { reference: text.to_owned(), label, digest, layout });
@@ -95,7 +96,11 @@ impl Base {
 
     pub fn image((reference, info): (String, ImageInfo), architecture: &str) -> Result<Base> {
         if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
-            bail!("the base {reference} is {}/{}, what is built is linux/{architecture}", info.os, info.architecture);
+            bail!(
+                "the base image {reference} is {}/{}, but the build is for linux/{architecture}",
+                info.os,
+                info.architecture
+            );
         }
         Ok(Base::Image { reference, id: info.id.clone(), info })
     }
@@ -137,16 +142,17 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
             ui.status("Pulling", format!("{reference} (skopeo)"));
             match copy.output_within(ui, limit) {
                 Err(error) if not_found(&error) => bail!(
-                    "the base {reference} is an image, which docker, podman or skopeo can give out: {why:#}; skopeo: not installed"
+                    "the base image {reference} is an image, but docker, podman and skopeo cannot provide it: {why:#}; \
+                     skopeo: not installed"
                 ),
                 Err(error) => return Err(error),
                 Ok(None) => bail!(
-                    "skopeo cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    "skopeo cannot pull {reference}: not finished after {} s; allow more time with --pull-timeout",
                     limit.as_secs()
                 ),
                 Ok(Some(output)) if !output.status.success() => {
                     let said = tail(&output);
-                    let why = said.lines().last().unwrap_or("it said nothing why");
+                    let why = said.lines().last().unwrap_or("it gave no reason");
                     bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
                 }
                 Ok(Some(_)) => found()?,

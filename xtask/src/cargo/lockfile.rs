@@ -113,7 +113,7 @@ impl Lock {
             let all = closures.iter().filter(|(_, closure)| closure.iter().any(|found| std::ptr::eq(*found, crate_)));
             let all: Vec<&str> = all.map(|(name, _)| *name).collect();
             let own: Vec<&str> = all.iter().filter(|name| members.contains(name)).copied().collect();
-            format!("{} (wanted by {})", crate_.shown(), if own.is_empty() { all } else { own }.join(", "))
+            format!("{} (needed by {})", crate_.shown(), if own.is_empty() { all } else { own }.join(", "))
         };
         let sentence = |pair: &[&Package]| {
             let (name, version) = pair[0].id();
@@ -199,7 +199,7 @@ impl fmt::Display for Change {
             _ => write!(out, "{} {before} -> {after}", self.package)?,
         }
         if !self.wanted_by.is_empty() {
-            write!(out, ", wanted by {}", self.wanted_by.join(", "))?;
+            write!(out, ", needed by {}", self.wanted_by.join(", "))?;
         }
         Ok(())
     }
@@ -237,7 +237,7 @@ mod tests {
                 ("json", "1.1.0", &[]),
                 ("hex", "0.4.0", &[]),
             ],
-            &["b 0.0.0 added", "hex 0.4.0 added, wanted by b", "json 1.2.0 -> 1.1.0, wanted by b"],
+            &["b 0.0.0 added", "hex 0.4.0 added, needed by b", "json 1.2.0 -> 1.1.0, needed by b"],
         );
         check(
             before,
@@ -247,7 +247,7 @@ mod tests {
                 ("json", "0.9.0", &[]),
                 ("json", "1.2.0", &[]),
             ],
-            &["b 0.0.0 added", "json 0.9.0 added, wanted by b"],
+            &["b 0.0.0 added", "json 0.9.0 added, needed by b"],
         );
         check(before, &[("a", "0.0.0", &[])], &["json 1.2.0 removed"]);
     }

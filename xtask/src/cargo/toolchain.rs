@@ -59,8 +59,7 @@ impl Toolchain {
                 Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned() })
             }
             (true, Some(release), _) => bail!(
-                "wanted is Rust {channel} ({FILE}), the `rustc` on PATH is {release}; install Rust {channel}, or rustup, which \
-                 chooses it by itself"
+                "expected Rust {channel} ({FILE}), found {release}; install Rust {channel}, or rustup, which selects it"
             ),
             _ => bail!(
                 "the toolchain {channel} that {FILE} pins is not installed; run `rustup toolchain install {channel} \
@@ -90,7 +89,7 @@ pub fn architecture(target: &str) -> Result<&'static str> {
     match (parts.next(), parts.any(|part| part == "linux")) {
         (Some("x86_64"), true) => Ok("amd64"),
         (Some("aarch64"), true) => Ok("arm64"),
-        _ => bail!("{target} is no target that images are made for; these are: x86_64 and aarch64 Linux"),
+        _ => bail!("{target} is not a supported target; supported are x86_64 and aarch64 Linux"),
     }
 }
 

@@ -124,7 +124,7 @@ fn check_records(compiled: &Compiled) -> Result<()> {
     for BuiltPlugin { name, source, file, .. } in &compiled.plugins {
         match read(file)? {
             Ok(record) if record.plugin != *name => errors.push(format!(
-                "the plugin {name} ({source}) carries the ABI record of `{}`: export it in its own crate",
+                "the plugin {name} ({source}) has the ABI record of `{}`: export it in its own crate",
                 record.plugin
             )),
             Ok(record) => {
@@ -132,7 +132,7 @@ fn check_records(compiled: &Compiled) -> Result<()> {
                 if !differences.is_empty() {
                     let table = provost_record::table(&differences);
                     errors.push(format!(
-                        "the plugin {name} ({source}) was built against another SDK than the host:\n{table}"
+                        "the plugin {name} ({source}) was built against a different SDK than the host:\n{table}"
                     ));
                 }
             }
@@ -174,9 +174,7 @@ fn check_imports(dist: &Dist) -> Result<()> {
     let mut errors = Errors::default();
     for BuiltPlugin { name, source, file, .. } in &dist.plugins {
         if let Some(missing) = provost_record::missing(&contents[&file.name], &there)? {
-            errors.push(format!(
-                "the plugin {name} ({source}): {missing}; link the library that defines what is missing"
-            ));
+            errors.push(format!("the plugin {name} ({source}): {missing}; link the library that defines it"));
         }
     }
     errors.report("the built plugins")
@@ -210,9 +208,9 @@ fn shared_std(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, compiled: 
 /// With the toolchain's own objcopy, hence the same bytes on every machine.
 fn strip(plan: &BuildPlan, machine: &dyn Machine, name: &str) -> Result<Vec<u8>> {
     let script = format!(
-        "set -e; root=$(rustc --print sysroot); libs=$root/lib/rustlib/{0}; own=$root/lib/rustlib/{1}; \
-         out=$(mktemp -d); LD_LIBRARY_PATH=$root/lib \"$own/bin/rust-objcopy\" --strip-unneeded \"$libs/lib/{name}\" \"$out/{name}\"; \
-         echo \"$out/{name}\"",
+        "set -e; root=$(rustc --print sysroot); libs=$root/lib/rustlib/{0}; own=$root/lib/rustlib/{1}; out=$(mktemp -d); \
+         LD_LIBRARY_PATH=$root/lib \"$own/bin/rust-objcopy\" --strip-unneeded \"$libs/lib/{name}\" \"$out/{name}\"; echo \
+         \"$out/{name}\"",
         plan.toolchain.target, plan.toolchain.host
     );
     let path = Utf8PathBuf::from(answer(machine, "sh", &["-c".to_owned(), script])?);

@@ -31,8 +31,8 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
     let machine_failures = machine.machine_failures();
     if machine_failures.contains(&MachineFailure::Gone) {
         return anyhow!(
-            "the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the \
-             command again"
+            "the builder's container was stopped from outside while cargo ran, by a person or because memory ran out (OOM); \
+             run the command again"
         );
     }
     let said = plain(&String::from_utf8_lossy(&output.stderr));
@@ -44,7 +44,7 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
         .iter()
         .map(|cause| format!("\n  - {cause}"))
         .collect();
-    anyhow!("compiling {failed} failed ({}); cargo's messages stand above{causes}", output.status)
+    anyhow!("compiling {failed} failed ({}); see cargo's messages above{causes}", output.status)
 }
 
 /// Without colours, and without what a progress line wrote over itself.
@@ -91,16 +91,16 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailur
         causes.push(match builder {
             None => format!("writing into {target}: {FULL}"),
             Some(engine) => format!(
-                "the builder's disk is full: `{engine} system df` shows what fills it, `cargo xtask clean --volumes` removes \
-                 what this checkout keeps there"
+                "the builder's disk is full: `{engine} system df` shows what fills it, and `cargo xtask clean --volumes` \
+                 removes the volumes of this checkout"
             ),
         });
     }
     if machine_failures.contains(&MachineFailure::OutOfMemory) || has("(signal: 9, SIGKILL: kill)") {
         let place = builder.map_or("this machine".to_owned(), |engine| format!("{engine}'s containers"));
         causes.push(format!(
-            "a compiler was killed, most likely for lack of memory (OOM): give {place} more, or compile less at once, with \
-             CARGO_BUILD_JOBS=1"
+            "a compiler was killed, probably because memory ran out (OOM); give {place} more memory, or compile fewer crates \
+             at once with CARGO_BUILD_JOBS=1"
         ));
     }
     // Of what is left out, cargo and macros say no more than that it is not there.
@@ -110,15 +110,15 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailur
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         if !shown.is_empty() {
             causes.push(format!(
-                "a file is missing in the copy of the sources, which lacks of the tree: {}{more}",
+                "a file is missing; the copy of the sources leaves these out: {}{more}",
                 shown.join(", ")
             ));
         }
     }
     if builder.is_some() && NETWORK.iter().any(|words| has(words)) {
         causes.push(
-            "something tried the network, which the compile step does not have, so that what is built depends on the tree \
-             alone: put what a build script would fetch into its crate"
+            "something tried to use the network, which is disabled while compiling; add what a build script downloads to its \
+             crate"
                 .to_owned(),
         );
     }

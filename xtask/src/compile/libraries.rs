@@ -46,7 +46,7 @@ impl Libraries {
             interpreter = interpreter.or(elf.interpreter);
             needed_by.extend(elf.needed.into_iter().map(|name| (name, file.name.clone())));
         }
-        let interpreter = interpreter.context("the host names no interpreter: it was linked statically")?;
+        let interpreter = interpreter.context("the host has no interpreter: it was linked statically")?;
         let interpreter = linker.interpreter(interpreter.into())?;
         let mut shared = BTreeMap::new();
         loop {
@@ -99,7 +99,7 @@ impl Linker<'_> {
         let missing: Vec<String> = missing.map(|(name, by)| format!("{name} (needed by {by})")).collect();
         if !missing.is_empty() {
             let program = self.program;
-            bail!("the linker `{program}` does not find {}; install the packages that have them", missing.join(", "));
+            bail!("the linker `{program}` cannot find {}; install the packages that contain them", missing.join(", "));
         }
         let here = self.machine.bring(&places.values().cloned().collect::<Vec<_>>())?;
         let found = places.into_iter().zip(here);

@@ -92,7 +92,7 @@ pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
         BuildEnvironment::Container(builder) => {
             let key = cache::key(paths, plan, builder)?;
             if let Some(dist) = cache::recall(paths, &key) {
-                ui.status("Fresh", format!("host, SDK and {plugins}: nothing that is compiled has changed"));
+                ui.status("Fresh", format!("host, SDK and {plugins}: no source has changed"));
                 return Ok(dist);
             }
             let (reference, engine) = (&builder.reference, &builder.engine);

@@ -49,7 +49,7 @@ impl Dockerfile {
 pub fn read(path: &Utf8Path) -> Result<Dockerfile> {
     let text = files::read_text(path)?;
     parse(text.trim_start_matches(BYTE_ORDER_MARK))
-        .ok_or_else(|| Unusable(format!("{path} has no FROM line; write one that names an image by its digest")).into())
+        .ok_or_else(|| Unusable(format!("{path} has no FROM line; add one, with an image pinned by digest")).into())
 }
 
 /// Source: <https://docs.docker.com/reference/dockerfile/>.

@@ -51,7 +51,7 @@ pub fn named(ui: &Ui, engine: &Engine, reference: &str, limit: Duration) -> Resu
 
 fn there(ui: &Ui, engine: &Engine, reference: String) -> Result<(String, ImageInfo)> {
     let info = engine.inspect(ui, &reference)?;
-    let info = info.with_context(|| format!("{engine} has no image {reference} although it said so"))?;
+    let info = info.with_context(|| format!("{engine} has no image {reference} although it reported success"))?;
     Ok((reference, info))
 }
 

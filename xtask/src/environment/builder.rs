@@ -102,10 +102,11 @@ impl Facts {
         let script = unset + QUESTIONS;
         let answer = engine
             .query(ui, id, &format!("{CHOICE}={channel}"), &script)
-            .with_context(|| format!("asking the builder {reference}"))?;
+            .with_context(|| format!("querying the builder {reference}"))?;
         if answer.starts_with("missing cargo") {
             bail!(
-                "the builder {reference} has no cargo and rustc on its PATH; name an image that has, in {BUILDER_FILE} or with --builder-image"
+                "the builder {reference} has no cargo and rustc on its PATH; choose an image that has them, in \
+                 {BUILDER_FILE} or with --builder-image"
             );
         }
         let (mut rustc, mut config) = (Vec::new(), Vec::new());

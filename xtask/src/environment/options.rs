@@ -91,7 +91,8 @@ impl EnvironmentOptions {
             EnvironmentChoice::Local => {
                 if self.base.is_none() {
                     ui.warning(
-                        "the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE",
+                        "the image has no base image, hence no shell, and it contains this machine's libc; choose a base \
+                         image with --base IMAGE",
                     );
                 }
                 self.locally(session)
@@ -135,13 +136,13 @@ impl EnvironmentOptions {
         let reasons = reasons.join("\n  - ");
         if strict {
             bail!(
-                "nothing here can compile in a container, and with CI=true or --push nothing falls back to this machine's \
-                 toolchain; name it with --engine local\n  - {reasons}"
+                "no container engine here can compile, and with CI=true or --push this machine's toolchain compiles only if \
+                 you choose it with --engine local\n  - {reasons}"
             );
         }
         ui.warning(format!(
-            "nothing here can compile in a container, so this machine's toolchain compiles, for {}:\n  - {reasons}",
-            self.base.as_deref().unwrap_or("scratch, with this machine's libc and no shell")
+            "no container engine here can compile; compiling with this machine's toolchain, for {}:\n  - {reasons}",
+            self.base.as_deref().unwrap_or("scratch (this machine's libc, no shell)")
         ));
         self.locally(session)
     }
@@ -211,7 +212,7 @@ fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles
     let release = facts.line("release").unwrap_or_default();
     if release != channel {
         return Err(anyhow!(
-            "the builder {reference} has Rust {release}, wanted is {channel}; change one of {BUILDER_FILE} and {}, or name \
+            "the builder {reference} has Rust {release}, expected {channel}; change one of {BUILDER_FILE} and {}, or set \
              --builder-image or --toolchain",
             toolchain::FILE
         ));
@@ -228,8 +229,8 @@ fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles
     let linker = facts.linker(&target);
     if !facts.linkers.contains(&linker) {
         return Err(anyhow!(
-            "the builder {reference} has no linker for {target}: there is no `{linker}` on its PATH; install one (the package \
-             gcc, as a rule) in {BUILDER_FILE}, or name another image with --builder-image"
+            "the builder {reference} has no linker for {target}: there is no `{linker}` on its PATH; install one (usually \
+             the package gcc) in {BUILDER_FILE}, or choose another image with --builder-image"
         ));
     }
     Ok(Toolchain { linker, verbose_version: facts.rustc.clone(), channel, host, target })

@@ -25,8 +25,8 @@ pub fn check_rust(paths: &Paths) -> Result<()> {
     let from = dockerfile.base().unwrap_or_default();
     match release(from) {
         Some(release) if release != pinned => bail!(
-            "{BUILDER_FILE} names Rust {release} ({from}), {} pins {pinned}; make them one, or name --builder-image or \
-             --toolchain",
+            "{BUILDER_FILE} names Rust {release} ({from}), {} pins {pinned}; use the same release in both, or set \
+             --builder-image or --toolchain",
             toolchain::FILE
         ),
         _ => Ok(()),
@@ -48,8 +48,8 @@ pub fn check_musl(builder: &Builder, base: &BaseFiles) -> Result<()> {
     let Some(bytes) = base.tree.read(&interpreter)? else { return Ok(()) };
     match (&builder.facts.musl, musl_version(&bytes)) {
         (Some(builder), Some(base)) if *builder != base => bail!(
-            "the image of {BUILDER_FILE} has musl {builder}, the one of {BASE_FILE} has musl {base}; name two images of one \
-             release of Alpine"
+            "the image of {BUILDER_FILE} has musl {builder}, the one of {BASE_FILE} has musl {base}; use two images of the \
+             same release of Alpine"
         ),
         _ => Ok(()),
     }

@@ -17,7 +17,7 @@ impl TryFrom<String> for User {
     fn try_from(text: String) -> Result<User, String> {
         let parsed = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
         match parsed {
-            Some((0, _)) => Err(format!("`{text}` is root; name a user that is not")),
+            Some((0, _)) => Err(format!("`{text}` is root; choose another user")),
             Some((uid, gid)) => Ok(User { uid, gid }),
             None => Err(format!("`{text}` is not `uid:gid` in numbers")),
         }
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_user_is_two_numbers_and_not_root() {
         assert_eq!(User::try_from("65532:65531".to_owned()), Ok(User { uid: 65532, gid: 65531 }));
-        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; name a user that is not".to_owned()));
+        assert_eq!(User::try_from("0:0".to_owned()), Err("`0:0` is root; choose another user".to_owned()));
         assert_eq!(User::try_from("nobody".to_owned()), Err("`nobody` is not `uid:gid` in numbers".to_owned()));
     }
 }

@@ -60,7 +60,7 @@ pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
         };
         anyhow::ensure!(
             !base.has(&path) || entry.content == Content::Dir && base.has_dir(&path),
-            "the base already has /{path}, which the image brings; choose another base, or rename what the image brings"
+            "the base image already has /{path}, which the image adds; choose another base image, or rename the added file"
         );
         for parent in path.ancestors().skip(1).filter(|parent| !base.has_dir(parent)) {
             laid.entry(parent.to_owned()).or_insert((ROOT, Content::Dir));
@@ -142,10 +142,7 @@ impl Store {
         let path = self.blob(digest);
         let bytes = files::read(&path)?;
         let is = Digest::sha256(&bytes);
-        anyhow::ensure!(
-            is == *digest,
-            "{path} is damaged: its digest is {is}; run the command again, which makes it anew"
-        );
+        anyhow::ensure!(is == *digest, "{path} is damaged: its digest is {is}; run the command again to recreate it");
         Ok(bytes)
     }
 
@@ -190,7 +187,7 @@ impl Store {
             Err(_) => {
                 let bytes = files::read(from)?;
                 let is = Digest::sha256(&bytes);
-                anyhow::ensure!(is == *digest, "{from} is damaged: its digest is {is}; write the layout anew");
+                anyhow::ensure!(is == *digest, "{from} is damaged: its digest is {is}; write the layout again");
                 files::write_atomically(&self.blob(digest), |out| Ok(out.write_all(&bytes)?))?;
                 bytes
             }
@@ -267,10 +264,8 @@ mod tests {
         blob[20] ^= 1;
         std::fs::write(&path, &blob).expect("a blob");
         assert!(store.find(&diff_id, layer.unpacked).is_none(), "one that is damaged is made anew");
-        let damaged = format!(
-            "{path} is damaged: its digest is {}; run the command again, which makes it anew",
-            Digest::sha256(&blob)
-        );
+        let damaged =
+            format!("{path} is damaged: its digest is {}; run the command again to recreate it", Digest::sha256(&blob));
         assert_eq!(store.read(&layer.digest).expect_err("damaged").to_string(), damaged);
         assert_eq!(
             layer.digest.to_string(),

@@ -32,19 +32,19 @@ impl Blobs {
             let saved: Vec<Saved> = parse("manifest.json", &saved)?;
             let count = saved.len();
             let [image] =
-                <[Saved; 1]>::try_from(saved).map_err(|_| anyhow!("it holds {count} images, wanted is one"))?;
+                <[Saved; 1]>::try_from(saved).map_err(|_| anyhow!("it holds {count} images, expected one"))?;
             return Ok((self.json(&image.config)?, image.layers));
         }
         let Some(index) = self.find("index.json")? else {
-            bail!("it is no archive and no OCI layout of an image: it has neither manifest.json nor index.json");
+            bail!("it is neither an image archive nor an OCI layout: it has neither manifest.json nor index.json");
         };
         let index: Index = parse("index.json", &index)?;
         let images: Vec<_> = index.manifests.iter().filter(|descriptor| !descriptor.is_artifact()).collect();
         let [image] = images.as_slice() else {
-            bail!("it holds {} images, wanted is one", images.len());
+            bail!("it holds {} images, expected one", images.len());
         };
         if image.is_index() {
-            bail!("it holds an index of images for several platforms, wanted is one image");
+            bail!("it holds an index of images for several platforms, expected one image");
         }
         let manifest: Manifest = self.json(&image.path()?)?;
         let layers = manifest.layers.iter().map(Descriptor::path).collect::<Result<_>>()?;
@@ -62,7 +62,7 @@ impl Blobs {
             Blobs::Dir(dir) => {
                 // Somebody else wrote these paths.
                 if !path.components().all(|part| matches!(part, Utf8Component::Normal(_))) {
-                    bail!("it names the path {path}, which leads out of it");
+                    bail!("it names the path {path}, which is outside of it");
                 }
                 let path = dir.join(path);
                 path.is_file().then(|| files::read(&path)).transpose()

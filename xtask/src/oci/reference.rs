@@ -18,11 +18,11 @@ pub fn parse(text: &str) -> Result<String> {
     let (domain, path) = split(name);
     let host = |domain: &str| domain.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c));
     if text.contains('@') || !domain.is_none_or(host) || !path.split('/').all(component) {
-        bail!("`{text}` is no name for an image: write NAME:TAG, the name in lower case");
+        bail!("`{text}` is not an image name; write NAME:TAG, with the name in lower case");
     }
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if tag.len() > 128 || !tag.starts_with(word) || !tag.chars().all(|c| word(c) || "-.".contains(c)) {
-        bail!("`{tag}` in `{text}` is no tag: letters, digits, `_`, `.` and `-`, at most 128");
+        bail!("`{tag}` in `{text}` is not a tag; use letters, digits, `_`, `.` and `-`, at most 128 characters");
     }
     Ok(format!("{name}:{tag}"))
 }

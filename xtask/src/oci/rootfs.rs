@@ -144,7 +144,7 @@ impl Tree {
             };
             links += 1;
             if links > MOST_LINKS {
-                bail!("the base's symlinks at /{next} go round in a circle");
+                bail!("the base image's symlinks at /{next} form a loop");
             }
             if target.is_absolute() {
                 real = Utf8PathBuf::new();

@@ -71,7 +71,7 @@ pub fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
     let mut start = Vec::new();
     from.take(8).read_to_end(&mut start)?;
     if let Some((_, what, _)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
-        bail!("the layer is {what}, which is not supported; name the base as a root file system in a tar");
+        bail!("the layer is {what}, which is not supported; use a root file system in a tar as the base image");
     }
     let gzipped = start.starts_with(&GZIP);
     let whole = BufReader::with_capacity(1 << 16, Cursor::new(start).chain(from));

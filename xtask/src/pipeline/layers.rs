@@ -34,11 +34,11 @@ pub fn finished(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
             None => vec!["first image".to_owned()],
             Some(last) if last.base.contains(&layer.digest) => Vec::new(),
             Some(last) if last.inputs.environment.base.contains(&layer.diff_id) => {
-                vec!["the base is packed otherwise".to_owned()]
+                vec!["the base image is compressed differently".to_owned()]
             }
-            Some(_) => vec!["the base changed".to_owned()],
+            Some(_) => vec!["the base image changed".to_owned()],
         };
-        FinishedLayer::new(name, "the base".to_owned(), layer, why, &[])
+        FinishedLayer::new(name, "the base image".to_owned(), layer, why, &[])
     });
     let own = plan.layers.iter().zip(&image.own_layers).map(|(planned, NamedLayer { layer, files, .. })| {
         let before = last.and_then(|last| last.layers.get(&planned.name));

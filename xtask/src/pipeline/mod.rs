@@ -50,7 +50,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         false => contents::check(&contents::tree(&image, base)?, plan).map(|()| None),
     })?;
     if verified.is_none() {
-        session.ui.status("Not verified", "whether the image starts is not known");
+        session.ui.status("Not verified", "the image was not started");
     }
     let reproduce = || {
         let sources = copy::digest(&session.paths.sources())?;
@@ -100,7 +100,7 @@ fn again(session: &Session, prepared: &Prepared, sources: &Digest) -> Result<Ima
     let build = prepare::build(session, checkout, true, environment, toolchain)?.on(&plan.base, base.layers.len())?;
     ensure!(
         copy::digest(&session.paths.sources())? == *sources,
-        "the tree was changed while it was built: leave it alone until the image is compared"
+        "the tree changed during the build; do not edit it until the images are compared"
     );
     let forecast = prepare::forecast(session, &build, base)?;
     let plan = ImagePlan::new(build, plan.base.clone(), Some(plan.image.clone()), forecast)?;

@@ -121,7 +121,7 @@ fn check_sources(session: &Session, plan: &BuildPlan) -> Result<()> {
     let mut errors = Errors::default();
     for twice in lock.twice(&members) {
         errors.push(format!(
-            "{twice}: let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both"
+            "{twice}; use one source for all, usually with `[patch]` in Cargo.toml; only --engine local can compile both"
         ));
     }
     errors.report("what goes to a container")

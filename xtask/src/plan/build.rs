@@ -86,7 +86,9 @@ impl BuildPlan {
         let package = |name: &str| {
             let members = metadata.workspace_packages();
             let found = members.into_iter().find(|package| package.name == name);
-            found.cloned().with_context(|| format!("the package `{name}` is no member of the workspace in Cargo.toml"))
+            found
+                .cloned()
+                .with_context(|| format!("the package `{name}` is not a member of the workspace in Cargo.toml"))
         };
         let host_package = package(&host.package)?;
         check_programs(metadata, &host, discovered)?;
@@ -162,7 +164,7 @@ fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered)
         let is_there = names.contains(&host.package.as_str());
         if package.name == host.package && !is_there {
             errors.push(format!(
-                "the host's package has no program `{0}`, which the image starts; it has {1}: name one `{0}`",
+                "the host's package has no program `{0}`, which the image starts; it has {1}; rename one to `{0}`",
                 host.package,
                 if names.is_empty() { "none".to_owned() } else { names.join(", ") }
             ));
@@ -170,7 +172,7 @@ fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered)
         let plugin = discovered.packages.get(package.name.as_str());
         if let Some(Found { dir, .. }) = plugin.filter(|_| is_there) {
             errors.push(format!(
-                "{dir}: its program `{}` has the name of the host's, and cargo writes both to one file: rename it",
+                "{dir}: its program `{}` has the same name as the host's, and cargo writes both to one file; rename it",
                 host.package
             ));
         }

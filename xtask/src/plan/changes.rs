@@ -34,7 +34,7 @@ impl Changes<'_> {
             (rustflags != &after.rustflags, &flags_changed),
             (builder != &after.builder, "the builder changed"),
             (workspace != &after.workspace, workspace_changed),
-            (base != &after.base, "the base changed"),
+            (base != &after.base, "the base image changed"),
         ];
         changes.into_iter().filter(|(changed, _)| *changed).map(|(_, text)| text.to_owned()).collect()
     }

@@ -25,8 +25,8 @@ impl BuildPlan {
         let most = MOST_LAYERS - OTHER_LAYERS - usize::from(!self.plugins.is_empty());
         if layers > most {
             bail!(
-                "the base {base} has {layers} layers, and container engines take {MOST_LAYERS} in all: name one with at most \
-                 {most}, or flatten it, by `docker export` of a container into a tar"
+                "the base image {base} has {layers} layers, but container engines support {MOST_LAYERS} in all; choose one \
+                 with at most {most}, or flatten it into a tar with `docker export`"
             );
         }
         self.base_layers = layers;

@@ -39,15 +39,16 @@ impl FromStr for Output {
     fn from_str(text: &str) -> Result<Output, String> {
         if let Some(transport) = TRANSPORTS.iter().find(|transport| text.starts_with(**transport)) {
             return Err(format!(
-                "`{transport}` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR"
+                "`{transport}` is a prefix of other tools; write the name of a file, which docker and OCI tools can read, or \
+                 oci:DIR"
             ));
         }
         match text.strip_prefix("oci:") {
-            Some("") => Err("name a directory, as in oci:DIR".to_owned()),
+            Some("") => Err("write a directory, as in oci:DIR".to_owned()),
             Some(dir) => match Utf8Path::new(dir).file_name().and_then(|name| name.split_once(':')) {
-                Some((_, name)) => Err(format!(
-                    "the image's name in a layout is its own; name the directory alone, and the image by --tag {name}"
-                )),
+                Some((_, name)) => {
+                    Err(format!("write the directory alone; set the name of the image with --tag {name}"))
+                }
                 None => Ok(Output::Layout(dir.into())),
             },
             None if text.is_empty() || text == "-" => Err("name a file".to_owned()),
@@ -67,21 +68,23 @@ impl Output {
     pub fn check(&self) -> Result<()> {
         match self {
             Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {
-                bail!("--output {path} is a directory; name a file for the archive, or oci:{path} for an OCI layout")
+                bail!(
+                    "--output {path} is a directory; write the name of a file for the archive, or oci:{path} for an OCI layout"
+                )
             }
             Output::Archive(path) if COMPRESSED.iter().any(|ending| path.as_str().ends_with(ending)) => {
                 bail!(
-                    "--output {path} would be a plain tar, whose layers are compressed by gzip already; name it .tar, and \
-                     compress it yourself if it has to be"
+                    "--output {path} would be a plain tar, whose layers are compressed already; let the name end in .tar"
                 )
             }
             Output::Layout(path) if path.file_name().is_none() => {
                 bail!(
-                    "--output oci:{path} has no name of its own, and what describes the image lies beside it; name a directory below"
+                    "--output oci:{path} has no name of its own, but the documents are written beside it; choose a directory \
+                     below"
                 )
             }
             Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_dir(path) => {
-                bail!("--output oci:{path} is there and is no OCI layout; name another directory, or remove it")
+                bail!("--output oci:{path} exists and is not an OCI layout; choose another directory, or remove it")
             }
             Output::Layout(path) => layout::listed(path).map(drop),
             Output::Archive(_) => Ok(()),

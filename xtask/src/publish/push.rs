@@ -41,7 +41,7 @@ impl Push {
     pub fn prepare(ui: &Ui, name: &str, engine: Option<&Engine>) -> Result<Push> {
         let reference = reference::parse(name)?;
         if !reference::names_registry(&reference) {
-            bail!("--push {name} names no registry; write it out, as in ghcr.io/you/{name}");
+            bail!("--push {name} has no registry; write it as in ghcr.io/you/{name}");
         }
         let skopeo = Invocation::new("skopeo", ["--version"]).output(ui);
         let by = match (skopeo.is_ok_and(|output| output.status.success()), engine) {
@@ -81,8 +81,8 @@ impl Push {
         ui.status("Pushed", format!("{reference}@{there}"));
         if there != digest.to_string() {
             ui.warning(format!(
-                "the registry has another digest than the archive, {digest}: docker and podman pack layers anew; with skopeo \
-                 installed it is the same"
+                "the digest in the registry differs from the archive's, {digest}: docker and podman compress layers again; \
+                 install skopeo to push the bytes of the archive"
             ));
         }
         let referrers = match self.by {
@@ -92,7 +92,7 @@ impl Push {
                     Ok(()) => documents.iter().map(Document::digest).collect(),
                     Err(error) => {
                         ui.warning(format!(
-                            "the image's bill of materials and its provenance are not pushed, they lie beside the archive: \
+                            "the SBOM and the provenance were not pushed; they are beside the archive: \
                              {error:#}"
                         ));
                         Vec::new()
@@ -101,8 +101,7 @@ impl Push {
             }
             Pusher::Engine(engine) => {
                 ui.warning(format!(
-                    "the image's bill of materials and its provenance are not pushed: {engine} pushes images alone; with \
-                     skopeo installed they go to the registry too"
+                    "the SBOM and the provenance were not pushed: {engine} can push only images; install skopeo to push them"
                 ));
                 Vec::new()
             }
@@ -123,8 +122,8 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
     };
     if refuses {
         bail!(
-            "--push {reference}: this {tool} takes no IPv6 address for a registry; give the address a name, in DNS or /etc/hosts, \
-             and push to that name"
+            "--push {reference}: this {tool} does not support an IPv6 address for a registry; give the address a name in DNS \
+             or /etc/hosts and push to it"
         );
     }
     Ok(())

@@ -62,7 +62,7 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     // pushes no list at all. The artifacts stay as they are.
     let copy = skopeo(["copy", "--quiet", "--all"]).args(plain(&there, "--dest-tls-verify=false"));
     copy.args([&here, &there]).read(ui).with_context(pushing)?;
-    ui.status("Pushed", format!("bill of materials and provenance to {repository}:{tag}"));
+    ui.status("Pushed", format!("SBOM and provenance to {repository}:{tag}"));
     Ok(())
 }
 

@@ -89,7 +89,7 @@ fn in_layer(layer: &str, one: &[u8], two: &[u8]) -> Result<Difference> {
     let of = |path: &Utf8PathBuf, what| Difference::File { layer: layer.to_owned(), path: path.clone(), what };
     for path in paths {
         let (Some(one), Some(two)) = (one.get(path), two.get(path)) else {
-            return Ok(of(path, "is in one of them alone".to_owned()));
+            return Ok(of(path, "is in only one of them".to_owned()));
         };
         let other = one.attributes.iter().zip(&two.attributes).find(|(one, two)| one != two);
         if let Some(((name, one), (_, two))) = other {
@@ -160,7 +160,9 @@ impl fmt::Display for Difference {
         match self {
             Difference::Layers([one, two]) => write!(out, "they have the layers {one} and {two}"),
             Difference::File { layer, path, what } => write!(out, "{path} in the layer {layer} {what}"),
-            Difference::Packing { layer } => write!(out, "the layer {layer} holds the same files, packed otherwise"),
+            Difference::Packing { layer } => {
+                write!(out, "the layer {layer} holds the same files, compressed differently")
+            }
             Difference::Json { document, what } => write!(out, "the {document} has {what}"),
         }
     }
@@ -226,7 +228,7 @@ mod tests {
             of(a(), file("/srv/b", "b, and more"), dir()),
             "/srv/b in the layer host has 1 and 11 bytes, and differs at offset 0x1: [] and `b,`",
         );
-        check(of(a(), file("/srv/c", "b"), dir()), "/srv/b in the layer host is in one of them alone");
+        check(of(a(), file("/srv/c", "b"), dir()), "/srv/b in the layer host is in only one of them");
         let program = Entry::file("/srv/b".into(), b"b".to_vec(), true);
         check(of(a(), program, dir()), "/srv/b in the layer host has the mode 644 and 755");
         let others = Entry::dir("/var".into(), User { gid: 3, ..USER });
@@ -241,7 +243,7 @@ mod tests {
         check(|image| drop(image.layers.pop()), "they have the layers host, plugin and host");
         check(
             |image| image.layers[1].1 = packed(&image.layers[1].1),
-            "the layer plugin holds the same files, packed otherwise",
+            "the layer plugin holds the same files, compressed differently",
         );
         let config = br#"{"config":{"Labels":{"a.b":"2"}}}"#;
         check(|image| image.config = config.to_vec(), r#"the configuration has config.Labels."a.b": "1" and "2""#);

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub fn difference(one: &[u8], two: &[u8]) -> Result<String> {
     let [one, two] = [one, two].map(|bytes| serde_json::from_slice::<Value>(bytes).context("reading JSON"));
     let found = first(Some(&one?), Some(&two?), "");
-    Ok(found.unwrap_or_else(|| "the same keys and values, written otherwise".to_owned()))
+    Ok(found.unwrap_or_else(|| "the same keys and values, written differently".to_owned()))
 }
 
 fn first(one: Option<&Value>, two: Option<&Value>, key: &str) -> Option<String> {
@@ -51,7 +51,7 @@ mod tests {
         check(r#"{"a":1,"b":[1,{"c.d":2}]}"#, r#"{"a":1,"b":[1,{"c.d":3}]}"#, r#"b.1."c.d": 2 and 3"#);
         check(r#"{"a":{"b":"x"}}"#, r#"{"a":{}}"#, r#"a.b: "x" and nothing"#);
         check(r#"{"a":[1]}"#, r#"{"a":[1,2]}"#, "a.1: nothing and 2");
-        check(r#"{"a":1}"#, r#"{ "a": 1 }"#, "the same keys and values, written otherwise");
+        check(r#"{"a":1}"#, r#"{ "a": 1 }"#, "the same keys and values, written differently");
         assert!(difference(b"{", b"{}").is_err());
     }
 }

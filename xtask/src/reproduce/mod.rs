@@ -38,17 +38,17 @@ pub fn verify(
     if let Some(difference) = difference::first(&one, &two)? {
         let [first, second] = &dirs;
         bail!(
-            "the image is not reproducible: two builds from nothing, in {first} and {second}, differ\n  - {difference}\n{}",
+            "the image is not reproducible: two clean builds, in {first} and {second}, differ\n  - {difference}\n{}",
             fix(plan, &difference)
         );
     }
     if let Some(difference) = difference::first(&one, &Bytes::read(image)?)? {
         bail!(
-            "two builds from nothing make one image, and it is not this one, which has files of earlier builds in it: remove \
-             them by `cargo xtask clean --volumes`\n  - {difference}"
+            "two clean builds make the same image, but this one differs: it contains files of earlier builds; remove them \
+             with `cargo xtask clean --volumes`\n  - {difference}"
         );
     }
-    session.ui.status("Reproducible", format!("two builds from nothing in two directories: {}", image.manifest_digest));
+    session.ui.status("Reproducible", format!("two clean builds in two directories: {}", image.manifest_digest));
     Ok(Reproduced { dirs })
 }
 
@@ -83,7 +83,7 @@ fn compiled_in(paths: &Paths, plan: &ImagePlan) -> Utf8PathBuf {
 /// What most likely is behind it.
 fn fix(plan: &ImagePlan, difference: &Difference) -> String {
     let Difference::File { path, .. } = difference else {
-        return "a commit was made meanwhile, or the build system itself is at error: run it once more".to_owned();
+        return "a commit was made during the build, or the build system has a bug; run the command again".to_owned();
     };
     let build = &plan.build;
     let is = |name: &str| build.host.working_dir.join(name) == *path;
@@ -92,7 +92,7 @@ fn fix(plan: &ImagePlan, difference: &Difference) -> String {
         None => "a crate that is linked into it".to_owned(),
     };
     format!(
-        "{culprit} takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: \
-         take that out"
+        "{culprit} includes a time, a random number or a path at compile time, usually through a build script or a macro; \
+         remove it"
     )
 }

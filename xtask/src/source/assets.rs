@@ -48,7 +48,7 @@ pub fn read(
     };
     if table.config.is_some() && host.plugin_config.is_none() {
         errors.push(format!(
-            "{heading}: `config` is for hosts that read a directory of configurations: name it as `plugin-config` in \
+            "{heading}: `config` needs a host that reads a directory of configurations; set `plugin-config` in \
              [workspace.metadata.image], or remove the key"
         ));
     }
@@ -60,7 +60,7 @@ pub fn read(
         }
     }
     if let Some(path) = table.config.as_ref().filter(|path| plugin.join(path).is_dir()) {
-        errors.push(format!("{heading}: `{path}` is a directory: name a file for `config`"));
+        errors.push(format!("{heading}: `{path}` is a directory; use a file for `config`"));
     }
     PluginAssets { files: table.assets, config: table.config }
 }
@@ -70,11 +70,11 @@ fn check(path: &Utf8Path, dir: &Utf8Path) -> Result<()> {
         bail!("`{path}` must be a path inside of the plugin's directory, without `..`");
     }
     if !dir.join(path).exists() {
-        bail!("`{path}` is not there: add it, or correct the path");
+        bail!("`{path}` does not exist; add it, or correct the path");
     }
     let mut walk = WalkDir::new(dir.join(path)).follow_links(true).into_iter().filter_entry(is_source);
     if !walk.any(|entry| entry.is_ok_and(|entry| entry.file_type().is_file())) {
-        bail!("`{path}` holds no file: add one, or remove the path");
+        bail!("`{path}` contains no file; add one, or remove the path");
     }
     Ok(())
 }

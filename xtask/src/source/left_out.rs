@@ -47,8 +47,8 @@ impl fmt::Display for LeftOut {
             Why::VersionControl => write!(out, "{path} (version control)"),
             Why::Cache => write!(out, "{path} (a target or cache directory)"),
             Why::HiddenPlugin => write!(out, "{path} (a hidden directory in plugins/)"),
-            Why::Dangling => write!(out, "{path} (a symlink to nothing)"),
-            Why::Loop => write!(out, "{path} (a symlink that leads back to a directory it is in)"),
+            Why::Dangling => write!(out, "{path} (a dangling symlink)"),
+            Why::Loop => write!(out, "{path} (a symlink loop)"),
             Why::Outside(target) => write!(out, "{path} (a symlink to {target}, outside of the tree)"),
             Why::NotUtf8 => write!(out, "{path} (a name that is not UTF-8)"),
             Why::Unreadable(error) => write!(out, "{path} ({error})"),
@@ -107,11 +107,11 @@ impl Needed {
         }
         Some(match (why, needed) {
             (Why::Outside(target), _) => {
-                format!("{path} is a symlink to {target}, outside of the tree: put the files themselves there")
+                format!("{path} is a symlink to {target}, outside of the tree; copy the files into the tree")
             }
             (Why::NotUtf8, _) => format!("the path {path} is not UTF-8: rename it"),
-            (_, Some(needed)) if needed != path => format!("{left_out} is not copied, and {needed} is in it: move it"),
-            _ => format!("{left_out} cannot be copied: put a file there that can be read"),
+            (_, Some(needed)) if needed != path => format!("{left_out} is not copied, but {needed} is in it; move it"),
+            _ => format!("{left_out} cannot be copied; replace it with a readable file"),
         })
     }
 }

@@ -108,7 +108,7 @@ pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> R
     }
     for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
         errors.push(format!(
-            "the plugins {} make libraries of one name, `{library}`: rename the packages, or their `[lib]`",
+            "the plugins {} build libraries with the same name, `{library}`: rename the packages, or their `[lib]`",
             plugins.join(" and ")
         ));
     }
@@ -170,13 +170,13 @@ fn check(manifest: &Manifest, dir: &Utf8Path, workspace: &Workspace, errors: &mu
     let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
     if !kinds.iter().any(|kind| kind == "cdylib") {
         errors.push(format!(
-            "{dir}/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = [\"cdylib\"]` under `[lib]`"
+            "{dir}/Cargo.toml: a plugin must be a cdylib; write `crate-type = [\"cdylib\"]` under `[lib]`"
         ));
     }
     let sdk = |(key, value): (&String, &toml::Value)| package_of(key, value, workspace) == host.sdk;
     if !manifest.tables.dependencies.iter().any(sdk) {
         errors.push(format!(
-            "{dir}/Cargo.toml: a plugin depends on the SDK, this crate does not: write \
+            "{dir}/Cargo.toml: a plugin must depend on the SDK; write \
              `{} = {{ workspace = true }}` under `[dependencies]`",
             host.sdk
         ));
@@ -223,8 +223,8 @@ fn follow_paths(
     for (dependency, path) in path_dependencies(tables) {
         let Some(inside) = contained(dir, &path) else {
             errors.push(format!(
-                "{dir}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` leaves the tree: move that \
-                 crate into the tree and name it by a relative path, or depend on it by version or git"
+                "{dir}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` is outside of the tree; move \
+                 that crate into the tree and use a relative path, or depend on it by version or git"
             ));
             continue;
         };

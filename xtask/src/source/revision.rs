@@ -63,7 +63,7 @@ pub fn query(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
         Ok(None) => Ok(unknown),
         Err(error) => {
             let why = if not_found(&error) { "git is not installed".to_owned() } else { format!("{error:#}") };
-            ui.warning(format!("the image names no revision: {why}"));
+            ui.warning(format!("the image has no revision label: {why}"));
             Ok(unknown)
         }
     }

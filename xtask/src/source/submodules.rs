@@ -77,7 +77,8 @@ mod tests {
         dir.write(".git", "");
         dir.write(".gitmodules", "[submodule \"ours\"]\n\tpath = tree/plugins/ours\n");
         files::create_dir(&root.join("plugins/ours")).expect("a directory");
-        let expected = "plugins/ours is a submodule that was not fetched: run `git submodule update --init --recursive plugins/ours`";
+        let expected = "plugins/ours is a submodule that was not fetched: run `git submodule update --init --recursive \
+            plugins/ours`";
         assert_eq!(error(&root, "plugins/ours/src".into()).as_deref(), Some(expected));
         assert_eq!(error(&root, "plugins/other".into()), None);
         dir.write("tree/plugins/ours/Cargo.toml", "");

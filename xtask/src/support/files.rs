@@ -12,8 +12,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 const PARTIAL: &str = ".partial";
 
 /// What a full disk is, and how to fix it.
-pub const FULL: &str = "no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, \
-                        --output names another place";
+pub const FULL: &str = "no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target \
+    directory, --output chooses another place";
 
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {path}"))

@@ -49,7 +49,7 @@ impl Paths {
                 return Ok(Paths::new(dir, std::env::var("CARGO_TARGET_DIR").ok().as_deref()));
             }
         }
-        bail!("{here} is in no tree with a Cargo.toml and an xtask directory; change to the root of a checkout");
+        bail!("{here} is not in a checkout with a Cargo.toml and an xtask directory; change to the root of a checkout");
     }
 
     fn new(root: &Utf8Path, target: Option<&str>) -> Paths {

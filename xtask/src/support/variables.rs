@@ -34,8 +34,8 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
     ("CARGO_TARGET_DIR", Read, "the target directory"),
     ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, after the tree's own"),
     ("RUSTFLAGS", Read, "the same, separated by spaces"),
-    ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty is as if it were not set"),
-    ("CI", Read, "`true`: nothing falls back to this machine's toolchain, and every image is compiled from nothing"),
+    ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty counts as unset"),
+    ("CI", Read, "`true`: a missing container engine is an error, and every image is compiled from scratch"),
     ("CARGO", Cleared, "the cargo that started xtask"),
     (
         "CARGO_*",
@@ -102,7 +102,7 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
     let text = value.to_string_lossy();
     let seconds = text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970"))?;
     if seconds > LAST_SECOND {
-        bail!("SOURCE_DATE_EPOCH is {seconds}: seconds since 1970, in a year of four digits");
+        bail!("SOURCE_DATE_EPOCH is {seconds}, expected seconds since 1970 before the year 10000");
     }
     Ok(Some(seconds))
 }
@@ -211,7 +211,7 @@ pub fn check_config(config: &toml::Table, place: &str, errors: &mut Errors) {
         let value = config.get(table);
         if inner.map_or(value, |inner| value.and_then(|value| value.get(inner))).is_some() {
             errors.push(format!(
-                "{place} sets `{key}`, which would change what is compiled ({why}): put it into the tree, or take it out there"
+                "{place} sets `{key}`, which would change what is compiled ({why}); move it into the tree, or remove it there"
             ));
         }
     }

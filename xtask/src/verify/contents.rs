@@ -82,7 +82,7 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
                 let Some(comparison) = comparison else { continue };
                 if !comparison.differences.is_empty() {
                     let table = provost_record::table(&comparison.differences);
-                    errors.push(format!("{file} was built against another SDK than the host:\n{table}"));
+                    errors.push(format!("{file} was built against a different SDK than the host:\n{table}"));
                 }
                 if let Some(missing) = comparison.missing {
                     errors.push(format!("{file}: {missing}"));

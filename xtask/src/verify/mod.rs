@@ -133,16 +133,16 @@ fn unpacked(
     let mut unshare = start(&["--net"]);
     let mut answer = unshare.output_within(ui, CHECK);
     if root && answer.as_ref().is_ok_and(|output| output.as_ref().is_some_and(is_forbidden)) {
-        ui.warning("the image is verified with this machine's network: root may not make a network namespace here");
+        ui.warning("verifying the image with network access: root cannot create a network namespace here");
         unshare = start(&[]);
         answer = unshare.output_within(ui, CHECK);
     }
     let output = match answer {
         Ok(Some(output)) => output,
-        Ok(None) => bail!("the image does not start: `{unshare}` did not end within {} s", CHECK.as_secs()),
+        Ok(None) => bail!("the image does not start: `{unshare}` did not finish within {} s", CHECK.as_secs()),
         Err(_) => {
             ui.warning(
-                "the image is not verified: no docker or podman answers, and util-linux's `unshare` is not here",
+                "the image is not verified: docker and podman are not available, and neither is `unshare` of util-linux",
             );
             return Ok(None);
         }
@@ -154,7 +154,7 @@ fn unpacked(
     }
     if let Some(reason) = error.strip_prefix("unshare: ").filter(|reason| !reason.contains("failed to execute")) {
         ui.warning(format!(
-            "the image is not verified: no docker or podman answers, and no {by} can be made: {}",
+            "the image is not verified: docker and podman are not available, and creating a {by} failed: {}",
             reason.trim()
         ));
         return Ok(None);

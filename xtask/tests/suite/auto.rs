@@ -31,10 +31,10 @@ fn nothing_that_runs_containers() {
     falls_back(
         &tree("auto-nothing", GNU, ALPINE).without_engine(),
         expect![[r#"
-        warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
+        warning: no container engine here can compile; compiling with this machine's toolchain, for scratch (this machine's libc, no shell):
           - docker: not installed
           - podman: not installed
-            Skipping the container engine: no docker or podman answers (docker: not installed; podman: not installed)
+            Skipping the container engine: docker and podman are not available (docker: not installed; podman: not installed)
     "#]],
     );
 }
@@ -45,10 +45,10 @@ fn no_daemon() {
     falls_back(
         &tree,
         expect![[r#"
-        warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
-          - docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs
+        warning: no container engine here can compile; compiling with this machine's toolchain, for scratch (this machine's libc, no shell):
+          - docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or set DOCKER_HOST to a running one
           - podman: not installed
-            Skipping the container engine: no docker or podman answers (docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs; podman: not installed)
+            Skipping the container engine: docker and podman are not available (docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or set DOCKER_HOST to a running one; podman: not installed)
     "#]],
     );
 }
@@ -61,9 +61,9 @@ fn a_daemon_without_the_image_and_no_registry() {
         &tree,
         expect![[r#"
                  Pulling 127.0.0.1:1/rust:1.95.0 (docker)
-            warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
+            warning: no container engine here can compile; compiling with this machine's toolchain, for scratch (this machine's libc, no shell):
               - docker cannot pull 127.0.0.1:1/rust:1.95.0: Error response from daemon: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused
-                check its name and that its registry is reached, or name another image with --builder-image or --base
+                check its name and that its registry is reachable, or choose another image with --builder-image or --base
               - podman: not installed
         "#]],
     );
@@ -76,7 +76,7 @@ fn no_dockerfiles() {
     falls_back(
         &tree,
         expect![[r#"
-        warning: nothing here can compile in a container, so this machine's toolchain compiles, for scratch, with this machine's libc and no shell:
+        warning: no container engine here can compile; compiling with this machine's toolchain, for scratch (this machine's libc, no shell):
           - reading [ROOT]/docker/builder.Dockerfile: No such file or directory (os error 2)
           - podman: not installed
     "#]],
@@ -99,9 +99,9 @@ fn ci_and_push_forbid_to_fall_back() {
     let tree = tree("auto-strict", "127.0.0.1:1/rust:1.95.0", ALPINE).without(&["podman"]);
     let pushed = errors(&tree, &["--engine", "auto", "--push", "127.0.0.1:1/greeter:1"]);
     expect![[r#"
-        error: nothing here can compile in a container, and with CI=true or --push nothing falls back to this machine's toolchain; name it with --engine local
+        error: no container engine here can compile, and with CI=true or --push this machine's toolchain compiles only if you choose it with --engine local
           - docker cannot pull 127.0.0.1:1/rust:1.95.0: Error response from daemon: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused
-            check its name and that its registry is reached, or name another image with --builder-image or --base
+            check its name and that its registry is reachable, or choose another image with --builder-image or --base
           - podman: not installed
     "#]].assert_eq(&pushed);
     let ci = tree.env("CI", "true");
@@ -112,6 +112,6 @@ fn ci_and_push_forbid_to_fall_back() {
 fn a_wrong_compiler_is_an_error_and_no_reason_to_fall_back() {
     let tree = tree("auto-wrong", GNU, ALPINE).without(&["podman"]);
     expect![[r#"
-        error: the builder localhost/standin/rust-gnu:1.95.0 has Rust 1.95.0, wanted is 1.31.0; change one of docker/builder.Dockerfile and rust-toolchain.toml, or name --builder-image or --toolchain
+        error: the builder localhost/standin/rust-gnu:1.95.0 has Rust 1.95.0, expected 1.31.0; change one of docker/builder.Dockerfile and rust-toolchain.toml, or set --builder-image or --toolchain
     "#]].assert_eq(&errors(&tree, &["--engine", "auto", "--toolchain", "1.31.0"]));
 }

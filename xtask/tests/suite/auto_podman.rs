@@ -41,6 +41,7 @@ fn a_podman_that_cannot_run_a_container_is_said_at_the_start() {
 
     // Without the option it is one more thing that is not here.
     let run = tree.xtask(&["test", "--only", "engines"]);
-    let begin = "    Skipping the container engine: no docker or podman answers (docker: not installed; podman cannot run a container: ";
+    let begin = "    Skipping the container engine: docker and podman are not available (docker: not installed; podman \
+        cannot run a container: ";
     assert!(run.stderr.starts_with(begin), "{}", run.stderr);
 }

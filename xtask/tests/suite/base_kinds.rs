@@ -128,7 +128,7 @@ fn the_image_of_the_platform_is_taken_wherever_a_layout_lists_it() {
     two.finish(&[two.image(own, &mine, platform(own, None)), two.image(own, &newer, platform(own, None))]);
     let _ = fs::remove_file(tree.image_dir().join("greeter.tar"));
     expect![[r#"
-        error: reading the base two: the OCI layout [ROOT]/two holds 2 images that fit, wanted is one; name it with oci:[ROOT]/two:NAME (it has: no names)
+        error: reading the base image two: the OCI layout [ROOT]/two holds 2 matching images, expected one; choose one with oci:[ROOT]/two:NAME (it has: no names)
     "#]]
     .assert_eq(&errors(&tree, &["--base", "two"]));
 }
@@ -154,13 +154,13 @@ fn what_is_no_base_is_named_with_its_fix() {
             .map(shown)
             .concat();
     expect![[r#"
-        error: the base [ROOT]/root.tar.xz is compressed by xz, which is not supported: unpack it by `xz --decompress --keep [ROOT]/root.tar.xz`, and name the tar
-        error: the base [ROOT]/really-xz.tar is compressed by xz, which is not supported: unpack it by `xz --decompress --keep [ROOT]/really-xz.tar`, and name the tar
-        error: the base [ROOT]/root.tar.bz2 is compressed by bzip2, which is not supported: unpack it by `bzip2 --decompress --keep [ROOT]/root.tar.bz2`, and name the tar
-        error: the base [ROOT]/notes.tar holds no tar: name a root file system in one, gzipped or not
-        error: the base [ROOT]/notes.tar.gz holds no tar: name a root file system in one, gzipped or not
-        error: the base rootfs is a directory here, and no OCI layout: pack a root file system, by `tar --create --file rootfs.tar --directory rootfs .`, and name the tar; the image is rootfs:latest
-        error: the base ./rootfs is a directory here, and no OCI layout: pack a root file system, by `tar --create --file ./rootfs.tar --directory ./rootfs .`, and name the tar
+        error: the base image [ROOT]/root.tar.xz is compressed by xz, which is not supported; unpack it with `xz --decompress --keep [ROOT]/root.tar.xz` and use the tar
+        error: the base image [ROOT]/really-xz.tar is compressed by xz, which is not supported; unpack it with `xz --decompress --keep [ROOT]/really-xz.tar` and use the tar
+        error: the base image [ROOT]/root.tar.bz2 is compressed by bzip2, which is not supported; unpack it with `bzip2 --decompress --keep [ROOT]/root.tar.bz2` and use the tar
+        error: the base image [ROOT]/notes.tar is not a tar; use a root file system in a tar, gzipped or not
+        error: the base image [ROOT]/notes.tar.gz is not a tar; use a root file system in a tar, gzipped or not
+        error: the base image rootfs is a directory but not an OCI layout; pack a root file system with `tar --create --file rootfs.tar --directory rootfs .` and use the tar; for the image, write rootfs:latest
+        error: the base image ./rootfs is a directory but not an OCI layout; pack a root file system with `tar --create --file ./rootfs.tar --directory ./rootfs .` and use the tar
     "#]]
     .assert_eq(&said);
     // By what it holds, not by its name.
@@ -170,7 +170,7 @@ fn what_is_no_base_is_named_with_its_fix() {
         &tree,
         &["image", "--base", "scratch", "--output", "out.tar.gz"],
         expect![[r#"
-            error: --output out.tar.gz would be a plain tar, whose layers are compressed by gzip already; name it .tar, and compress it yourself if it has to be
+            error: --output out.tar.gz would be a plain tar, whose layers are compressed already; let the name end in .tar
         "#]],
     );
 }
@@ -198,7 +198,7 @@ fn a_hundred_thousand_files_and_odd_names() {
         );
         let run = tree.xtask(&["image", "--base", "many", "--no-verify"]);
         assert_eq!(
-            run.stderr.contains("error: making the layer greeter: the base already has"),
+            run.stderr.contains("error: making the layer greeter: the base image already has"),
             is_there,
             "{dir}: {}",
             run.stderr
@@ -253,7 +253,7 @@ fn layers_that_are_too_many_share_or_are_refused() {
         &["plan", "--base", "deep"],
         expect![[r#"
                Resolving dependencies of the host and 2 plugins
-            error: the base deep has 124 layers, and container engines take 127 in all: name one with at most 123, or flatten it, by `docker export` of a container into a tar
+            error: the base image deep has 124 layers, but container engines support 127 in all; choose one with at most 123, or flatten it into a tar with `docker export`
         "#]],
     );
 }

@@ -46,7 +46,7 @@ fn an_oci_layout_is_a_base_and_keeps_its_layers() {
     let image = tree.image(&["--base", &packed]);
     let new = image["layers"].as_array().expect("layers").iter().filter(|layer| layer["new"] == true);
     let new: Vec<(&Value, &Value)> = new.map(|layer| (&layer["name"], &layer["why"])).collect();
-    assert_eq!(new, [(&json!("packed"), &json!(["the base is packed otherwise"]))]);
+    assert_eq!(new, [(&json!("packed"), &json!(["the base image is compressed differently"]))]);
 }
 
 #[test]
@@ -60,13 +60,13 @@ fn a_layout_that_cannot_be_used() {
     check(
         "oci:nowhere",
         expect![[r#"
-        error: reading the base oci:nowhere: nowhere is no OCI layout: it has no file `oci-layout`
+        error: reading the base image oci:nowhere: nowhere is not an OCI layout: it has no file `oci-layout`
     "#]],
     );
     check(
         &format!("oci:{dir}:other"),
         expect![[r#"
-        error: reading the base oci:[ROOT]/layout:other: the OCI layout [ROOT]/layout holds 0 images that fit, wanted is one; name it with oci:[ROOT]/layout:NAME (it has: alpine:3.23)
+        error: reading the base image oci:[ROOT]/layout:other: the OCI layout [ROOT]/layout holds 0 matching images, expected one; choose one with oci:[ROOT]/layout:NAME (it has: alpine:3.23)
     "#]],
     );
 
@@ -75,7 +75,7 @@ fn a_layout_that_cannot_be_used() {
     let error = errors(&tree, &["--base", "layout"]);
     let error = error.replace(tree.root.as_str(), "[ROOT]").replace(layer.trim_start_matches("sha256/"), "[LAYER]");
     expect![[r#"
-        error: [ROOT]/layout/blobs/sha256/[LAYER] is damaged: its digest is sha256:41f0c27c00e8018f7715b5f50f67b5b54c229c1b843a014152785d9005f58fde; write the layout anew
+        error: [ROOT]/layout/blobs/sha256/[LAYER] is damaged: its digest is sha256:41f0c27c00e8018f7715b5f50f67b5b54c229c1b843a014152785d9005f58fde; write the layout again
     "#]].assert_eq(&error);
 }
 
@@ -108,7 +108,7 @@ fn a_layout_that_names_a_file_of_this_machine() {
     let error = errors(&tree, &["--base", &dir]).replace(tree.root.as_str(), "[ROOT]");
     let error = error.replace(manifest["config"]["digest"].as_str().expect("a digest"), "[DIGEST]");
     expect![[r#"
-        error: reading the base [ROOT]/layout: reading [DIGEST] in [ROOT]/layout: `[ROOT]/secret` is not a supported digest: expected `sha256:` and 64 digits of lower-case hexadecimal at line 1 column [COLUMN]
+        error: reading the base image [ROOT]/layout: reading [DIGEST] in [ROOT]/layout: `[ROOT]/secret` is not a supported digest: expected `sha256:` and 64 digits of lower-case hexadecimal at line 1 column [COLUMN]
     "#]]
     .assert_eq(&masked_column(&error));
 }
@@ -141,7 +141,7 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     let error = errors(&tree, &["--base", &reference]).replace(&address, "[REGISTRY]");
     assert!(error.starts_with("error: skopeo cannot pull [REGISTRY]/alpine:3.23: "), "{error}");
     assert!(error.ends_with(
-        "check its name and that its registry is reached, or name another image with --builder-image or --base\n"
+        "check its name and that its registry is reachable, or choose another image with --builder-image or --base\n"
     ));
 }
 
@@ -149,6 +149,6 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
 fn an_image_that_nothing_here_can_give_out() {
     let tree = Tree::small("no-skopeo").without(&["docker", "podman", "skopeo"]);
     expect![[r#"
-        error: the base alpine:3.23 is an image, which docker, podman or skopeo can give out: no docker or podman answers (docker: not installed; podman: not installed); skopeo: not installed
+        error: the base image alpine:3.23 is an image, but docker, podman and skopeo cannot provide it: docker and podman are not available (docker: not installed; podman: not installed); skopeo: not installed
     "#]].assert_eq(&errors(&tree, &["--base", ALPINE]));
 }

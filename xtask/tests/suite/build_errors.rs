@@ -40,7 +40,7 @@ fn a_plugin_that_does_not_compile() {
 
             For more information about this error, try `rustc --explain E0308`.
             error: could not compile `hello` (lib) due to 1 previous error
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
         "#]],
     );
     Engine::docker().no_container_is_left(&tree);
@@ -50,7 +50,8 @@ fn a_plugin_that_does_not_compile() {
 fn a_build_script_that_tries_the_network() {
     let tree = Tree::small("network");
     let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
-    let script = "fn main() {\n    if let Err(error) = std::net::TcpStream::connect(\"192.0.2.1:80\") {\n        eprintln!(\"{error}\");\n        std::process::exit(1);\n    }\n}\n";
+    let script = "fn main() {\n    if let Err(error) = std::net::TcpStream::connect(\"192.0.2.1:80\") {\n        \
+        eprintln!(\"{error}\");\n        std::process::exit(1);\n    }\n}\n";
     tree.write("plugins/hello/build.rs", script);
     check(
         &tree,
@@ -62,8 +63,8 @@ fn a_build_script_that_tries_the_network() {
               process didn't exit successfully: `/xtask/work/target/release/build/hello-6f7dc1222dfb842b/build-script-build` (exit status: 1)
               --- stderr
               Network is unreachable (os error 101)
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-              - something tried the network, which the compile step does not have, so that what is built depends on the tree alone: put what a build script would fetch into its crate
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+              - something tried to use the network, which is disabled while compiling; add what a build script downloads to its crate
         "#]],
     );
     Engine::docker().no_container_is_left(&tree);
@@ -89,8 +90,8 @@ fn a_full_disk() {
     let (_, error) = error.split_once("error: compiling ").expect("an error");
     let (_, error) = error.split_once(" failed ").expect("what failed");
     expect![[r#"
-        (exit status: 101); cargo's messages stand above
-          - the builder's disk is full: `docker system df` shows what fills it, `cargo xtask clean --volumes` removes what this checkout keeps there
+        (exit status: 101); see cargo's messages above
+          - the builder's disk is full: `docker system df` shows what fills it, and `cargo xtask clean --volumes` removes the volumes of this checkout
     "#]].assert_eq(error);
 }
 
@@ -136,7 +137,7 @@ fn a_container_that_is_killed() {
     let started = Started::start(&tree);
     Engine::docker().read(&["kill", &started.container]);
     expect![[r#"
-        error: the builder's container was ended from outside while cargo ran, by a person or for lack of memory (OOM); run the command again
+        error: the builder's container was stopped from outside while cargo ran, by a person or because memory ran out (OOM); run the command again
     "#]].assert_eq(&started.error());
 }
 
@@ -163,7 +164,7 @@ fn a_lack_of_memory() {
     let started = Started::start(&tree);
     Engine::docker().read(&["update", "--memory", "256m", "--memory-swap", "256m", &started.container]);
     expect![[r#"
-        error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a compiler was killed, most likely for lack of memory (OOM): give docker's containers more, or compile less at once, with CARGO_BUILD_JOBS=1
+        error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+          - a compiler was killed, probably because memory ran out (OOM); give docker's containers more memory, or compile fewer crates at once with CARGO_BUILD_JOBS=1
     "#]].assert_eq(&started.error());
 }

@@ -59,7 +59,8 @@ fn the_tree_is_found_from_any_dir_of_it() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = tree.command(&["build"]).current_dir("/").output().expect("xtask starts");
     assert_eq!(output.status.code(), Some(1));
-    let error = "error: / is in no tree with a Cargo.toml and an xtask directory; change to the root of a checkout\n";
+    let error =
+        "error: / is not in a checkout with a Cargo.toml and an xtask directory; change to the root of a checkout\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), error);
 }
 

@@ -102,15 +102,15 @@ fn an_image_of_the_engine_is_a_base() {
     let image = fresh.image(&["--base", base.0, "--tag", name.0]);
     let count = layers(&below).len();
     let digests = |image| layers(image).into_iter().map(|(_, digest)| digest).collect::<Vec<_>>();
-    assert_eq!(digests(&image)[..count], digests(&below), "the base's layers come first, byte for byte");
+    assert_eq!(digests(&image)[..count], digests(&below), "the base image's layers come first, byte for byte");
     assert_eq!(engine(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\nhello");
 
     let refused = Tree::small("based-clash");
     let run = refused.xtask(&["image", "--base", base.0]);
     assert!(
         run.stderr.ends_with(
-            "error: making the layer libraries: the base already has /opt/greeter/libgreeter_sdk.so, which the image brings; \
-             choose another base, or rename what the image brings\n"
+            "error: making the layer libraries: the base image already has /opt/greeter/libgreeter_sdk.so, which the image \
+             adds; choose another base image, or rename the added file\n"
         ),
         "{}",
         run.stderr

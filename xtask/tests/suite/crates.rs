@@ -136,7 +136,7 @@ fn one_version_from_two_sources() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
     let said = errors(&tree, &args);
     expect![[r#"
-        error: itoa 1.0.15 comes from two sources, crates.io (wanted by goodbye) and file:///[FORK] (wanted by hello): let all take it from one, by a `[patch]` in Cargo.toml as a rule; only --engine local can compile both
+        error: itoa 1.0.15 comes from two sources, crates.io (needed by goodbye) and file:///[FORK] (needed by hello); use one source for all, usually with `[patch]` in Cargo.toml; only --engine local can compile both
     "#]]
     .assert_eq(&said.replace(&format!("[ROOT]/target/fork#{commit}"), "/[FORK]"));
     // One directory also holds what only tests need, and what is compiled for other targets.

@@ -43,8 +43,7 @@ fn dockerfiles_are_dockers_to_read() {
     assert!(run.code == Some(1) && error.starts_with(begin), "{}", run.stderr);
     tree.write("docker/deploy.Dockerfile", "RUN true\n");
     let run = tree.xtask(&["plan", "--engine", "auto"]);
-    let error =
-        "error: [ROOT]/docker/deploy.Dockerfile has no FROM line; write one that names an image by its digest\n";
+    let error = "error: [ROOT]/docker/deploy.Dockerfile has no FROM line; add one, with an image pinned by digest\n";
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), error));
     let _ = engine.command(&["rmi", "--force", base]).output();
 }

@@ -194,7 +194,7 @@ fn a_layout_with_referrers_holds_one_image() {
         assert_eq!(image["verified"]["said"], "2 plugins loaded");
         let sbom = document(&tree, "greeter.cdx.json");
         let index: Value = serde_json::from_str(&below.read("out/index.json")).expect("JSON");
-        let base = component(&sbom, "base:out").expect("the base");
+        let base = component(&sbom, "base:out").expect("the base image");
         let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
         assert_eq!(base["hashes"][0]["content"], digest.trim_start_matches("sha256:"));
         assert!(

@@ -40,7 +40,7 @@ fn a_dropped_in_plugin_is_in_the_next_image() {
     let run = tree.xtask(&["image", "--format", "json", "--tag", IMAGE]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let locking: Vec<&str> = run.stderr.lines().filter(|line| line.contains("Locking jiff ")).collect();
-    assert!(locking.len() == 1 && locking[0].ends_with(" added, wanted by syslog"), "{}", run.stderr);
+    assert!(locking.len() == 1 && locking[0].ends_with(" added, needed by syslog"), "{}", run.stderr);
     let after: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let command = after["plan"]["command"].as_array().expect("a command");
     assert!(command.windows(2).any(|words| words[0] == "--prov" && words[1] == "syslog.prov"), "{command:?}");

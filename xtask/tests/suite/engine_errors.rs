@@ -22,7 +22,7 @@ fn a_daemon_that_does_not_run() {
         &tree,
         &["--engine", "docker"],
         expect![[r#"
-            error: docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or point DOCKER_HOST at one that runs
+            error: docker: Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?; start its daemon, or set DOCKER_HOST to a running one
         "#]],
     );
 }
@@ -35,7 +35,7 @@ fn a_daemon_that_does_not_answer() {
         &tree,
         &["--engine", "docker"],
         expect![[r#"
-            error: docker: no answer within 10 s; start its daemon, or point DOCKER_HOST at one that runs
+            error: docker: no answer within 10 s; start its daemon, or set DOCKER_HOST to a running one
         "#]],
     );
 }
@@ -52,7 +52,7 @@ fn a_socket_that_is_not_the_users() {
     let (before, request) = error.split_once(" at unix://").expect("the socket");
     let (_, after) = request.rsplit_once(" connect: ").expect("why not");
     expect![[r#"
-        error: docker: permission denied while trying to connect to the Docker daemon socket at [SOCKET]: permission denied; let this user reach it, as a rule by the group docker
+        error: docker: permission denied while trying to connect to the Docker daemon socket at [SOCKET]: permission denied; give this user access to it, usually through the group docker
     "#]].assert_eq(&format!("{before} at [SOCKET]: {after}"));
 }
 
@@ -64,12 +64,12 @@ fn images_that_cannot_be_pulled() {
     let error = errors(&tree, &["--engine", "docker", "--builder-image", &missing]);
     expect![[r#"
         error: docker cannot pull [REGISTRY]/none:1: Error response from daemon: manifest for [REGISTRY]/none:1 not found: manifest unknown: manifest unknown
-        check its name and that its registry is reached, or name another image with --builder-image or --base
+        check its name and that its registry is reachable, or choose another image with --builder-image or --base
     "#]].assert_eq(&error.replace(&registry.address, "[REGISTRY]"));
     let error = errors(&tree, &["--engine", "docker", "--builder-image", GNU, "--base", &missing]);
     expect![[r#"
         error: docker cannot pull [REGISTRY]/none:1: Error response from daemon: manifest for [REGISTRY]/none:1 not found: manifest unknown: manifest unknown
-        check its name and that its registry is reached, or name another image with --builder-image or --base
+        check its name and that its registry is reachable, or choose another image with --builder-image or --base
     "#]].assert_eq(&error.replace(&registry.address, "[REGISTRY]"));
 
     check(
@@ -77,7 +77,7 @@ fn images_that_cannot_be_pulled() {
         &["--engine", "docker", "--builder-image", "127.0.0.1:1/none:1"],
         expect![[r#"
             error: docker cannot pull 127.0.0.1:1/none:1: Error response from daemon: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused
-            check its name and that its registry is reached, or name another image with --builder-image or --base
+            check its name and that its registry is reachable, or choose another image with --builder-image or --base
         "#]],
     );
 
@@ -85,7 +85,7 @@ fn images_that_cannot_be_pulled() {
     let silent = format!("{address}/none:1");
     let error = errors(&tree, &["--engine", "docker", "--builder-image", &silent, "--pull-timeout", "1"]);
     expect![[r#"
-        error: docker cannot pull [REGISTRY]/none:1: no end within 1 s; give it longer with --pull-timeout
+        error: docker cannot pull [REGISTRY]/none:1: not finished after 1 s; allow more time with --pull-timeout
     "#]]
     .assert_eq(&error.replace(&address, "[REGISTRY]"));
 }
@@ -97,14 +97,14 @@ fn a_builder_that_lacks_something() {
         &tree,
         &["--engine", "docker", "--builder-image", ALPINE, "--base", ALPINE],
         expect![[r#"
-            error: the builder alpine:3.23 has no cargo and rustc on its PATH; name an image that has, in docker/builder.Dockerfile or with --builder-image
+            error: the builder alpine:3.23 has no cargo and rustc on its PATH; choose an image that has them, in docker/builder.Dockerfile or with --builder-image
         "#]],
     );
     check(
         &tree,
         &[&STANDINS[..], &["--toolchain", "1.31.0"]].concat(),
         expect![[r#"
-            error: the builder localhost/standin/rust-gnu:1.95.0 has Rust 1.95.0, wanted is 1.31.0; change one of docker/builder.Dockerfile and rust-toolchain.toml, or name --builder-image or --toolchain
+            error: the builder localhost/standin/rust-gnu:1.95.0 has Rust 1.95.0, expected 1.31.0; change one of docker/builder.Dockerfile and rust-toolchain.toml, or set --builder-image or --toolchain
         "#]],
     );
 
@@ -114,14 +114,14 @@ fn a_builder_that_lacks_something() {
     Engine::docker().read(&["rmi", &name]);
     expect![[r#"
 
-        error: the builder [BUILT] has no linker for x86_64-unknown-linux-gnu: there is no `cc` on its PATH; install one (the package gcc, as a rule) in docker/builder.Dockerfile, or name another image with --builder-image
+        error: the builder [BUILT] has no linker for x86_64-unknown-linux-gnu: there is no `cc` on its PATH; install one (usually the package gcc) in docker/builder.Dockerfile, or choose another image with --builder-image
     "#]].assert_eq(&error.replace(&name, "[BUILT]"));
 
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nRUN exit 3\n"));
     let error = errors(&tree, &["--engine", "docker", "--base", ALPINE]);
     expect![[r#"
 
-        error: building [ROOT]/docker/builder.Dockerfile failed: `docker build --force-rm --tag [BUILT] --file [ROOT]/docker/builder.Dockerfile [ROOT]/docker` ended with exit status: 3; what it said stands above
+        error: building [ROOT]/docker/builder.Dockerfile failed: `docker build --force-rm --tag [BUILT] --file [ROOT]/docker/builder.Dockerfile [ROOT]/docker` ended with exit status: 3; see its output above
     "#]].assert_eq(&without_labels(&error.replace(&built(&error), "[BUILT]").replace(tree.root.as_str(), "[ROOT]")));
 }
 
@@ -149,14 +149,14 @@ fn pins_that_do_not_agree() {
         &tree,
         &["--engine", "docker"],
         expect![[r#"
-        error: docker/builder.Dockerfile names Rust 1.94.1 (rust:1.94.1-alpine3.23@sha256:00), rust-toolchain.toml pins 1.95.0; make them one, or name --builder-image or --toolchain
+        error: docker/builder.Dockerfile names Rust 1.94.1 (rust:1.94.1-alpine3.23@sha256:00), rust-toolchain.toml pins 1.95.0; use the same release in both, or set --builder-image or --toolchain
     "#]],
     );
     check(
         &tree,
         &["--engine", "auto"],
         expect![[r#"
-        error: docker/builder.Dockerfile names Rust 1.94.1 (rust:1.94.1-alpine3.23@sha256:00), rust-toolchain.toml pins 1.95.0; make them one, or name --builder-image or --toolchain
+        error: docker/builder.Dockerfile names Rust 1.94.1 (rust:1.94.1-alpine3.23@sha256:00), rust-toolchain.toml pins 1.95.0; use the same release in both, or set --builder-image or --toolchain
     "#]],
     );
 
@@ -179,6 +179,6 @@ fn pins_that_do_not_agree() {
     tree.write("docker/deploy.Dockerfile", &format!("FROM {ALPINE}\n"));
     let error = errors(&tree, &["--engine", "docker"]);
     expect![[r#"
-        error: the image of docker/builder.Dockerfile has musl [BUILDER], the one of docker/deploy.Dockerfile has musl [BASE]; name two images of one release of Alpine
+        error: the image of docker/builder.Dockerfile has musl [BUILDER], the one of docker/deploy.Dockerfile has musl [BASE]; use two images of the same release of Alpine
     "#]].assert_eq(&error.replace(&versions.0, "[BUILDER]").replace(&versions.1, "[BASE]"));
 }

@@ -74,7 +74,7 @@ fn a_date_that_is_none_is_refused_before_anything_compiles() {
         &tree,
         &["image", "--base", "scratch"],
         expect![[r#"
-            error: SOURCE_DATE_EPOCH is 253402300800: seconds since 1970, in a year of four digits
+            error: SOURCE_DATE_EPOCH is 253402300800, expected seconds since 1970 before the year 10000
         "#]],
     );
 }
@@ -90,7 +90,8 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
     tree.write(
         "target/home/config.toml",
         &format!(
-            "[build]\nbuild-dir = \"{home}/build\"\ntarget-dir = \"{home}/target\"\n{flags}[target.x86_64-unknown-linux-gnu]\n{flags}\
+            "[build]\nbuild-dir = \"{home}/build\"\ntarget-dir = \
+             \"{home}/target\"\n{flags}[target.x86_64-unknown-linux-gnu]\n{flags} \
              [target.'cfg(unix)']\n{flags}[profile.dev]\nopt-level = 3\n"
         ),
     );
@@ -99,20 +100,20 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
 
     tree.write(
         "target/home/config.toml",
-        "paths = [\"/elsewhere\"]\ninclude = [{ path = \"more.toml\" }]\n[build]\ntarget = \"x86_64-unknown-linux-gnu\"\nrustc = \"/rustc\"\n[env]\nA = \"b\"\n\
-        [profile.release]\nopt-level = 0\n",
+        "paths = [\"/elsewhere\"]\ninclude = [{ path = \"more.toml\" }]\n[build]\ntarget = \
+         \"x86_64-unknown-linux-gnu\"\nrustc = \"/rustc\"\n[env]\nA = \"b\"\n [profile.release]\nopt-level = 0\n",
     );
     tree.write("target/home/more.toml", "[patch.crates-io]\nitoa = { path = \"/itoa\" }\n");
     std::fs::remove_dir_all(tree.image_dir()).expect("what was built");
     let said = errors(&tree, &["--base", "scratch"]);
     expect![[r#"
         error: 6 errors in cargo's configuration
-          - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (files are looked for where cargo puts them for this machine): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `profile.release`, which would change what is compiled (the profile is the tree's): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `env`, which would change what is compiled (build scripts would see it): put it into the tree, or take it out there
-          - [ROOT]/target/home/config.toml sets `paths`, which would change what is compiled (crates would be others than in Cargo.lock): put it into the tree, or take it out there
+          - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (files are looked for where cargo puts them for this machine); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (another compiler than the pinned one); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `profile.release`, which would change what is compiled (the profile is the tree's); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `env`, which would change what is compiled (build scripts would see it); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `paths`, which would change what is compiled (crates would be others than in Cargo.lock); move it into the tree, or remove it there
     "#]]
     .assert_eq(&said);
 }
@@ -121,8 +122,8 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
 fn all_of_the_trees_own_flags_count() {
     let tree = Tree::small("tree-flags").without_engine();
     let config = tree.read(".cargo/config.toml");
-    let tables = "[target.x86_64-unknown-linux-gnu]\nrustflags = [\"--cfg\", \"one\"]\n[target.'cfg(unix)']\nrustflags = \"--cfg two\"\n\
-        [target.'cfg(windows)']\nrustflags = \"--cfg three\"\n";
+    let tables = "[target.x86_64-unknown-linux-gnu]\nrustflags = [\"--cfg\", \"one\"]\n[target.'cfg(unix)']\nrustflags = \
+        \"--cfg two\"\n [target.'cfg(windows)']\nrustflags = \"--cfg three\"\n";
     tree.write(".cargo/config.toml", &format!("{config}\n{tables}"));
     let code = tree.read("plugins/hello/src/lib.rs");
     let condition = "#[cfg(not(all(one, two, not(three))))]\ncompile_error!(\"other flags\");\n";
@@ -143,8 +144,8 @@ fn a_builders_variables_and_user_change_nothing() {
     tree.write(
         "docker/builder.Dockerfile",
         &format!(
-            "FROM {GNU}\nENV RUSTFLAGS=--nonsense CARGO_BUILD_TARGET=nonsense CARGO_TARGET_DIR=/nonsense RUSTC=/nonsense LC_ALL=nonsense CARGO_NOT-A-NAME=x\n\
-             USER 1000:1000\n"
+            "FROM {GNU}\nENV RUSTFLAGS=--nonsense CARGO_BUILD_TARGET=nonsense CARGO_TARGET_DIR=/nonsense RUSTC=/nonsense \
+             LC_ALL=nonsense CARGO_NOT-A-NAME=x\n USER 1000:1000\n"
         ),
     );
     assert_eq!(digest(&[]), expected);
@@ -160,7 +161,7 @@ fn a_builders_variables_and_user_change_nothing() {
     assert_eq!(
         error,
         "error: cargo's configuration in the builder localhost/xtask/builder:[BUILT] sets `profile.release`, which would change \
-        what is compiled (the profile is the tree's): put it into the tree, or take it out there"
+        what is compiled (the profile is the tree's); move it into the tree, or remove it there"
     );
     drop(leftovers);
 }
@@ -175,8 +176,8 @@ fn a_configuration_above_the_target_dir_counts_too() {
     let said = errors(&tree, &["--base", "scratch"]).replace(elsewhere.root.as_str(), "[ELSEWHERE]");
     expect![[r#"
         error: 2 errors in cargo's configuration
-          - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (another compiler than the pinned one): put it into the tree, or take it out there
-          - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the profile is the tree's): put it into the tree, or take it out there
+          - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (another compiler than the pinned one); move it into the tree, or remove it there
+          - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the profile is the tree's); move it into the tree, or remove it there
     "#]].assert_eq(&said);
 }
 
@@ -189,7 +190,7 @@ fn a_check_that_cannot_be_kept_from_the_network_says_so() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let lines = run.stderr.lines().filter(|line| line.contains("network") || line.contains("Verifying"));
     expect![[r#"
-        warning: the image is verified with this machine's network: root may not make a network namespace here
+        warning: verifying the image with network access: root cannot create a network namespace here
            Verifying ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug --dry-run (chroot): 2 plugins loaded
     "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }
@@ -201,8 +202,8 @@ fn the_check_of_an_image_sees_nothing_of_this_machine() {
     tree.replace(
         "greeter/src/main.rs",
         "        println!(\"{} plugins loaded\", greetings.len());\n",
-        "        let socket = std::net::UdpSocket::bind(\"0.0.0.0:0\").and_then(|socket| socket.connect(\"192.0.2.1:9\"));\n        \
-        println!(\"{:?} {:?}\", std::env::vars().collect::<Vec<_>>(), socket.map_err(|error| error.kind()));\n",
+        "        let socket = std::net::UdpSocket::bind(\"0.0.0.0:0\").and_then(|socket| socket.connect(\"192.0.2.1:9\"));\n \
+                println!(\"{:?} {:?}\", std::env::vars().collect::<Vec<_>>(), socket.map_err(|error| error.kind()));\n",
     );
     let image = tree.image(&["--base", "scratch"]);
     assert_eq!(image["verified"]["said"], "[] Err(NetworkUnreachable)");

@@ -11,7 +11,7 @@ fn an_unknown_dependency() {
         &tree,
         &["plan"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
                Resolving dependencies of the host and 2 plugins
             error: resolving the dependencies failed; fix the Cargo.toml that cargo names:
             error: no matching package named `no-such-crate-as-this` found
@@ -24,7 +24,7 @@ fn an_unknown_dependency() {
         &tree,
         &["plan"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
             error: reading the workspace's manifests failed; fix the Cargo.toml that cargo names:
             error: failed to load manifest for workspace member `[ROOT]/plugins/hello`
             referenced via `plugins/*` by workspace at `[ROOT]/Cargo.toml`
@@ -49,29 +49,29 @@ fn a_lock_that_needs_an_update() {
         &tree,
         &["image", "--locked"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
                Resolving dependencies of the host and 2 plugins
             error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
-              - itoa 1.0.11 added, wanted by hello
+              - itoa 1.0.11 added, needed by hello
         "#]],
     );
     check(
         &tree,
         &["plan", "--locked"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
                Resolving dependencies of the host and 2 plugins
             error: Cargo.lock needs an update, which --locked forbids; run the command once without --locked and commit Cargo.lock
-              - itoa 1.0.11 added, wanted by hello
+              - itoa 1.0.11 added, needed by hello
         "#]],
     );
 
     let run = tree.xtask(&["build"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert!(run.stderr.contains("     Locking itoa 1.0.11 added, wanted by hello\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("     Locking itoa 1.0.11 added, needed by hello\n"), "{}", run.stderr);
     tree.replace("plugins/hello/Cargo.toml", "=1.0.11", "=1.0.10");
     let run = tree.xtask(&["build"]);
-    assert!(run.stderr.contains("     Locking itoa 1.0.11 -> 1.0.10, wanted by hello\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("     Locking itoa 1.0.11 -> 1.0.10, needed by hello\n"), "{}", run.stderr);
     assert!(tree.read("Cargo.lock").contains("version = \"1.0.10\""));
 }
 
@@ -94,7 +94,7 @@ fn a_pinned_toolchain_that_is_missing() {
         &tree,
         &["image"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
             error: the toolchain 1.31.0 that rust-toolchain.toml pins is not installed; run `rustup toolchain install 1.31.0 --profile minimal`:
             error: toolchain '1.31.0-x86_64-unknown-linux-gnu' is not installed
             help: run `rustup toolchain install` to install it
@@ -131,7 +131,7 @@ fn a_compile_error() {
         &tree,
         &["image"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
                Resolving dependencies of the host and 2 plugins
                 Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
                Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
@@ -150,7 +150,7 @@ fn a_compile_error() {
 
             For more information about this error, try `rustc --explain E0308`.
             error: could not compile `hello` (lib) due to 1 previous error
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
         "#]],
     );
 }
@@ -162,14 +162,14 @@ fn names_and_bases_that_cannot_be() {
         &tree,
         &["image", "--tag", "Greeter:1"],
         expect![[r#"
-        error: `Greeter:1` is no name for an image: write NAME:TAG, the name in lower case
+        error: `Greeter:1` is not an image name; write NAME:TAG, with the name in lower case
     "#]],
     );
     check(
         &tree,
         &["image", "--base", "nowhere.tar"],
         expect![[r#"
-            error: finding the base nowhere.tar: No such file or directory (os error 2)
+            error: finding the base image nowhere.tar: No such file or directory (os error 2)
         "#]],
     );
 }
@@ -186,7 +186,7 @@ fn what_the_root_manifest_says_of_the_host() {
                |
             21 | user = "0:0"
                |        ^^^^^
-            `0:0` is root; name a user that is not
+            `0:0` is root; choose another user
         "#]],
     );
     tree.replace("Cargo.toml", "user = \"0:0\"", "user = \"1000:1001\"");
@@ -216,7 +216,7 @@ fn a_new_plugin_that_does_not_build_leaves_the_lock_alone() {
         &tree,
         &["image"],
         expect![[r#"
-        warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+        warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
            Resolving dependencies of the host and 3 plugins
             Planning greeter 1.2.3 for linux/amd64: 3 plugins (broken, goodbye, hello), rustc 1.95.0
              Locking broken 0.1.0 added
@@ -235,7 +235,7 @@ fn a_base_that_is_no_root_file_system() {
         &tree,
         &["image", "--base", "empty.tar"],
         expect![[r#"
-        error: the base [ROOT]/empty.tar is empty; name a tar that holds a root file system
+        error: the base image [ROOT]/empty.tar is empty; use a tar with a root file system
     "#]],
     );
     let mut header = tar::Header::new_gnu();
@@ -246,14 +246,14 @@ fn a_base_that_is_no_root_file_system() {
         &tree,
         &["image", "--base", "saved.tar"],
         expect![[r#"
-            error: the base [ROOT]/saved.tar is an archive of an image, not a root file system; load it and name the image, or unpack it and name the directory, an OCI layout
+            error: the base image [ROOT]/saved.tar is an image archive, not a root file system; load it and use the name of the image, or unpack it and use the OCI layout
         "#]],
     );
     check(
         &tree,
         &["image", "--output", "plugins"],
         expect![[r#"
-            error: --output plugins is a directory; name a file for the archive, or oci:plugins for an OCI layout
+            error: --output plugins is a directory; write the name of a file for the archive, or oci:plugins for an OCI layout
         "#]],
     );
 }

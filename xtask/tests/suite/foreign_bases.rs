@@ -37,7 +37,8 @@ fn a_base_of_another_architecture_is_refused() {
     for path in ["bin/sh", "lib/ld-musl.so.1"] {
         base(&tree, &[(path, &other)]);
         let error = format!(
-            "error: the base {}/base.tar is linux/{other_name}, as its /{path} shows; what is built is linux/{own_name}\n",
+            "error: the base image {}/base.tar is linux/{other_name}, as its /{path} shows, but the build is for \
+             linux/{own_name}\n",
             tree.root
         );
         assert_eq!(errors(&tree, &["--base", "base.tar"]).replace("[ROOT]", tree.root.as_str()), error);
@@ -54,7 +55,7 @@ fn the_report_says_that_another_libc_comes_along() {
     base(&tree, &[("lib/ld-musl-any.so.1", &own)]);
     let run = tree.xtask(&["image", "--base", "base.tar"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let said = "      Adding glibc, which comes along: the base [ROOT]/base.tar has musl\n";
+    let said = "      Adding glibc: the base image [ROOT]/base.tar has musl\n";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     assert!(!tree.xtask(&["image", "--base", "scratch"]).stderr.contains("comes along"));
 }

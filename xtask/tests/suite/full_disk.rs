@@ -78,7 +78,7 @@ fn under_the_target_dir() {
         &[],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/src/Cargo.lock: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+        error: writing [ROOT]/disk/image/src/Cargo.lock: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
     "#]],
     );
 
@@ -92,8 +92,8 @@ fn under_the_target_dir() {
         &[],
         "failed (",
         expect![[r#"
-            failed (exit status: 101); cargo's messages stand above
-              - writing into [ROOT]/disk/image/cargo: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+            failed (exit status: 101); see cargo's messages above
+              - writing into [ROOT]/disk/image/cargo: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
         "#]],
     );
 
@@ -110,7 +110,7 @@ fn under_the_target_dir() {
         &[],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+        error: writing [ROOT]/disk/image/blobs/sha256/[DIGEST]: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
     "#]],
     );
     disk.leave(400);
@@ -120,7 +120,7 @@ fn under_the_target_dir() {
         &[],
         "error: ",
         expect![[r#"
-            error: writing [ROOT]/disk/image/rootfs/[FILE]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+            error: writing [ROOT]/disk/image/rootfs/[FILE]: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
         "#]],
     );
     assert!(!disk.dir.join("image/rootfs").exists(), "what fills a disk does not stay on it");
@@ -131,7 +131,7 @@ fn under_the_target_dir() {
         &["--no-verify"],
         "error: ",
         expect![[r#"
-        error: writing [ROOT]/disk/image/greeter.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+        error: writing [ROOT]/disk/image/greeter.tar: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
     "#]],
     );
     assert!(fs::read(&archive).is_ok_and(|now| now == old), "the image that was there is whole");
@@ -164,7 +164,7 @@ fn under_an_output() {
         &args,
         "error: ",
         expect![[r#"
-        error: writing disk/copy.tar: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+        error: writing disk/copy.tar: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
     "#]],
     );
     check(
@@ -173,7 +173,7 @@ fn under_an_output() {
         &args[2..],
         "error: ",
         expect![[r#"
-        error: writing disk/layout/blobs/sha256/[DIGEST]: no space left on device; free some there, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output names another place
+        error: writing disk/layout/blobs/sha256/[DIGEST]: no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target directory, --output chooses another place
     "#]],
     );
     assert!(files() == before, "the outputs that were there are whole");

@@ -121,7 +121,7 @@ fn archives_of_something_else() {
     let run = tree.xtask(&["inspect", "other.tar"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
-        error: reading other.tar: it is no archive and no OCI layout of an image: it has neither manifest.json nor index.json
+        error: reading other.tar: it is neither an image archive nor an OCI layout: it has neither manifest.json nor index.json
     "#]]
     .assert_eq(&run.stderr);
 }
@@ -142,7 +142,7 @@ fn a_plugin_that_calls_what_nothing_defines_is_not_built() {
        Resolving dependencies of the host and 2 plugins
         Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
        Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
-    error: the plugin hello (plugins/hello): it imports a symbol that neither the SDK nor another library exports: nowhere; link the library that defines what is missing
+    error: the plugin hello (plugins/hello): it imports a symbol that neither the SDK nor another library exports: nowhere; link the library that defines it
 "#]],
     );
 }

@@ -175,7 +175,8 @@ fn a_library_that_comes_along_is_named() {
     tree.replace(
         "plugins/hello/src/lib.rs",
         "    \"hello\".to_owned()",
-        "    #[link(name = \"m\")]\n    unsafe extern \"C\" {\n        safe fn j0(value: f64) -> f64;\n    }\n    j0(0.5).to_string()",
+        "    #[link(name = \"m\")]\n    unsafe extern \"C\" {\n        safe fn j0(value: f64) -> f64;\n    }\n    \
+         j0(0.5).to_string()",
     );
     assert_eq!(foretold(&tree), [("hello.plug".to_owned(), vec!["plugins/hello changed".to_owned()])]);
     let new = new_layers(&tree.image(&[])["layers"], |layer| layer["new"] == true);

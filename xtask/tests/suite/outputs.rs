@@ -39,7 +39,7 @@ fn output_names_an_oci_layout() {
     assert_eq!(there, wanted);
 
     let run = tree.xtask(&["image", "--output", "oci:plugins"]);
-    let error = "error: --output oci:plugins is there and is no OCI layout; name another directory, or remove it\n";
+    let error = "error: --output oci:plugins exists and is not an OCI layout; choose another directory, or remove it\n";
     assert_eq!((run.code, run.stderr.as_str()), (Some(1), error));
 }
 
@@ -56,10 +56,10 @@ fn what_names_no_output() {
     expect![[r#"
         error: invalid value '' for '--output <FILE>': name a file
         error: invalid value '-' for '--output <FILE>': name a file
-        error: invalid value 'docker-archive:a.tar' for '--output <FILE>': `docker-archive:` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR
-        error: invalid value 'type=oci,dest=a.tar' for '--output <FILE>': `type=` is for other tools; name a file, which is a docker and an OCI archive at once, or oci:DIR
-        error: invalid value 'oci:' for '--output <FILE>': name a directory, as in oci:DIR
-        error: invalid value 'oci:layout:name' for '--output <FILE>': the image's name in a layout is its own; name the directory alone, and the image by --tag name
+        error: invalid value 'docker-archive:a.tar' for '--output <FILE>': `docker-archive:` is a prefix of other tools; write the name of a file, which docker and OCI tools can read, or oci:DIR
+        error: invalid value 'type=oci,dest=a.tar' for '--output <FILE>': `type=` is a prefix of other tools; write the name of a file, which docker and OCI tools can read, or oci:DIR
+        error: invalid value 'oci:' for '--output <FILE>': write a directory, as in oci:DIR
+        error: invalid value 'oci:layout:name' for '--output <FILE>': write the directory alone; set the name of the image with --tag name
     "#]]
     .assert_eq(&said);
 }
@@ -103,8 +103,8 @@ fn a_path_of_this_machine_is_not_shipped() {
     let error = errors(&tree, &[]).replace(tree.root.as_str(), "[ROOT]");
     expect![[r#"
         error: 2 errors in the image
-          - /opt/greeter/goodbye.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/goodbye: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
-          - /opt/greeter/hello.plug holds a path of the machine that built it, [ROOT]/target/image/src/plugins/hello: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
+          - /opt/greeter/goodbye.plug contains a path of the build machine, [ROOT]/target/image/src/plugins/goodbye: remove the build script or macro that adds it, such as env!("CARGO_MANIFEST_DIR")
+          - /opt/greeter/hello.plug contains a path of the build machine, [ROOT]/target/image/src/plugins/hello: remove the build script or macro that adds it, such as env!("CARGO_MANIFEST_DIR")
     "#]].assert_eq(&error);
 }
 
@@ -124,8 +124,8 @@ fn cargos_home_is_found_by_either_name_and_without_a_slash() {
     let error = error.replace(link.as_str(), "[LINK]").replace(home.root.as_str(), "[HOME]");
     expect![[r#"
         error: 2 errors in the image
-          - /opt/greeter/goodbye.plug holds a path of the machine that built it, [LINK]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
-          - /opt/greeter/hello.plug holds a path of the machine that built it, [HOME]: take out the build script or the macro, such as env!("CARGO_MANIFEST_DIR"), that puts it there
+          - /opt/greeter/goodbye.plug contains a path of the build machine, [LINK]: remove the build script or macro that adds it, such as env!("CARGO_MANIFEST_DIR")
+          - /opt/greeter/hello.plug contains a path of the build machine, [HOME]: remove the build script or macro that adds it, such as env!("CARGO_MANIFEST_DIR")
     "#]].assert_eq(&error);
 }
 

@@ -126,7 +126,7 @@ fn umoci_unpacks_the_base_and_what_is_listed() {
     let mut expected = unpacked(&tree, &base, "base-bundle");
     let own = listed(&image);
     let replaced: Vec<&String> = own.keys().filter(|path| expected.contains_key(*path)).collect();
-    assert_eq!(replaced, [""; 0], "what the base has stays");
+    assert_eq!(replaced, [""; 0], "what the base image has stays");
     expected.extend(own);
     assert_eq!(unpacked(&tree, &format!("{}:{NAME}", tree.root.join("out")), "bundle"), expected);
 }

@@ -66,9 +66,9 @@ fn every_error_of_every_manifest_at_once() {
               - plugins/empty has no Cargo.toml: every directory in plugins/ is a plugin; add one, or move the directory away
               - plugins/goodbye/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace
               - plugins/goodbye/Cargo.toml has no `[package]`: add one, with a `name`
-              - plugins/goodbye/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
-              - plugins/goodbye/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
-              - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - plugins/goodbye/Cargo.toml: a plugin must be a cdylib; write `crate-type = ["cdylib"]` under `[lib]`
+              - plugins/goodbye/Cargo.toml: a plugin must depend on the SDK; write `greeter-sdk = { workspace = true }` under `[dependencies]`
+              - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` is outside of the tree; move that crate into the tree and use a relative path, or depend on it by version or git
               - two plugins have the name `hello`: plugins/copy and plugins/hello: rename the package in one of the two Cargo.toml
               - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the host or its SDK: rename the package
         "#]],
@@ -83,7 +83,8 @@ fn what_a_plugin_ships_and_does_not_have() {
     let add = |path: &str, table: &str| tree.write(path, &format!("{}\n{table}\n", tree.read(path)));
     add(
         &manifests[0],
-        "[package.metadata.greeter]\nassets = [\"../goodbye\", \".words\", \"/etc\", \"\", \"words\", \"empty\"]\nconfig = \"src\"",
+        "[package.metadata.greeter]\nassets = [\"../goodbye\", \".words\", \"/etc\", \"\", \"words\", \"empty\"]\nconfig = \
+         \"src\"",
     );
     add(&manifests[1], "[package.metadata.greeter]\nasset = [\"words\"]");
     check(
@@ -92,14 +93,14 @@ fn what_a_plugin_ships_and_does_not_have() {
         expect![[r#"
             error: 9 errors in plugins/
               - plugins/goodbye/Cargo.toml: [package.metadata.greeter]: unknown field `asset`, expected `assets` or `config`
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `config` is for hosts that read a directory of configurations: name it as `plugin-config` in [workspace.metadata.image], or remove the key
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `config` needs a host that reads a directory of configurations; set `plugin-config` in [workspace.metadata.image], or remove the key
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `../goodbye` must be a path inside of the plugin's directory, without `..`
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `.words` is not there: add it, or correct the path
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `.words` does not exist; add it, or correct the path
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `/etc` must be a path inside of the plugin's directory, without `..`
               - plugins/hello/Cargo.toml: [package.metadata.greeter]: `` must be a path inside of the plugin's directory, without `..`
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `words` is not there: add it, or correct the path
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `empty` holds no file: add one, or remove the path
-              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `src` is a directory: name a file for `config`
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `words` does not exist; add it, or correct the path
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `empty` contains no file; add one, or remove the path
+              - plugins/hello/Cargo.toml: [package.metadata.greeter]: `src` is a directory; use a file for `config`
         "#]],
     );
 }
@@ -112,7 +113,7 @@ fn a_plugin_that_is_no_cdylib() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: plugins/hello/Cargo.toml: a plugin is a cdylib, this crate is not: write `crate-type = ["cdylib"]` under `[lib]`
+        error: plugins/hello/Cargo.toml: a plugin must be a cdylib; write `crate-type = ["cdylib"]` under `[lib]`
     "#]],
     );
 }
@@ -125,7 +126,7 @@ fn a_plugin_without_the_sdk() {
         &tree,
         &["plan"],
         expect![[r#"
-        error: plugins/hello/Cargo.toml: a plugin depends on the SDK, this crate does not: write `greeter-sdk = { workspace = true }` under `[dependencies]`
+        error: plugins/hello/Cargo.toml: a plugin must depend on the SDK; write `greeter-sdk = { workspace = true }` under `[dependencies]`
     "#]],
     );
 }
@@ -138,7 +139,7 @@ fn a_plugin_without_the_export_macro() {
         &tree,
         &["image"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
                Resolving dependencies of the host and 2 plugins
                 Planning greeter 1.2.3 for linux/amd64: 2 plugins (goodbye, hello), rustc 1.95.0
                Compiling host, SDK and 2 plugins with this machine's Rust 1.95.0 (local)
@@ -174,8 +175,8 @@ fn two_plugins_of_one_name() {
         expect![[r#"
             error: 3 errors in plugins/
               - two plugins have the name `hello`: plugins/hello and plugins/other: rename the package in one of the two Cargo.toml
-              - the plugins `good-night` (plugins/good-night) and `good_night` (plugins/good_night) make libraries of one name, `good_night`: rename the packages, or their `[lib]`
-              - the plugins `goodbye` (plugins/goodbye) and `hello` (plugins/hello) make libraries of one name, `hello`: rename the packages, or their `[lib]`
+              - the plugins `good-night` (plugins/good-night) and `good_night` (plugins/good_night) build libraries with the same name, `good_night`: rename the packages, or their `[lib]`
+              - the plugins `goodbye` (plugins/goodbye) and `hello` (plugins/hello) build libraries with the same name, `hello`: rename the packages, or their `[lib]`
         "#]],
     );
 }
@@ -191,8 +192,8 @@ fn a_path_dependency_that_leaves_the_tree() {
         &["plan"],
         expect![[r#"
             error: 2 errors in plugins/
-              - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
-              - libs/mine/Cargo.toml: the path dependency `far = { path = "../../../far" }` leaves the tree: move that crate into the tree and name it by a relative path, or depend on it by version or git
+              - plugins/goodbye/Cargo.toml: the path dependency `yours = { path = "/yours" }` is outside of the tree; move that crate into the tree and use a relative path, or depend on it by version or git
+              - libs/mine/Cargo.toml: the path dependency `far = { path = "../../../far" }` is outside of the tree; move that crate into the tree and use a relative path, or depend on it by version or git
         "#]],
     );
 }
@@ -214,11 +215,11 @@ fn what_cannot_be_copied_and_is_needed() {
         &tree,
         &["plan"],
         expect![[r#"
-            warning: the image stands on scratch: it has no shell, and this machine's libc; choose a base with --base IMAGE
+            warning: the image has no base image, hence no shell, and it contains this machine's libc; choose a base image with --base IMAGE
             error: 3 errors in the sources
-              - libs (a target or cache directory) is not copied, and libs/mine/Cargo.toml is in it: move it
+              - libs (a target or cache directory) is not copied, but libs/mine/Cargo.toml is in it; move it
               - the path plugins/hello/web/caf� is not UTF-8: rename it
-              - plugins/hello/web/name.txt is a symlink to /etc/hostname, outside of the tree: put the files themselves there
+              - plugins/hello/web/name.txt is a symlink to /etc/hostname, outside of the tree; copy the files into the tree
         "#]],
     );
 }

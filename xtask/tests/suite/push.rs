@@ -93,9 +93,13 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
     assert_eq!(image["pushed"]["digest"], there.as_str());
     assert_ne!(image["manifest_digest"], there.as_str());
     assert_eq!(image["pushed"]["referrers"], json!([]));
-    assert!(run_.stderr.contains("warning: the registry has another digest than the archive, "), "{}", run_.stderr);
-    let warning = "warning: the image's bill of materials and its provenance are not pushed: docker pushes images alone; with \
-                   skopeo installed they go to the registry too\n";
+    assert!(
+        run_.stderr.contains("warning: the digest in the registry differs from the archive's, "),
+        "{}",
+        run_.stderr
+    );
+    let warning = "warning: the SBOM and the provenance were not pushed: docker can push only images; install skopeo to push \
+        them\n";
     assert!(run_.stderr.ends_with(warning), "{}", run_.stderr);
 }
 
@@ -106,7 +110,7 @@ fn a_name_without_a_registry() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     let error = &run.stderr[run.stderr.find("error: ").expect("an error")..];
     expect![[r#"
-        error: --push greeter:1 names no registry; write it out, as in ghcr.io/you/greeter:1
+        error: --push greeter:1 has no registry; write it as in ghcr.io/you/greeter:1
     "#]]
     .assert_eq(error);
 }
@@ -117,8 +121,8 @@ fn a_registry_by_its_address() {
     let tree = Tree::small("push-address").without_engine();
     let run = tree.xtask(&["image", "--base", "scratch", "--push", "[::1]:1/greeter:1"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    let error = "error: --push [::1]:1/greeter:1: this skopeo takes no IPv6 address for a registry; give the address a name, in DNS or \
-        /etc/hosts, and push to that name\n";
+    let error = "error: --push [::1]:1/greeter:1: this skopeo does not support an IPv6 address for a registry; give the \
+        address a name in DNS or /etc/hosts and push to it\n";
     assert!(run.stderr.ends_with(error) || run.stderr.contains("error: pushing [::1]:1/greeter:1: "), "{}", run.stderr);
 }
 
@@ -156,7 +160,7 @@ fn an_image_is_pushed_where_its_documents_are_refused() {
     );
     let (line, warning) = said.split_once('\n').expect("two lines");
     assert_eq!(line, format!("[GATE]/greeter:1@{digest}"));
-    let begin = "warning: the image's bill of materials and its provenance are not pushed, they lie beside the archive: pushing them \
+    let begin = "warning: the SBOM and the provenance were not pushed; they are beside the archive: pushing them \
         to [GATE]/greeter: `skopeo copy --quiet --all --dest-tls-verify=false ";
     assert!(warning.starts_with(begin) && warning.contains("manifest invalid"), "{warning}");
 }

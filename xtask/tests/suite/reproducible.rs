@@ -15,7 +15,8 @@ const DIR: &str = "std::env::var(\"CARGO_MANIFEST_DIR\").unwrap().replace('/', \
 /// A plugin greets with what `expression`, a `String`, is when it is compiled.
 fn compiled_in(tree: &Tree, plugin: &str, expression: &str) {
     let script = format!(
-        "fn main() {{\n    let value: String = {{ {expression} }};\n    println!(\"cargo::rustc-env=COMPILED_IN={{value}}\");\n}}\n"
+        "fn main() {{\n    let value: String = {{ {expression} }};\n    \
+         println!(\"cargo::rustc-env=COMPILED_IN={{value}}\");\n}}\n"
     );
     tree.write(&format!("plugins/{plugin}/build.rs"), &script);
     tree.replace(
@@ -53,7 +54,7 @@ fn an_image_that_comes_out_the_same_is_delivered() {
     let dirs = [format!("{dir}/first"), format!("{dir}/another/directory/second")];
     assert_eq!(image["reproduced"], json!({ "directories": dirs }));
     let digest = image["manifest_digest"].as_str().expect("a digest");
-    let said = format!("Reproducible two builds from nothing in two directories: {digest}\n");
+    let said = format!("Reproducible two clean builds in two directories: {digest}\n");
     assert!(run.stderr.contains(&said), "{}", run.stderr);
     // Each time in a directory that knows nothing.
     assert_eq!(run.stderr.matches("   Resolving dependencies of").count(), 2, "{}", run.stderr);
@@ -66,9 +67,9 @@ fn a_time_in_a_plugin_is_found() {
     let now = "std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()";
     compiled_in(&tree, "hello", &format!("format!(\"{{:020}}\", {now}.as_nanos())"));
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
+        error: the image is not reproducible: two clean builds, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
           - /opt/greeter/hello.plug in the layer hello.plug differs in the section .rodata at offset N: `N` and `N`
-        the plugin hello (plugins/hello), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
+        the plugin hello (plugins/hello), or a crate that it uses, includes a time, a random number or a path at compile time, usually through a build script or a macro; remove it
     "#]].assert_eq(&error(&tree));
 }
 
@@ -77,9 +78,9 @@ fn a_path_that_is_not_written_out_is_found() {
     let tree = Tree::small("reproducible-path").without_engine();
     compiled_in(&tree, "goodbye", DIR);
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
+        error: the image is not reproducible: two clean builds, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
           - /opt/greeter/goodbye.plug in the layer goodbye.plug has N and N bytes, and differs in the section .rodata at offset N: `oducible-path|target|image|reproducible|first|src|plugins|goodbye` and `oducible-path|target|image|reproducible|another|directory|second|src|plugins|goodby`
-        the plugin goodbye (plugins/goodbye), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
+        the plugin goodbye (plugins/goodbye), or a crate that it uses, includes a time, a random number or a path at compile time, usually through a build script or a macro; remove it
     "#]].assert_eq(&error(&tree));
 }
 
@@ -102,7 +103,7 @@ fn files_of_an_earlier_build_are_found() {
     let run = tree.xtask(&["image", "--verify-reproducible"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
-        error: two builds from nothing make one image, and it is not this one, which has files of earlier builds in it: remove them by `cargo xtask clean --volumes`
+        error: two clean builds make the same image, but this one differs: it contains files of earlier builds; remove them with `cargo xtask clean --volumes`
           - /opt/greeter/hello.plug in the layer hello.plug differs in the section .rodata at offset 0x0: `two` and `one`
     "#]].assert_eq(&run.stderr[run.stderr.find("error: ").expect("an error")..]);
     assert!(fs::read(&archive).is_ok_and(|now| now == old), "the image that was there stays");
@@ -118,7 +119,7 @@ fn a_tree_that_changes_meanwhile_is_no_plugins_error() {
         &format!("std::fs::write({notes:?}, format!(\"{{:?}}\", {now})).unwrap(); String::new()"),
     );
     expect![[r#"
-        error: the tree was changed while it was built: leave it alone until the image is compared
+        error: the tree changed during the build; do not edit it until the images are compared
     "#]]
     .assert_eq(&error(&tree));
 }
@@ -158,9 +159,9 @@ fn in_containers_the_dirs_and_the_volumes_differ_too() {
     let run = tree.xtask(&[&["image", "--verify-reproducible"], &args[..]].concat());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
-        error: the image is not reproducible: two builds from nothing, in /xtask and /another/directory, differ
+        error: the image is not reproducible: two clean builds, in /xtask and /another/directory, differ
           - /opt/greeter/hello.plug in the layer hello.plug has 5792 and 5808 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|directory|work|src|plugins|hello`
-        the plugin hello (plugins/hello), or a crate that it uses, takes in a time, a random number or a path while it is compiled, as a rule in a build script or a macro: take that out
+        the plugin hello (plugins/hello), or a crate that it uses, includes a time, a random number or a path at compile time, usually through a build script or a macro; remove it
     "#]].assert_eq(&run.stderr[run.stderr.find("error: ").expect("an error")..]);
     assert_eq!(engine.run(NAME), GREETINGS, "the image that was there stays");
 }

@@ -241,7 +241,7 @@ fn a_repository_that_is_damaged_stops_nothing() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let warning: Vec<&str> = run.stderr.lines().skip_while(|line| !line.starts_with("warning: ")).take(2).collect();
     let expected = format!(
-        "warning: the image names no revision: `cd [ROOT]/target/image/src && GIT_ATTR_NOSYSTEM=1 \
+        "warning: the image has no revision label: `cd [ROOT]/target/image/src && GIT_ATTR_NOSYSTEM=1 \
          GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git --no-replace-objects --git-dir=[ROOT]/target/image/git \
          --work-tree=. read-tree --reset {clean}` failed (exit status: 128):\n\
          fatal: failed to unpack tree object {clean}"
@@ -256,5 +256,5 @@ fn a_repository_without_git_is_said() {
     let run = tree.xtask(&["plan", "--base", "scratch"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let warning = run.stderr.lines().find(|line| line.starts_with("warning: ")).expect("a warning");
-    assert_eq!(warning, "warning: the image names no revision: git is not installed");
+    assert_eq!(warning, "warning: the image has no revision label: git is not installed");
 }

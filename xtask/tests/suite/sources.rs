@@ -51,9 +51,10 @@ fn everything_that_cargo_sees_is_compiled() {
     tree.write("plugins/hello/tool.sh", "#!/bin/sh\n");
     tree.write("plugins/hello/back\\\\slash", "one");
     vendor(&tree);
-    let code = "const ALL: [&str; 5] = [include_str!(\"../.queries/one.json\"), include_str!(\"../../../proto/hello.proto\"),\n    \
-        include_str!(\"../../../linked.proto\"), include_str!(\"proto/hello.proto\"), mine::MINE];\n\n\
-        fn greet() -> String {\n    ALL.join(\" \")\n}\n\ngreeter_sdk::export!(greet);\n";
+    let code = "const ALL: [&str; 5] = [include_str!(\"../.queries/one.json\"), \
+        include_str!(\"../../../proto/hello.proto\"),\n    include_str!(\"../../../linked.proto\"), \
+        include_str!(\"proto/hello.proto\"), mine::MINE];\n\n fn greet() -> String {\n    ALL.join(\" \
+        \")\n}\n\ngreeter_sdk::export!(greet);\n";
     tree.write("plugins/hello/src/lib.rs", code);
     let local = ["--base", "scratch", "--tag", name];
     let container = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", name];
@@ -112,10 +113,10 @@ fn what_nobody_reads_stops_nothing() {
     let told = run.stderr.lines().filter_map(|line| line.strip_prefix(" Leaving out "));
     let said: String = told.map(|line| line.to_owned() + "\n").collect();
     expect![[r#"
-        docs/loop (a symlink that leads back to a directory it is in)
+        docs/loop (a symlink loop)
         docs/outside (a symlink to /etc, outside of the tree)
         plugins/hello/caf� (a name that is not UTF-8)
-        plugins/hello/src/.#lib.rs (a symlink to nothing)
+        plugins/hello/src/.#lib.rs (a dangling symlink)
         plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree)
     "#]]
     .assert_eq(&said);
@@ -128,8 +129,8 @@ fn what_nobody_reads_stops_nothing() {
     let said = errors(&tree, &["--base", "scratch"]);
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
-        the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a file is missing in the copy of the sources, which lacks of the tree: .git (version control), docs/loop (a symlink that leads back to a directory it is in), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a symlink to nothing), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache directory), xtask/path (a target or cache directory)
+        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+          - a file is missing; the copy of the sources leaves these out: .git (version control), docs/loop (a symlink loop), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a dangling symlink), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
 }
@@ -170,8 +171,8 @@ fn a_plugin_with_a_program_of_the_hosts_name() {
         &["plan", "--base", "scratch"],
         expect![[r#"
             error: 2 errors in the programs
-              - the host's package has no program `greeter`, which the image starts; it has welcome: name one `greeter`
-              - plugins/hello: its program `greeter` has the name of the host's, and cargo writes both to one file: rename it
+              - the host's package has no program `greeter`, which the image starts; it has welcome; rename one to `greeter`
+              - plugins/hello: its program `greeter` has the same name as the host's, and cargo writes both to one file; rename it
         "#]],
     );
 }
@@ -184,8 +185,8 @@ fn a_module_that_was_left_out_is_named() {
     let said = errors(&tree, &["--base", "scratch"]);
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
-        the plugin hello (plugins/hello) failed (exit status: 101); cargo's messages stand above
-          - a file is missing in the copy of the sources, which lacks of the tree: plugins/hello/src/inner.rs (a symlink to nothing), target (a target or cache directory), xtask/path (a target or cache directory)
+        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+          - a file is missing; the copy of the sources leaves these out: plugins/hello/src/inner.rs (a dangling symlink), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
 }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const READABLE: &str = "name .prov files that can be read, as `cargo xtask image` builds them";
+const READABLE: &str = "use readable .prov files, as `cargo xtask image` builds them";
 
 /// `--check` with these plugins.
 fn run(mut command: Command, dir: &Path, plugins: &[String]) -> Output {
@@ -173,7 +173,7 @@ fn a_plugin_that_was_changed() {
     changed[last] ^= 1;
     let path = write(dir.path(), "changed", &changed);
     let output = run(provost(), dir.path(), &[path]);
-    let restore = "put the file there again as it was built, or build all anew: `cargo xtask image`";
+    let restore = "restore the file as it was built, or build everything again: `cargo xtask image`";
     let rows = "@/changed/file.prov | seal | broken: changed after it was built | sealed\n";
     assert_eq!(refused(output, dir.path()), report(1, 1, rows, restore));
 
@@ -245,7 +245,7 @@ fn files_of_the_host_that_were_changed() {
             "error: the host's own files are not what was built, and no plugin is loaded\n\
             file | field | have | want\n\
             {file} | seal | broken: changed after it was built | sealed\n\
-            fix: put the file there again as it was built, or build all anew: `cargo xtask image`\n"
+            fix: restore the file as it was built, or build everything again: `cargo xtask image`\n"
         );
         assert_eq!(refused(output, dir.path()), expected);
     }

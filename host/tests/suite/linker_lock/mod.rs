@@ -20,7 +20,7 @@ async fn a_plugin_that_is_never_loaded_is_waited_for_without_the_dynamic_linker(
     command.args(["--log", "debug"]).env("LD_PRELOAD", late).env(BLOCKS, "initialiser");
     let (errors, stderr) = errors_of(command, &config).await;
     assert!(stderr.contains(" loading file=unruly.prov\n"), "who ends the process there is named: {stderr}");
-    let expected = "error: loading unruly.prov: the plugin `unruly` has not come back from its initialisers after 1s, \
-        which is `server.startup_deadline`";
+    let expected = "error: loading unruly.prov: the plugin `unruly` did not finish its initialisers within 1s \
+        (`server.startup_deadline`)";
     assert_eq!(errors, [expected], "{stderr}");
 }

@@ -63,7 +63,7 @@ impl Container {
     pub async fn run(&self) -> (Option<i32>, String) {
         let mut start = tokio::process::Command::new(variable("XTASK_ENGINE"));
         let run = start.args(["start", "--attach", &self.id]).stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the runtime starts");
+        let output = tokio::time::timeout(PATIENCE, run).await.expect("the host stops").expect("the runtime starts");
         (output.status.code(), String::from_utf8(output.stderr).expect("a host writes text"))
     }
 

@@ -148,7 +148,7 @@ impl Host {
     /// Waits for the host's end, and returns how it ended and what it logged.
     pub fn wait(mut self) -> (ExitStatus, String) {
         // Whole once nobody can write to it any more, which is when the host has ended.
-        let log = self.log.recv_timeout(PATIENCE).expect("the host ends");
+        let log = self.log.recv_timeout(PATIENCE).expect("the host stops");
         (self.child.wait().expect("it is this process's own"), log)
     }
 }

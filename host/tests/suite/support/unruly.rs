@@ -74,7 +74,7 @@ pub fn impatient(behaviour: &str) -> String {
 pub async fn errors_of(mut command: Command, config: &Path) -> (Vec<String>, String) {
     command.args(["--check", "--prov", "unruly.prov", "--config"]).arg(config);
     let run = tokio::process::Command::from(command).kill_on_drop(true).output();
-    let output = tokio::time::timeout(PATIENCE, run).await.expect("the host ends").expect("the host starts");
+    let output = tokio::time::timeout(PATIENCE, run).await.expect("the host stops").expect("the host starts");
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
     (stderr.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect(), stderr)

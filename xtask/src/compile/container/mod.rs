@@ -202,7 +202,7 @@ impl Machine for Container<'_> {
                     bail!("`{command}` wrote the path {path}");
                 }
                 let mut content = Vec::new();
-                entry.read_to_end(&mut content).with_context(|| format!("reading {path} off the builder"))?;
+                entry.read_to_end(&mut content).with_context(|| format!("reading {path} from the builder"))?;
                 let target = self.received.join(inside);
                 if std::fs::read(&target).is_ok_and(|old| old == content) {
                     continue;

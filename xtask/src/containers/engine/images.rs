@@ -17,7 +17,7 @@ use crate::support::ui::Ui;
 
 /// How to fix that an image cannot be had.
 pub const ANOTHER_IMAGE: &str =
-    "check its name and that its registry is reached, or name another image with --builder-image or --base";
+    "check its name and that its registry is reachable, or choose another image with --builder-image or --base";
 
 /// What the container engine says of an image that it has.
 #[derive(Clone, Debug, Deserialize)]
@@ -103,13 +103,13 @@ impl Engine {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let said = tail(output);
-                let why = said.lines().last().unwrap_or("what it said stands above");
+                let why = said.lines().last().unwrap_or("see its output above");
                 bail!("{self} cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
             }
             None => {
                 running.kill().with_context(|| format!("stopping `{command}`"))?;
                 bail!(
-                    "{self} cannot pull {reference}: no end within {} s; give it longer with --pull-timeout",
+                    "{self} cannot pull {reference}: not finished after {} s; allow more time with --pull-timeout",
                     limit.as_secs()
                 )
             }
@@ -138,7 +138,7 @@ impl Engine {
         let output = command.expression(ui).stdin_null().stdout_to_stderr().unchecked().run();
         let output = output.with_context(|| format!("starting `{command}`"))?;
         if !output.status.success() {
-            bail!("building {file} failed: `{command}` ended with {}; what it said stands above", output.status);
+            bail!("building {file} failed: `{command}` ended with {}; see its output above", output.status);
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Engine {
         }
         // Older engines take no IPv6 address for a registry.
         tagged.with_context(|| {
-            format!("naming the image {name}: give the address a name, in DNS or /etc/hosts, and take that")
+            format!("tagging the image {name}: give the address a name in DNS or /etc/hosts and use it")
         })
     }
 

@@ -20,7 +20,7 @@ pub const CHECK: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// How to fix that no daemon answers.
-const START: &str = "start its daemon, or point DOCKER_HOST at one that runs";
+const START: &str = "start its daemon, or set DOCKER_HOST to a running one";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
@@ -57,7 +57,7 @@ impl Engine {
                 Err(why) => reasons.push(format!("{why:#}")),
             }
         }
-        bail!("no docker or podman answers ({})", reasons.join("; "))
+        bail!("docker and podman are not available ({})", reasons.join("; "))
     }
 
     /// The one with this name, if it answers.
@@ -81,11 +81,11 @@ impl Engine {
                 // The container engine's own: that there is no such program in the image comes after all that may go wrong here.
                 Some(125 | 126) => {
                     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                    said.trim().lines().last().unwrap_or("it said nothing why").to_owned()
+                    said.trim().lines().last().unwrap_or("it gave no reason").to_owned()
                 }
                 _ => return None,
             },
-            Ok(None) => format!("no end within {} s", CHECK.as_secs()),
+            Ok(None) => format!("not finished after {} s", CHECK.as_secs()),
             Err(error) => format!("{error:#}"),
         };
         Some(Broken { program: self.program, why })
@@ -106,9 +106,9 @@ impl Engine {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();
-                let why = text.trim().lines().last().unwrap_or("it failed without a word").trim();
+                let why = text.trim().lines().last().unwrap_or("it failed without a message").trim();
                 let fix = match why.to_lowercase().contains("permission denied") {
-                    true => "let this user reach it, as a rule by the group docker",
+                    true => "give this user access to it, usually through the group docker",
                     false => START,
                 };
                 bail!("{why}; {fix}")

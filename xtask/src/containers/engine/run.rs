@@ -14,7 +14,7 @@ impl Engine {
         let command = command.args(["--network", "none", "--read-only", id]).args(args);
         let Some(output) = command.output_within(ui, CHECK)? else {
             self.remove_container(ui, name)?;
-            bail!("the image does not start: `{command}` did not end within {} s", CHECK.as_secs());
+            bail!("the image does not start: `{command}` did not finish within {} s", CHECK.as_secs());
         };
         match output.status.code() {
             Some(0) => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),

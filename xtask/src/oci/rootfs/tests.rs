@@ -47,7 +47,7 @@ fn layers_lie_over_each_other() {
     assert_eq!(fs::read_link(root.join("lib")).expect("a link").to_str(), Some("usr/lib"));
     assert!(root.join("opt/new").is_file() && !root.join("opt/old").exists());
     let error = tree.resolve("loop/file".into()).expect_err("a loop");
-    assert_eq!(error.to_string(), "the base's symlinks at /loop go round in a circle");
+    assert_eq!(error.to_string(), "the base image's symlinks at /loop form a loop");
 }
 
 #[test]

@@ -20,7 +20,8 @@ impl Registry {
         let dir = tree.root.join("registry");
         fs::create_dir_all(&dir).expect("a directory");
         let config = format!(
-            "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {dir} }} }}\nhttp: {{ addr: 127.0.0.1:0 }}\n"
+            "version: 0.1\nlog: {{ level: info }}\nstorage: {{ filesystem: {{ rootdirectory: {dir} }} }}\nhttp: {{ addr: \
+             127.0.0.1:0 }}\n"
         );
         tree.write("registry/config.yml", &config);
         let mut server = Command::new("docker-registry")
