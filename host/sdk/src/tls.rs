@@ -107,10 +107,9 @@ CCqGSM49BAMCA0gAMEUCIQD5tJGVc5/3oMC/xqvNyFoYR10BX4bTLQ4TExlMoj0l
 
     /// How many certificates of a bundle count, `None` for Mozilla's.
     fn check(bundle: &str, named: bool, expected: Result<Option<usize>, &str>) {
-        let path = env::temp_dir().join(format!("provost-roots-{}.pem", std::process::id()));
-        std::fs::write(&path, bundle).expect("a temporary file");
-        let found = rustls_native_certs::load_certs_from_paths(Some(&path), None);
-        std::fs::remove_file(&path).expect("it was just written");
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), bundle).expect("a temporary file");
+        let found = rustls_native_certs::load_certs_from_paths(Some(file.path()), None);
         let roots = TlsRoots::choose(found, named.then(|| ("SSL_CERT_FILE", "bundle.pem".into())));
         let counted = roots.map(|roots| match &roots {
             TlsRoots::System(certificates) => {

@@ -102,32 +102,14 @@ fn end_of_lines(file: &mut File) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::thread;
     use std::time::Duration;
 
-    /// A directory of the test's own, removed when it ends.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("provost-file-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).expect("a temporary directory");
-            Self(path)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn lines_follow_each_other_and_dirs_are_made() {
-        let dir = Dir::new("lines");
-        let path = dir.0.join("a/b/messages.jsonl");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("a/b/messages.jsonl");
         assert_eq!(append(&path, b"{1}\n").expect("appended"), 0);
         assert_eq!(append(&path, b"{2}\n").expect("appended"), 4);
         assert_eq!(fs::read(&path).expect("the file"), b"{1}\n{2}\n");
@@ -135,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_torn_line_is_ended() {
-        let dir = Dir::new("torn");
-        let path = dir.0.join("messages.jsonl");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("messages.jsonl");
         fs::write(&path, "{1}\n{\"id\":\"to").expect("a torn file");
         assert_eq!(append(&path, b"{3}\n").expect("appended"), 14);
         assert_eq!(fs::read_to_string(&path).expect("the file"), "{1}\n{\"id\":\"to\n{3}\n");
@@ -145,8 +127,8 @@ mod tests {
     /// Another provider or process, whose line fails half-way, must not take ours back with it.
     #[test]
     fn one_at_a_time_appends() {
-        let dir = Dir::new("lock");
-        let path = dir.0.join("messages.jsonl");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("messages.jsonl");
         append(&path, b"{1}\n").expect("appended");
         let mut other = OpenOptions::new().append(true).open(&path).expect("the file");
         other.lock().expect("nobody else has it");
@@ -166,8 +148,8 @@ mod tests {
     #[test]
     fn a_rotator_gets_every_line() {
         const LINES: usize = 2000;
-        let dir = Dir::new("rotated");
-        let path = dir.0.join("messages.jsonl");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("messages.jsonl");
         let writers: Vec<_> = (0..2)
             .map(|writer| {
                 let path = path.clone();
@@ -182,7 +164,7 @@ mod tests {
         let mut rotate = || {
             let Ok(mut file) = OpenOptions::new().read(true).append(true).open(&path) else { return };
             file.lock().expect("a lock");
-            let moved = dir.0.join("moved");
+            let moved = dir.path().join("moved");
             fs::rename(&path, &moved).expect("moved");
             let mut text = String::new();
             file.read_to_string(&mut text).expect("the file");
@@ -203,16 +185,16 @@ mod tests {
 
     #[test]
     fn a_moved_file_is_made_anew() {
-        let dir = Dir::new("moved");
-        let path = dir.0.join("messages.jsonl");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("messages.jsonl");
         append(&path, b"{1}\n").expect("appended");
-        fs::rename(&path, dir.0.join("messages.jsonl.1")).expect("moved");
+        fs::rename(&path, dir.path().join("messages.jsonl.1")).expect("moved");
         assert_eq!(append(&path, b"{2}\n").expect("appended"), 0);
     }
 
     #[test]
     fn a_dir_cannot_be_appended_to() {
-        let dir = Dir::new("directory");
-        assert_eq!(append(&dir.0, b"{1}\n").expect_err("refused").kind(), io::ErrorKind::IsADirectory);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(append(dir.path(), b"{1}\n").expect_err("refused").kind(), io::ErrorKind::IsADirectory);
     }
 }

@@ -12,7 +12,7 @@ use crate::support::test_dir::TestDir;
 
 #[test]
 fn the_bytes_of_an_image_are_these() {
-    let test = TestDir::new("image");
+    let test = TestDir::new();
     let store = Store::new(test.path().to_owned());
     let plan = example::image_plan().expect("a plan");
     let contents = [

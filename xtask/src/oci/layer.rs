@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_these() {
-        let test = TestDir::new("layer");
+        let test = TestDir::new();
         let bytes = packed(&entries());
         let mut backwards = entries();
         backwards.reverse();

@@ -21,9 +21,8 @@ struct Daemon {
 impl Daemon {
     fn start() -> Daemon {
         // A short path: containerd's sockets lie in it.
-        let dir = std::env::temp_dir().join(format!("xtask-daemon-{}", std::process::id()));
+        let dir = tempfile::tempdir().expect("a directory for the daemon").keep();
         let dir = Utf8PathBuf::from_path_buf(dir).expect("a UTF-8 path");
-        fs::create_dir_all(&dir).expect("a directory for the daemon");
         // Else it would read the machine's own configuration, whose settings are the first daemon's.
         fs::write(dir.join("daemon.json"), "{}").expect("the daemon's configuration");
         // The first daemon's bridge, which no container here uses: one without a bridge would remove it.

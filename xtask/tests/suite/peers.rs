@@ -36,13 +36,12 @@ fn podman_loads_it() {
     // A store of its own, so that nobody's images are touched.
     let store = tree.root.join("store");
     // Podman refuses a path of more than 50 characters here.
-    let state = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
-    let state = state.to_str().expect("a UTF-8 path");
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let state = state.path().to_str().expect("a UTF-8 path");
     let own = ["--root", store.as_str(), "--runroot", state, "--storage-driver", "vfs"];
     let loaded = run("podman", &[own.as_slice(), &["load", "--input", &archive]].concat());
     let id = run("podman", &[own.as_slice(), &["image", "inspect", "--format", "{{.Id}}", NAME]].concat());
     let said = run("podman", &[own.as_slice(), &["run", "--rm", "--read-only", "--network", "none", NAME]].concat());
-    let _ = std::fs::remove_dir_all(state);
     assert_eq!(loaded, format!("Loaded image: {NAME}"));
     assert_eq!(image["config_digest"], format!("sha256:{id}"));
     assert_eq!(said, GREETINGS);
