@@ -9,31 +9,31 @@ use tracing_subscriber::filter::Targets;
 #[derive(Parser)]
 #[command(version)]
 pub struct Args {
-    /// The configuration, a TOML file
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", required_unless_present = "inspect")]
     pub config: Option<PathBuf>,
 
-    /// A plugin to load, once for each
+    /// Plugin to load; can be repeated
     #[arg(long, value_name = "FILE")]
     pub prov: Vec<PathBuf>,
 
-    /// Load and check everything, serve nothing
+    /// Load and check everything, then exit
     #[arg(long)]
     pub check: bool,
 
-    /// Ask the host that runs with this configuration whether it answers, and do nothing else; plugins are not looked at
+    /// Check that the running host with this configuration answers, then exit
     #[arg(long, conflicts_with = "check")]
     pub health: bool,
 
-    /// What to log, instead of the configuration's `log.filter`: `info,smtp=debug`
+    /// Select what is logged, in place of `log.filter` in the configuration; for example `info,smtp=debug`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<Targets>,
 
-    /// Show how a plugin was built and whether it fits this host, and do nothing else
+    /// Show how a plugin was built and whether it fits this host, then exit
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "health", "log"])]
     pub inspect: Option<PathBuf>,
 
-    /// How `--inspect` shows it
+    /// Format of `--inspect`
     #[arg(long, value_enum, default_value_t, requires = "inspect")]
     pub format: Format,
 }

@@ -10,32 +10,32 @@ use crate::commands::plan::PlanArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::test::TestArgs;
 
-/// Builds a host and all its plugins together, and puts them into one image
+/// Build a host and all its plugins together into one image
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// Show every command that is run, and how long each stage takes
+    /// Print each command before it runs, and the time of each stage
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Build host and plugins and make an image of them
+    /// Build the image, verify it, and load it into docker or podman
     Image(ImageArgs),
-    /// Show what `image` would do
+    /// Show what `image` would do, without compiling
     Plan(PlanArgs),
-    /// Build host and plugins into a directory
+    /// Compile the host and all plugins into target/image/dist
     Build(BuildArgs),
-    /// Build, then start the host here with every plugin
+    /// Compile, then start the host on this machine with every plugin
     Run(RunArgs),
-    /// Run every check there is: formatting, lints, unit tests, plugins loaded, the image built and run
+    /// Run all checks: formatting, lints, unit tests, real plugins, a real image
     Test(TestArgs),
-    /// Show a built plugin's ABI record
+    /// Show how a plugin, the host or an image was built
     Inspect(InspectArgs),
-    /// Remove what was built
+    /// Remove everything that was built
     Clean(CleanArgs),
 }

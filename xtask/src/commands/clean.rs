@@ -12,7 +12,7 @@ use crate::support::ui::{Ui, count};
 
 #[derive(Args)]
 pub struct CleanArgs {
-    /// Remove this checkout's volumes and built images from docker and podman too: the next build in a container is a cold one
+    /// Also remove this checkout's volumes and images from docker and podman; the next build in a container compiles everything
     #[arg(long)]
     volumes: bool,
 }

@@ -16,12 +16,11 @@ use crate::verify::contents::Contents;
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// A plugin, the host, the SDK, or an image's archive or OCI layout: then all of these in it. Each further file is compared with the
-    /// first one, as the plugins of an image are with its host
+    /// A plugin, the host or the SDK; or an image, given as an archive or an OCI layout. Further files are compared with the first
     #[arg(required = true, value_name = "FILE")]
     files: Vec<Utf8PathBuf>,
 
-    /// What goes to stdout
+    /// Print text or JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -15,7 +15,7 @@ pub struct RunArgs {
     #[command(flatten)]
     build: BuildArgs,
 
-    /// Handed to the host as they are, after `--`
+    /// Arguments for the host
     #[arg(last = true)]
     host_args: Vec<String>,
 }

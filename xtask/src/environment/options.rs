@@ -23,11 +23,13 @@ use crate::support::variables;
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum EnvironmentChoice {
-    /// docker, then podman, if it has builder and base or can pull them; else local on scratch
+    /// In a container, if docker or podman can provide the builder and the base image; otherwise as `local`, on `scratch`
     Auto,
+    /// In a container of docker
     Docker,
+    /// In a container of podman
     Podman,
-    /// This machine's toolchain
+    /// With this machine's toolchain
     Local,
 }
 

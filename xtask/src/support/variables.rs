@@ -25,40 +25,36 @@ use crate::support::paths::Paths;
 
 /// By name, `*` at the end for whatever follows. The first that fits counts; what fits none is kept.
 const VARIABLES: [(&str, Rule, &str); 30] = [
-    ("CARGO_HOME", Kept, "where crates are kept, and where cargo finds the user's registries and credentials"),
-    ("CARGO_HTTP_*", Kept, "how registries are reached"),
-    ("CARGO_NET_*", Kept, "how registries are reached"),
-    ("CARGO_REGISTRIES_*", Kept, "where registries are, and their tokens"),
+    ("CARGO_HOME", Kept, "crates, and the user's registries and credentials"),
+    ("CARGO_HTTP_*", Kept, "access to registries"),
+    ("CARGO_NET_*", Kept, "access to registries"),
+    ("CARGO_REGISTRIES_*", Kept, "addresses of registries, and their tokens"),
     ("CARGO_REGISTRY_*", Kept, "the default registry, and its token"),
-    ("CARGO_BUILD_JOBS", Read, "how many compilers run at a time"),
+    ("CARGO_BUILD_JOBS", Read, "number of compilers that run at once"),
     ("CARGO_TARGET_DIR", Read, "the target directory"),
-    ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, after the tree's own"),
+    ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, added to the tree's own"),
     ("RUSTFLAGS", Read, "the same, separated by spaces"),
     ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty counts as unset"),
     ("CI", Read, "`true`: a missing container engine is an error, and every image is compiled from scratch"),
-    ("CARGO", Cleared, "the cargo that started xtask"),
-    (
-        "CARGO_*",
-        Cleared,
-        "what the cargo that started xtask sets, and settings that change what is compiled: target, profile, flags",
-    ),
-    ("RUSTC", Cleared, "another compiler than the pinned one"),
-    ("RUSTC_BOOTSTRAP", Cleared, "features of a nightly, which crates look for"),
-    ("RUSTC_WORKSPACE_WRAPPER", Cleared, "another compiler than the pinned one"),
-    ("RUSTDOC*", Cleared, "no documentation is made"),
+    ("CARGO", Cleared, "set by the cargo that started xtask"),
+    ("CARGO_*", Cleared, "set by the cargo that started xtask; settings that change the build: target, profile, flags"),
+    ("RUSTC", Cleared, "a compiler other than the pinned one"),
+    ("RUSTC_BOOTSTRAP", Cleared, "it enables features of a nightly"),
+    ("RUSTC_WORKSPACE_WRAPPER", Cleared, "a compiler other than the pinned one"),
+    ("RUSTDOC*", Cleared, "no documentation is built"),
     ("RUSTUP_TOOLCHAIN", Cleared, "the tree pins the toolchain"),
     ("LD_*", Cleared, "the host would load the debug SDK, or another library"),
-    ("LC_*", Cleared, "messages are read: they are asked for in English, in UTF-8"),
+    ("LC_*", Cleared, "xtask reads messages in English and UTF-8"),
     ("LANG", Cleared, "as LC_*"),
     ("LANGUAGE", Cleared, "as LC_*"),
-    ("DOCKER_DEFAULT_PLATFORM", Cleared, "images are named by their ids, and are for the engine's own platform"),
+    ("DOCKER_DEFAULT_PLATFORM", Cleared, "images are for the engine's own platform"),
     ("GIT_DIR", Cleared, "another repository: git sets it in hooks"),
     ("GIT_WORK_TREE", Cleared, "as GIT_DIR"),
     ("GIT_INDEX_FILE", Cleared, "as GIT_DIR"),
     ("GIT_OBJECT_DIRECTORY", Cleared, "as GIT_DIR"),
     ("GIT_ALTERNATE_OBJECT_DIRECTORIES", Cleared, "as GIT_DIR"),
     ("GIT_NAMESPACE", Cleared, "as GIT_DIR"),
-    ("GIT_CONFIG_PARAMETERS", Cleared, "what `git -c` was told that started xtask"),
+    ("GIT_CONFIG_PARAMETERS", Cleared, "options of a `git -c` that started xtask"),
 ];
 
 /// What every program is told, unless it is told otherwise.
@@ -66,14 +62,14 @@ pub const TOLD: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
 
 /// Cargo's settings that change what is compiled, and must not come from outside of the tree.
 const SETTINGS: [(&str, &str); 8] = [
-    ("build.target", "files are looked for where cargo puts them for this machine"),
-    ("build.rustc", "another compiler than the pinned one"),
-    ("build.rustc-workspace-wrapper", "another compiler than the pinned one"),
-    ("build.incremental", "the profile is the tree's"),
-    ("profile.release", "the profile is the tree's"),
+    ("build.target", "built files would be in another directory"),
+    ("build.rustc", "a compiler other than the pinned one"),
+    ("build.rustc-workspace-wrapper", "a compiler other than the pinned one"),
+    ("build.incremental", "the tree defines the profile"),
+    ("profile.release", "the tree defines the profile"),
     ("env", "build scripts would see it"),
-    ("patch", "crates would be others than in Cargo.lock"),
-    ("paths", "crates would be others than in Cargo.lock"),
+    ("patch", "crates would differ from Cargo.lock"),
+    ("paths", "crates would differ from Cargo.lock"),
 ];
 
 /// Whether the programs that xtask starts must not see the variable.

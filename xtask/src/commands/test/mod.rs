@@ -33,13 +33,17 @@ const IMAGE: &str = "XTASK_IMAGE";
 const ENGINE: &str = "XTASK_ENGINE";
 
 #[derive(Args)]
+#[command(
+    mut_arg("engine", |arg| arg.help("Where to compile the tested image [default: local]")),
+    mut_arg("base", |arg| arg.help("Base image of the tested image [default with --engine local: scratch]")),
+)]
 pub struct TestArgs {
     /// Fail if a test cannot run here, for example because docker or a program is missing
     #[arg(long)]
     require_containers: bool,
 
     /// Run formatting, lints and unit tests only; needs nothing but Rust
-    #[arg(long, conflicts_with_all = ["require_containers", "long", "only", "engine", "builder_image", "toolchain", "base"])]
+    #[arg(long, conflicts_with_all = ["require_containers", "long", "only", "engine", "builder_image", "toolchain", "base", "pull_timeout"])]
     quick: bool,
 
     /// Also run the tests that take minutes
