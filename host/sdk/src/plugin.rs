@@ -14,7 +14,7 @@ pub struct Plugin {
 
 impl Plugin {
     /// The plugin whose providers are of type `P`.
-    pub const fn of<P: Provider>() -> Self {
+    pub const fn new<P: Provider>() -> Self {
         Self {
             construct: |table, context| {
                 let config = config::parse::<P::Config>(table, config::COMMON_KEYS)?;
@@ -65,7 +65,7 @@ macro_rules! export {
             assert!(cfg!(panic = "unwind"), "the host catches a plugin's panic, so it must unwind");
 
             #[unsafe(no_mangle)]
-            static PROVOST_PLUGIN: $crate::plugin::Plugin = $crate::plugin::Plugin::of::<$provider>();
+            static PROVOST_PLUGIN: $crate::plugin::Plugin = $crate::plugin::Plugin::new::<$provider>();
         };
     };
 }
@@ -80,7 +80,7 @@ mod tests {
     /// The example of the documentation, as the host would use it.
     #[tokio::test]
     async fn the_example_delivers() {
-        let plugin = Plugin::of::<Log>();
+        let plugin = Plugin::new::<Log>();
         let context = || Context::new("log", Duration::from_secs(1), "assets/log", Handle::current());
         let table = |text: &str| text.parse().expect("the test's TOML is valid");
         let provider = plugin.construct(table("greeting = \"hello\""), context()).expect("a valid table");

@@ -78,7 +78,7 @@ async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessa
             Ok(Json(SentMessage { id, provider, receipt }))
         }
         Err(failure) => {
-            let problem = Problem::from(failure).of(&provider, &id);
+            let problem = Problem::from(failure).for_delivery(&provider, &id);
             tracing::warn!(provider, id, milliseconds, failure = %problem.detail(), "not delivered");
             Err(problem)
         }

@@ -43,7 +43,7 @@ impl Problem {
 
     /// Says which delivery it was.
     #[must_use]
-    pub fn of(mut self, provider: &str, id: &str) -> Self {
+    pub fn for_delivery(mut self, provider: &str, id: &str) -> Self {
         self.provider = Some(provider.into());
         self.id = Some(id.into());
         self

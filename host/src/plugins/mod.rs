@@ -54,7 +54,7 @@ impl<'a> Checked<'a> {
             }
         };
         let mut found = BTreeMap::new();
-        let mut refusals = Refusals::of(paths.len());
+        let mut refusals = Refusals::new(paths.len());
         for path in paths {
             if let Err(refusal) = examine(path, &demand, &mut found) {
                 refusals.add(path.display(), refusal);

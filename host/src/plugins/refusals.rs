@@ -33,7 +33,7 @@ pub struct Refusals {
 
 impl Refusals {
     /// None yet, of `given` files.
-    pub fn of(given: usize) -> Self {
+    pub fn new(given: usize) -> Self {
         Self { given, files: Vec::new(), fixes: Vec::new() }
     }
 

@@ -191,7 +191,7 @@ fn the_default_configuration_shows_every_key() {
     command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
     let output = command.output().expect("the host starts");
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
-    let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("known are ")?.1)).collect();
+    let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("use one of ")?.1)).collect();
     assert_eq!(known.len(), 6, "{stderr}");
     for key in known.iter().flat_map(|keys| keys.split(", ")) {
         let shows = |line: &str| {

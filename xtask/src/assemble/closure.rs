@@ -114,7 +114,7 @@ impl<'a> Closure<'a> {
 impl BaseLibraries<'_> {
     /// The library as the base has it, and in which directory.
     fn find(&self, name: &str) -> Result<Option<(Utf8PathBuf, Vec<u8>)>> {
-        let own = match self.libraries.interpreter.is(name) {
+        let own = match self.libraries.interpreter.matches(name) {
             true => Some(&self.libraries.interpreter),
             false => self.libraries.shared.get(name),
         };

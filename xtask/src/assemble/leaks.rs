@@ -27,7 +27,7 @@ pub struct Leaks {
 
 impl Leaks {
     /// The directories that went into the build.
-    pub fn of(paths: &Paths, dist: &Dist, host: &HostSpec) -> Result<Leaks> {
+    pub fn new(paths: &Paths, dist: &Dist, host: &HostSpec) -> Result<Leaks> {
         let variable = |name| std::env::var(name).ok().map(Utf8PathBuf::from);
         let rustup = variable("RUSTUP_HOME").or_else(|| Some(variable("HOME")?.join(".rustup")));
         let in_container = paths.in_container().work;

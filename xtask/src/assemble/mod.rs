@@ -132,7 +132,7 @@ fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &
         /// In the store, if it is.
         packed: Option<Layer>,
     }
-    let (leaks, mut errors) = (Leaks::of(paths, dist, &plan.build.host)?, Errors::default());
+    let (leaks, mut errors) = (Leaks::new(paths, dist, &plan.build.host)?, Errors::default());
     let mut entries = entries::gather(paths, plan, dist, base)?;
     let mut unpacked = Vec::new();
     for planned in &plan.layers {

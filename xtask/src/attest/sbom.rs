@@ -29,7 +29,7 @@ pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result
     };
     let url = package_url::of_image(plan, image);
     let mut parts: BTreeSet<String> = sbom.add_base(plan, image).into_iter().collect();
-    let (files, built) = (ImageFile::of(image), built(&plan.build, dist)?);
+    let (files, built) = (ImageFile::all(image), built(&plan.build, dist)?);
     sbom.std = std(dist, &files)?.map(ImageFile::reference);
     for file in &files {
         parts.insert(match built.get(file.sha256) {
@@ -80,7 +80,7 @@ struct ImageFile<'a> {
 }
 
 impl ImageFile<'_> {
-    fn of(image: &Image) -> Vec<ImageFile<'_>> {
+    fn all(image: &Image) -> Vec<ImageFile<'_>> {
         image.own_layers.iter().flat_map(|named| &named.files).filter_map(ImageFile::new).collect()
     }
 

@@ -24,14 +24,14 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn is(dir: &Utf8Path) -> bool {
+    pub fn is_layout(dir: &Utf8Path) -> bool {
         dir.join("oci-layout").is_file()
     }
 
     /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as what
     /// refers to an image, are none.
     pub fn read(dir: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
-        if !Layout::is(dir) {
+        if !Layout::is_layout(dir) {
             bail!("{dir} is not an OCI layout: it has no file `oci-layout`");
         }
         let dir = dir.canonicalize_utf8().with_context(|| format!("finding {dir}"))?;
@@ -52,10 +52,10 @@ impl Layout {
                 if names.is_empty() { "no names".to_owned() } else { names.join(", ") }
             );
         };
-        Layout::of(&dir, &supported(&dir, chosen)?, architecture)
+        Layout::open(&dir, &supported(&dir, chosen)?, architecture)
     }
 
-    fn of(dir: &Utf8Path, digest: &Digest, architecture: &str) -> Result<Layout> {
+    fn open(dir: &Utf8Path, digest: &Digest, architecture: &str) -> Result<Layout> {
         let manifest: Manifest = blob(dir, digest)?;
         let config: Config = blob(dir, &supported(dir, &manifest.config)?)?;
         let Platform { os, architecture: has, .. } = &config.platform;

@@ -69,7 +69,7 @@ impl Base {
             let path = Utf8Path::new(text).canonicalize_utf8();
             return Ok(Base::Tar(path.with_context(|| format!("finding the base image {text}"))?));
         }
-        if Utf8Path::new(text).is_dir() && !Layout::is(Utf8Path::new(text)) {
+        if Utf8Path::new(text).is_dir() && !Layout::is_layout(Utf8Path::new(text)) {
             let image =
                 if text.contains('/') { String::new() } else { format!("; for the image, write {text}:latest") };
             bail!(
@@ -77,7 +77,7 @@ impl Base {
                  {text}.tar --directory {text} .` and use the tar{image}"
             );
         }
-        let layout = text.strip_prefix("oci:").or(Layout::is(Utf8Path::new(text)).then_some(text));
+        let layout = text.strip_prefix("oci:").or(Layout::is_layout(Utf8Path::new(text)).then_some(text));
         if let Some(layout) = layout {
             let (dir, name) = layout.split_once(':').map_or((layout, None), |(dir, name)| (dir, Some(name)));
             let layout = Layout::read(Utf8Path::new(dir), name, architecture)

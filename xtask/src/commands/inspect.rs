@@ -62,7 +62,7 @@ impl InspectArgs {
     }
 
     fn show_image(&self, path: &Utf8Path, blobs: Result<Blobs>) -> Result<()> {
-        let contents = blobs.and_then(|blobs| Contents::of(&blobs)).with_context(|| format!("reading {path}"))?;
+        let contents = blobs.and_then(|blobs| Contents::read(&blobs)).with_context(|| format!("reading {path}"))?;
         self.show(contents.reports(), "the image")
     }
 

@@ -167,7 +167,7 @@ fn check_imports(dist: &Dist) -> Result<()> {
         if let Some(bytes) = contents.get(name) {
             return Ok(Some(bytes.clone()));
         }
-        let interpreter = libraries.interpreter.is(name).then_some(&libraries.interpreter);
+        let interpreter = libraries.interpreter.matches(name).then_some(&libraries.interpreter);
         let library = interpreter.or(libraries.shared.get(name));
         library.map(|library| files::read(&library.path)).transpose()
     })?;

@@ -51,7 +51,7 @@ impl Libraries {
         let mut shared = BTreeMap::new();
         loop {
             needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
-            needed_by.retain(|name, _| !interpreter.is(name));
+            needed_by.retain(|name, _| !interpreter.matches(name));
             if needed_by.is_empty() {
                 return Ok(Libraries { interpreter, shared });
             }
@@ -68,7 +68,7 @@ impl Libraries {
 
 impl Library {
     /// Whether a name in `DT_NEEDED` means this interpreter.
-    pub fn is(&self, needed: &str) -> bool {
+    pub fn matches(&self, needed: &str) -> bool {
         is_interpreter(&self.place, needed)
     }
 }
@@ -134,8 +134,8 @@ mod tests {
     fn on_musl_libc_is_the_interpreter() {
         let interpreter = |place: &str| Library { place: place.into(), path: place.into() };
         let musl = interpreter("/lib/ld-musl-x86_64.so.1");
-        assert!(musl.is("libc.so") && musl.is("libc.musl-x86_64.so.1") && !musl.is("libgcc_s.so.1"));
+        assert!(musl.matches("libc.so") && musl.matches("libc.musl-x86_64.so.1") && !musl.matches("libgcc_s.so.1"));
         let glibc = interpreter("/lib64/ld-linux-x86-64.so.2");
-        assert!(glibc.is("ld-linux-x86-64.so.2") && !glibc.is("libc.so.6"));
+        assert!(glibc.matches("ld-linux-x86-64.so.2") && !glibc.matches("libc.so.6"));
     }
 }

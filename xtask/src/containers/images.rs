@@ -36,7 +36,7 @@ pub fn described(session: &Session, engine: &Engine, file: &str, limit: Duration
     }
     ui.status("Building", format!("{file} ({engine})"));
     engine.build(ui, &Labels::new(session)?.options(), &path, &name).map_err(|error| Unusable(format!("{error:#}")))?;
-    there(ui, engine, name)
+    found(ui, engine, name)
 }
 
 /// The image with this name, pulled unless the container engine has it.
@@ -46,10 +46,10 @@ pub fn named(ui: &Ui, engine: &Engine, reference: &str, limit: Duration) -> Resu
     }
     ui.status("Pulling", format!("{reference} ({engine})"));
     engine.pull(ui, reference, limit)?;
-    there(ui, engine, reference.to_owned())
+    found(ui, engine, reference.to_owned())
 }
 
-fn there(ui: &Ui, engine: &Engine, reference: String) -> Result<(String, ImageInfo)> {
+fn found(ui: &Ui, engine: &Engine, reference: String) -> Result<(String, ImageInfo)> {
     let info = engine.inspect(ui, &reference)?;
     let info = info.with_context(|| format!("{engine} has no image {reference} although it reported success"))?;
     Ok((reference, info))

@@ -88,8 +88,8 @@ impl EnvironmentOptions {
     pub fn resolve(&self, session: &Session, strict: bool) -> Result<ResolvedEnvironment> {
         let Session { ui, .. } = session;
         match self.choice {
-            EnvironmentChoice::Docker => self.by(session, "docker"),
-            EnvironmentChoice::Podman => self.by(session, "podman"),
+            EnvironmentChoice::Docker => self.with_engine(session, "docker"),
+            EnvironmentChoice::Podman => self.with_engine(session, "podman"),
             EnvironmentChoice::Local => {
                 if self.base.is_none() {
                     ui.warning(
@@ -103,7 +103,7 @@ impl EnvironmentOptions {
         }
     }
 
-    fn by(&self, session: &Session, program: &'static str) -> Result<ResolvedEnvironment> {
+    fn with_engine(&self, session: &Session, program: &'static str) -> Result<ResolvedEnvironment> {
         let Session { ui, paths, .. } = session;
         self.check_pins(paths)?;
         let engine = Engine::named(ui, program)?;

@@ -95,7 +95,7 @@ impl BuildPlan {
         let plugins = discovered.packages.iter().map(|(name, found)| Ok(Plugin::new(package(name)?, found)));
         Ok(BuildPlan {
             host_version: host_package.version.to_string(),
-            about: About::of(&host_package),
+            about: About::from_package(&host_package),
             host_id: host_package.id,
             sdk_id: package(&host.sdk)?.id,
             plugins: plugins.collect::<Result<_>>()?,

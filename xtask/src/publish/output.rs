@@ -83,7 +83,7 @@ impl Output {
                      below"
                 )
             }
-            Output::Layout(path) if path.exists() && !Layout::is(path) && !is_empty_dir(path) => {
+            Output::Layout(path) if path.exists() && !Layout::is_layout(path) && !is_empty_dir(path) => {
                 bail!("--output oci:{path} exists and is not an OCI layout; choose another directory, or remove it")
             }
             Output::Layout(path) => layout::listed(path).map(drop),

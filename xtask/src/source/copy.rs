@@ -29,7 +29,7 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".piju
 ///
 /// When a crate or a file that a plugin ships is among that.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
-    let mut listing = Listing::new(paths, Needed::of(workspace, plugins));
+    let mut listing = Listing::new(paths, Needed::new(workspace, plugins));
     listing.walk()?;
     listing.errors.report("the sources")?;
     sync::sync(&listing.files, &listing.dirs, &paths.sources())?;

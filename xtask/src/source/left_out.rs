@@ -10,7 +10,7 @@ use crate::source::plugins::{Discovered, Found};
 use crate::support::ui::Ui;
 
 /// So many of those that are left out have a line of their own.
-const MOST_TOLD: usize = 10;
+const MOST_SHOWN: usize = 10;
 
 /// What the copy does not have. It stops nothing, since nobody may want it; an error that follows names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether it is left out wherever it lies, so that nobody needs to be told.
+    /// Whether it is left out wherever it lies, so that nobody needs to be shown.
     pub fn is_rule(&self) -> bool {
         matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin)
     }
@@ -58,12 +58,12 @@ impl fmt::Display for LeftOut {
 
 /// Names what was left out, but for what always is.
 pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
-    let told: Vec<&LeftOut> = left_out.iter().filter(|left_out| !left_out.why.is_rule()).collect();
-    for left_out in told.iter().take(MOST_TOLD) {
+    let shown: Vec<&LeftOut> = left_out.iter().filter(|left_out| !left_out.why.is_rule()).collect();
+    for left_out in shown.iter().take(MOST_SHOWN) {
         ui.status("Leaving out", left_out);
     }
-    if told.len() > MOST_TOLD {
-        ui.status("Leaving out", format!("{} more", told.len() - MOST_TOLD));
+    if shown.len() > MOST_SHOWN {
+        ui.status("Leaving out", format!("{} more", shown.len() - MOST_SHOWN));
     }
 }
 
@@ -76,7 +76,7 @@ pub struct Needed {
 }
 
 impl Needed {
-    pub fn of(workspace: &Workspace, plugins: &Discovered) -> Needed {
+    pub fn new(workspace: &Workspace, plugins: &Discovered) -> Needed {
         let members = workspace.members.iter().map(Utf8PathBuf::from);
         let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
         let shared = workspace.dependencies.values().chain(patches);

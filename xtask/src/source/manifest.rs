@@ -84,7 +84,7 @@ pub struct About {
 }
 
 impl About {
-    pub fn of(package: &Package) -> About {
+    pub fn from_package(package: &Package) -> About {
         About {
             description: package.description.clone(),
             license: package.license.clone(),

@@ -34,7 +34,7 @@ pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, dirs: &BTreeSet<Utf8PathBuf>
         let path = dir.join(relative);
         let content = files::read(&source.path)?;
         let mode = if source.executable { 0o755 } else { 0o644 };
-        if is(&path, &content, mode) {
+        if is_current(&path, &content, mode) {
             continue;
         }
         files::write_copy(&path, &content)?;
@@ -43,7 +43,7 @@ pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, dirs: &BTreeSet<Utf8PathBuf>
     Ok(())
 }
 
-fn is(path: &Utf8Path, content: &[u8], mode: u32) -> bool {
+fn is_current(path: &Utf8Path, content: &[u8], mode: u32) -> bool {
     let Ok(metadata) = fs::symlink_metadata(path) else { return false };
     metadata.is_file()
         && metadata.len() == content.len() as u64

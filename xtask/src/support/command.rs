@@ -1,5 +1,8 @@
-//! The one place that starts other programs, with an environment that is cleaned here. With `-v` each command is echoed
+//! The one place that starts other programs. It removes variables that they must not see, and with `-v` it prints each command
 //! so that it can be pasted.
+//!
+//! xshell runs a program to its end and returns its output. duct does the rest: pipes, time limits, output that is shown as it
+//! comes. Other modules reach it only through [`Invocation::expression`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,7 +99,7 @@ impl Invocation {
         for name in self.hidden() {
             command = command.env_remove(name);
         }
-        command.envs(variables::TOLD).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
+        command.envs(variables::SET).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
     }
 
     /// As [`output`](Self::output); `None` if it did not end in time, and then it is ended.
@@ -194,7 +197,7 @@ impl Invocation {
         for (name, value) in &self.environment {
             expression = expression.env(name, value);
         }
-        for (name, value) in variables::TOLD {
+        for (name, value) in variables::SET {
             expression = expression.env(name, value);
         }
         for name in self.hidden() {

@@ -57,8 +57,8 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
     ("GIT_CONFIG_PARAMETERS", Cleared, "options of a `git -c` that started xtask"),
 ];
 
-/// What every program is told, unless it is told otherwise.
-pub const TOLD: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
+/// Variables that every program sees, unless it gets others.
+pub const SET: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
 
 /// Cargo's settings that change what is compiled, and must not come from outside of the tree.
 const SETTINGS: [(&str, &str); 8] = [

@@ -95,7 +95,7 @@ pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
 }
 
 impl Contents {
-    pub fn of(blobs: &Blobs) -> Result<Contents> {
+    pub fn read(blobs: &Blobs) -> Result<Contents> {
         let (config, layers) = blobs.image()?;
         let mut tree = Tree::default();
         for layer in layers {

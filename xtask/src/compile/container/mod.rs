@@ -97,9 +97,9 @@ impl<'a> Container<'a> {
     }
 
     fn exec(&self, program: &str, args: &[String], variables: &[(&str, String)], dir: Option<&str>) -> Invocation {
-        let told = variables::TOLD.map(|(name, value)| (name, value.to_owned()));
+        let always = variables::SET.map(|(name, value)| (name, value.to_owned()));
         let set: Vec<(&str, String)> =
-            told.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
+            always.into_iter().chain(self.environment.clone()).chain(variables.to_vec()).collect();
         let is_set = |hidden: &&String| set.iter().any(|(name, _)| name == hidden);
         let unset: Vec<String> = self.hidden.iter().filter(|hidden| !is_set(hidden)).cloned().collect();
         self.engine.exec(&self.id, &Exec { program, args, set: &set, unset: &unset, dir })
