@@ -185,7 +185,7 @@ async fn who_aborts_the_host_is_named_in_its_log() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn who_exits_is_named_and_is_no_success() {
-    let exit = "called exit, which ends the host with all its providers";
+    let exit = "called exit, which stops the host and all its providers";
     let unruly = Unruly::start_with(&provider("exit").replace("[providers.exit]", "[providers.alerts]"), |command| {
         command.env(BLOCKS, "finaliser");
     });

@@ -197,6 +197,6 @@ fn a_list_that_cannot_be_read_is_not_replaced() {
     let gate = Gate::before(&registry, Refuses::Lists);
     // Another name, so that it has other documents.
     let (_, said) = push_through(&tree, &gate, &format!("{}/greeter:2", gate.address));
-    assert!(said.contains("\nwarning: the image's bill of materials and its provenance are not pushed, "), "{said}");
+    assert!(said.contains("\nwarning: the SBOM and the provenance were not pushed; "), "{said}");
     assert_eq!(raw(&list), before);
 }

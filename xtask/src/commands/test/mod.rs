@@ -11,7 +11,7 @@ use crate::cargo::toolchain::Toolchain;
 use crate::commands::options::EnvironmentArgs;
 use crate::commands::test::needs::Engines;
 use crate::commands::test::suite::{Suite, TestTime};
-use crate::commands::test::workspace::Workspace;
+use crate::commands::test::workspace::{EXAMPLES, Workspace};
 use crate::containers::engine::{Broken, Engine};
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::digest::Digest;
@@ -69,9 +69,10 @@ impl TestArgs {
             bail!("--require-containers: {}; fix its configuration, or remove it", broken.join("; "));
         }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
-        let workspaces = ["", "xtask"].map(|dir| Workspace { ui, toolchain: &toolchain, paths, dir });
+        let workspace = |dir| Workspace { ui, toolchain: &toolchain, paths, dir };
+        let workspaces = ["", "xtask"].map(workspace);
         if self.only.is_empty() {
-            workspaces.iter().try_for_each(Workspace::check)?;
+            workspaces.iter().chain(&[workspace(EXAMPLES)]).try_for_each(Workspace::check)?;
             workspaces.iter().try_for_each(Workspace::unit_tests)?;
         }
         if self.quick {

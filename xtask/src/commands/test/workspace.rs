@@ -11,6 +11,9 @@ use crate::support::command::Invocation;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
+/// The workspace of plugins to learn from.
+pub const EXAMPLES: &str = "examples";
+
 pub struct Workspace<'a> {
     pub ui: &'a Ui,
     pub toolchain: &'a Toolchain,
@@ -76,10 +79,11 @@ impl Workspace<'_> {
 
     fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         let command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
-        // It moves the target directory of whoever works on the tree; what starts programs leaves it out.
-        match std::env::var("CARGO_TARGET_DIR") {
-            Ok(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
-            Err(_) => command,
+        // The user's, which programs do not see otherwise. The examples share the root's, where the SDK is compiled already.
+        let own = (self.dir == EXAMPLES).then(|| "target".to_owned());
+        match std::env::var("CARGO_TARGET_DIR").ok().or(own) {
+            Some(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
+            None => command,
         }
     }
 
