@@ -27,7 +27,7 @@ fn check(config: &str, plugins: &[&str], expected: &str) {
 
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
-fn a_result_that_cannot_be_written_is_a_error() {
+fn a_result_that_cannot_be_written_is_an_error() {
     let dir = dir();
     let config = write_config(dir.path(), "");
     let full = "error: writing to stdout: No space left on device (os error 28)\n";

@@ -35,7 +35,7 @@ async fn last_line(dir: &Path, config: &Path, threads: usize) -> Option<String> 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
-async fn too_few_threads_are_a_error() {
+async fn too_few_threads_are_an_error() {
     let dir = dir();
     copy_dist(dir.path());
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("a directory of the test's own");

@@ -209,7 +209,7 @@ async fn who_exits_is_named_and_is_no_success() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
-async fn a_provider_that_cannot_be_made_is_a_error() {
+async fn a_provider_that_cannot_be_made_is_an_error() {
     let refused = ".behaviour: as configured (plugin `unruly`)";
     let panicked = |step: &str| format!(": the plugin `unruly` panicked in its {step}; see the log");
     for (behaviour, expected, log) in [
@@ -228,7 +228,7 @@ async fn a_provider_that_cannot_be_made_is_a_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
-async fn a_provider_that_is_never_made_is_a_error_among_the_others() {
+async fn a_provider_that_is_never_made_is_an_error_among_the_others() {
     let dir = dir();
     let behaviours = ["block-in-constructor", "block-in-validation", "fail-in-constructor", "never-answer"];
     let providers = behaviours.map(provider).concat();
@@ -245,7 +245,7 @@ async fn a_provider_that_is_never_made_is_a_error_among_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
-async fn a_plugin_that_is_never_loaded_is_a_error_among_the_others() {
+async fn a_plugin_that_is_never_loaded_is_an_error_among_the_others() {
     let dir = dir();
     let config = write_config(dir.path(), "lgo = 1\n[server]\nstartup_deadline = \"1s\"\n[providers.none]\n");
     let mut command = provost();
