@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::base::layout::Layout;
 use crate::containers::engine::Engine;
 use crate::containers::engine::images::{ANOTHER_IMAGE, ImageInfo};
-use crate::containers::images;
+use crate::containers::{images, skopeo};
 use crate::oci::digest::Digest;
-use crate::oci::reference::{self, qualified, without_tag};
-use crate::support::command::{Invocation, not_found, tail};
+use crate::oci::reference;
+use crate::support::command::{not_found, tail};
 use crate::support::files;
 use crate::support::session::Session;
 
@@ -135,12 +135,8 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
         Some(layout) => layout,
         None => {
             files::create_dir(&paths.bases())?;
-            let platform = ["--override-os", "linux", "--override-arch", architecture];
-            let (from, to) = (format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{dir}:{NAME}"));
-            let plain = reference::is_loopback(reference).then_some("--src-tls-verify=false");
-            let copy = Invocation::new("skopeo", platform).args(["copy", "--quiet"]).args(plain).args([&from, &to]);
             ui.status("Pulling", format!("{reference} (skopeo)"));
-            match copy.output_within(ui, limit) {
+            match skopeo::pull(reference, &dir, NAME, architecture).output_within(ui, limit) {
                 Err(error) if not_found(&error) => bail!(
                     "the base image {reference} is an image, but docker, podman and skopeo cannot provide it: {why:#}; \
                      skopeo: not installed"

@@ -4,3 +4,4 @@ pub mod dockerfile;
 pub mod engine;
 pub mod images;
 pub mod labels;
+pub mod skopeo;

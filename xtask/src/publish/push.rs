@@ -7,11 +7,11 @@ use crate::assemble::Image;
 use crate::attest::Document;
 use crate::containers::engine::Engine;
 use crate::containers::engine::images::INVALID_REFERENCE;
+use crate::containers::skopeo;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::publish::referrers;
-use crate::support::command::Invocation;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
@@ -43,8 +43,7 @@ impl Push {
         if !reference::names_registry(&reference) {
             bail!("--push {name} has no registry; write it as in ghcr.io/you/{name}");
         }
-        let skopeo = Invocation::new("skopeo", ["--version"]).output(ui);
-        let by = match (skopeo.is_ok_and(|output| output.status.success()), engine) {
+        let by = match (skopeo::is_installed(ui), engine) {
             (true, _) => Pusher::Skopeo,
             (false, Some(engine)) => Pusher::Engine(engine.clone()),
             (false, None) => bail!("--push needs skopeo, docker or podman; install one of them"),
@@ -63,9 +62,7 @@ impl Push {
         let there = match &self.by {
             Pusher::Skopeo => {
                 let archive = paths.archive(&plan.build.host.name);
-                let (from, to) = (format!("oci-archive:{archive}"), format!("docker://{reference}"));
-                let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
-                let copy = copy.args(referrers::plain(reference, "--dest-tls-verify=false")).args([&from, &to]);
+                let copy = skopeo::push_archive(&archive, reference);
                 let output = copy.output(ui)?;
                 // A tag that may not be written again is no error where it is this very image already.
                 if !output.status.success() && !is_there(ui, reference, digest) {
@@ -114,8 +111,7 @@ impl Push {
 fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
     let (tool, refuses) = match by {
         Pusher::Skopeo => {
-            let output =
-                Invocation::new("skopeo", ["inspect", "--raw", &format!("docker://{reference}")]).output(ui)?;
+            let output = skopeo::inspect(reference).output(ui)?;
             ("skopeo", String::from_utf8_lossy(&output.stderr).contains(INVALID_REFERENCE))
         }
         Pusher::Engine(engine) => (engine.program(), engine.refuses(ui, reference)?),
@@ -131,8 +127,6 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
 
 /// Whether the registry has this image under the name.
 fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
-    let inspect = Invocation::new("skopeo", ["inspect", "--raw"]);
-    let inspect =
-        inspect.args(referrers::plain(reference, "--tls-verify=false")).args([format!("docker://{reference}")]);
-    inspect.output(ui).is_ok_and(|output| output.status.success() && Digest::sha256(&output.stdout) == *digest)
+    let output = skopeo::inspect(reference).output(ui);
+    output.is_ok_and(|output| output.status.success() && Digest::sha256(&output.stdout) == *digest)
 }

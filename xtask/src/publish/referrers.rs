@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
 use crate::attest::Document;
+use crate::containers::skopeo;
 use crate::oci::digest::Digest;
 use crate::oci::documents::{NAME, blob_path};
-use crate::oci::reference;
-use crate::support::command::Invocation;
 use crate::support::files;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
@@ -32,14 +31,12 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     let pushing = || format!("pushing them to {repository}");
     let tag = image.manifest_digest.file_name();
     let layout = paths.referrers();
-    let (here, there) = (format!("oci:{layout}:{tag}"), format!("docker://{repository}:{tag}"));
+    let there = format!("{repository}:{tag}");
     files::remove(&layout)?;
     files::create_dir(&layout)?;
     let mut listed = Vec::new();
     if is_there(ui, &there).with_context(pushing)? {
-        let copy =
-            skopeo(["copy", "--quiet", "--all", "--preserve-digests"]).args(plain(&there, "--src-tls-verify=false"));
-        copy.args([&there, &here]).read(ui).with_context(pushing)?;
+        skopeo::pull_index(&there, &layout, &tag).read(ui).with_context(pushing)?;
         listed = nested(&layout).with_context(pushing)?;
     }
     let is_listed =
@@ -58,26 +55,14 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     let top = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [named] }));
     files::write_changed(&layout.join("index.json"), &top)?;
     files::write_changed(&layout.join("oci-layout"), &archive::layout_file())?;
-    // Without --preserve-digests: a skopeo (1.9.3, say) that does not know `artifactType` leaves it out of the list, and with that option
-    // pushes no list at all. The artifacts stay as they are.
-    let copy = skopeo(["copy", "--quiet", "--all"]).args(plain(&there, "--dest-tls-verify=false"));
-    copy.args([&here, &there]).read(ui).with_context(pushing)?;
+    skopeo::push_index(&layout, &tag, &there).read(ui).with_context(pushing)?;
     ui.status("Pushed", format!("SBOM and provenance to {repository}:{tag}"));
     Ok(())
 }
 
-fn skopeo<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
-    Invocation::new("skopeo", args)
-}
-
-/// An option by which skopeo asks a registry on this machine as docker does.
-pub fn plain<'o>(reference: &str, option: &'o str) -> Option<&'o str> {
-    reference::is_loopback(reference.trim_start_matches("docker://")).then_some(option)
-}
-
 /// Registries let fewer people list tags than read one.
 fn is_there(ui: &Ui, tag: &str) -> Result<bool> {
-    let command = skopeo(["inspect", "--raw"]).args(plain(tag, "--tls-verify=false")).args([tag]);
+    let command = skopeo::inspect(tag);
     let output = command.output(ui)?;
     if !output.status.success() && says_unknown(&String::from_utf8_lossy(&output.stderr)) {
         return Ok(false);
