@@ -90,6 +90,42 @@ fn every_command_in_the_docs_exists() {
     }
 }
 
+/// docs/architecture.md calls these the only places.
+#[test]
+fn some_things_have_one_place() {
+    let places = [
+        ("Invocation::new(\"skopeo\"", "containers/skopeo.rs"),
+        ("Invocation::new(self.program,", "containers/engine/mod.rs"),
+        ("image.join(", "support/paths.rs"),
+        ("duct::", "support/command.rs"),
+        ("Shell::new(", "support/command.rs"),
+        ("process::Command", "support/command.rs"),
+        ("Sha256::", "oci/digest.rs"),
+    ];
+    for (code, place) in places {
+        let mut found: Vec<String> =
+            sources("xtask/src").filter(|file| file.text.contains(code)).map(|file| file.path).collect();
+        found.dedup();
+        assert_eq!(found, [place], "`{code}` is in another file too");
+    }
+}
+
+/// A Rust file.
+struct Source {
+    /// Relative to the directory of the sources.
+    path: String,
+    text: String,
+}
+
+fn sources(dir: &str) -> impl Iterator<Item = Source> {
+    let root = repository().join(dir);
+    let entries = WalkDir::new(&root).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry").into_path());
+    entries.filter(|path| path.is_file()).map(move |path| {
+        let path = path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned();
+        Source { text: read(&format!("{}/{path}", root.strip_prefix(repository()).expect("in the tree"))), path }
+    })
+}
+
 /// Else nobody could say where a stage begins, or try one without the others.
 #[test]
 fn modules_use_only_those_before_them() {
@@ -98,24 +134,20 @@ fn modules_use_only_those_before_them() {
 }
 
 /// The lines on which a module uses one that comes after it.
-fn upwards(sources: &str, modules: &[&str]) -> String {
+fn upwards(dir: &str, modules: &[&str]) -> String {
     let place = |module: &str| {
         let found = modules.iter().position(|known| *known == module);
-        found.unwrap_or_else(|| panic!("the module {module} of {sources} has no place in the order"))
+        found.unwrap_or_else(|| panic!("the module {module} of {dir} has no place in the order"))
     };
-    let root = repository().join(sources);
     let mut upwards = String::new();
-    for entry in WalkDir::new(&root).sort_by_file_name() {
-        let path = entry.expect("an entry").into_path();
-        let inside = path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned();
-        let Some(module) = inside.split('/').next().filter(|_| path.is_file()) else { continue };
-        let text = read(&format!("{sources}/{inside}"));
+    for Source { path, text } in sources(dir) {
+        let module = path.split('/').next().unwrap_or_default();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
             for used in line.split("crate::").skip(1) {
                 let used: String =
                     used.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
                 if place(&used) > place(module.trim_end_matches(".rs")) {
-                    upwards += &format!("{sources}/{inside}:{}: {}\n", number + 1, line.trim());
+                    upwards += &format!("{dir}/{path}:{}: {}\n", number + 1, line.trim());
                 }
             }
         }
