@@ -1,4 +1,4 @@
-//! The directory that a configuration includes: provider tables of others, such as those that plugins ship as defaults.
+//! Reads the directory of provider definitions that a configuration includes, such as the defaults that plugins ship.
 
 use super::{ProviderConfig, Reader, table};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! The configuration: the raw TOML, and what it means once it is known to be valid.
+//! The configuration: the raw TOML, and its validated form.
 //!
-//! A provider's table is split here: the keys that every provider has are read, the others are its plugin's.
+//! It splits a provider's table: it reads the keys that every provider has, and leaves the others to the plugin.
 
 mod include;
 

@@ -1,4 +1,4 @@
-//! What is wrong, gathered so that it can be reported at once.
+//! Collects errors, so that all of them are reported at once.
 
 use provost_sdk::excerpt;
 use std::fmt;

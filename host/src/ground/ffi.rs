@@ -1,6 +1,6 @@
-//! Loads plugins into this process. All of the host's `unsafe` is in this file.
+//! Loads plugins into this process. This file has all of the host's `unsafe` code.
 //!
-//! It trusts that the record of a plugin was compared with the host's before: that is what makes loading sound.
+//! It relies on the caller: a plugin's record was compared with the host's before. That makes loading sound.
 
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 use provost_record::Exports;

@@ -1,4 +1,4 @@
-//! What everything else stands on: errors, a channel, threads, and what the compiler cannot check.
+//! The base of all other modules: errors, a channel, threads, and `unsafe` code.
 
 pub mod channel;
 pub mod errors;

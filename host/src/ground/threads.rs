@@ -1,4 +1,4 @@
-//! Threads where the system may give none.
+//! Starts threads where the system may refuse them.
 
 use provost_sdk::panics::catch;
 use std::io;

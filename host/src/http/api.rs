@@ -1,4 +1,4 @@
-//! The HTTP API: routes, what they take, what they answer. Knows providers by name only.
+//! The HTTP API: its routes, requests and responses. It knows providers only by name.
 
 use crate::config::Config;
 use crate::http::metrics;

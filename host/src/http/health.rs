@@ -1,6 +1,6 @@
-//! `--health`: asks the host that runs with the same configuration whether it answers, as an image's health check does.
+//! `--health`: checks that the host with this configuration answers, for the image's health check.
 //!
-//! Loads nothing and starts no runtime: it is run again and again beside a host that has work to do.
+//! It loads nothing and starts no runtime, because it runs every few seconds beside a busy host.
 
 use crate::config::Config;
 use std::io::{ErrorKind, Read, Write};

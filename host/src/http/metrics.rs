@@ -1,4 +1,4 @@
-//! What operators watch: what happened to each provider, as text in the format that Prometheus reads.
+//! The metrics of all providers, as text in the Prometheus format.
 
 use crate::providers::Providers;
 use crate::telemetry::counters::other_panics;

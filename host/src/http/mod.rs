@@ -1,4 +1,4 @@
-//! The HTTP side: the API, what it answers when something is wrong, metrics, and how it is served.
+//! The HTTP side: the API, problem documents, metrics, and the server.
 
 mod api;
 pub mod health;

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): what every answer that is not a success looks like.
+//! Problem documents (RFC 9457): the body of every response that is not a success.
 
 use crate::providers::failure::Failure;
 use axum::http::{HeaderValue, StatusCode, header};

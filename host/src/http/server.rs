@@ -1,4 +1,4 @@
-//! Serves the API until the process is told to end, and then the requests in flight.
+//! Serves the API until a signal, and then finishes the requests in progress.
 
 use crate::config::Config;
 use crate::ground::channel::reports;

@@ -1,4 +1,4 @@
-//! The plugins of the command line: their records are read and compared, all of them, before the first one is loaded.
+//! The plugins of the command line. All records are read and compared before the first plugin is loaded.
 
 pub mod records;
 mod refusals;

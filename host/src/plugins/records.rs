@@ -1,4 +1,4 @@
-//! Whether a file may be loaded: what its record must say, and what must be there for its imports. Reads files, loads none.
+//! Decides whether a file may be loaded, by its record and its imports. Reads files and loads none.
 
 use crate::ground::ffi::{self, Process};
 use crate::plugins::refusals::{Refusal, TOGETHER};

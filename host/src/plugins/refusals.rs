@@ -1,4 +1,4 @@
-//! Why plugins are refused: one table for all of them, and below it what fixes them.
+//! The report of refused plugins: one table for all, and how to fix them.
 
 use provost_record::{Difference, printable, table_of_files};
 use std::fmt;

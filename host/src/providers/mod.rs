@@ -1,4 +1,4 @@
-//! The providers: each made by its plugin, checked, and given a runtime of its own.
+//! The providers: each one is created by its plugin, validated, and runs on a runtime of its own.
 
 mod dispatcher;
 pub mod failure;

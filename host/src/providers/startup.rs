@@ -1,5 +1,5 @@
-//! Makes providers, each on a thread of its own runtime: a plugin that never comes back must not keep the host from
-//! saying so, nor from saying what else is wrong.
+//! Creates providers, each on a thread of its own runtime. A plugin that never returns must not keep the host from reporting
+//! it, and the other errors.
 
 use crate::config::ProviderConfig;
 use crate::ground::channel::{Reporter, Reports, reports};

@@ -1,4 +1,4 @@
-//! What is counted of each provider.
+//! Counts deliveries and panics of each provider.
 
 use crate::telemetry::outcome::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering};

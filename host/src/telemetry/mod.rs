@@ -1,4 +1,4 @@
-//! What operators see: the log, panics, and what is counted.
+//! What operators see: the log, panics, and counters.
 
 pub mod counters;
 pub mod log;

@@ -1,4 +1,4 @@
-//! How a delivery ends: one list, for counters, metrics and problems.
+//! The outcomes of a delivery: one list for counters, metrics and problems.
 
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Logs panics of plugins, and counts them for the provider on whose thread they happen. The SDK catches them. Who ends the
-//! process by exit(3) is named too: no plugin is to do that.
+//! Logs panics of plugins, and counts them for the provider of the thread. The SDK catches them. It also names a plugin that
+//! calls exit(3), which no plugin should do.
 
 use crate::ground::errors::LINE;
 use crate::ground::ffi;

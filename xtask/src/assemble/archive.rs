@@ -1,4 +1,4 @@
-//! The image as one tar that is an OCI layout and a docker archive at once: docker 20.10, podman and skopeo read it.
+//! Writes the image as one tar that is an OCI layout and a docker archive at once. docker 20.10, podman and skopeo read it.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};

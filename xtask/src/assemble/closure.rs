@@ -1,4 +1,4 @@
-//! Which shared libraries come along: what the built files need, minus what the base has and satisfies.
+//! Selects the shared libraries to bundle: what the built files need and the base image does not provide.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The image's configuration and manifest, as OCI and docker read them.
+//! Writes the image's configuration and manifest for OCI tools and docker.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};

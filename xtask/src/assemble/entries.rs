@@ -1,4 +1,4 @@
-//! What each of our layers holds.
+//! Lists the content of each of our layers.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What was compiled here holds no path of the machine that built it: two people who build one commit get one digest. Configurations
-//! and assets may say what they want: they are the same for everybody.
+//! Checks that compiled files contain no path of the build machine, so that two people who build one commit get one digest.
+//! Configurations and assets may contain anything: they are the same for everybody.
 
 use std::collections::BTreeSet;
 

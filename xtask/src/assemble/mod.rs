@@ -1,4 +1,4 @@
-//! Dist files and a base to an image: entries, layers, configuration, manifest. No daemon takes part in it.
+//! Turns dist files and a base image into an image: entries, layers, configuration, manifest. It uses no daemon.
 
 pub mod archive;
 mod closure;

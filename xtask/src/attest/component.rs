@@ -1,4 +1,4 @@
-//! A crate as a bill of materials has it.
+//! A crate as a component of the SBOM.
 
 use serde_json::{Value, json};
 use spdx::{Expression, ParseMode};

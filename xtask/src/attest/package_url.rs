@@ -1,4 +1,4 @@
-//! Package URLs: what names a package among all others.
+//! Source:Package URLs, which identify packages.
 //! Source: <https://github.com/package-url/purl-spec>.
 
 use crate::assemble::Image;

@@ -1,4 +1,4 @@
-//! The bill of materials: every file that the image brings, and every crate that is linked into one of them.
+//! Source:The SBOM: every file that the image adds, and every crate that is linked into one of them.
 //! Source: CycloneDX 1.6, <https://cyclonedx.org/docs/1.6/json/>.
 
 use std::collections::{BTreeMap, BTreeSet};

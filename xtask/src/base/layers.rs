@@ -1,4 +1,4 @@
-//! The base's layers, uncompressed, as files: out of the container engine, an OCI layout, or the tar that was named.
+//! The layers of the base image as uncompressed files, from a container engine, an OCI layout, or a tar.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,5 @@
-//! A base in an OCI layout: a directory that skopeo, buildah or umoci wrote. Its layers go into the image as they are.
+//! Source:A base image in an OCI layout, a directory that skopeo, buildah or umoci wrote. Its layers go into the image
+//! unchanged.
 //! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
 
 use anyhow::{Context, Result, bail};

@@ -1,4 +1,4 @@
-//! What the image stands on: as it was asked for, and as it was found.
+//! Base image: finds it by what the user asked for.
 
 pub mod layers;
 pub mod layout;

@@ -1,4 +1,4 @@
-//! Who wants a feature of a crate: `cargo tree --invert`, which puts below each feature what turns it on.
+//! Which packages need a feature of a crate, from `cargo tree --invert`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What resolving changed in `Cargo.lock`, and which plugin wanted it.
+//! What resolving changes in `Cargo.lock`, and which plugin needs the change.
 
 use std::collections::BTreeSet;
 use std::fmt;

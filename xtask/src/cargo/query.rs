@@ -1,4 +1,4 @@
-//! What cargo is asked about the copy of the sources before anything is compiled.
+//! Asks cargo about the copy of the sources before anything is compiled.
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};

@@ -1,5 +1,4 @@
-//! Which crates go into what is built, and with which features: cargo's own resolution of the very packages that are built
-//! together, before anything is compiled.
+//! Which crates are built, and with which features: cargo's own resolution of the packages that are built together.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! The answers of `cargo tree --prefix depth`: a line begins with its depth, and ends with ` (*)` where what is below it stood
-//! above. Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
+//! Source:Reads the output of `cargo tree --prefix depth`. A line begins with its depth. It ends with ` (*)` if its
+//! dependencies were listed before.
+//! Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
 
 use anyhow::{Context, Result, bail};
 

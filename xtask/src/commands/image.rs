@@ -1,4 +1,4 @@
-//! `cargo xtask image`: makes an image, verifies it, and brings it to where it is wanted.
+//! `cargo xtask image`: makes an image, verifies it, and publishes it.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! What a container built last, so that nothing at all runs when no input changed.
+//! Remembers what a container built last, so that nothing runs when no input changed.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The one cargo invocation that compiles everything: which flags, which packages, which files came of it.
+//! The one cargo run that compiles everything: its flags, its packages, and the files that it makes.
 
 use anyhow::{Context, Result};
 use cargo_metadata::{Artifact, Message};

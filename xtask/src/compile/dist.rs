@@ -1,4 +1,4 @@
-//! The dist directory: the built files under the names that they have in the image, each checked first.
+//! Fills the dist directory: checks each built file and gives it its name in the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,4 @@
-//! What a failed cargo run comes to, in the words of the tree: which plugin, and what of the machine was lacking. Cargo's
-//! own messages were shown as they came.
+//! Explains a failed cargo run: which plugin failed, and what the machine lacked. Cargo's own messages were shown before.
 
 use std::process::Output;
 

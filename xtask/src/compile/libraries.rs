@@ -1,5 +1,5 @@
-//! The shared libraries that the built files need, transitively, where the linker that linked them finds them. Which of
-//! these an image has to bring is not decided here.
+//! Finds the shared libraries that the built files need, directly or not, by asking the linker. The closure decides which of
+//! them an image contains.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The machine that compiles, as the rest of the build sees it: where its directories are, how to run a program on it, how
-//! to get a file off it. This machine is one; a builder's container is the other.
+//! The machine that compiles, either this one or a builder's container: its directories, how to run a program there, how to
+//! fetch a file.
 
 use std::process::Output;
 

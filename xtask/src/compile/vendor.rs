@@ -1,4 +1,4 @@
-//! The sources of every crate in the lock, as a directory: fetched on this side, since the compile step has no network.
+//! Downloads the sources of every crate in the lock into a directory, because the compile step has no network.
 
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;

@@ -1,5 +1,5 @@
-//! What a Dockerfile says, as far as it is ours to read: a file that is literally one FROM, after ARGs, names an image, which is used as
-//! it is. All else docker or podman reads, by building it.
+//! Reads a Dockerfile as far as needed. If it is exactly one FROM after ARGs, it names an image, which is used directly. docker
+//! or podman build all others.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Images that a container engine has, or gets: by their names, and by the tree's Dockerfiles.
+//! Gets images by name, or from the tree's Dockerfiles.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which containers, volumes and images of a container engine are this checkout's: their labels say so.
+//! Labels: which containers, volumes and images of an engine belong to this checkout.
 
 use anyhow::Result;
 use camino::Utf8Path;

@@ -1,4 +1,4 @@
-//! Container engines, and what of theirs is ours.
+//! Container engines, skopeo, and what of theirs belongs to this checkout.
 
 pub mod dockerfile;
 pub mod engine;

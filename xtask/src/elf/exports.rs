@@ -1,4 +1,4 @@
-//! What a set of shared libraries exports: the other half of what plugins import. Where the libraries are, the caller knows.
+//! What a set of shared libraries exports: the counterpart of what plugins import. The caller knows where the libraries are.
 
 use std::collections::HashSet;
 

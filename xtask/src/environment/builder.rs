@@ -1,4 +1,4 @@
-//! The image that compiles: which one it is, and what it says of its compiler.
+//! The builder: which image it is, and what its compiler is.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};

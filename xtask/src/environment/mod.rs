@@ -1,4 +1,4 @@
-//! Where it is compiled, resolved before anything is: the engine, the builder, and that the pins agree.
+//! The build environment, chosen before anything is compiled: the engine, the builder, and whether the pinned versions agree.
 
 pub mod builder;
 pub mod options;

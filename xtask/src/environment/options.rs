@@ -1,4 +1,4 @@
-//! What compiles, for which base: all of it is resolved before anything does.
+//! Chooses where to compile and on which base image, before anything is compiled.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The pins of the tree agree: `rust-toolchain.toml`, the builder's Dockerfile and the base's.
+//! Checks that the pinned versions agree: `rust-toolchain.toml`, the Dockerfile of the builder and that of the base image.
 
 use anyhow::{Result, bail};
 use camino::Utf8PathBuf;

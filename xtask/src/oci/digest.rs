@@ -1,4 +1,4 @@
-//! Digests: what names content by itself.
+//! Digests, which identify content.
 
 use std::fmt;
 use std::str::FromStr;

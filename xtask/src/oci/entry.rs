@@ -1,4 +1,4 @@
-//! What an image's layer holds, as a list: one entry, one path.
+//! The content of a layer as a list: one entry for each path.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! Entries to layer bytes: the same entries give the same bytes, on every machine and for ever. Whatever changes these
-//! bytes changes the digest of every image: `FORMAT` counts such changes.
+//! Turns entries into the bytes of a layer: the same entries give the same bytes, on every machine and for ever. A change of
+//! these bytes changes the digest of every image: `FORMAT` counts such changes.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What a layer holds, for people and programs that compare: a root file system, or two images.
+//! Lists the content of a layer, for comparisons with a root file system or another image.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Names of images, as far as they are ours to give.
+//! Names of images.
 
 use anyhow::{Result, bail};
 

@@ -1,4 +1,4 @@
-//! The base's files, as a container would see them: its layers laid over each other.
+//! A root file system: layers laid over each other, as a container sees them.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Layers as they come, gzipped or not, to the tars that are in them.
+//! Unpacks layers, gzipped or not, to tars.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Write};

@@ -1,4 +1,4 @@
-//! What became of each layer of a finished image: as in the last image, or new, and why.
+//! The status of each layer of a finished image: reused from the last image, or new and why.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! From a request to a plan: settles where to compile, syncs the copy of the sources, asks git and cargo about it. Nothing is
-//! compiled, and nothing is written outside of the target directory.
+//! Turns a request into a plan: chooses where to compile, copies the sources, asks git and cargo about the copy. It compiles
+//! nothing and writes only to the target directory.
 
 use anyhow::{Result, bail};
 

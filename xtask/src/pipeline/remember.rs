@@ -1,4 +1,4 @@
-//! What the next run has to know of this one's image.
+//! Remembers the image for the next run.
 
 use std::collections::BTreeMap;
 

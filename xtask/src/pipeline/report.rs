@@ -1,4 +1,4 @@
-//! What came of a request; what `--format json` prints.
+//! The report of a request: what `--format json` prints.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is asked for: plain data, whoever asks.
+//! Requests, as plain data.
 
 use crate::environment::options::EnvironmentOptions;
 use crate::publish::output::Output;

@@ -1,4 +1,4 @@
-//! What is compiled, by what, and whether the tree's `Cargo.lock` follows.
+//! What is compiled, where, and what changes in `Cargo.lock`.
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};

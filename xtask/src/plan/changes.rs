@@ -1,4 +1,4 @@
-//! In what the inputs of two images differ, in words.
+//! Describes how the inputs of two images differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 

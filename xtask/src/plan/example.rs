@@ -1,4 +1,4 @@
-//! A plan for tests of what comes after it.
+//! A plan for tests of later stages.
 
 use anyhow::Result;
 use cargo_metadata::PackageId;

@@ -1,5 +1,5 @@
-//! What becomes of each layer, before anything is compiled: as in the last image if it is made from the same. One that is
-//! made from something else may yet come out the same.
+//! Predicts the status of each layer before anything is compiled: reused, if its inputs are the same. A layer with other inputs
+//! may still come out the same.
 
 use std::collections::BTreeSet;
 use std::fmt;

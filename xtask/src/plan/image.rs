@@ -1,4 +1,4 @@
-//! What becomes of a build: the image's name, base, command and layers.
+//! The image that is made from a build: its name, base image, command and layers.
 
 use std::collections::BTreeMap;
 use std::fmt;

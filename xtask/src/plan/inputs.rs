@@ -1,5 +1,4 @@
-//! What an image's layers are made from, as far as it is known before anything is compiled. Layers of equal inputs are
-//! equal; what the layers come out as is not known here.
+//! The inputs of an image's layers, as far as they are known before anything is compiled. Equal inputs make equal layers.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is remembered of the last image that was delivered: its layers, and what they were made from.
+//! What is remembered of the last image: its layers and their inputs.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which layers an image has, within what container engines take.
+//! Which layers an image has, within the limit of container engines.
 
 use anyhow::{Result, bail};
 

@@ -1,4 +1,4 @@
-//! Brings a verified image to where it is wanted: the archive, other outputs, the container engine.
+//! Writes a verified image to the archive and other outputs, and loads it into a container engine.
 
 use anyhow::Result;
 

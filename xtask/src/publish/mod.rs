@@ -1,4 +1,4 @@
-//! Brings a verified image to where it is wanted.
+//! Publishes a verified image.
 
 pub mod deliver;
 pub mod output;

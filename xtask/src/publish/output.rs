@@ -1,4 +1,4 @@
-//! Where an image is written beside the standard archive: another archive, or an OCI layout.
+//! Further outputs of an image: another archive, or an OCI layout.
 
 mod layout;
 

@@ -1,4 +1,4 @@
-//! Brings an image to a registry: by skopeo the very bytes of the archive, by docker or podman what they make of them.
+//! Pushes an image to a registry: skopeo pushes the bytes of the archive, docker and podman compress the layers again.
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What two images differ in first: pure, bytes in, a description out.
+//! Finds the first difference of two images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

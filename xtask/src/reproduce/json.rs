@@ -1,4 +1,4 @@
-//! What two JSON documents differ in first.
+//! Finds the first difference of two JSON documents.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! Whether an image is reproducible: everything is compiled and assembled twice more, from nothing and in two other directories,
-//! and what comes of it is compared with the image that is to be delivered.
+//! Checks that an image is reproducible: builds twice more from scratch, in two other directories, and compares.
 
 mod difference;
 mod json;

@@ -1,4 +1,4 @@
-//! What a plugin ships beside its code: files that it reads, and the configuration of a provider that works as it is.
+//! Plugin assets: files that a plugin reads, and the configuration of a provider.
 
 use anyhow::{Result, bail};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};

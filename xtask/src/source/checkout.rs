@@ -1,4 +1,4 @@
-//! What the tree says, read and free of errors, before anything is asked or started.
+//! Reads the manifests of the tree and reports all their errors, before any program is started.
 
 use anyhow::Result;
 

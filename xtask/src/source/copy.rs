@@ -1,5 +1,5 @@
-//! The copy of the sources that is compiled: synced by content, so that a file whose content changed gets a new
-//! modification time and an unchanged one keeps its old. Cargo goes by these times alone.
+//! The copy of the sources that is compiled. It is synced by content: a file whose content changed gets a new modification
+//! time, and an unchanged one keeps its old. Cargo looks at these times alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

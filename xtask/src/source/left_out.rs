@@ -1,4 +1,4 @@
-//! What the copy of the sources does not have, and what it must have.
+//! Files that the copy of the sources leaves out, and files that it must contain.
 
 use std::collections::BTreeSet;
 use std::fmt;

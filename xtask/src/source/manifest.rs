@@ -1,4 +1,4 @@
-//! What the workspace says about its host: `[workspace.metadata.image]`, and the workspace's members.
+//! The root manifest: `[workspace.metadata.image]`, and the members of the workspace.
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};

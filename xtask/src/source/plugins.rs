@@ -1,5 +1,4 @@
-//! What lies in `plugins/`, looked at before cargo does, so that each error has an error of its own and all of them are
-//! told at once.
+//! Reads `plugins/` before cargo does, so that each error has a clear message and all are reported at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

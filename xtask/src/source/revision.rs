@@ -1,5 +1,5 @@
-//! What git says of the sources that are compiled: asked once, when they are synced, and by commands that no setting of the user
-//! changes.
+//! What git says about the sources that are compiled. It is asked once, when they are copied, by commands that no setting of
+//! the user changes.
 
 mod comparison;
 

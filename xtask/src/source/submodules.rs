@@ -1,4 +1,4 @@
-//! Submodules of git that were not fetched: their directories are there and empty, which cargo explains as a manifest that is missing.
+//! Finds submodules of git that were not fetched. Their directories are empty, and cargo would report a missing manifest.
 
 use std::collections::BTreeSet;
 

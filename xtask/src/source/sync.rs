@@ -1,4 +1,4 @@
-//! Makes a directory hold exactly the given files, touching only what differs.
+//! Makes a directory contain exactly the given files, and changes only what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

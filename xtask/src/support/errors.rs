@@ -1,4 +1,4 @@
-//! All errors of an input, gathered and reported together.
+//! Collects all errors of an input and reports them together.
 
 use std::fmt::Display;
 

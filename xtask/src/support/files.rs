@@ -1,4 +1,4 @@
-//! Reading and writing files so that every error names the path, and so that nothing is ever half-written.
+//! Reads and writes files. Every error names the path, and no file is ever half-written.
 
 use std::collections::hash_map::RandomState;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What everything else stands on: messages, other programs, files, directories' names, variables, the session.
+//! The base of all other modules: messages, other programs, files, directory names, variables, the session.
 
 pub mod command;
 pub mod errors;

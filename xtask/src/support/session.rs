@@ -1,4 +1,4 @@
-//! One run in a target directory: what it says, where it writes, and the lock that keeps other runs out meanwhile.
+//! A session: one run in a target directory, with its messages, its paths, and the lock that keeps other runs out.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,5 @@
-//! Which variables of whoever starts xtask count, and which of cargo's settings outside of the tree may not: the one list,
-//! which docs/environment.md shows.
+//! The list of environment variables that count, and of cargo settings that must not come from outside of the tree.
+//! docs/environment.md shows it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What is inside a finished image: the files that carry an ABI record, compared with the host that the image starts, and
-//! what they import with what the image's libraries export. Nothing is started.
+//! Checks the files in a finished image: compares ABI records with the host's, and imports with what the libraries export. It
+//! starts nothing.
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};

@@ -1,5 +1,5 @@
-//! Reads the finished image back and compares the ABI records in it, then starts its own command with the host's check
-//! flag: by the container engine, else in the unpacked root file system.
+//! Verifies a finished image: checks the files in its layers, then runs its own command with the host's check flag, in a
+//! container or in the unpacked root file system.
 
 pub mod contents;
 

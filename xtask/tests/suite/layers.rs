@@ -1,4 +1,4 @@
-//! What becomes of each layer: what the plan foretells, what the image then is, and why.
+//! What becomes of each layer: what the plan predicts, what the image then is, and why.
 
 use crate::support::{Tree, layers};
 use expect_test::expect;
@@ -16,24 +16,24 @@ fn new_layers(layers: &Value, is_new: impl Fn(&Value) -> bool) -> Layers {
 }
 
 /// The layers that the plan says are new, and why.
-fn foretold(tree: &Tree) -> Layers {
+fn predicted(tree: &Tree) -> Layers {
     let run = tree.xtask(&["plan", "--format", "json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
     new_layers(&plan["layers"], |layer| layer["forecast"] == "new")
 }
 
-/// What the plan foretells, and the image then is.
+/// What the plan predicts, and the image then is.
 fn check(tree: &Tree, expected: &[(&str, &str)]) {
     let expected: Layers = expected.iter().map(|(name, why)| ((*name).to_owned(), vec![(*why).to_owned()])).collect();
-    assert_eq!(foretold(tree), expected);
+    assert_eq!(predicted(tree), expected);
     assert_eq!(new_layers(&tree.image(&[])["layers"], |layer| layer["new"] == true), expected);
-    assert_eq!(foretold(tree), []);
+    assert_eq!(predicted(tree), []);
 }
 
 #[test]
-fn the_plan_foretells_which_layers_are_new() {
-    let tree = Tree::small("foretold").without_engine();
+fn the_plan_predicts_which_layers_are_new() {
+    let tree = Tree::small("predicted").without_engine();
     check(&tree, &ALL.map(|name| (name, "first image")));
     check(&tree, &[]);
 
@@ -45,18 +45,18 @@ fn the_plan_foretells_which_layers_are_new() {
     check(&tree, &[]);
     tree.write("greeter/default.toml", "tone = \"rude\"\n");
     // It lies in the host's directory, so the host might hold it, which only its file shows.
-    let foretold_new: Vec<String> = foretold(&tree).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(foretold_new, ["greeter", "configuration"]);
+    let predicted_new: Vec<String> = predicted(&tree).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(predicted_new, ["greeter", "configuration"]);
     let new = new_layers(&tree.image(&[])["layers"], |layer| layer["new"] == true);
     assert_eq!(new, [("configuration".to_owned(), vec!["greeter/default.toml changed".to_owned()])]);
 
     tree.write("greeter/sdk/src/lib.rs", &(tree.read("greeter/sdk/src/lib.rs") + "\n/// More.\npub fn more() {}\n"));
     let of_sdk = ["libraries", "greeter", "goodbye.plug", "hello.plug"];
-    assert_eq!(foretold(&tree), of_sdk.map(|name| (name.to_owned(), vec!["the SDK changed".to_owned()])));
+    assert_eq!(predicted(&tree), of_sdk.map(|name| (name.to_owned(), vec!["the SDK changed".to_owned()])));
     tree.image(&[]);
     let tree = tree.env("RUSTFLAGS", "--cfg loud");
     assert_eq!(
-        foretold(&tree),
+        predicted(&tree),
         ALL.map(|name| (name.to_owned(), vec!["rustflags changed: --cfg loud added".to_owned()]))
     );
 }
@@ -121,7 +121,7 @@ fn a_plugin_that_turns_on_a_feature_of_a_shared_crate_changes_every_layer() {
         ("goodbye.plug".to_owned(), why(&[])),
         ("hello.plug".to_owned(), why(&["plugins/hello changed"])),
     ];
-    assert_eq!(foretold(&tree), expected);
+    assert_eq!(predicted(&tree), expected);
     let run = tree.xtask(&["image", "--format", "json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let said = "    Features hello turned on shared/loud: every layer changes\n";
@@ -178,7 +178,7 @@ fn a_library_that_comes_along_is_named() {
         "    #[link(name = \"m\")]\n    unsafe extern \"C\" {\n        safe fn j0(value: f64) -> f64;\n    }\n    \
          j0(0.5).to_string()",
     );
-    assert_eq!(foretold(&tree), [("hello.plug".to_owned(), vec!["plugins/hello changed".to_owned()])]);
+    assert_eq!(predicted(&tree), [("hello.plug".to_owned(), vec!["plugins/hello changed".to_owned()])]);
     let new = new_layers(&tree.image(&[])["layers"], |layer| layer["new"] == true);
     let names: Vec<&str> = new.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["libraries", "hello.plug"]);

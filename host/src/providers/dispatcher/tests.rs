@@ -1,4 +1,4 @@
-//! The hop with providers that do what no bundled plugin does: panic, block, never answer.
+//! The dispatcher with providers that panic, block or never answer.
 
 use super::*;
 use provost_sdk::{ConfigError, DeliveryError, Provider};

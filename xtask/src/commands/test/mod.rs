@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check there is, in one command.
+//! `cargo xtask test`: all checks in one command.
 
 mod needs;
 mod suite;

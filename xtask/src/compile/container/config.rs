@@ -1,5 +1,5 @@
-//! The configuration of a container's cargo, beside the tree's: it takes every crate from one directory, and knows where the registries
-//! are that manifests name.
+//! The configuration of cargo in a container, in addition to the tree's: cargo takes all crates from one directory, and knows
+//! the addresses of registries that manifests name.
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};

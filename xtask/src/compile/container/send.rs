@@ -1,4 +1,4 @@
-//! What goes into a builder's container: crates that its volume lacks, and the sources.
+//! Sends the sources to a builder's container, and the crates that its volume lacks.
 
 use std::io::{BufWriter, Write};
 

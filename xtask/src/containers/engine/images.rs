@@ -1,4 +1,4 @@
-//! Images: what an engine has, takes in, gives out and passes on.
+//! Images: inspect, save, load, pull, push, build, tag, remove.
 
 use std::io::{Read, Write};
 use std::time::Duration;

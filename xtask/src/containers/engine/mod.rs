@@ -1,4 +1,4 @@
-//! Docker or podman, by their common command line. Every argument that they get is in here.
+//! Docker or podman, by their common command line. Every argument that they get is in this module.
 
 pub mod containers;
 pub mod images;

@@ -1,4 +1,4 @@
-//! What an engine keeps, found by labels.
+//! Finds containers, images and volumes by labels.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Layers laid over each other, and layers that want to reach outside.
+//! Layers laid over each other, and layers that try to write outside.
 
 use camino::Utf8Path;
 

@@ -1,4 +1,4 @@
-//! An image in an OCI layout that may hold others: ours is known by its name, and what is somebody else's stays.
+//! Source:Writes an image into an OCI layout that may contain others. Ours is identified by its name; others stay.
 //! Source: OCI image specification, image-layout.md.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The copy of the sources beside a commit, byte by byte.
+//! Compares the copy of the sources with a commit, byte by byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
