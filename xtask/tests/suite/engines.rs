@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::support::Tree;
-use crate::support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers, MUSL};
+use crate::support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers, MUSL, MUSL_RLIB};
 use serde_json::Value;
 
 /// Builds in a container, then starts the image with its own command.
@@ -33,6 +33,7 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let musl = ["--builder-image", MUSL, "--toolchain", &release, "--base", ALPINE];
     let image = check(&engine, &tree, name, &musl);
     assert!(image["plan"]["toolchain"]["target"].as_str().expect("a target").ends_with("-linux-musl"));
+    assert!(has_std(&image), "std is a library of its own");
 
     assert_eq!(engine.volumes(&tree).len(), 2);
     let again = tree.xtask(&[&["image", "--engine", &engine.program, "--tag", name], musl.as_slice()].concat());
@@ -47,6 +48,24 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let run = tree.xtask(&["clean", "--volumes"]);
     assert!(run.stderr.contains(&format!("     Removed 2 volumes from {}\n", engine.program)), "{}", run.stderr);
     assert!(engine.volumes(&tree).is_empty());
+}
+
+#[test]
+fn std_is_in_the_sdk_where_it_is_an_rlib_only() {
+    let engine = Engine::found();
+    let tree = Tree::small("engines-rlib");
+    let name = "localhost/xtask-test/greeter:rlib";
+    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let release = musl_release(&engine);
+    let args = ["--builder-image", MUSL_RLIB, "--toolchain", &release, "--base", ALPINE];
+    assert!(!has_std(&check(&engine, &tree, name, &args)));
+}
+
+/// Whether std is a file of the image.
+fn has_std(image: &Value) -> bool {
+    let layers = image["layers"].as_array().expect("layers").iter();
+    let mut files = layers.flat_map(|layer| layer["files"].as_array().expect("files"));
+    files.any(|file| file["path"].as_str().expect("a path").contains("/libstd-"))
 }
 
 /// An image with nothing but the builder's own C library, where Debian has it: `/lib` is a link to `usr/lib`.

@@ -108,12 +108,12 @@ fn the_users_configuration_changes_nothing_or_is_refused() {
     let said = errors(&tree, &["--base", "scratch"]);
     expect![[r#"
         error: 6 errors in cargo's configuration
-          - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would be others than in Cargo.lock); move it into the tree, or remove it there
-          - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (files are looked for where cargo puts them for this machine); move it into the tree, or remove it there
-          - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (another compiler than the pinned one); move it into the tree, or remove it there
-          - [ROOT]/target/home/config.toml sets `profile.release`, which would change what is compiled (the profile is the tree's); move it into the tree, or remove it there
+          - [ROOT]/target/home/more.toml sets `patch`, which would change what is compiled (crates would differ from Cargo.lock); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `build.target`, which would change what is compiled (built files would be in another directory); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `build.rustc`, which would change what is compiled (a compiler other than the pinned one); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `profile.release`, which would change what is compiled (the tree defines the profile); move it into the tree, or remove it there
           - [ROOT]/target/home/config.toml sets `env`, which would change what is compiled (build scripts would see it); move it into the tree, or remove it there
-          - [ROOT]/target/home/config.toml sets `paths`, which would change what is compiled (crates would be others than in Cargo.lock); move it into the tree, or remove it there
+          - [ROOT]/target/home/config.toml sets `paths`, which would change what is compiled (crates would differ from Cargo.lock); move it into the tree, or remove it there
     "#]]
     .assert_eq(&said);
 }
@@ -161,7 +161,7 @@ fn a_builders_variables_and_user_change_nothing() {
     assert_eq!(
         error,
         "error: cargo's configuration in the builder localhost/xtask/builder:[BUILT] sets `profile.release`, which would change \
-        what is compiled (the profile is the tree's); move it into the tree, or remove it there"
+        what is compiled (the tree defines the profile); move it into the tree, or remove it there"
     );
     drop(leftovers);
 }
@@ -176,8 +176,8 @@ fn a_configuration_above_the_target_dir_counts_too() {
     let said = errors(&tree, &["--base", "scratch"]).replace(elsewhere.root.as_str(), "[ELSEWHERE]");
     expect![[r#"
         error: 2 errors in cargo's configuration
-          - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (another compiler than the pinned one); move it into the tree, or remove it there
-          - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the profile is the tree's); move it into the tree, or remove it there
+          - [ELSEWHERE]/.cargo/config.toml sets `build.rustc-workspace-wrapper`, which would change what is compiled (a compiler other than the pinned one); move it into the tree, or remove it there
+          - [ELSEWHERE]/.cargo/config.toml sets `build.incremental`, which would change what is compiled (the tree defines the profile); move it into the tree, or remove it there
     "#]].assert_eq(&said);
 }
 

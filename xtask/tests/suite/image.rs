@@ -124,7 +124,7 @@ fn an_image_is_verified_by_chroot_or_in_a_user_namespace() {
             "manifest_digest": image["manifest_digest"], "by": "chroot", "said": "2 plugins loaded",
         })
     );
-    assert_eq!(image["container engine"], Value::Null);
+    assert_eq!(image["loaded_into"], Value::Null);
 
     let tree = Tree::small("user-namespace").without_engine().by_a_user();
     assert_eq!(tree.image(&[])["verified"]["by"], "user namespace");

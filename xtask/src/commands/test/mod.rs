@@ -68,6 +68,9 @@ impl TestArgs {
             let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
             bail!("--require-containers: {}; fix its configuration, or remove it", broken.join("; "));
         }
+        for Broken { program, why } in &broken {
+            ui.status("Skipping", format!("{program}, which cannot run a container: {why}"));
+        }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
         let workspace = |dir| Workspace { ui, toolchain: &toolchain, paths, dir };
         let workspaces = ["", "xtask"].map(workspace);

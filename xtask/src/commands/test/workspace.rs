@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
-use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package, Target, TargetKind};
 
 use crate::cargo::toolchain::Toolchain;
 use crate::commands::test::needs::PackageMetadata;
@@ -44,6 +44,10 @@ impl Workspace<'_> {
     /// Builds the programs that hold the integration tests, one for each package that has any.
     pub fn suites(&self) -> Result<Vec<Suite>> {
         let metadata = self.metadata()?;
+        // Cargo refuses a pattern that fits nothing.
+        if !metadata.workspace_packages().iter().any(|package| package.targets.iter().any(Target::is_test)) {
+            return Ok(Vec::new());
+        }
         let args = ["test", "--workspace", "--locked", "--test", "*", "--no-run", "--message-format"];
         let build = self.command(args).args(["json-render-diagnostics"]);
         self.ui.status("Building", format!("the integration tests of {}", self.name()));

@@ -9,6 +9,9 @@ use super::{Tree, run};
 
 pub const GNU: &str = "localhost/standin/rust-gnu:1.95.0";
 pub const MUSL: &str = "localhost/standin/rust-musl:latest";
+
+/// The same without std as a shared library.
+pub const MUSL_RLIB: &str = "localhost/standin/rust-musl-rlib:latest";
 pub const ALPINE: &str = "alpine:3.23";
 
 /// What an image of the small tree says when it starts.
