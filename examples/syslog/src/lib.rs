@@ -42,8 +42,7 @@ impl Provider for Syslog {
             socket.connect(&self.config.address).await?;
             socket.send(datagram.as_bytes()).await
         };
-        sent.await
-            .map_err(|error| DeliveryError::temporary(format!("sending to {}: {error}", self.config.address)))?;
+        sent.await.map_err(|error| DeliveryError::temporary(format!("sending to {}: {error}", self.config.address)))?;
         Ok(Receipt::default())
     }
 }

@@ -36,7 +36,7 @@ async fn server(script: Script, certificate: &Certificate) -> u16 {
             let (script, acceptor) = (script.clone(), acceptor.clone());
             tokio::spawn(async move {
                 let mut stream = BufStream::new(stream);
-                say(&mut stream, &script, "").await;
+                speak(&mut stream, &script, "").await;
                 if talk(&mut stream, &script).await
                     && let Ok(stream) = acceptor.accept(stream.into_inner()).await
                 {
@@ -58,7 +58,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufStream<S>, scri
         }
         let word = line.split([' ', ':', '\r']).next().unwrap_or_default();
         if !mail || word == "." {
-            mail = say(stream, script, word).await.starts_with("354");
+            mail = speak(stream, script, word).await.starts_with("354");
         }
         if word == "STARTTLS" {
             return true;
@@ -66,7 +66,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufStream<S>, scri
     }
 }
 
-async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut BufStream<S>,
     script: &Script,
     heard: &str,

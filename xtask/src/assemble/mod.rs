@@ -97,7 +97,7 @@ pub fn assemble(session: &Session, plan: &ImagePlan, dist: &Dist, base: &BaseFil
     let store = Store::new(session.paths.blobs());
     let base_layers = base.layers.iter().map(|layer| pack_base(&store, plan, layer)).collect::<Result<_>>()?;
     if let Some((own, other)) = closure::other_libc(dist, &base.tree) {
-        session.ui.status("Adding", format!("{own}: the base image {} has {other}", plan.base));
+        session.ui.status("Bundling", format!("{own}: the base image {} has {other}", plan.base));
     }
     let own_layers = pack_own(&session.paths, &store, plan, dist, &base.tree)?;
     Ok(Image::new(plan, plan.build.origin.clone(), &base.env, base_layers, own_layers, store))

@@ -87,7 +87,7 @@ fn the_daemon_that_docker_host_names_makes_the_same_image() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
     let first = Engine::docker();
     let tree = Tree::small("first-daemon").titled("Daemon");
-    let _leftovers = Leftovers::of(&first, &tree, NAME);
+    let _leftovers = Leftovers::new(&first, &tree, NAME);
     let expected = tree.image(&args);
 
     let daemon = Daemon::start();

@@ -56,7 +56,7 @@ fn no_daemon() {
 #[test]
 fn a_daemon_without_the_image_and_no_registry() {
     let tree = tree("auto-no-registry", "127.0.0.1:1/rust:1.95.0", ALPINE).without(&["podman"]);
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     falls_back(
         &tree,
         expect![[r#"
@@ -72,7 +72,7 @@ fn a_daemon_without_the_image_and_no_registry() {
 #[test]
 fn no_dockerfiles() {
     let tree = Tree::small("auto-no-files").without(&["podman"]);
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     falls_back(
         &tree,
         expect![[r#"
@@ -86,7 +86,7 @@ fn no_dockerfiles() {
 #[test]
 fn a_daemon_with_the_images() {
     let tree = tree("auto-images", GNU, ALPINE).without(&["podman"]);
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     let image = tree.image(&["--engine", "auto", "--tag", NAME]);
     assert_eq!(image["plan"]["engine"]["container"]["reference"], GNU);
     assert_eq!(image["plan"]["base"]["image"]["reference"], ALPINE);

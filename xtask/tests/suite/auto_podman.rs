@@ -9,7 +9,7 @@ fn podman_takes_dockers_place() {
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\n"));
     tree.write("docker/deploy.Dockerfile", &format!("FROM {ALPINE}\n"));
     let (engine, name) = (Engine::podman(), "localhost/xtask-test/greeter:auto-podman");
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let image = tree.image(&["--engine", "auto", "--tag", name]);
     assert_eq!((image["loaded_into"].as_str(), image["verified"]["by"].as_str()), (Some("podman"), Some("podman")));
     engine.no_container_is_left(&tree);

@@ -211,7 +211,7 @@ fn long_names_are_shipped() {
     let tree = Tree::small("long-names");
     let name = "localhost/xtask-test/greeter:long-names";
     let engine = Engine::docker();
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let long = format!("web/chunk-{}.js", "0".repeat(180));
     let letters = format!("web/{}.html", "größe".repeat(30));
     let deep = format!("web/{}file", "a-directory/".repeat(30));

@@ -19,7 +19,7 @@ fn check(tree: &Tree, args: &[&str], expected: Expect) {
 #[test]
 fn a_plugin_that_does_not_compile() {
     let tree = Tree::small("wrong-plugin");
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     tree.write("plugins/hello/src/lib.rs", "fn greet() -> String {\n    1\n}\n\ngreeter_sdk::export!(greet);\n");
     check(
         &tree,
@@ -49,7 +49,7 @@ fn a_plugin_that_does_not_compile() {
 #[test]
 fn a_build_script_that_tries_the_network() {
     let tree = Tree::small("network");
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     let script = "fn main() {\n    if let Err(error) = std::net::TcpStream::connect(\"192.0.2.1:80\") {\n        \
         eprintln!(\"{error}\");\n        std::process::exit(1);\n    }\n}\n";
     tree.write("plugins/hello/build.rs", script);
@@ -73,7 +73,7 @@ fn a_build_script_that_tries_the_network() {
 #[test]
 fn a_full_disk() {
     let (docker, tree) = (Engine::docker(), Tree::small("full-disk"));
-    let _leftovers = Leftovers::of(&docker, &tree, NAME);
+    let _leftovers = Leftovers::new(&docker, &tree, NAME);
     // A run that fails makes the volume; it is made again, a small one in memory.
     tree.write("plugins/hello/build.rs", "compile_error!(\"not yet\");\n");
     errors(&tree, &STANDINS);
@@ -132,7 +132,7 @@ impl Started {
 #[test]
 fn a_container_that_is_killed() {
     let tree = Tree::small("killed");
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     tree.write("plugins/hello/build.rs", "fn main() {\n    loop {\n        std::thread::park();\n    }\n}\n");
     let started = Started::start(&tree);
     Engine::docker().read(&["kill", &started.container]);
@@ -144,7 +144,7 @@ fn a_container_that_is_killed() {
 #[test]
 fn a_lack_of_memory() {
     let tree = Tree::small("memory");
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, NAME);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, NAME);
     // Waits for the limit that the test sets, then takes more: cgroup 2 has one file for it, cgroup 1 another.
     tree.write(
         "plugins/hello/build.rs",

@@ -15,7 +15,7 @@ fn standins(engine: &Engine) -> [&str; 8] {
 #[test]
 fn what_leaves_the_tree_leaves_the_container() {
     let (engine, tree) = (Engine::found(), Tree::small("container-sync"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     tree.add_plugin("hello", "welcome");
     tree.write("plugins/hello/src/words", "hello");
     tree.write("plugins/goodbye/src/words/one", "goodbye");
@@ -46,7 +46,7 @@ fn what_leaves_the_tree_leaves_the_container() {
 #[test]
 fn a_volume_that_another_run_compiles_in_is_waited_for() {
     let (engine, tree) = (Engine::found(), Tree::small("container-lock"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     tree.image(&standins(&engine));
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     // As a job of CI would, in a container of its own, with its checkout at the same path.
@@ -87,7 +87,7 @@ fn a_volume_that_another_run_compiles_in_is_waited_for() {
 #[test]
 fn a_warning_of_the_client_is_no_answer() {
     let (engine, tree) = (Engine::docker(), Tree::small("container-warning"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     tree.write("docker-config/config.json", "not JSON");
     let config = tree.root.join("docker-config").into_string();
     let tree = tree.env("DOCKER_CONFIG", &config);
@@ -97,7 +97,7 @@ fn a_warning_of_the_client_is_no_answer() {
 #[test]
 fn a_toolchain_of_another_name_is_taken_by_its_release() {
     let (engine, tree) = (Engine::found(), Tree::small("container-toolchain"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     let rename = "cd /usr/local/rustup/toolchains && mv 1.95.0-* mine && rustup default mine";
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nRUN {rename}\n"));
     let image = tree.image(&["--engine", &engine.program, "--base", ALPINE, "--tag", NAME]);

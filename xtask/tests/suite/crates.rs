@@ -58,7 +58,7 @@ fn a_registry_that_only_the_user_knows() {
     for place in ["environment", "configuration"] {
         let [index, mirror] = registry();
         let tree = Tree::small(&format!("registry-{place}"));
-        let _leftovers = Leftovers::of(&engine, &tree, image);
+        let _leftovers = Leftovers::new(&engine, &tree, image);
         tree.replace(
             "plugins/hello/Cargo.toml",
             "[dependencies]",
@@ -98,7 +98,7 @@ fn what_was_sent_in_part_is_removed() {
     let image = "localhost/xtask-test/greeter:sent-in-part";
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     let tree = Tree::small("sent-in-part");
-    let _leftovers = Leftovers::of(&engine, &tree, image);
+    let _leftovers = Leftovers::new(&engine, &tree, image);
     tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nitoa = \"=1.0.15\"");
     tree.image(&args);
     let volumes = engine.volumes(&tree);

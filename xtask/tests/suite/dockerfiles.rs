@@ -12,7 +12,7 @@ fn dockerfiles_are_dockers_to_read() {
     let tree = Tree::small("dockerfiles").without(&["podman"]);
     let name = "localhost/xtask-test/greeter:dockerfiles";
     let engine = Engine::docker();
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let base = "localhost/xtask-test/base:dockerfiles";
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\n"));
     let stages = |from: &str| format!("FROM {from} AS Common\nRUN touch /a\nFROM common\nRUN touch /b\n");

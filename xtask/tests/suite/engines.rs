@@ -26,7 +26,7 @@ fn glibc_and_musl_builders_onto_alpine_and_scratch() {
     let engine = Engine::found();
     let tree = Tree::small("engines");
     let name = "localhost/xtask-test/greeter:engines";
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     check(&engine, &tree, name, &["--builder-image", GNU, "--base", ALPINE]);
     check(&engine, &tree, name, &["--builder-image", GNU, "--base", "scratch"]);
     let release = musl_release(&engine);
@@ -55,7 +55,7 @@ fn std_is_in_the_sdk_where_it_is_an_rlib_only() {
     let engine = Engine::found();
     let tree = Tree::small("engines-rlib");
     let name = "localhost/xtask-test/greeter:rlib";
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let release = musl_release(&engine);
     let args = ["--builder-image", MUSL_RLIB, "--toolchain", &release, "--base", ALPINE];
     assert!(!has_std(&check(&engine, &tree, name, &args)));
@@ -84,7 +84,7 @@ fn a_usr_merged_image_as_base() {
     let engine = Engine::found();
     let tree = Tree::small("engines-merged");
     let (base, name) = ("localhost/xtask-test/base:merged", "localhost/xtask-test/greeter:merged");
-    let _leftovers = [base, name].map(|image| Leftovers::of(&engine, &tree, image));
+    let _leftovers = [base, name].map(|image| Leftovers::new(&engine, &tree, image));
     import_usr_merged(&engine, base);
     let image = check(&engine, &tree, name, &["--builder-image", GNU, "--base", base]);
     assert_eq!(image["layers"][0]["name"], base);
@@ -126,7 +126,7 @@ fn dockerfiles_that_do_more_than_name_an_image() {
     // Two names: an image that loses its own stays for ever.
     let [first, second] = ["first", "second"].map(|motd| format!("localhost/xtask-test/greeter:dockerfiles-{motd}"));
     let built = Built::from(&engine, &tree);
-    let _leftovers = [&first, &second].map(|image| Leftovers::of(&engine, &tree, image));
+    let _leftovers = [&first, &second].map(|image| Leftovers::new(&engine, &tree, image));
     let label = &built.label;
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nLABEL {label}\nRUN touch /marker\n"));
     let copy = "COPY motd /etc/motd2\nRUN cat /etc/motd2 /etc/motd2 >/etc/twice\n";

@@ -137,7 +137,7 @@ fn a_builders_variables_and_user_change_nothing() {
     // It would have docker look for images of another machine.
     let tree = Tree::small("builder-env").env("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
     let name = "localhost/xtask-test/greeter:builder-env";
-    let leftovers = Leftovers::of(&engine, &tree, name);
+    let leftovers = Leftovers::new(&engine, &tree, name);
     let args = ["--engine", "docker", "--base", ALPINE, "--tag", name];
     let digest = |more: &[&str]| tree.image(&[&args[..], more].concat())["manifest_digest"].clone();
     let expected = digest(&["--builder-image", GNU]);

@@ -55,7 +55,7 @@ fn the_report_says_that_another_libc_comes_along() {
     base(&tree, &[("lib/ld-musl-any.so.1", &own)]);
     let run = tree.xtask(&["image", "--base", "base.tar"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let said = "      Adding glibc: the base image [ROOT]/base.tar has musl\n";
+    let said = "    Bundling glibc: the base image [ROOT]/base.tar has musl\n";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     assert!(!tree.xtask(&["image", "--base", "scratch"]).stderr.contains("comes along"));
 }

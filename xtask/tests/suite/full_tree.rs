@@ -23,7 +23,7 @@ fn by_this_machine() {
 fn in_containers() {
     let (engine, name) = (Engine::found(), "localhost/xtask-test/provost:full-tree");
     let tree = Tree::real("full-tree-container");
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", name];
     check(&tree, &args, ["/xtask", "/another/directory"]);
 }

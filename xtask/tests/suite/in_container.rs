@@ -85,12 +85,12 @@ fn a_socket_and_a_user_are_enough() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
     let outside = Tree::small("outside-of-container").titled("Container");
     let engine = Engine::docker();
-    let _outside = Leftovers::of(&engine, &outside, NAME);
+    let _outside = Leftovers::new(&engine, &outside, NAME);
     let expected = outside.image(&args);
     engine.read(&["rmi", NAME]);
 
     let tree = Tree::small("in-container").titled("Container");
-    let _inside = Leftovers::of(&engine, &tree, NAME);
+    let _inside = Leftovers::new(&engine, &tree, NAME);
     let said = Job::create(&tree, &tree.root, "/tmp/cargo", &args).run();
     // The digest, the archive, and no file of another user in the tree.
     let digest = expected["manifest_digest"].as_str().expect("a digest");

@@ -54,7 +54,7 @@ fn check(name: &str, signal: i32, interrupt: impl FnOnce(&mut Child)) {
     // A shell has those that it starts in the background ignore SIGINT.
     let tree = Tree::small(name).by(&["env", "--default-signal=INT"]);
     let image = format!("localhost/xtask-test/greeter:{name}");
-    let _leftovers = Leftovers::of(&engine, &tree, &image);
+    let _leftovers = Leftovers::new(&engine, &tree, &image);
     let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", &image];
     tree.write("plugins/hello/build.rs", BLOCKED);
     let since = now();
@@ -93,7 +93,7 @@ fn before_its_container_started() {
     let engine = Engine::found();
     let tree = Tree::small("interrupted-early");
     let image = "localhost/xtask-test/greeter:interrupted-early";
-    let _leftovers = Leftovers::of(&engine, &tree, image);
+    let _leftovers = Leftovers::new(&engine, &tree, image);
     let filter = filter(&tree);
     let label = filter.strip_prefix("label=").expect("a label");
     // What is there after `create` and before `start`, of this machine: of a process that has ended, and of one that runs, which may

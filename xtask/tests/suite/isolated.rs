@@ -44,7 +44,7 @@ fn in_a_container() {
     let engine = Engine::found();
     let tree = Tree::small("isolated-container");
     let image = "localhost/xtask-test/greeter:isolated";
-    let leftovers = Leftovers::of(&engine, &tree, image);
+    let leftovers = Leftovers::new(&engine, &tree, image);
     let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", image];
     check(tree, &args, |tree| {
         let volumes = engine.volumes(tree);

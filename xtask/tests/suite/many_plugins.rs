@@ -8,7 +8,7 @@ const NAME: &str = "localhost/xtask-test/greeter:many";
 #[test]
 fn many_plugins_share_layers() {
     let (engine, tree) = (Engine::found(), Tree::small("many"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     let name = |number: usize| format!("hello-{number:03}");
     for number in 3..=150 {
         tree.add_plugin("hello", &name(number));

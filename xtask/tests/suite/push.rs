@@ -15,7 +15,7 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     let registry = Registry::start(&tree);
     let tree = registry.trusted_by(tree);
     let name = format!("{}/greeter:1", registry.address);
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, &name);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, &name);
     let image = tree.image(&["--base", "scratch", "--tag", &name, "--push", &name]);
     let digest = image["manifest_digest"].as_str().expect("a digest");
     let referrers: Vec<&Value> =
@@ -83,7 +83,7 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
     let tree = Tree::small("push-docker");
     let registry = Registry::start(&tree);
     let name = format!("{}/greeter:2", registry.address);
-    let _leftovers = Leftovers::of(&Engine::docker(), &tree, &name);
+    let _leftovers = Leftovers::new(&Engine::docker(), &tree, &name);
     let tree = tree.without(&["skopeo", "podman"]);
     let run_ = tree.xtask(&["image", "--base", "scratch", "--format", "json", "--push", &name]);
     assert_eq!(run_.code, Some(0), "{}", run_.stderr);

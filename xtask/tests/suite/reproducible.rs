@@ -142,7 +142,7 @@ fn what_a_killed_run_left_is_cleaned() {
 #[test]
 fn in_containers_the_dirs_and_the_volumes_differ_too() {
     let (engine, tree) = (Engine::found(), Tree::small("reproducible-container"));
-    let _leftovers = Leftovers::of(&engine, &tree, NAME);
+    let _leftovers = Leftovers::new(&engine, &tree, NAME);
     let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", NAME];
     let run = tree.xtask(&[&["image", "--verify-reproducible", "--verbose", "--format", "json"], &args[..]].concat());
     assert_eq!(run.code, Some(0), "{}", run.stderr);

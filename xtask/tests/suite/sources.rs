@@ -41,7 +41,7 @@ fn everything_that_cargo_sees_is_compiled() {
     let tree = Tree::small("sources #1 (für alle)");
     let name = "localhost/xtask-test/greeter:sources";
     let engine = Engine::docker();
-    let _leftovers = Leftovers::of(&engine, &tree, name);
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     tree.write("plugins/hello/.queries/one.json", "{}");
     tree.write("proto/hello.proto", "message Hello {}");
     symlink("proto/hello.proto", tree.root.join("linked.proto")).expect("a symlink");

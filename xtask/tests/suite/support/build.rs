@@ -27,7 +27,7 @@ impl Build {
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         let dist = tree.root.join("target").join(name);
         copy(Utf8Path::new(run.stdout.trim()), &dist);
-        Build::of(name, dist)
+        Build::read(name, dist)
     }
 
     /// What `file` comes to when cargo builds it alone, with the tree's own flags; by another toolchain if one is named.
@@ -44,11 +44,11 @@ impl Build {
         let dist = tree.root.join("target").join(name);
         fs::create_dir_all(&dist).expect("a directory");
         fs::copy(target.join("release/libfile.so"), dist.join("file.prov")).expect("the plugin was built");
-        Build::of(name, dist)
+        Build::read(name, dist)
     }
 
     /// The build in the directory `dist`, which may be no more than a plugin.
-    fn of(name: &'static str, dist: Utf8PathBuf) -> Build {
+    fn read(name: &'static str, dist: Utf8PathBuf) -> Build {
         let bytes = fs::read(dist.join("file.prov")).expect("the plugin was built");
         Build { name, record: provost_record::read(&bytes).expect("it has a record"), dist }
     }

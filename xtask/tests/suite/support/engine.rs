@@ -111,7 +111,7 @@ pub struct Leftovers<'a> {
 }
 
 impl<'a> Leftovers<'a> {
-    pub fn of(engine: &Engine, tree: &Tree, image: &'a str) -> Leftovers<'a> {
+    pub fn new(engine: &Engine, tree: &Tree, image: &'a str) -> Leftovers<'a> {
         Leftovers { engine: engine.clone(), image, filter: filter(tree) }
     }
 }
