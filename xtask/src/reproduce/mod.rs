@@ -20,6 +20,7 @@ use crate::support::session::Session;
 #[derive(Serialize)]
 pub struct Reproduced {
     /// Where their sources were compiled, on the machine that did.
+    #[serde(rename = "directories")]
     dirs: [Utf8PathBuf; 2],
 }
 
