@@ -4,7 +4,7 @@ mod difference;
 mod json;
 
 use anyhow::{Result, bail};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::assemble::Image;
@@ -33,7 +33,9 @@ pub fn verify(
     build: impl Fn(&Session) -> Result<Image>,
 ) -> Result<Reproduced> {
     let [first, second] = session.paths.for_reproduction().map(|paths| session.inside(&paths));
-    let (one, two) = (again(&first, plan, &build)?, again(&second, plan, &build)?);
+    // Holds nothing else, and is gone afterwards.
+    let dir = session.paths.reproduction();
+    let (one, two) = (again(&first, &dir, plan, &build)?, again(&second, &dir, plan, &build)?);
     let dirs = [&first, &second].map(|session| compiled_in(&session.paths, plan));
     if let Some(difference) = difference::first(&one, &two)? {
         let [first, second] = &dirs;
@@ -53,18 +55,23 @@ pub fn verify(
 }
 
 /// The image as it comes out of a target directory that is empty before and gone afterwards.
-fn again(session: &Session, plan: &ImagePlan, build: impl Fn(&Session) -> Result<Image>) -> Result<Bytes> {
+fn again(
+    session: &Session,
+    dir: &Utf8Path,
+    plan: &ImagePlan,
+    build: impl Fn(&Session) -> Result<Image>,
+) -> Result<Bytes> {
     // What a run left that was killed.
-    clear(session, plan)?;
+    clear(session, dir, plan)?;
     session.ui.status("Reproducing", format!("from nothing in {}", session.paths.relative(&session.paths.image)));
     let made = build(session).and_then(|image| Bytes::read(&image));
-    let cleared = clear(session, plan);
+    let cleared = clear(session, dir, plan);
     let bytes = made?;
     cleared.map(|()| bytes)
 }
 
-fn clear(session: &Session, plan: &ImagePlan) -> Result<()> {
-    files::remove(&session.paths.image)?;
+fn clear(session: &Session, dir: &Utf8Path, plan: &ImagePlan) -> Result<()> {
+    files::remove(dir)?;
     match &plan.build.environment {
         BuildEnvironment::Local => Ok(()),
         BuildEnvironment::Container(builder) => {

@@ -79,7 +79,7 @@ fn a_path_that_is_not_written_out_is_found() {
     compiled_in(&tree, "goodbye", DIR);
     expect![[r#"
         error: the image is not reproducible: two clean builds, in [ROOT]/target/image/reproducible/first and [ROOT]/target/image/reproducible/another/directory/second, differ
-          - /opt/greeter/goodbye.plug in the layer goodbye.plug has N and N bytes, and differs in the section .rodata at offset N: `oducible-path|target|image|reproducible|first|src|plugins|goodbye` and `oducible-path|target|image|reproducible|another|directory|second|src|plugins|goodby`
+          - /opt/greeter/goodbye.plug in the layer goodbye.plug has N and N bytes, and differs in the section .rodata at offset N: `oducible-path|target|image|reproducible|first|src|plugins|goodbye` and `oducible-path|target|image|reproducible|another|directory|second|src|plugins|goo`
         the plugin goodbye (plugins/goodbye), or a crate that it uses, includes a time, a random number or a path at compile time, usually through a build script or a macro; remove it
     "#]].assert_eq(&error(&tree));
 }
