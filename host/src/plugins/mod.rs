@@ -69,6 +69,9 @@ impl<'a> Checked<'a> {
 
     /// Loads them, until it is `deadline` since `begun`. What is wrong goes to `errors`.
     pub fn load(self, begun: Instant, deadline: Duration, errors: &mut Errors) -> Option<Plugins> {
+        if self.found.is_empty() {
+            return Some(Plugins { by_name: BTreeMap::new() });
+        }
         let reports = match loading(self.found.values().map(|(path, _)| path.to_path_buf()).collect()) {
             Ok(reports) => reports,
             Err(error) => {

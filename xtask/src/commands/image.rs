@@ -34,7 +34,7 @@ pub struct ImageArgs {
     #[arg(long)]
     no_verify: bool,
 
-    /// Build twice more from scratch, in two other directories, and fail if the image differs
+    /// Build once more from scratch, in another directory, and fail if the image differs
     #[arg(long)]
     verify_reproducible: bool,
 }

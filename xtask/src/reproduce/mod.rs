@@ -1,4 +1,4 @@
-//! Checks that an image is reproducible: builds twice more from scratch, in two other directories, and compares.
+//! Checks that an image is reproducible: builds it once more from scratch, in another directory, and compares.
 
 mod difference;
 mod json;
@@ -16,16 +16,16 @@ use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 
-/// Two builds from nothing came to the image that is delivered.
+/// A clean build made the image that is delivered.
 #[derive(Serialize)]
 pub struct Reproduced {
-    /// Where their sources were compiled, on the machine that did.
-    #[serde(rename = "directories")]
-    dirs: [Utf8PathBuf; 2],
+    /// Where it compiled the sources: on this machine or in the container.
+    #[serde(rename = "directory")]
+    dir: Utf8PathBuf,
 }
 
-/// `build` makes the same image in a target directory that has nothing in it. An error names the first difference; whatever the
-/// builds made is removed.
+/// `build` makes the same image in a target directory that is empty. An error names the first difference; whatever the builds made
+/// is removed.
 pub fn verify(
     session: &Session,
     plan: &ImagePlan,
@@ -35,23 +35,23 @@ pub fn verify(
     let [first, second] = session.paths.for_reproduction().map(|paths| session.inside(&paths));
     // Holds nothing else, and is gone afterwards.
     let dir = session.paths.reproduction();
-    let (one, two) = (again(&first, &dir, plan, &build)?, again(&second, &dir, plan, &build)?);
-    let dirs = [&first, &second].map(|session| compiled_in(&session.paths, plan));
-    if let Some(difference) = difference::first(&one, &two)? {
-        let [first, second] = &dirs;
+    let clean = again(&second, &dir, plan, &build)?;
+    let Some(difference) = difference::first(&clean, &Bytes::read(image)?)? else {
+        session.ui.status("Reproducible", format!("a clean build in another directory: {}", image.manifest_digest));
+        return Ok(Reproduced { dir: compiled_in(&second.paths, plan) });
+    };
+    // Two clean builds show which of the two it is: what was built, or what earlier builds have left.
+    if let Some(difference) = difference::first(&again(&first, &dir, plan, &build)?, &clean)? {
+        let [first, second] = [first, second].map(|session| compiled_in(&session.paths, plan));
         bail!(
             "the image is not reproducible: two clean builds, in {first} and {second}, differ\n  - {difference}\n{}",
             fix(plan, &difference)
         );
     }
-    if let Some(difference) = difference::first(&one, &Bytes::read(image)?)? {
-        bail!(
-            "two clean builds make the same image, but this one differs: it contains files of earlier builds; remove them \
-             with `cargo xtask clean --volumes`\n  - {difference}"
-        );
-    }
-    session.ui.status("Reproducible", format!("two clean builds in two directories: {}", image.manifest_digest));
-    Ok(Reproduced { dirs })
+    bail!(
+        "two clean builds make the same image, but this one differs: it contains files of earlier builds; remove them \
+         with `cargo xtask clean --volumes`\n  - {difference}"
+    );
 }
 
 /// The image as it comes out of a target directory that is empty before and gone afterwards.

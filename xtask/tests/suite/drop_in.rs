@@ -6,7 +6,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Tree, layers, repository};
+use crate::support::{Tree, layers};
 use serde_json::Value;
 
 const IMAGE: &str = "localhost/xtask-test/provost:drop-in";
@@ -104,21 +104,4 @@ fn delivers(tree: &Tree) {
             .success()
     );
     assert_eq!(host.wait().expect("its end").code(), Some(0));
-}
-
-#[test]
-fn the_same_commit_in_two_dirs_gives_one_digest() {
-    let copy = Tree::real("same-commit");
-    let here = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["image", "--engine", "local", "--base", "scratch", "--format", "json", "--tag", IMAGE])
-        .current_dir(repository())
-        .env("CARGO_TARGET_DIR", "target/test-here")
-        .output()
-        .expect("xtask starts");
-    assert!(here.status.success(), "{}", String::from_utf8_lossy(&here.stderr));
-    let _leftovers = Leftovers;
-    let here: Value = serde_json::from_slice(&here.stdout).expect("JSON");
-    let there = copy.image(&["--base", "scratch", "--tag", IMAGE]);
-    assert_eq!(layers(&here), layers(&there));
-    assert_eq!(here["manifest_digest"], there["manifest_digest"]);
 }

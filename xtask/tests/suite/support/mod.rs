@@ -116,6 +116,10 @@ impl Tree {
         self.write(path, &content.replace(from, to));
     }
 
+    pub fn remove(&self, dir: &str) {
+        fs::remove_dir_all(self.root.join(dir)).unwrap_or_else(|error| panic!("removing {dir}: {error}"));
+    }
+
     /// A copy of another plugin under another name.
     pub fn add_plugin(&self, like: &str, name: &str) {
         self.copy(&self.root.join("plugins").join(like), &format!("plugins/{name}"));
