@@ -9,7 +9,7 @@ use camino::Utf8Path;
 
 use crate::support::files;
 
-/// What is there and wrong: no reason to take something else, as what is missing is.
+/// Something that exists and is wrong. Unlike something that is missing, it is no reason to fall back.
 #[derive(Debug)]
 pub struct Unusable(pub String);
 
@@ -29,15 +29,15 @@ pub enum Dockerfile {
     /// The image that it names.
     Names(String),
     Built {
-        /// The images that its stages start from, as far as they can be read.
+        /// The images that its stages start from, as far as they are known.
         from: Vec<String>,
-        /// Whether these are all: only then is it known when one of them is another.
+        /// Whether this list is complete. Only then can a change of one of them be noticed.
         all: bool,
     },
 }
 
 impl Dockerfile {
-    /// The image that its last stage starts from, if it can be read.
+    /// The image that its last stage starts from, if it is known.
     pub fn base(&self) -> Option<&str> {
         match self {
             Dockerfile::Names(image) => Some(image),
@@ -58,7 +58,7 @@ fn parse(text: &str) -> Option<Dockerfile> {
         return Some(Dockerfile::Names(image));
     }
     let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
-    // A directive may change how all of it is read, and a here-document may hold anything.
+    // A directive may change the syntax of the whole file, and a here-document may contain anything.
     let readable = !text.contains("<<") && !text.lines().any(is_directive);
     let (mut arguments, mut stages) = (BTreeMap::new(), Vec::new());
     let (mut from, mut found, mut all) = (Vec::new(), false, readable);
@@ -116,13 +116,13 @@ fn is_directive(line: &str) -> bool {
         .any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')))
 }
 
-/// Name and value, if the value is written as it is.
+/// Name and value, if the value is a literal.
 fn argument(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_whitespace().nth(1)?.split_once('=')?;
     (!value.contains(['$', '\\', '"', '\''])).then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// With the values of arguments in place of `$NAME` and `${NAME}`. What is no name of one stays: only docker knows it.
+/// Replaces `$NAME` and `${NAME}` by the values of arguments. Other names stay: only docker knows them.
 fn substitute(text: &str, arguments: &BTreeMap<String, String>) -> String {
     let mut parts = text.split('$');
     let mut done = parts.next().unwrap_or_default().to_owned();

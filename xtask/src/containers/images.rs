@@ -17,7 +17,7 @@ use crate::support::ui::Ui;
 pub const BUILDER_FILE: &str = "docker/builder.Dockerfile";
 pub const BASE_FILE: &str = "docker/deploy.Dockerfile";
 
-/// The image that a Dockerfile describes: as it is when the file only names one, else built from it.
+/// The image that a Dockerfile describes: used directly if the file only names one, else built from the file.
 pub fn described(session: &Session, engine: &Engine, file: &str, limit: Duration) -> Result<(String, ImageInfo)> {
     let Session { ui, paths, .. } = session;
     let path = paths.root.join(file);
@@ -30,7 +30,7 @@ pub fn described(session: &Session, engine: &Engine, file: &str, limit: Duration
         ids.push(named(ui, engine, image, limit)?.1.id);
     }
     let name = built_name(&path, &ids)?;
-    // Of the others only a build can say whether they are what they were; it takes from its cache what is.
+    // For the others only a build can tell whether they changed; it takes what did not change from its cache.
     if let Some(info) = engine.inspect(ui, &name)?.filter(|_| all) {
         return Ok((name, info));
     }
@@ -55,8 +55,8 @@ fn found(ui: &Ui, engine: &Engine, reference: String) -> Result<(String, ImageIn
     Ok((reference, info))
 }
 
-/// A name by content: everything in the Dockerfile's directory can get into the image, and the images that it starts from do, which
-/// have these ids now.
+/// A name that depends on content: on everything in the Dockerfile's directory, which may get into it, and on the images
+/// that it starts from, by their current ids.
 fn built_name(path: &Utf8Path, ids: &[String]) -> Result<String> {
     let dir = path.parent().context("a Dockerfile lies in a directory")?;
     let mut content = ids.concat().into_bytes();

@@ -11,17 +11,17 @@ use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Names the checkout by its path. Two machines, or two jobs of CI in containers, may have one at the same path and use
-/// the same daemon: they share volumes, which is what they want, and a container's lock keeps them apart.
+/// the same daemon. They share volumes on purpose, and the lock in the container keeps them apart.
 const CHECKOUT: &str = "xtask.checkout";
 
-/// Names the machine since it was started, or the container, that a container was started from. Its name alone is not enough: two
-/// jobs of CI have containers of one name.
+/// Identifies the machine (since its last boot) or the container that started a container. A host name is not enough: two
+/// jobs of CI may run in containers with the same name.
 const MACHINE: &str = "xtask.machine";
 
-/// The process there that started it: while that one runs, it is no leftover.
+/// The process that started it. While that process runs, the container is in use.
 const PROCESS: &str = "xtask.process";
 
-/// Marks a volume that one run has for itself.
+/// Marks a volume that belongs to one run alone.
 const ISOLATED: &str = "xtask.isolated";
 const YES: &str = "yes";
 
@@ -36,7 +36,7 @@ impl Labels {
         let Session { ui, paths, .. } = session;
         let hashed = |text: &str| Digest::sha256(text.as_bytes()).prefix(12).to_owned();
         let name = Invocation::new("uname", ["-n"]).read(ui)?;
-        // Neither is there on macOS.
+        // macOS has neither.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let processes = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let machine = hashed(&format!("{name} {} {}", boot.trim(), processes.display()));
@@ -67,9 +67,9 @@ impl Labels {
         ["--label".to_owned(), format!("{ISOLATED}={YES}")]
     }
 
-    /// Removes the containers, and the volumes of their own, that runs of this machine left which were killed.
+    /// Removes the containers, with their own volumes, of runs on this machine that were killed.
     pub fn remove_leftovers(&self, ui: &Ui, engine: &Engine) -> Result<()> {
-        // Podman takes a volume for one of several labels, so each is looked at.
+        // Podman matches a volume if one of several labels matches, so each volume is checked.
         let is_left = |kind, id: &str, isolated: &str| {
             let [machine, process, own] = engine.label_values(ui, kind, id, [MACHINE, PROCESS, ISOLATED]);
             machine == self.machine && own == isolated && !is_running(ui, &process)
@@ -77,7 +77,7 @@ impl Labels {
         let machine = format!("{MACHINE}={}", self.machine);
         for id in engine.labelled(ui, Kind::Container, &[self.checkout_label(), machine])? {
             if is_left(Kind::Container, &id, "") {
-                // One that ends by itself just now cannot be removed, and need not.
+                // A container that is just ending cannot be removed, and removes itself.
                 let _ = engine.remove_container(ui, &id);
             }
         }
@@ -89,7 +89,7 @@ impl Labels {
         Ok(())
     }
 
-    /// Removes the volumes, and what containers and built images there are; says how many volumes.
+    /// Removes this checkout's volumes, containers and built images; returns the number of volumes.
     pub fn remove_volumes(&self, ui: &Ui, engine: &Engine) -> Result<usize> {
         self.remove_leftovers(ui, engine)?;
         for id in engine.labelled(ui, Kind::Image, &[self.checkout_label()])? {
@@ -107,7 +107,7 @@ impl Labels {
     }
 }
 
-/// Whether a process of this machine runs. Another one may have its number by now: then what it left stays a while longer.
+/// Whether a process of this machine runs. If another process has its number now, the leftovers stay until a later run.
 fn is_running(ui: &Ui, process: &str) -> bool {
     if process.is_empty() || process == std::process::id().to_string() {
         return false;

@@ -1,4 +1,4 @@
-//! Container engines, skopeo, and what of theirs belongs to this checkout.
+//! Container engines, skopeo, and labels that mark what belongs to this checkout.
 
 pub mod dockerfile;
 pub mod engine;

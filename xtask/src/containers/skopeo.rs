@@ -6,7 +6,7 @@ use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::Invocation;
 use crate::support::ui::Ui;
 
-/// Whether it is there.
+/// Whether skopeo is installed.
 pub fn is_installed(ui: &Ui) -> bool {
     Invocation::new("skopeo", ["--version"]).output(ui).is_ok_and(|output| output.status.success())
 }
@@ -39,7 +39,7 @@ pub fn pull_index(reference: &str, layout: &Utf8Path, name: &str) -> Invocation 
     copy.args([format!("docker://{reference}"), format!("oci:{layout}:{name}")])
 }
 
-/// The other way round.
+/// Copies an index with all that it lists from a layout into a registry.
 ///
 /// Without `--preserve-digests`: a skopeo that does not know `artifactType` (1.9.3, say) leaves it out of the index, and with that
 /// option pushes no index at all. The artifacts stay as they are.

@@ -11,7 +11,7 @@ use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::{files, variables};
 
-/// Answers what is asked of a builder, a line each; works in every shell.
+/// Prints one line for each question about a builder; works in every shell.
 const QUESTIONS: &str = r#"
 command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "missing cargo"; exit; }
 export RUSTUP_AUTO_INSTALL=0
@@ -29,7 +29,7 @@ done
 cat "$config" 2>/dev/null || true
 "#;
 
-/// By this rustup chooses a toolchain.
+/// The variable by which rustup chooses a toolchain.
 pub const CHOICE: &str = "RUSTUP_TOOLCHAIN";
 
 /// An image that compiles.
@@ -41,21 +41,21 @@ pub struct Builder {
     pub id: String,
     #[serde(skip)]
     pub facts: Facts,
-    /// Variables of the image that what compiles must not see.
+    /// Variables of the image that must not reach cargo and rustc.
     #[serde(skip)]
     pub hidden: Vec<String>,
 }
 
-/// What a builder says of itself.
+/// What a builder says about itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Facts {
     /// The whole answer of `rustc -vV`.
     pub rustc: String,
-    /// Whether RUSTUP_TOOLCHAIN may be set in it: else its one toolchain is there under another name.
+    /// Whether RUSTUP_TOOLCHAIN may be set in it. If not, its one toolchain has another name.
     pub chosen: bool,
-    /// Targets that it has std for.
+    /// Targets for which it has std.
     pub targets: Vec<String>,
-    /// Programs that link, and are there.
+    /// Linkers that it has.
     pub linkers: Vec<String>,
     /// The version of the musl that it has.
     pub musl: Option<String>,
@@ -87,7 +87,7 @@ impl Builder {
     }
 }
 
-/// Whether a shell takes it as a variable's name; it hands others on, and `unset` of one would end it.
+/// Whether it is a variable's name in a shell. A shell passes other names on, and `unset` of such a name would end it.
 fn is_plain(name: &str) -> bool {
     name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
@@ -130,7 +130,7 @@ impl Facts {
         self.rustc.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
     }
 
-    /// What cargo in the builder links a target with.
+    /// The linker that cargo uses in the builder for a target.
     pub fn linker(&self, target: &str) -> String {
         let config: toml::Table = toml::from_str(&self.config).unwrap_or_default();
         let linker = config.get("target").and_then(|all| all.get(target)?.get("linker")?.as_str());

@@ -20,7 +20,7 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::variables;
 
-/// What was asked for.
+/// The request.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum EnvironmentChoice {
     /// In a container, if docker or podman can provide the builder and the base image; otherwise as `local`, on `scratch`
@@ -37,15 +37,15 @@ pub enum EnvironmentChoice {
 #[derive(Clone, Debug)]
 pub struct EnvironmentOptions {
     pub choice: EnvironmentChoice,
-    /// In place of the image of docker/builder.Dockerfile.
+    /// Replaces the image of docker/builder.Dockerfile.
     pub builder_image: Option<String>,
-    /// In place of the release that rust-toolchain.toml pins.
+    /// Replaces the release that rust-toolchain.toml pins.
     pub toolchain: Option<String>,
-    /// In place of the image of docker/deploy.Dockerfile, as [`Base::find`] takes it.
+    /// Replaces the image of docker/deploy.Dockerfile; see [`Base::find`].
     pub base: Option<String>,
     /// How long pulling an image may take.
     pub pull_timeout: Duration,
-    /// Container engines that were tried, and are not taken.
+    /// Container engines that were tried and do not work.
     pub broken: Vec<Broken>,
 }
 
@@ -56,18 +56,18 @@ pub enum BuildEnvironment {
     Container(Box<Builder>),
 }
 
-/// All that was resolved.
+/// The complete result.
 pub struct ResolvedEnvironment {
     pub environment: BuildEnvironment,
     pub toolchain: Toolchain,
     pub base: Base,
     pub files: BaseFiles,
-    /// What verifies and receives the image.
+    /// The engine that verifies and receives the image.
     pub engine: Option<Engine>,
 }
 
 impl BuildEnvironment {
-    /// For the image: docker and podman give the same bytes.
+    /// For the image's label: docker and podman make the same bytes.
     pub fn label(&self) -> &'static str {
         match self {
             BuildEnvironment::Local => "local",
@@ -129,7 +129,7 @@ impl EnvironmentOptions {
                 Ok((engine, images))
             });
             match found {
-                // From here on what is wrong is an error, and no reason to take something else.
+                // From here on an error is reported, and nothing else is tried.
                 Ok((engine, images)) => return self.in_container(session, engine, images),
                 Err(error) if error.is::<Unusable>() => return Err(error),
                 Err(error) => reasons.push(format!("{error:#}").replace('\n', "\n    ")),
@@ -164,7 +164,7 @@ impl EnvironmentOptions {
         Ok(ResolvedEnvironment { environment: BuildEnvironment::Local, toolchain, base, files, engine })
     }
 
-    /// The builder and what there is of a base in the container engine, or why they cannot be had.
+    /// The builder, and the base image if it is in the container engine; or why they are not available.
     fn images(&self, session: &Session, engine: &Engine) -> Result<Images> {
         let Session { ui, .. } = session;
         let limit = self.pull_timeout;
@@ -179,7 +179,7 @@ impl EnvironmentOptions {
         Ok(Images { builder, base })
     }
 
-    /// Compiles in the builder; the errors say what of it is wrong.
+    /// Compiles in the builder; the errors say what is wrong with it.
     fn in_container(&self, session: &Session, engine: Engine, images: Images) -> Result<ResolvedEnvironment> {
         let Session { paths, .. } = session;
         let pinned = toolchain::pinned(&paths.root)?;
@@ -202,13 +202,13 @@ impl EnvironmentOptions {
     }
 }
 
-/// What a container engine needs, as the container engine has it.
+/// The images that are needed, as the container engine has them.
 struct Images {
     builder: (String, ImageInfo),
     base: Base,
 }
 
-/// The builder's compiler is the wanted one, and its target follows the base's libc where the builder has std for it.
+/// Checks that the builder's compiler is the expected one. The target follows the base's libc if the builder has std for it.
 fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles) -> Result<Toolchain> {
     let (reference, facts) = (&builder.reference, &builder.facts);
     let release = facts.line("release").unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::containers::images::{BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
 use crate::support::paths::Paths;
 
-/// Where musl's dynamic linker lies, which is musl itself.
+/// The path of musl's dynamic linker, which is musl itself.
 pub fn musl_interpreter(processor: &str) -> Utf8PathBuf {
     format!("/lib/ld-musl-{processor}.so.1").into()
 }
@@ -41,7 +41,7 @@ fn release(image: &str) -> Option<&str> {
     (official && release.split('.').count() == 3).then_some(release)
 }
 
-/// What is linked against one musl may not start with an older one, and musl's symbols carry no versions that would tell.
+/// A program linked against one musl may not start with an older one, and musl has no symbol versions to check.
 pub fn check_musl(builder: &Builder, base: &BaseFiles) -> Result<()> {
     let host = builder.facts.line("host").unwrap_or_default();
     let interpreter = musl_interpreter(host.split('-').next().unwrap_or_default());
@@ -55,7 +55,7 @@ pub fn check_musl(builder: &Builder, base: &BaseFiles) -> Result<()> {
     }
 }
 
-/// The version stands in the file as a string of its own, three numbers, the only one of that form.
+/// The version is a string in the file: three numbers, the only string of that form.
 /// Source: musl's `src/internal/version.c`.
 fn musl_version(libc: &[u8]) -> Option<String> {
     let version = |text: &&[u8]| {

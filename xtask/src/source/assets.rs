@@ -19,17 +19,17 @@ struct Table {
     config: Option<Utf8PathBuf>,
 }
 
-/// By paths relative to the plugin's directory, each of which is there.
+/// Paths relative to the plugin's directory; each exists.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PluginAssets {
-    /// Files, and directories with all that is in them.
+    /// Files, and directories with everything in them.
     #[serde(rename = "assets")]
     pub files: Vec<Utf8PathBuf>,
     /// A file.
     pub config: Option<Utf8PathBuf>,
 }
 
-/// Reads the table in the metadata of the plugin in `dir`; what is wrong goes to `errors`.
+/// Reads the table in the metadata of the plugin in `dir`; adds what is wrong to `errors`.
 pub fn read(
     root: &Utf8Path,
     dir: &Utf8Path,

@@ -1,5 +1,5 @@
 //! The copy of the sources that is compiled. It is synced by content: a file whose content changed gets a new modification
-//! time, and an unchanged one keeps its old. Cargo looks at these times alone.
+//! time, and an unchanged one keeps its old one. Cargo looks only at these times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,14 +20,14 @@ use crate::support::paths::Paths;
 /// Cargo's configuration in the tree.
 pub const CONFIG: &str = ".cargo/config.toml";
 
-/// What version control keeps for itself.
+/// Directories of version control.
 const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".pijul", "_darcs"];
 
-/// Makes the copy what the tree is; returns what was left out.
+/// Makes the copy equal to the tree; returns what was left out.
 ///
 /// # Errors
 ///
-/// When a crate or a file that a plugin ships is among that.
+/// If a crate or a plugin asset was left out.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
     let mut listing = Listing::new(paths, Needed::new(workspace, plugins));
     listing.walk()?;
@@ -36,8 +36,8 @@ pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Resul
     Ok(listing.left_out)
 }
 
-/// Everything in the tree that cargo may read, a build script and `include!` too: all but version control and caches. Whether git
-/// ignores a file says nothing of who reads it.
+/// Everything in the tree that cargo, a build script or `include!` may read: all except version control and caches. A file
+/// that git ignores may be read, too.
 struct Listing<'a> {
     paths: &'a Paths,
     needed: Needed,
@@ -68,7 +68,7 @@ impl<'a> Listing<'a> {
             match self.why_not(&entry, &shown)? {
                 None if entry.file_type().is_dir() => drop(self.dirs.insert(shown.into())),
                 None if entry.file_type().is_file() => {
-                    // One that is gone by now is none.
+                    // It was removed in the meantime.
                     if let Ok(source) = Source::file(root.join(&shown)) {
                         self.files.insert(shown.into(), source);
                     }
@@ -95,7 +95,7 @@ impl<'a> Listing<'a> {
         if is_version_control(entry) {
             return Ok(Some(Why::VersionControl));
         }
-        // Cargo's own place too: it has no mark before cargo has built there, and CARGO_TARGET_DIR may name another one now.
+        // Cargo's default directory, too: it has a mark only after a build, and CARGO_TARGET_DIR may name another one.
         if is_dir && (is_cache(entry) || entry.path() == target || shown == "target") {
             return Ok(Some(Why::Cache));
         }
@@ -119,7 +119,7 @@ impl<'a> Listing<'a> {
         Ok(opened.err().map(|error| Why::Unreadable(error.to_string())))
     }
 
-    /// What the walk could not look at: a loop, a symlink to nothing, or what may not be read.
+    /// What the walk could not read: a loop, a dangling symlink, or a file without permission.
     fn unreadable(&mut self, error: &walkdir::Error) -> Result<()> {
         let Some(path) = error.path() else { bail!("reading the directory {}: {error}", self.paths.root) };
         let shown = path.strip_prefix(&self.paths.root).unwrap_or(path).to_string_lossy().into_owned();
@@ -152,12 +152,12 @@ fn is_cache(entry: &DirEntry) -> bool {
     entry.path().join("CACHEDIR.TAG").is_file()
 }
 
-/// Whether the copy has it, and all that is in it; of a directory that is none nothing is looked at.
+/// Whether the copy has the path with everything in it. A path that is no directory is not searched.
 pub fn is_source(entry: &DirEntry) -> bool {
     !(is_version_control(entry) || entry.file_type().is_dir() && is_cache(entry))
 }
 
-/// A digest over everything that resolving dependencies depends on: the lock and all manifests.
+/// A digest of everything that the resolution depends on: the lock file and all manifests.
 pub fn manifests_digest(sources: &Utf8Path) -> Result<Digest> {
     digest_of(sources, |name| matches!(name, "Cargo.toml" | "Cargo.lock" | "config.toml"))
 }
@@ -182,7 +182,7 @@ fn digest_of(sources: &Utf8Path, wanted: impl Fn(&str) -> bool) -> Result<Digest
     Ok(hash.finish())
 }
 
-/// A digest over the files of each of these directories of the copy. What lies in another one below is that one's.
+/// A digest of the files of each of these directories of the copy. A file in a nested one counts only for that one.
 pub fn digests(sources: &Utf8Path, dirs: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>> {
     let mut hashes: BTreeMap<&str, Hasher> = BTreeMap::new();
     for entry in WalkDir::new(sources).sort_by_file_name() {

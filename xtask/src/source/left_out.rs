@@ -9,10 +9,10 @@ use crate::source::manifest::Workspace;
 use crate::source::plugins::{Discovered, Found};
 use crate::support::ui::Ui;
 
-/// So many of those that are left out have a line of their own.
+/// How many of the left out files get a line each.
 const MOST_SHOWN: usize = 10;
 
-/// What the copy does not have. It stops nothing, since nobody may want it; an error that follows names it.
+/// What is not in the copy. This alone is no error, since nothing may need it; later errors mention it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Relative to the root.
@@ -34,7 +34,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether it is left out wherever it lies, so that nobody needs to be shown.
+    /// Whether it is always left out, wherever it is. Then there is no need to mention it.
     pub fn is_rule(&self) -> bool {
         matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin)
     }
@@ -56,7 +56,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Names what was left out, but for what always is.
+/// Names what was left out, except what always is.
 pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
     let shown: Vec<&LeftOut> = left_out.iter().filter(|left_out| !left_out.why.is_rule()).collect();
     for left_out in shown.iter().take(MOST_SHOWN) {
@@ -67,9 +67,9 @@ pub fn announce(ui: &Ui, left_out: &[LeftOut]) {
     }
 }
 
-/// What must not be left out: without it cargo would speak of a crate that is there, or nobody would miss it.
+/// What must not be left out. Without this check cargo would report a crate that exists as missing, or nobody would notice.
 pub struct Needed {
-    /// Of the workspace's members, what these depend on by path, and patches.
+    /// Of the members of the workspace, of their path dependencies, and of patches.
     manifests: BTreeSet<Utf8PathBuf>,
     /// Files and directories.
     shipped: BTreeSet<Utf8PathBuf>,
@@ -97,7 +97,7 @@ impl Needed {
     pub fn error(&self, left_out: &LeftOut) -> Option<String> {
         let LeftOut { path, why } = left_out;
         let holds = |needed: &&Utf8PathBuf| needed.starts_with(path);
-        // An editor's dangling lock beside a file that is shipped is missed by nobody.
+        // Nobody needs an editor's dangling lock file beside a plugin asset.
         let is_shipped = !why.is_rule()
             && !matches!(why, Why::Dangling)
             && self.shipped.iter().any(|shipped| Utf8Path::new(path).starts_with(shipped));
@@ -116,7 +116,7 @@ impl Needed {
     }
 }
 
-/// Without `.`, which a manifest may write.
+/// Without `.`, which a manifest may contain.
 fn normal(path: &Utf8Path) -> Utf8PathBuf {
     path.components().filter(|part| *part != Utf8Component::CurDir).collect()
 }

@@ -35,7 +35,7 @@ struct Metadata {
     image: HostSpec,
 }
 
-/// `[workspace.metadata.image]`, validated: everything that xtask knows of the host.
+/// `[workspace.metadata.image]`, validated: everything that xtask knows about the host.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostSpec {
@@ -46,13 +46,13 @@ pub struct HostSpec {
     /// Of the image and its archive.
     pub name: String,
     pub title: String,
-    /// Of a built plugin, without the dot.
+    /// File extension of a built plugin, without the dot.
     pub extension: String,
     pub plugin_flag: String,
     pub config_flag: String,
-    /// Makes the program load everything and serve nothing.
+    /// The option that makes the program load everything and serve nothing.
     pub check_flag: String,
-    /// Makes the program ask the one that serves whether it is well: the image's health check.
+    /// The option that makes the program query the running one: the image's health check.
     pub health_flag: Option<String>,
     /// Absolute, in the image.
     pub config: Utf8PathBuf,
@@ -68,12 +68,12 @@ pub struct HostSpec {
     pub state_dir: Utf8PathBuf,
     pub user: User,
     pub port: u16,
-    /// Directories in the tree, of plugins that are in the image that `cargo xtask test` makes, and in no other.
+    /// Directories in the tree: plugins that only the image of `cargo xtask test` contains.
     #[serde(default)]
     pub test_plugins: Vec<Utf8PathBuf>,
 }
 
-/// What the host's own manifest says of it to people.
+/// What the host's own manifest says about it, for image labels.
 #[derive(Clone, Debug, Default)]
 pub struct About {
     pub description: Option<String>,

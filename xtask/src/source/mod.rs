@@ -1,4 +1,4 @@
-//! The tree: what it says, what of it is copied, and what git says of the copy.
+//! The tree: its manifests, the copy of its sources, and what git says about the copy.
 
 pub mod assets;
 pub mod checkout;

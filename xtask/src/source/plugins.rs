@@ -13,13 +13,13 @@ use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
-/// Of a plugin: an entry of a ustar header holds 100 bytes of path, without a prefix.
+/// Limit for a plugin's name, in bytes: a ustar header has room for a path of 100 bytes.
 const LONGEST_NAME: usize = 64;
 
 /// The directory whose directories are plugins.
 pub const DIR: &str = "plugins";
 
-/// The plugins' directories and what they need of the tree, free of errors that can be seen without cargo.
+/// The plugins' directories and what they need from the tree, without errors that are visible without cargo.
 #[derive(Debug, Default)]
 pub struct Discovered {
     /// By the package's name.
@@ -36,7 +36,7 @@ pub struct Found {
     pub assets: PluginAssets,
 }
 
-/// A plugin's manifest, as far as it can be wrong in ways that cargo explains badly or late.
+/// The parts of a plugin's manifest where cargo reports errors badly or late.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Manifest {
@@ -75,7 +75,7 @@ struct DependencyTables {
     build_dependencies: toml::Table,
 }
 
-/// Looks at every directory of `plugins/`, in order, then at `more`; hidden ones and plain files are skipped.
+/// Checks every directory in `plugins/`, in order, then those in `more`. Skips hidden directories and plain files.
 pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> Result<Discovered> {
     let mut errors = Errors::default();
     let mut found = Discovered::default();
@@ -182,7 +182,7 @@ fn check(manifest: &Manifest, dir: &Utf8Path, workspace: &Workspace, errors: &mu
     }
 }
 
-/// The package that a dependency means, which `package = "..."` may set here or in the workspace's table.
+/// The package of a dependency: `package = "..."` may set it here or in the workspace's table.
 fn package_of<'a>(key: &'a str, value: &'a toml::Value, workspace: &'a Workspace) -> &'a str {
     let named = |value: &'a toml::Value| value.get("package").and_then(toml::Value::as_str);
     let inherited = value.get("workspace").is_some().then(|| workspace.dependencies.get(key)).flatten();
@@ -194,14 +194,14 @@ impl Manifest {
         std::iter::once(&self.tables).chain(self.target.values()).collect()
     }
 
-    /// Cargo names a library after its package, with `_` for `-`, unless it has a name of its own.
+    /// Cargo names a library after its package, with `_` in place of `-`, unless the manifest sets another name.
     fn library(&self) -> Option<String> {
         let own = self.lib.as_ref().and_then(|lib| lib.name.clone());
         own.or_else(|| self.package.as_ref().map(|package| package.name.replace('-', "_")))
     }
 }
 
-/// A crate that is depended on by path.
+/// A path dependency.
 #[derive(Deserialize)]
 struct Shared {
     #[serde(flatten)]
@@ -210,8 +210,8 @@ struct Shared {
     target: BTreeMap<String, DependencyTables>,
 }
 
-/// Adds every directory that is depended on by path, and those that these depend on. What leaves the tree is an error: it
-/// would be compiled from outside of the synced copy.
+/// Adds the directory of every path dependency, and of their path dependencies. One outside the tree is an error: it
+/// would not be compiled from the synced copy.
 fn follow_paths(
     root: &Utf8Path,
     dir: &Utf8Path,
@@ -234,7 +234,7 @@ fn follow_paths(
             errors.push(format!("{dir}/Cargo.toml: the path dependency `{dependency}`: {error}"));
             continue;
         }
-        // A manifest that cannot be read is cargo's to explain: it is no plugin's.
+        // Cargo explains a manifest that cannot be read, unless it is a plugin's.
         let text = files::read_text(&root.join(&inside).join("Cargo.toml"));
         if let Some(shared) = text.ok().and_then(|text| toml::from_str::<Shared>(&text).ok()) {
             let tables: Vec<_> = std::iter::once(&shared.tables).chain(shared.target.values()).collect();
@@ -243,7 +243,7 @@ fn follow_paths(
     }
 }
 
-/// Every dependency that is given by a path, with its name.
+/// Every path dependency, with its name.
 fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)> {
     let tables = tables.iter().flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
     tables
@@ -252,7 +252,7 @@ fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)>
         .collect()
 }
 
-/// Where `path`, written in `dir`'s manifest, leads, relative to the root; `None` if it leaves it or is absolute.
+/// The target of `path` in the manifest of `dir`, relative to the root; `None` if it is outside the root or absolute.
 fn contained(dir: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     let mut inside = dir.to_owned();
     for part in path.components() {

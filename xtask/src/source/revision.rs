@@ -1,5 +1,5 @@
-//! What git says about the sources that are compiled. It is asked once, when they are copied, by commands that no setting of
-//! the user changes.
+//! What git says about the sources that are compiled. xtask asks once, when they are copied, with commands that ignore the
+//! user's settings.
 
 mod comparison;
 
@@ -13,7 +13,7 @@ use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::variables;
 
-/// What the tree's history says of the image; nothing of this stands in a layer.
+/// What the tree's history says about the image. Nothing of this gets into a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// The image's date, in seconds since 1970: SOURCE_DATE_EPOCH, or the commit's.
@@ -23,7 +23,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What is compiled is no longer what was compared.
+    /// The sources changed after they were compared.
     pub fn is_not_committed(&mut self) {
         if let Some(revision) = self.revision.as_mut().filter(|revision| !revision.ends_with(DIRTY)) {
             revision.push_str(DIRTY);
@@ -31,16 +31,16 @@ impl Origin {
     }
 }
 
-/// Marks a commit that is not all that was compiled.
+/// Added to the commit if something else was compiled, too.
 pub const DIRTY: &str = "-dirty";
 
-/// Asks of the copy that has just been synced. What is compiled and not in the commit makes it dirty, whether git would ignore it
-/// or not; and what is in the commit and not compiled, unless it was left out by rule.
+/// Asks git about the copy that was just synced. A file that is not in the commit makes it dirty, even if git ignores
+/// the file. So does a file of the commit that is not in the copy, unless a rule leaves it out.
 pub fn query(session: &Session, left_out: &[LeftOut]) -> Result<Origin> {
     let Session { ui, paths, .. } = session;
     let epoch = variables::source_date_epoch()?;
     let unknown = Origin { created: epoch.unwrap_or(0), revision: None };
-    // A tree inside of somebody else's repository has no history of its own.
+    // A tree inside another repository has no history of its own.
     if !paths.root.join(".git").exists() {
         return Ok(unknown);
     }
@@ -84,14 +84,14 @@ fn git(dir: &Utf8Path, repository: &str) -> Invocation {
     git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1")
 }
 
-/// A repository of the user's, which is only asked where its commit is.
+/// The user's repository. It is only asked for its commit.
 struct Repository<'a> {
     ui: &'a Ui,
     root: Utf8PathBuf,
 }
 
 impl Repository<'_> {
-    /// Its directory is named: then git asks neither for its owner, who is another one in many a container, nor looks above it.
+    /// With a named directory git does not check its owner, who often differs in containers, and does not search above it.
     fn git(&self, args: &[&str]) -> Invocation {
         git(&self.root, ".git").args(args.iter().copied())
     }

@@ -6,7 +6,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::support::command::quoted;
 
-/// The submodules of the tree, those in them, and those of a repository around the tree, whose directories have nothing in them.
+/// The submodules with empty directories: of the tree, inside those, and of a repository around the tree.
 pub fn unfetched(root: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     let mut unfetched = BTreeSet::new();
     let mut todo = repositories(root);
@@ -24,14 +24,14 @@ pub fn unfetched(root: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     unfetched
 }
 
-/// The root, and the directories above it up to that of the repository which it is in, if it is in one.
+/// The root, and the directories above it up to the root of its repository, if it is in one.
 fn repositories(root: &Utf8Path) -> Vec<Utf8PathBuf> {
     let is_repository = |dir: &&Utf8Path| dir.join(".git").exists();
     let depth = root.ancestors().position(|dir| is_repository(&dir)).unwrap_or_default();
     root.ancestors().take(depth + 1).map(Utf8Path::to_owned).collect()
 }
 
-/// The same, if `path` is one of them or lies in one: what is wrong, and how to fix it.
+/// The same, if `path` is one of them or inside one: the error and its fix.
 pub fn error(root: &Utf8Path, path: &Utf8Path) -> Option<String> {
     let submodule = unfetched(root).into_iter().find(|submodule| path.starts_with(submodule))?;
     Some(format!(
@@ -40,13 +40,13 @@ pub fn error(root: &Utf8Path, path: &Utf8Path) -> Option<String> {
     ))
 }
 
-/// What an error says of all of them, as lines of their own.
+/// What an error says about all of them, one line each.
 pub fn hint(root: &Utf8Path) -> String {
     let lines = unfetched(root).into_iter().filter_map(|submodule| error(root, &submodule));
     lines.map(|line| format!("\n  - {line}")).collect()
 }
 
-/// The path that a line of a `.gitmodules` sets, as git takes one: below its directory.
+/// The path that a line of a `.gitmodules` sets, if git accepts it: inside the repository.
 /// Source: <https://git-scm.com/docs/git-config#_syntax>.
 fn path(line: &str) -> Option<Utf8PathBuf> {
     let (_, value) = line.split_once('=').filter(|(key, _)| key.trim().eq_ignore_ascii_case("path"))?;

@@ -23,7 +23,7 @@ impl Source {
     }
 }
 
-/// Afterwards `dir` holds the files of `wanted`, by path relative to it, these directories, and nothing else.
+/// Makes `dir` contain the files of `wanted` (by path relative to it), these directories, and nothing else.
 pub fn sync(wanted: &BTreeMap<Utf8PathBuf, Source>, dirs: &BTreeSet<Utf8PathBuf>, dir: &Utf8Path) -> Result<()> {
     files::create_dir(dir)?;
     remove_others(wanted, dirs, dir)?;

@@ -49,7 +49,9 @@ const PROFILES: [(&str, &str); 2] = [
 fn plugins_of_another_build() {
     let tree = Tree::real("corpus");
     // One plugin shows it: what the others need would only be compiled again and again.
-    ["plugins/smtp", "plugins/webhook"].map(|plugin| tree.remove(plugin));
+    for plugin in ["plugins/smtp", "plugins/webhook"] {
+        tree.remove(plugin);
+    }
     FIELD_OF_A_CFG.iter().for_each(|(file, from, to)| tree.replace(file, from, to));
     let first = Build::make(&tree, "first");
     assert_eq!(first.check(&first), (Some(0), String::new()), "a plugin of the same build is loaded");

@@ -26,7 +26,7 @@ pub struct Exec<'a> {
 }
 
 impl Engine {
-    /// Makes a container without network, which is gone when it ends; its id.
+    /// Creates a container without network, which is removed when it ends; returns its id.
     pub fn create(&self, ui: &Ui, new: &NewContainer) -> Result<String> {
         let create = self.command(["create", "--interactive", "--rm", "--network", "none"]).args(new.labels);
         let create = create.args(["--volume", new.volume, "--user", "0:0", "--entrypoint", "sh", new.image]);
@@ -69,7 +69,7 @@ impl Engine {
         answer.is_ok_and(|answer| answer == "true")
     }
 
-    /// With the volumes that only it has.
+    /// Also removes the volumes that belong to this container alone.
     pub fn remove_container(&self, ui: &Ui, id: &str) -> Result<()> {
         self.command(["rm", "--force", "--volumes", id]).read(ui).map(drop)
     }

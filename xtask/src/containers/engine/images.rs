@@ -15,7 +15,7 @@ use crate::support::command::tail;
 use crate::support::files;
 use crate::support::ui::Ui;
 
-/// How to fix that an image cannot be had.
+/// How to fix that an image is not available.
 pub const ANOTHER_IMAGE: &str =
     "check its name and that its registry is reachable, or choose another image with --builder-image or --base";
 
@@ -23,7 +23,7 @@ pub const ANOTHER_IMAGE: &str =
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImageInfo {
-    /// The digest that names it: the configuration's, or the manifest's with a containerd image store.
+    /// The digest that identifies it: the configuration's, or with a containerd image store the manifest's.
     pub id: String,
     pub os: String,
     pub architecture: String,
@@ -42,7 +42,7 @@ pub struct RootFs {
 }
 
 impl Engine {
-    /// What it says of an image, by name or id; `None` if it has no such image.
+    /// What it knows about an image, by name or id; `None` if it has no such image.
     pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
         let command = self.command(["image", "inspect", reference]);
         let output = command.output(ui)?;
@@ -62,7 +62,7 @@ impl Engine {
         Ok(Some(info))
     }
 
-    /// Gives the image out as a tar in docker's format, read by `read`.
+    /// Exports the image as a tar in docker's format; `read` reads it.
     pub fn save<T>(&self, ui: &Ui, id: &str, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
         let command = self.command(["save", id]);
         let mut output =
@@ -72,7 +72,7 @@ impl Engine {
         result
     }
 
-    /// Takes an archive in and returns the id that it has here.
+    /// Loads an archive and returns the id of the loaded image.
     pub fn load(&self, ui: &Ui, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<String> {
         let command = self.command(["load"]);
         let (reader, mut writer) = std::io::pipe().context("making a pipe")?;
@@ -91,7 +91,7 @@ impl Engine {
 
     /// Pulls an image, its progress on a terminal.
     pub fn pull(&self, ui: &Ui, reference: &str, limit: Duration) -> Result<()> {
-        // Podman asks nobody for a name without a registry.
+        // Podman does not search registries for a name without a registry.
         let command = self.command(["pull", &reference::qualified(reference)]);
         let mut expression = command.expression(ui).stdin_null().unchecked();
         expression = match ui.terminal {
@@ -116,9 +116,9 @@ impl Engine {
         }
     }
 
-    /// Pushes an image; the manifest's digest that the registry has then. `file` is for podman's answer, and gone afterwards.
+    /// Pushes an image; returns the manifest's digest in the registry. Podman writes its answer to `file`, which is removed.
     pub fn push(&self, ui: &Ui, reference: &str, file: &Utf8Path) -> Result<String> {
-        // Docker says it in its last line, podman writes it where it is told.
+        // Docker prints the digest in its last line, podman writes it to a file.
         if self.program == "docker" {
             let said = self.command(["push", reference]).read(ui)?;
             let digest = said.lines().rev().find_map(|line| line.split_once("digest: ")?.1.split(' ').next());
@@ -148,7 +148,7 @@ impl Engine {
         if !name.starts_with('[') {
             return tagged;
         }
-        // Older engines take no IPv6 address for a registry.
+        // Older engines do not accept an IPv6 address as a registry.
         tagged.with_context(|| {
             format!("tagging the image {name}: give the address a name in DNS or /etc/hosts and use it")
         })
@@ -159,12 +159,12 @@ impl Engine {
         self.command(["rmi", id]).read(ui).map(drop)
     }
 
-    /// Whether it refuses a reference for the way it is written.
+    /// Whether it refuses a reference because of its syntax.
     pub fn refuses(&self, ui: &Ui, reference: &str) -> Result<bool> {
         let output = self.command(["image", "inspect", reference]).output(ui)?;
         Ok(String::from_utf8_lossy(&output.stderr).contains(INVALID_REFERENCE))
     }
 }
 
-/// What docker, podman and skopeo say of a reference that they do not take.
+/// What docker, podman and skopeo say about a reference with a wrong syntax.
 pub const INVALID_REFERENCE: &str = "invalid reference format";

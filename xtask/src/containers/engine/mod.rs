@@ -31,7 +31,7 @@ pub struct Engine {
 #[derive(Clone, Debug)]
 pub struct Broken {
     pub program: &'static str,
-    /// In its own words.
+    /// What the engine says.
     pub why: String,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Broken {
 const PROGRAMS: [&str; 2] = ["docker", "podman"];
 
 impl Engine {
-    /// The first of docker and podman that answers, but for those of `left_out`; an error that says why none does.
+    /// The first of docker and podman that answers, except those in `left_out`. The error says why none does.
     pub fn find(ui: &Ui, left_out: &[Broken]) -> Result<Engine> {
         let mut reasons = Vec::new();
         for program in PROGRAMS {
@@ -66,7 +66,7 @@ impl Engine {
         engine.answers(ui).map(|()| engine).with_context(|| program.to_owned())
     }
 
-    /// Those that answer and cannot run a container: without an image there is nothing to try it with.
+    /// Those that answer and cannot run a container. Engines without any image are not tried: there is nothing to run.
     pub fn broken(ui: &Ui) -> Vec<Broken> {
         let answering = PROGRAMS.into_iter().filter_map(|program| Engine::named(ui, program).ok());
         answering.filter_map(|engine| engine.try_container(ui)).collect()
@@ -78,7 +78,7 @@ impl Engine {
         let run = self.command(["run", "--rm", "--network", "none", "--entrypoint", "true", image]);
         let why = match run.output_within(ui, CHECK) {
             Ok(Some(output)) => match output.status.code() {
-                // The container engine's own: that there is no such program in the image comes after all that may go wrong here.
+                // The engine's own error. "No such program in the image" comes after everything that is tested here.
                 Some(125 | 126) => {
                     let said = String::from_utf8_lossy(&output.stderr).into_owned();
                     said.trim().lines().last().unwrap_or("it gave no reason").to_owned()

@@ -13,7 +13,7 @@ pub enum Kind {
 }
 
 impl Engine {
-    /// The ids, or a volume's names, of all that have these labels, given as `NAME=VALUE`; sorted.
+    /// The ids (of volumes: the names) of all that have these labels, given as `NAME=VALUE`; sorted.
     pub fn labelled(&self, ui: &Ui, kind: Kind, labels: &[String]) -> Result<Vec<String>> {
         let list: &[&str] = match kind {
             Kind::Container => &["ps", "--all"],
@@ -29,7 +29,7 @@ impl Engine {
         Ok(ids)
     }
 
-    /// The values of labels; one that is not there is empty, and all are where there is no such object.
+    /// The values of labels. A label that is not set is empty; if the object does not exist, all are empty.
     pub fn label_values<const N: usize>(&self, ui: &Ui, kind: Kind, id: &str, labels: [&str; N]) -> [String; N] {
         let (inspect, place): (&[&str], _) = match kind {
             Kind::Container => (&["inspect"], ".Config.Labels"),

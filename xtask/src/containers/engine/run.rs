@@ -8,7 +8,7 @@ use crate::support::ui::Ui;
 
 impl Engine {
     /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
-    /// what it printed.
+    /// its output.
     pub fn check(&self, ui: &Ui, name: &str, labels: &[String], id: &str, args: &[String]) -> Result<String> {
         let command = self.command(["run", "--rm", "--name", name]).args(labels);
         let command = command.args(["--network", "none", "--read-only", id]).args(args);
@@ -18,7 +18,7 @@ impl Engine {
         };
         match output.status.code() {
             Some(0) => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-            // Docker's and podman's own: the container was not started at all.
+            // Exit code of docker and podman themselves: the container was not started.
             Some(125) => bail!("{self} cannot start containers: `{command}` failed{}", tail(&output)),
             _ => bail!("the image does not start: `{command}` ended with {}{}", output.status, tail(&output)),
         }

@@ -28,16 +28,16 @@ const CONFIG: &str = "\
 /// before all others.
 const AS_THEY_ARE: &str = "* -text -eol -ident -filter -working-tree-encoding\n";
 
-/// So many paths are given to one command.
+/// How many paths one command gets.
 const PATHS_AT_ONCE: usize = 500;
 
-/// The copy beside a commit, in a repository of our own that has the other's objects: neither its configuration, attributes and
-/// hooks nor its index change what is seen.
+/// Compares the copy with a commit in a repository of our own that uses the user's objects. So the user's configuration,
+/// attributes, hooks and index have no effect.
 pub struct Comparison<'a> {
     of: Repository<'a>,
     commit: String,
     copy: Utf8PathBuf,
-    /// Our own repository. Its index remembers of each file of the copy that it was compared.
+    /// Our own repository. Its index remembers which files of the copy were compared.
     dir: Utf8PathBuf,
     /// With paths relative to the root of the user's repository.
     left_out: Vec<LeftOut>,
@@ -54,7 +54,7 @@ impl<'a> Comparison<'a> {
         for inside in ["objects/info", "refs", "info"] {
             files::create_dir(&dir.join(inside))?;
         }
-        // Of a git that was killed.
+        // Left by a git that was killed.
         files::remove(&dir.join("index.lock"))?;
         let format = if commit.id.len() == 64 { "sha256" } else { "sha1" };
         files::write_changed(&dir.join("HEAD"), b"ref: refs/heads/none\n")?;
@@ -68,25 +68,25 @@ impl<'a> Comparison<'a> {
         git(&self.copy, self.dir.as_str()).args(["--work-tree=."]).args(args.iter().copied())
     }
 
-    /// Whether the copy is another than the commit.
+    /// Whether the copy differs from the commit.
     pub fn differs(&self) -> Result<bool> {
         let ui = self.of.ui;
         let read = self.git(&["read-tree", "--reset", &self.commit]);
         if !read.output(ui)?.status.success() {
-            // It holds nothing that cannot be made again.
+            // Everything in it can be made again.
             files::remove(&self.dir.join("index"))?;
             read.read(ui)?;
         }
-        // Says by its status that something differs.
+        // Its exit code says that something differs.
         self.git(&["update-index", "-q", "--refresh"]).output(ui)?;
         let committed = self.committed()?;
-        // The copy has what a symlink leads to.
+        // The copy contains the target of the symlink.
         let is_special =
             |path: &str| committed.iter().any(|(special, (kind, _))| *kind != Kind::File && is_below(path, special));
         let is_left_out = |path: &str| {
             self.left_out.iter().any(|left_out| {
                 let mark = format!("{}/CACHEDIR.TAG", left_out.path);
-                // What marks the directory has to be in the commit, too.
+                // The file that marks the directory as a cache must be in the commit, too.
                 let is_marked_here = !committed.contains_key(&mark) && self.of.root.join(&mark).is_file();
                 left_out.why.is_rule() && is_below(path, &left_out.path) && !is_marked_here
             })
@@ -126,7 +126,7 @@ impl<'a> Comparison<'a> {
         Ok(committed)
     }
 
-    /// Whether these files of the copy, whose bytes are not the commit's, are what git makes of these in a work tree: the commit's
+    /// Whether these files of the copy, which differ from the commit's, are what git writes into a work tree: the commit's
     /// attributes may ask for other line ends.
     fn are_checked_out(&self, changed: &BTreeSet<String>) -> Result<bool> {
         let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
@@ -159,7 +159,7 @@ impl<'a> Comparison<'a> {
             return Ok(false);
         }
         let is_left_out = |path: &str| self.left_out.iter().any(|left_out| is_below(path, &left_out.path));
-        // What it leads to is compared where it lies, unless the copy has it by the link alone.
+        // Its target is compared at its own path, unless the copy has it only through the link.
         let inside = there.canonicalize_utf8().ok().zip(self.of.root.canonicalize_utf8().ok());
         let inside = inside.and_then(|(real, root)| Some(real.strip_prefix(root).ok()?.to_owned()));
         Ok(is_left_out(path) || !inside.is_some_and(|inside| is_left_out(inside.as_str())))
@@ -167,7 +167,7 @@ impl<'a> Comparison<'a> {
 
     fn has_submodule(&self, path: &str, id: &str) -> Result<bool> {
         let (root, copy) = (self.of.root.join(path), self.copy.join(path));
-        // One that was not fetched is an empty directory.
+        // A submodule that was not fetched is an empty directory.
         if !WalkDir::new(&copy).into_iter().flatten().any(|entry| entry.file_type().is_file()) {
             return Ok(true);
         }
@@ -184,7 +184,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// How git keeps what is at a path.
+/// The mode that git has for a path.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     File,
@@ -196,7 +196,7 @@ fn is_below(path: &str, dir: &str) -> bool {
     path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// What a command writes with a zero byte behind each.
+/// Items of a command's output that end with a zero byte each.
 fn paths_of(command: &Invocation, ui: &Ui) -> Result<BTreeSet<String>> {
     let output = command.output(ui)?;
     command.succeeded(&output)?;
