@@ -17,9 +17,9 @@ pub struct Reports<T>(Arc<Shared<T>>);
 /// Why there is no report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// None came in time.
+    /// No report came in time.
     Deadline,
-    /// None comes any more.
+    /// No report will come.
     Ended,
 }
 

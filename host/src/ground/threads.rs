@@ -3,14 +3,14 @@
 use provost_sdk::panics::catch;
 use std::io;
 
-/// Why there are no threads.
+/// The error if there are no threads.
 pub const NO_THREAD: &str = "the system provides no more threads; see the log";
 
-/// What `spawn` made: tokio panics where the system gives it no thread.
+/// Runs `spawn`, and turns its panic into an error: tokio panics if the system gives it no thread.
 ///
 /// # Errors
 ///
-/// That it did.
+/// If it panicked.
 pub fn spawned<T>(spawn: impl FnOnce() -> T) -> io::Result<T> {
     catch(spawn).ok_or_else(|| io::Error::other(NO_THREAD))
 }

@@ -95,7 +95,7 @@ impl Dispatcher {
         // is the plugin's, and would be dropped on this side.
         let delivery = self.context.spawn(panics::delivery(async move {
             let result = guarded(&*provider, &message).await;
-            // Who waits for the permit lets go of the provider next, and that must be its end.
+            // Whoever waits for the permit then drops the provider, and no other reference may be left.
             drop(provider);
             drop(permit);
             // An error says that it was given up.
@@ -136,7 +136,7 @@ impl Dispatcher {
                 let _ = catch(|| drop(provider));
                 drop(closed);
             };
-            // Nor is there if there was no thread: the host ends.
+            // The same if there is no thread: the host ends.
             let _ = spawned(|| runtime.spawn_blocking(close));
         }
         closing

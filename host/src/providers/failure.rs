@@ -39,7 +39,7 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// As it is counted.
+    /// The outcome that is counted.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Provider(DeliveryError::Temporary { .. }) => Outcome::TemporaryFailure,

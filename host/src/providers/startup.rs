@@ -41,7 +41,7 @@ pub struct Started {
 enum Report {
     /// Its constructor has come back with a provider.
     Constructed,
-    /// There is nothing more to come.
+    /// The plugin is done.
     Ended(Result<Box<dyn AnyProvider>, ConfigError>),
 }
 
@@ -96,7 +96,7 @@ impl Startup {
     }
 }
 
-/// What a plugin says of a provider, with its name where the provider has another.
+/// What a plugin says about a provider, with the plugin's name if the provider has another.
 fn of_plugin(error: ConfigError, counters: &Counters) -> ConfigError {
     if counters.provider() == counters.plugin() {
         return error;

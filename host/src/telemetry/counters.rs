@@ -11,14 +11,14 @@ pub struct Counters {
     panics: [AtomicU64; PLACES.len()],
 }
 
-/// Where a provider's code can panic.
+/// Where a provider's code panicked.
 const PLACES: [&str; 2] = ["delivery", "background"];
 
 /// Panics that are no provider's.
 static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
 
 impl Counters {
-    /// Nothing was counted yet.
+    /// All counters are zero.
     pub fn new(provider: impl Into<String>, plugin: impl Into<String>) -> Self {
         let (deliveries, panics) = Default::default();
         Self { provider: provider.into(), plugin: plugin.into(), deliveries, panics }

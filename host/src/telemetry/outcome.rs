@@ -3,11 +3,11 @@
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is a receipt.
+    /// The provider gave a receipt.
     Delivered,
     /// It may succeed later.
     TemporaryFailure,
-    /// It never will.
+    /// It will never succeed.
     Refused,
     /// No answer came in time.
     Timeout,

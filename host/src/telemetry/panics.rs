@@ -13,7 +13,7 @@ thread_local! {
     /// The provider whose thread this is.
     static OWNER: RefCell<Option<Arc<Counters>>> = const { RefCell::new(None) };
 
-    /// Whose code runs on this thread. Unlike the owner it is never dropped, which at an exit comes first.
+    /// Whose code runs on this thread. Unlike the owner it is never dropped: at an exit, drops come first.
     static WHOSE: Cell<&'static str> = const { Cell::new("something") };
 }
 

@@ -14,7 +14,7 @@ use crate::oci::documents::{self, blob_path};
 use crate::oci::reference;
 use crate::support::files;
 
-/// Writes the archive to `path` unless that already holds these very bytes. Returns whether it was written.
+/// Writes the archive to `path`, unless the file has these bytes already. Returns whether it was written.
 pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
     if let Ok(file) = File::open(path) {
         let mut comparison = Comparison { old: BufReader::with_capacity(1 << 20, file), equal: true };
@@ -61,7 +61,7 @@ pub fn layout_file() -> Vec<u8> {
 pub fn index(image: &Image, name: Option<&str>, referrers: &[Value]) -> Vec<u8> {
     let mut descriptor = image.descriptor();
     if let Some(name) = name {
-        // The first is what podman goes by, the second containerd; without them the image is loaded nameless.
+        // Podman reads the first, containerd the second. Without them the loaded image has no name.
         descriptor["annotations"] = json!({
             (documents::NAME): name,
             "io.containerd.image.name": reference::qualified(name),
@@ -85,7 +85,7 @@ fn append(tar: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> R
     tar.append(&header, bytes).with_context(|| format!("writing {path} into the archive"))
 }
 
-/// Takes what would be written, and only looks whether it is there already.
+/// Compares what would be written with the file that exists.
 struct Comparison {
     old: BufReader<File>,
     equal: bool,

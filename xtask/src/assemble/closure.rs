@@ -13,16 +13,16 @@ use crate::oci::rootfs::Tree;
 use crate::support::errors::Errors;
 use crate::support::files;
 
-/// Where a dynamic linker of Linux looks without being told, beside the directory that the library has where it was built.
+/// Default directories of dynamic linkers on Linux, beside the library's directory on the machine that compiled.
 const LIBRARY_DIRS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
 const LIBC: &str = "libc.so.6";
 
-/// What has to be added beside the dist files, which lie in `dir` of the image.
+/// What has to be added to the dist files, which are in `dir` of the image.
 pub fn find(dist: &Dist, base: &Tree, dir: &Utf8Path) -> Result<Vec<Entry>> {
     let libraries = &dist.libraries;
-    // Without the interpreter the base's own libraries are another libc's: all that is needed comes along, at its own
-    // place.
+    // Without the interpreter, the base's own libraries belong to another libc: the image brings everything, each at its own
+    // path.
     let fits = base.read(&libraries.interpreter.place)?.is_some();
     let base = fits.then(|| BaseLibraries { tree: base, libraries, wanted: BTreeMap::new() });
     let mut closure = Closure { libraries, base, dir, brought: BTreeMap::new() };
@@ -38,7 +38,7 @@ pub fn find(dist: &Dist, base: &Tree, dir: &Utf8Path) -> Result<Vec<Entry>> {
     closure.finish()
 }
 
-/// Which libc comes along although the base has one: the other.
+/// The libc that the image brings although the base has another one.
 pub fn other_libc(dist: &Dist, base: &Tree) -> Option<(&'static str, &'static str)> {
     let of = |name: &str| match name {
         name if name.starts_with("ld-musl-") => Some("musl"),
@@ -63,7 +63,7 @@ struct Closure<'a> {
 struct BaseLibraries<'a> {
     tree: &'a Tree,
     libraries: &'a Libraries,
-    /// The symbol versions that are wanted of each library, and by whom.
+    /// The symbol versions that are required from each library, and by whom.
     wanted: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Closure<'a> {
         }
     }
 
-    /// Takes a library along unless the base has it; what it needs is still to be looked at.
+    /// Adds a library unless the base has it. Its own needs are checked later.
     fn bring(&mut self, needed: &str) -> Result<Option<(&'a str, &'a Utf8Path)>> {
         let libraries = self.libraries;
         let Some((name, library)) = libraries.shared.get_key_value(needed) else { return Ok(None) };
@@ -89,8 +89,8 @@ impl<'a> Closure<'a> {
             None => library.place.clone(),
             Some(base) => match (base.find(name)?, base.find(LIBC)?) {
                 (Some(_), _) => return Ok(None),
-                // Where the base's linker looks for sure. Beside the host only the host's own needs are found: with glibc
-                // a library's run path does not hold for what that library needs.
+                // Directories that the base's linker searches in any case. Beside the host, only the host's own needs are found: with glibc
+                // a library's run path does not apply to what that library needs.
                 (None, Some((libc_dir, _))) => libc_dir.join(name),
                 (None, None) => self.dir.join(name),
             },
@@ -127,7 +127,7 @@ impl BaseLibraries<'_> {
         Ok(None)
     }
 
-    /// Every symbol version that is wanted of a library of the base is defined there: an older glibc is not a match.
+    /// Checks that a library of the base defines every required symbol version: an older glibc does not.
     fn check(&self, brought: &BTreeMap<&str, Entry>) -> Result<()> {
         let mut errors = Errors::default();
         for (library, wanted) in &self.wanted {

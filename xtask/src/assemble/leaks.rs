@@ -15,7 +15,7 @@ use crate::source::manifest::HostSpec;
 use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 
-/// What std's own paths begin with.
+/// The beginning of std's own paths.
 const STD: &str = "/rustc";
 
 pub struct Leaks {
@@ -33,10 +33,10 @@ impl Leaks {
         let in_container = paths.in_container().work;
         let dirs = [paths.root.clone(), paths.image.clone(), toolchain::cargo_home()?, in_container];
         let dirs = dirs.into_iter().chain(rustup).filter(|dir| dir.is_absolute());
-        // A build script may ask for what a symlink leads to; and a slash at the end is no part of a name.
+        // A build script may resolve symlinks; and a slash at the end is not part of a name.
         let names = dirs.flat_map(|dir| [dir.canonicalize_utf8().ok(), Some(dir)]).flatten();
         let names = names.map(|dir| dir.components().collect::<Utf8PathBuf>());
-        // What a file says of a directory with such a name says nothing of the machine: all files have it.
+        // Such a name does not identify a machine: all files contain it.
         let names = names.filter(|dir| dir.parent().is_some() && !REMAPPED.contains(&dir.as_str()));
         Ok(Leaks {
             dirs: names.map(Utf8PathBuf::into_string).collect(),
@@ -44,11 +44,11 @@ impl Leaks {
         })
     }
 
-    /// Adds what these entries hold.
+    /// Adds the content of these entries.
     pub fn find(&self, entries: &[Entry], errors: &mut Errors) {
         for entry in entries.iter().filter(|entry| self.built.contains(&Utf8Path::new("/").join(&entry.path))) {
             let Content::File { bytes, .. } = &entry.content else { continue };
-            // The longest first: it says most.
+            // The longest first: it is the most precise.
             for dir in self.dirs.iter().rev() {
                 let Some(at) = position(bytes, dir) else { continue };
                 let rest = &bytes[at..];
@@ -65,7 +65,7 @@ impl Leaks {
     }
 }
 
-/// Where the directory's name stands.
+/// The offset of the directory's name.
 ///
 /// A name of one part, such as `/src`, is a piece of many paths, and is meant only where no path goes on to its left. A longer one
 /// is meant everywhere, since Rust puts one text behind another with nothing between; but not in the middle of a path that was
@@ -81,12 +81,12 @@ fn position(bytes: &[u8], dir: &str) -> Option<usize> {
     })
 }
 
-/// Whether a name may have the byte.
+/// Whether the byte may be part of a name.
 fn goes_on(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-+~@".contains(byte) || !byte.is_ascii()
 }
 
-/// Whether this is the beginning of a path as built files have it, and not a whole one.
+/// Whether this is only the beginning of a path in a built file.
 fn is_mapped(path: &[u8]) -> bool {
     let names = REMAPPED.into_iter().chain([STD]);
     !path.ends_with(b".rs") && names.into_iter().any(|name| memmem::find(path, format!("{name}/").as_bytes()).is_some())

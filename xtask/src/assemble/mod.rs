@@ -35,7 +35,7 @@ pub struct Image {
     pub config_digest: Digest,
     /// From the bottom up.
     pub base_layers: Vec<NamedLayer>,
-    /// Ours, which lie over the base's: from the bottom up.
+    /// Our layers, on top of the base's: from the bottom up.
     pub own_layers: Vec<NamedLayer>,
     pub store: Store,
     pub origin: Origin,
@@ -63,7 +63,7 @@ impl Image {
         self.base_layers.iter().chain(&self.own_layers)
     }
 
-    /// What indexes and referrers know it by.
+    /// The descriptor for indexes and referrers.
     pub fn descriptor(&self) -> Value {
         json!({ "mediaType": MANIFEST, "digest": self.manifest_digest, "size": self.manifest.len() })
     }
@@ -87,7 +87,7 @@ pub struct Sizes {
 /// In bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Size {
-    /// As registries keep it.
+    /// Packed, as in registries.
     pub packed: u64,
     /// As tars.
     pub unpacked: u64,
@@ -103,7 +103,7 @@ pub fn assemble(session: &Session, plan: &ImagePlan, dist: &Dist, base: &BaseFil
     Ok(Image::new(plan, plan.build.origin.clone(), &base.env, base_layers, own_layers, store))
 }
 
-/// As it is packed already, if it is; else packed once.
+/// The packed layer if it exists; else packs it.
 fn pack_base(store: &Store, plan: &ImagePlan, layer: &BaseLayer) -> Result<NamedLayer> {
     let reading = || format!("reading {}", layer.path);
     let packed = match &layer.blob {
@@ -122,7 +122,7 @@ fn pack_base(store: &Store, plan: &ImagePlan, layer: &BaseLayer) -> Result<Named
     Ok(NamedLayer { name: plan.base.to_label(), layer: packed, files: Vec::new() })
 }
 
-/// Our layers, in the plan's order; nothing is packed when anything in one of them must not be delivered.
+/// Our layers, in the plan's order. Nothing is packed if a file must not be delivered.
 fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &Tree) -> Result<Vec<NamedLayer>> {
     struct Unpacked<'a> {
         name: &'a str,
@@ -143,7 +143,7 @@ fn pack_own(paths: &Paths, store: &Store, plan: &ImagePlan, dist: &Dist, base: &
         let tar = layer::tar(&laid).with_context(making)?;
         let diff_id = Digest::sha256(&tar);
         let packed = store.find(&diff_id, tar.len() as u64);
-        // A layer that is in the store was looked through when it got there.
+        // A layer in the store was checked when it was added.
         if packed.is_none() {
             leaks.find(&entries, &mut errors);
         }

@@ -10,8 +10,8 @@ use crate::cargo::resolution::{Compiled, Crate, Source};
 /// The name of a feature that is turned on, among a component's properties.
 const FEATURE: &str = "xtask:feature";
 
-/// What the document knows a crate by: its package URL, or where it lies in the tree, since what only looks like a crate of a
-/// registry would be taken for that one.
+/// The reference of a crate: its package URL, or its directory in the tree, since a crate that only looks like one of a
+/// registry would be taken for it.
 pub fn reference(found: &Crate, lock: &Lock) -> String {
     match &found.source {
         Source::Tree(dir) => format!("tree:{}", package_url::encoded(dir)),

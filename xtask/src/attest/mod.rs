@@ -1,6 +1,6 @@
-//! What is written down about a finished image: what is in it, and how it was made. The same image gives the same bytes.
+//! Documents about a finished image: what is in it, and how it was made. The same image has the same documents.
 //!
-//! A document lies beside the image as a file; in an OCI layout and in a registry it is an artifact that has the image as its
+//! A document is a file beside the image; in an OCI layout and in a registry it is an artifact that has the image as its
 //! subject. Source: OCI image specification, manifest.md, "Guidelines for Artifact Usage".
 
 mod component;
@@ -22,12 +22,12 @@ use crate::plan::ImagePlan;
 use crate::support::files;
 use crate::support::paths::Paths;
 
-/// An artifact's configuration that says nothing.
+/// The empty configuration of an artifact.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY: &[u8] = b"{}";
 
 pub struct Document {
-    /// What the file ends in that lies beside the image.
+    /// File extension of the file beside the image.
     extension: &'static str,
     pub media_type: &'static str,
     bytes: Vec<u8>,

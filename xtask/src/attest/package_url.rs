@@ -1,4 +1,4 @@
-//! Source:Package URLs, which identify packages.
+//! Package URLs, which identify packages.
 //! Source: <https://github.com/package-url/purl-spec>.
 
 use crate::assemble::Image;
@@ -20,7 +20,7 @@ pub fn of_crate(found: &Crate, lock: &Lock) -> String {
     }
 }
 
-/// By its digest, with the place that its name says, if it says one.
+/// By its digest, with the registry if the name has one.
 pub fn of_image(plan: &ImagePlan, image: &Image) -> String {
     let (path, tag) = plan.image.rsplit_once(':').unwrap_or((&plan.image, ""));
     let name = path.rsplit('/').next().unwrap_or(path);

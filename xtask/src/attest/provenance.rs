@@ -1,4 +1,4 @@
-//! How an image was made: an in-toto statement with a SLSA provenance. Nobody has signed it.
+//! How an image was made: an unsigned in-toto statement with a SLSA provenance.
 //! Source: <https://github.com/in-toto/attestation/tree/main/spec/v1>, <https://slsa.dev/spec/v1.0/provenance>.
 
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::source::revision::DIRTY;
 
-/// What the parameters mean, `docs/architecture.md` says.
+/// docs/architecture.md says what the parameters mean.
 const BUILD_TYPE: &str = "urn:xtask:image:v1";
 
 /// `lock` is the digest of Cargo.lock.
@@ -50,8 +50,8 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     })
 }
 
-/// The options of `image` that decide what it is, whether they were written or resolved by themselves; no path of the
-/// machine is in them.
+/// The options of `image` that decide the result, given or resolved by default; no path of the
+/// machine.
 fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
     let build = &plan.build;
     let mut parameters = vec![("engine", build.environment.name().to_owned())];
@@ -72,7 +72,7 @@ fn digest_set(digest: &str) -> Value {
     json!({ algorithm: encoded })
 }
 
-/// What went into the image and is not in it by itself.
+/// What was used for the image and is not a file in it.
 fn dependencies(plan: &ImagePlan, image: &Image, lock: &Digest) -> Vec<Value> {
     let toolchain = &plan.build.toolchain;
     let named = |name: &str, digest: &str| json!({ "name": name, "digest": digest_set(digest) });

@@ -1,4 +1,4 @@
-//! Source:The SBOM: every file that the image adds, and every crate that is linked into one of them.
+//! The SBOM: every file that the image adds, and every crate that is linked into one of them.
 //! Source: CycloneDX 1.6, <https://cyclonedx.org/docs/1.6/json/>.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,7 @@ struct Built<'a> {
     kind: &'static str,
 }
 
-/// A file that the image brings beyond the base.
+/// A file that the image adds to the base.
 struct ImageFile<'a> {
     /// Absolute.
     path: Utf8PathBuf,
@@ -111,7 +111,7 @@ struct Sbom<'a> {
 }
 
 impl Sbom<'_> {
-    /// The host, the SDK or a plugin, with all that is linked into its file; returns its reference.
+    /// The host, the SDK or a plugin, with everything that is linked into its file; returns its reference.
     fn add_built(&mut self, built: &Built, file: &ImageFile) -> String {
         let package = built.package;
         let linked: BTreeSet<&Crate> = match package == self.sdk {
@@ -162,7 +162,7 @@ impl Sbom<'_> {
         Some(self.add(reference, component))
     }
 
-    /// What needs nothing that is known.
+    /// A component without known dependencies.
     fn add(&mut self, reference: String, component: Value) -> String {
         self.components.insert(reference.clone(), component);
         self.needs.insert(reference.clone(), BTreeSet::new());
@@ -170,7 +170,7 @@ impl Sbom<'_> {
     }
 }
 
-/// Of host, SDK and plugins, by what their files hold: a base's symlinks may lead them anywhere.
+/// The files of host, SDK and plugins, by content: a base's symlinks may change their paths.
 fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<String, Built<'a>>> {
     let sdk = (&dist.sdk, build.host.sdk.as_str(), "library");
     let plugins = dist.plugins.iter().map(|plugin| (&plugin.file, plugin.name.as_str(), "library"));
@@ -200,7 +200,7 @@ fn hashes(sha256: &str) -> Value {
     json!([{ "alg": "SHA-256", "content": sha256 }])
 }
 
-/// By what is described: a UUID of version 8, whose bits may come from a hash.
+/// Depends on the content: a UUID of version 8, whose bits may come from a hash.
 /// Source: RFC 9562, 5.8.
 fn serial_number(plan: &ImagePlan, image: &Image) -> String {
     let mut bytes = Digest::sha256(format!("{} {}", plan.image, image.manifest_digest)).bytes();

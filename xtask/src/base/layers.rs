@@ -18,7 +18,7 @@ use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 
-/// A base's layers from the bottom up, and what containers see of them.
+/// A base's layers from the bottom up, and the root file system that they make.
 #[derive(Default)]
 pub struct BaseFiles {
     pub layers: Vec<BaseLayer>,
@@ -26,7 +26,7 @@ pub struct BaseFiles {
     pub env: Vec<String>,
 }
 
-/// Fetches what is not there yet.
+/// Fetches the layers that are missing.
 pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architecture: &str) -> Result<BaseFiles> {
     let Session { paths, .. } = session;
     let (layers, env) = match (base, engine) {
@@ -51,7 +51,7 @@ pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architectur
     Ok(BaseFiles { layers, tree, env })
 }
 
-/// A tar says nothing of itself: what it is for is seen by the files in it.
+/// A tar does not name its architecture: the files in it show it.
 fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
     if ["manifest.json", "oci-layout"].iter().any(|name| tree.has(Utf8Path::new(name))) {
         bail!(
@@ -66,7 +66,7 @@ fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
     let mut others = Vec::new();
     for program in [Utf8Path::new("bin/sh")].into_iter().chain(linkers) {
         match tree.read(program)?.as_deref().and_then(dynamic::architecture) {
-            // Beside its own, a system may have another architecture's libraries.
+            // A system may also have libraries of another architecture.
             Some(has) if has == architecture => return Ok(()),
             other => others.extend(other.map(|has| (program, has))),
         }
@@ -79,7 +79,7 @@ fn check_tar(path: &Utf8Path, tree: &Tree, architecture: &str) -> Result<()> {
     Ok(())
 }
 
-/// The tar itself, or what its gzip holds.
+/// The tar itself, or the unpacked one.
 fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     let reading = || format!("reading the base image {path}");
     check_kind(path)?;
@@ -88,7 +88,7 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     }
     let key = digest(path).with_context(reading)?;
     let target = paths.bases().join(format!("{}.unpacked.tar", key.file_name()));
-    // What it holds is known only once it was unpacked.
+    // The content is known only after unpacking.
     let stamp = target.with_extension("digest");
     if let Some(diff_id) =
         files::read_text(&stamp).ok().and_then(|text| text.parse().ok()).filter(|diff_id| is_whole(&target, diff_id))
@@ -103,7 +103,7 @@ fn unpacked(paths: &Paths, path: &Utf8Path) -> Result<BaseLayer> {
     Ok(BaseLayer { path: target, diff_id, blob: None })
 }
 
-/// What a file is that is no tar, by what it begins with, whatever its name says.
+/// The format of a file that is no tar, by its first bytes.
 fn check_kind(path: &Utf8Path) -> Result<()> {
     let start = first_block(path)?;
     if let Some((_, what, program)) = OTHERS.iter().find(|(begin, ..)| start.starts_with(begin)) {
@@ -121,7 +121,7 @@ fn first_block(path: &Utf8Path) -> Result<Vec<u8>> {
     Ok(start)
 }
 
-/// `path` is what was named, `block` the first one of what it holds. An empty file is told as one elsewhere.
+/// `path` is what the user named, `block` its first block. Another check reports an empty file.
 fn check_tar_block(path: &Utf8Path, block: &[u8]) -> Result<()> {
     if !block.is_empty() && !is_tar(block) {
         bail!("the base image {path} is not a tar; use a root file system in a tar, gzipped or not");
@@ -137,7 +137,7 @@ fn is_tar(block: &[u8]) -> bool {
     let written = u32::from_str_radix(written.trim_matches(['\0', ' ']), 8);
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     let own: u32 = digits.iter().map(|byte| u32::from(*byte)).sum();
-    // The sum is made with spaces in its own place.
+    // In the sum, the checksum field counts as spaces.
     sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
 }
 
@@ -161,7 +161,7 @@ fn from_engine(session: &Session, info: &ImageInfo, engine: &Engine) -> Result<V
     Ok(layers)
 }
 
-/// Takes the layers out of a `docker save` archive.
+/// Extracts the layers from a `docker save` archive.
 /// Source: <https://github.com/moby/docker-image-spec>, "Combined Image JSON + Filesystem Changeset Format".
 fn extract(archive: &Utf8Path, layers: &[BaseLayer]) -> Result<()> {
     let mut tree = Tree::default();

@@ -1,4 +1,4 @@
-//! Source:A base image in an OCI layout, a directory that skopeo, buildah or umoci wrote. Its layers go into the image
+//! A base image in an OCI layout, a directory that skopeo, buildah or umoci wrote. Its layers go into the image
 //! unchanged.
 //! Source: OCI image specification, image-layout.md, image-index.md, manifest.md, config.md.
 
@@ -11,7 +11,7 @@ use crate::oci::documents::{Config, Descriptor, Index, Manifest, NAME, Platform,
 use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
-/// How deep indexes may lie in each other.
+/// How deeply indexes may be nested.
 const MOST_INDEXES: usize = 4;
 
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ impl Layout {
         dir.join("oci-layout").is_file()
     }
 
-    /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as what
-    /// refers to an image, are none.
+    /// The image of a layout for linux and this architecture: the one with this name, or the only one. Artifacts, such as
+    /// referrers, are no images.
     pub fn read(dir: &Utf8Path, name: Option<&str>, architecture: &str) -> Result<Layout> {
         if !Layout::is_layout(dir) {
             bail!("{dir} is not an OCI layout: it has no file `oci-layout`");
@@ -80,7 +80,7 @@ impl Layout {
         })
     }
 
-    /// Its layers, unpacked into `dir` unless they are there.
+    /// Its layers, unpacked into `dir` if they are missing.
     pub fn layers(&self, dir: &Utf8Path) -> Result<Vec<BaseLayer>> {
         let layers = self.layers.iter().zip(&self.diff_ids);
         layers.map(|(descriptor, diff_id)| self.layer(dir, descriptor, diff_id)).collect()
@@ -107,7 +107,7 @@ impl Layout {
 }
 
 /// The images among these, and among those that an index lists, for linux and this architecture. A descriptor need not say what
-/// it is for: then, if there is a choice, the image is asked.
+/// its platform. Then, if there is a choice, the image's configuration decides.
 fn fitting(dir: &Utf8Path, listed: Vec<Descriptor>, architecture: &str, depth: usize) -> Result<Vec<Descriptor>> {
     if depth > MOST_INDEXES {
         bail!("{dir} nests its indexes more than {MOST_INDEXES} deep");

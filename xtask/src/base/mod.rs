@@ -1,4 +1,4 @@
-//! Base image: finds it by what the user asked for.
+//! The base image: finds the one that the user asked for.
 
 pub mod layers;
 pub mod layout;
@@ -23,7 +23,7 @@ use crate::support::session::Session;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
-    /// Nothing: everything that host and plugins need comes along.
+    /// Nothing: the image brings everything that host and plugins need.
     Scratch,
     /// A root file system in a tar, plain or gzipped.
     Tar(Utf8PathBuf),
@@ -33,7 +33,7 @@ pub enum Base {
         /// Without a path of this machine.
         #[serde(skip)]
         label: String,
-        /// Under which others find it.
+        /// The digest by which others find it.
         #[serde(skip)]
         digest: Option<String>,
         #[serde(skip)]
@@ -105,7 +105,7 @@ impl Base {
         Ok(Base::Image { reference, id: info.id.clone(), info })
     }
 
-    /// The digest under which others find the base, if it has one: a container engine's own id is none.
+    /// The digest by which others find the base, if it has one. The id of a container engine is no such digest.
     pub fn digest(&self) -> Option<&str> {
         match self {
             Base::Scratch | Base::Tar(_) => None,
@@ -124,7 +124,7 @@ impl Base {
     }
 }
 
-/// Copies an image of a registry into a layout. What a digest names is copied once.
+/// Copies an image from a registry into a layout. An image that is named by digest is copied once.
 fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str, limit: Duration) -> Result<Base> {
     let Session { ui, paths, .. } = session;
     const NAME: &str = "base";
@@ -156,7 +156,7 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
         }
     };
     let label = reference.to_owned();
-    // On the way it may have been converted: what was asked for is known.
+    // The copy may be converted, so the digest is the one that was requested.
     let digest = reference::digest(reference).map(str::to_owned);
     Ok(Base::Layout { reference: reference.to_owned(), label, digest, layout })
 }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 
 use crate::cargo::tree;
 
-/// The packages of the tree that a feature is wanted by; through other crates, but through no other package of the tree.
+/// The packages of the tree that turn a feature on, directly or through crates from outside the tree.
 /// A line of the answer reads `name vVERSION (SOURCE)` or `name feature "FEATURE"`.
 pub fn wanting(answer: &str, feature: &str, root: &Utf8Path) -> Result<BTreeSet<String>> {
     let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Which flags rustc gets: the tree's, those that the target needs, and the user's.
+//! The flags of rustc: the tree's, those that the target needs, and the user's.
 
 use anyhow::{Context, Result, bail};
 use cargo_platform::{Cfg, Platform};
@@ -8,10 +8,10 @@ use crate::cargo::toolchain::{self, Toolchain};
 use crate::support::files;
 use crate::support::session::Session;
 
-/// The tree's own rustflags stand in it.
+/// Contains the tree's own rustflags.
 const FLAGS_FILE: &str = ".cargo/config.toml";
 
-/// The table that has them: it spares macOS, and merges with others.
+/// The table with the flags: it does not apply to macOS, and cargo merges it with others.
 const FLAGS_KEY: &str = "cfg(target_os = \"linux\")";
 
 /// Cargo's variable for flags, which it separates by this.
@@ -29,7 +29,7 @@ struct TargetConfig {
     rustflags: Flags,
 }
 
-/// Cargo takes both.
+/// Cargo accepts both.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Flags {
@@ -52,19 +52,19 @@ impl Flags {
     }
 }
 
-/// The tree's flags for the target, what musl needs, and the user's RUSTFLAGS, which would replace the tree's. Cargo is asked with
-/// these too: a cfg decides which crates are linked.
+/// The tree's flags for the target, musl's, and the user's RUSTFLAGS, which would replace the tree's. Cargo's queries use
+/// them too: a cfg decides which crates are linked.
 pub fn rustflags(session: &Session, toolchain: &Toolchain) -> Result<Vec<String>> {
     let mut flags = tree_flags(session, &toolchain.target)?;
     if toolchain.is_musl() {
-        // Else nothing could be loaded: musl targets link libc statically unless told.
+        // By default musl targets link libc statically, and then nothing can be loaded.
         flags.extend(["-C", "target-feature=-crt-static"].map(str::to_owned));
     }
     flags.extend(users_flags());
     Ok(flags)
 }
 
-/// What the tree itself says of flags: of all tables for this target, as cargo joins them.
+/// The tree's own flags: from all tables for this target, joined as cargo does.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#buildrustflags>.
 fn tree_flags(session: &Session, target: &str) -> Result<Vec<String>> {
     let Session { paths, .. } = session;

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cargo::resolution::{Crate, Source};
 
-/// How a lock names crates.io, wherever its crates are really fetched from.
+/// The name of crates.io in lock files, also if crates come from a mirror.
 pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// `Cargo.lock`, as far as it is compared and quoted.
+/// The parts of `Cargo.lock` that are compared and quoted.
 #[derive(Deserialize, Default)]
 pub struct Lock {
     #[serde(default)]
@@ -24,7 +24,7 @@ struct Package {
     version: String,
     /// Absent for what lies in the tree.
     source: Option<String>,
-    /// SHA-256 of what a registry gives out.
+    /// SHA-256 of the registry's archive.
     checksum: Option<String>,
     #[serde(default)]
     dependencies: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Change {
     pub package: String,
     pub before: Vec<String>,
     pub after: Vec<String>,
-    /// Plugins that want it, if any does.
+    /// Plugins that need it, if any.
     pub wanted_by: Vec<String>,
 }
 
@@ -97,8 +97,8 @@ impl Lock {
         closure
     }
 
-    /// Says which crates of one version come from two sources, and which of `members` want them: any crate of the tree,
-    /// if none of them does.
+    /// Reports crates with one version and two sources, and which of `members` need them: any crate of the tree,
+    /// if no member does.
     pub fn twice(&self, members: &[&str]) -> Vec<String> {
         let outside: Vec<&Package> = self.package.iter().filter(|package| package.source.is_some()).collect();
         // Cargo sorts them.
@@ -132,7 +132,7 @@ impl Lock {
         needs
     }
 
-    /// The names of what a crate of the tree depends on directly; which versions these get is not its doing alone.
+    /// The names of the direct dependencies of a crate of the tree. Their versions depend on other crates, too.
     fn direct(&self, member: &str) -> Option<BTreeSet<&str>> {
         Some(self.dependencies(self.member(member)?).into_iter().map(|package| package.name.as_str()).collect())
     }
@@ -148,7 +148,7 @@ impl Package {
         self.source.as_deref().map(|source| source.split_once('#').map_or(source, |(repository, _)| repository))
     }
 
-    /// Its source as people know it.
+    /// Its source in the words of people.
     fn shown(&self) -> String {
         let source = self.source.as_deref().unwrap_or_default();
         if source == CRATES_IO {
@@ -162,7 +162,7 @@ impl Package {
     }
 }
 
-/// Every package whose versions differ, sorted by name. A change is put down to the plugins that need one of the new
+/// Every package whose versions differ, sorted by name. A change is attributed to the plugins that need one of the new
 /// versions and whose own dependencies changed; if there is none, to all plugins that need it.
 pub fn changes(before: &Lock, after: &Lock, plugins: &[&str]) -> Vec<Change> {
     let names: BTreeSet<&str> =

@@ -14,7 +14,7 @@ use crate::support::session::Session;
 /// What is built together, and for which target: cargo resolves the same here as when it compiles.
 pub struct Query<'a> {
     pub target: &'a str,
-    /// They decide which `[target.'cfg(...)'.dependencies]` count.
+    /// They decide which `[target.'cfg(...)'.dependencies]` apply.
     pub rustflags: &'a [String],
     /// By their ids: a dependency may have the same name and version.
     pub packages: Vec<&'a str>,
@@ -38,8 +38,8 @@ impl Query<'_> {
         Resolution::parse(&answer, &paths.sources())
     }
 
-    /// The features of a crate, and what wants each. Empty where cargo cannot tell which crate is meant: another may have
-    /// its name and version.
+    /// The features of a crate, and what turns each on. Empty if cargo cannot tell which crate is meant: another may have
+    /// the same name and version.
     pub fn features(&self, session: &Session, of: &Crate) -> Result<String> {
         let args = resolution::inverted_question(of, self.target, self.packages.iter().copied());
         let output = self.command(session, args)?.output(&session.ui)?;
@@ -60,7 +60,7 @@ pub fn members(session: &Session) -> Result<Metadata> {
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
 }
 
-/// Fetches every crate that the target needs; cargo may change the copy's lock.
+/// Fetches every crate that the target needs; cargo may change the copy's lock file.
 pub fn fetch(session: &Session, target: &str) -> Result<()> {
     let args = ["fetch", "--quiet", "--target", target];
     let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());

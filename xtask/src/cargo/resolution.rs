@@ -28,7 +28,7 @@ pub enum Source {
     Other(String),
 }
 
-/// What a crate is compiled with, and what its manifest says of it.
+/// The features of a crate, and the license in its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Compiled {
     /// As the manifest has it.
@@ -37,7 +37,7 @@ pub struct Compiled {
     pub dependencies: BTreeSet<Crate>,
 }
 
-/// The crates that host, SDK and plugins need, with what needs what.
+/// The crates that host, SDK and plugins need, with their dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(from = "Vec<(Crate, Compiled)>", into = "Vec<(Crate, Compiled)>")]
 pub struct Resolution(BTreeMap<Crate, Compiled>);
@@ -47,7 +47,7 @@ pub struct Resolution(BTreeMap<Crate, Compiled>);
 pub enum Reach {
     /// What is linked into the host, the SDK and the plugins.
     Linked,
-    /// What their build scripts and macros need, too.
+    /// Also what their build scripts and macros need.
     Compiled,
 }
 
@@ -87,7 +87,7 @@ pub fn question<'a>(reach: Reach, target: &str, packages: impl IntoIterator<Item
     args
 }
 
-/// The same turned round: the features of one crate, and below each what wants it.
+/// The inverse: the features of one crate, and below each feature what turns it on.
 pub fn inverted_question<'a>(of: &Crate, target: &str, packages: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut args = tree("normal,build,features", target, packages);
     args.extend(["--invert".to_owned(), format!("{}@{}", of.name, of.version)]);
@@ -103,7 +103,7 @@ fn tree<'a>(edges: &str, target: &str, packages: impl IntoIterator<Item = &'a st
 }
 
 impl Resolution {
-    /// What cargo answered; `root` is the directory that it was asked in.
+    /// Parses cargo's answer; `root` is the directory where cargo ran.
     pub fn parse(answer: &str, root: &Utf8Path) -> Result<Resolution> {
         let mut crates: BTreeMap<Crate, Compiled> = BTreeMap::new();
         // One for each line.
@@ -143,7 +143,7 @@ impl Resolution {
         closure
     }
 
-    /// The same without what the SDK brings: host and plugins take the SDK's copy of these.
+    /// The same without the SDK's dependencies: host and plugins use the SDK's copy.
     pub fn own<'a>(&'a self, of: &'a Crate, sdk: &'a Crate) -> BTreeSet<&'a Crate> {
         let shared = self.closure(sdk);
         self.closure(of).into_iter().filter(|found| !shared.contains(found)).collect()

@@ -1,4 +1,4 @@
-//! The pinned toolchain, and whether it is here.
+//! The pinned toolchain, and whether it is installed.
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,13 +13,13 @@ pub const FILE: &str = "rust-toolchain.toml";
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Toolchain {
-    /// The release that is wanted: `1.95.0`.
+    /// The expected release: `1.95.0`.
     pub channel: String,
     /// The whole answer of `rustc -vV`.
     pub verbose_version: String,
-    /// What the compiler itself runs on.
+    /// The platform of the compiler itself.
     pub host: String,
-    /// The target that is built for.
+    /// The target of the build.
     pub target: String,
     /// The program that links for the target.
     #[serde(skip)]
@@ -44,7 +44,7 @@ pub fn pinned(root: &Utf8Path) -> Result<String> {
 }
 
 impl Toolchain {
-    /// Asks this machine's compiler, which must be the one that the tree pins, or the release that is named instead.
+    /// Asks this machine's compiler. It must have the pinned release, or the one that is named instead.
     pub fn find(ui: &Ui, root: &Utf8Path, named: Option<&str>) -> Result<Toolchain> {
         let channel = named.map_or_else(|| pinned(root), |channel| Ok(channel.to_owned()))?;
         let rustc = invocation(&channel, "rustc", ["-vV"]);
@@ -93,8 +93,8 @@ pub fn architecture(target: &str) -> Result<&'static str> {
     }
 }
 
-/// This machine's cargo of the pinned release, for what reads manifests and fetches crates, whatever compiles. It is
-/// chosen by the environment: left to the file, rustup would go online for the components that it asks for beside.
+/// This machine's cargo of the pinned release. It reads manifests and fetches crates, also for builds in a container. It is
+/// chosen by a variable: with the file, rustup would download the components that the file lists.
 pub fn cargo<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>) -> Result<Invocation> {
     Ok(invocation(&pinned(root)?, "cargo", args))
 }
@@ -104,7 +104,7 @@ pub fn rustc<S: Into<String>>(root: &Utf8Path, args: impl IntoIterator<Item = S>
     Ok(invocation(&pinned(root)?, "rustc", args))
 }
 
-/// rustup's proxies choose by this variable; without rustup it changes nothing.
+/// rustup's proxies read this variable; without rustup it has no effect.
 fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIterator<Item = S>) -> Invocation {
     Invocation::new(program, args).env("RUSTUP_TOOLCHAIN", channel)
 }
@@ -113,9 +113,9 @@ fn invocation<S: Into<String>>(channel: &str, program: &str, args: impl IntoIter
 ///
 /// # Errors
 ///
-/// When no variable says where.
+/// If no variable names it.
 pub fn cargo_home() -> Result<Utf8PathBuf> {
-    // To cargo, too, an empty one is none.
+    // Cargo also ignores an empty variable.
     if let Some(home) = std::env::var("CARGO_HOME").ok().filter(|home| !home.is_empty()) {
         return Ok(home.into());
     }

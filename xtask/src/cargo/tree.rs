@@ -1,4 +1,4 @@
-//! Source:Reads the output of `cargo tree --prefix depth`. A line begins with its depth. It ends with ` (*)` if its
+//! Reads the output of `cargo tree --prefix depth`. A line begins with its depth. It ends with ` (*)` if its
 //! dependencies were listed before.
 //! Source: <https://doc.rust-lang.org/cargo/commands/cargo-tree.html>.
 
@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     pub text: &'a str,
-    /// Which of the lines it stands below; none, if it is a root.
+    /// The line above it in the tree; none for a root.
     pub parent: Option<usize>,
 }
 
 /// The lines of an answer, a parent before what is below it.
 pub fn lines(answer: &str) -> Result<Vec<Line<'_>>> {
     let mut lines = Vec::new();
-    // Those that the one that is read may stand below.
+    // Possible parents of the next line.
     let mut above: Vec<usize> = Vec::new();
     for line in answer.lines().filter(|line| !line.is_empty()) {
         let digits = line.find(|character: char| !character.is_ascii_digit()).unwrap_or(line.len());
@@ -31,7 +31,7 @@ pub fn lines(answer: &str) -> Result<Vec<Line<'_>>> {
     Ok(lines)
 }
 
-/// What an error begins with.
+/// The beginning of an error.
 pub fn wrote(line: &str) -> String {
     format!("`cargo tree` wrote the line `{line}`")
 }

@@ -11,7 +11,7 @@ pub mod test;
 
 use clap::ValueEnum;
 
-/// Of what goes to stdout.
+/// The format of results on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
 pub enum Format {
     #[default]

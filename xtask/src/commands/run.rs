@@ -21,7 +21,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Becomes the host: signals and the exit code are its own.
+    /// Replaces this process by the host: signals and the exit code are the host's.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let session = Session::open(ui, paths)?;
         let plan = pipeline::build(&session, self.build.locked)?;

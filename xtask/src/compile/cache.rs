@@ -27,7 +27,7 @@ pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<Digest>
     let mut hash = Hasher::default();
     let (toolchain, flags) = (&plan.toolchain, &plan.rustflags);
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
-    // What was built beside earlier builds is no answer where it is to begin with nothing.
+    // A build from scratch must not use what was built on top of earlier builds.
     hash.update(format!("isolated {}\n", plan.isolated));
     // The build system decides flags, and what is made of cargo's files.
     hash.update(files::own_program()?);

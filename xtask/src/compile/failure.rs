@@ -25,7 +25,7 @@ const NETWORK: [&str; 8] = [
 /// How much of what was left out is named.
 const MOST_SHOWN: usize = 10;
 
-/// The error for cargo's output, of which stderr has the end.
+/// The error for a failed cargo run; `stderr` has the end of its output.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
     let machine_failures = machine.machine_failures();
     if machine_failures.contains(&MachineFailure::Gone) {
@@ -102,7 +102,7 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailur
              at once with CARGO_BUILD_JOBS=1"
         ));
     }
-    // Of what is left out, cargo and macros say no more than that it is not there.
+    // If a file was left out, cargo and macros only say that it does not exist.
     if has("(os error 2)") || has("[E0583]") {
         let shown: Vec<String> = plan.left_out.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
         let more = plan.left_out.len() - shown.len();

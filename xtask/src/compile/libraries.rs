@@ -67,7 +67,7 @@ impl Libraries {
 }
 
 impl Library {
-    /// Whether a name in `DT_NEEDED` means this interpreter.
+    /// Whether a name in `DT_NEEDED` is this interpreter.
     pub fn matches(&self, needed: &str) -> bool {
         is_interpreter(&self.place, needed)
     }

@@ -47,11 +47,11 @@ pub enum MachineFailure {
     OutOfMemory,
     /// There is no room for another file.
     FullDisk,
-    /// It runs no more.
+    /// It stopped.
     Gone,
 }
 
-/// In KB: with less a disk is full. A compiler removes some of what it failed to write.
+/// In KB: a disk with less counts as full. A compiler removes part of what it failed to write.
 pub const LEAST_ROOM: u64 = 1024;
 
 pub trait Machine {

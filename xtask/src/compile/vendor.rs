@@ -9,7 +9,7 @@ use crate::oci::digest::Digest;
 use crate::support::files;
 use crate::support::session::Session;
 
-/// Vendors unless this lock already was. With the crates lies the configuration that makes cargo take them.
+/// Vendors unless it was done for this lock file. Beside the crates is the configuration that makes cargo use them.
 pub fn vendor(session: &Session) -> Result<Utf8PathBuf> {
     let Session { ui, paths, .. } = session;
     let dir = paths.vendor();

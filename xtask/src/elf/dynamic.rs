@@ -1,4 +1,4 @@
-//! What the dynamic linker reads of an ELF file: what it needs, which symbol versions, by which interpreter, and what it
+//! What the dynamic linker reads from an ELF file: needed libraries, symbol versions, interpreter, and what it
 //! exports.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ pub struct Elf {
     pub needed: Vec<String>,
     /// `PT_INTERP`; libraries have none.
     pub interpreter: Option<String>,
-    /// Symbol versions wanted of each needed library.
+    /// Symbol versions required from each needed library.
     pub wanted_versions: BTreeMap<String, BTreeSet<String>>,
     /// Symbol versions that this library defines.
     pub defined_versions: BTreeSet<String>,
@@ -66,7 +66,7 @@ impl Elf {
     }
 }
 
-/// What a file runs on, as OCI names architectures; `None` if it is no ELF file, or of a rarer one.
+/// The architecture of a file, with OCI's name; `None` if it is no ELF file, or for a rare architecture.
 /// Source: System V gABI, chapter 4, "ELF Header": the machine stands at one place, whatever the file's class is.
 pub fn architecture(bytes: &[u8]) -> Option<&'static str> {
     let machine = bytes.get(18..20).filter(|_| bytes.starts_with(&elf::ELFMAG))?;

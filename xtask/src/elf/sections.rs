@@ -7,10 +7,10 @@ use object::Endianness;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, SectionHeader};
 
-/// A hash over all the rest: it differs because something else does.
+/// A hash of everything else: it differs because something else does.
 const BUILD_ID: &str = ".note.gnu.build-id";
 
-/// The seal in the ABI record is the same; it stands last in the record.
+/// The same for the seal, which is the last field of the ABI record.
 const SEAL: &[u8] = b"\"seal\":\"";
 
 /// A section of two files.
@@ -31,7 +31,7 @@ impl Section {
 }
 
 /// The section that explains a difference, and where in it: `None` if one of them is no ELF file, or no section differs.
-/// One that has another size moves the others, whose addresses then differ too: so it goes first.
+/// A section with another size moves the others, so their addresses differ too. It goes first.
 pub fn first_difference(one: &[u8], two: &[u8]) -> Option<(Section, usize)> {
     let (one, mut two) = (sections(one)?, sections(two)?.into_iter().collect::<BTreeMap<_, _>>());
     let mut differing: Vec<Section> = one
@@ -40,14 +40,14 @@ pub fn first_difference(one: &[u8], two: &[u8]) -> Option<(Section, usize)> {
         .filter(|section| section.one != section.two)
         .collect();
     differing.extend(two.into_iter().map(|((name, _), two)| Section { name, one: Vec::new(), two }));
-    // Stable: what is equal by this stays in the file's order.
+    // A stable sort: equal elements stay in the file's order.
     differing.sort_by_key(|section| (section.is_hash(), section.one.len() == section.two.len()));
     let section = differing.into_iter().next()?;
     let at = first_byte(&section.one, &section.two);
     Some((section, at))
 }
 
-/// A name, and how many sections before have it too.
+/// A name, and how many earlier sections have the same name.
 type Key = (String, usize);
 
 /// In the file's order.
@@ -64,7 +64,7 @@ fn sections(bytes: &[u8]) -> Option<Vec<(Key, Vec<u8>)>> {
     Some(found)
 }
 
-/// The first place at which they differ, which they do.
+/// The first offset at which they differ.
 pub fn first_byte(one: &[u8], two: &[u8]) -> usize {
     let equal = one.iter().zip(two).take_while(|(one, two)| one == two);
     equal.count()
@@ -80,7 +80,7 @@ mod tests {
 
     use super::first_difference;
 
-    /// Where a section's content and its header lie in this test's own file.
+    /// Offsets of a section's content and header in this test's own file.
     fn places(bytes: &[u8], wanted: &str) -> (usize, usize) {
         let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
         let endian = header.endian().expect("its order of bytes");

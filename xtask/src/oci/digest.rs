@@ -26,7 +26,7 @@ impl Digest {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// So many of the digits: enough for a name that few others share a directory with.
+    /// The first digits: enough for a name in a directory with few others.
     pub fn prefix(&self, length: usize) -> String {
         let mut hex = self.hex();
         hex.truncate(length);

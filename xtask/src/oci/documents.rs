@@ -1,4 +1,4 @@
-//! Documents of the OCI image specification, and docker's `manifest.json`, as far as they are read: others wrote them.
+//! Documents of the OCI image specification, and docker's `manifest.json`: the parts that xtask reads.
 //! Source: OCI image specification, descriptor.md, image-index.md, manifest.md, config.md;
 //! <https://github.com/moby/docker-image-spec>, "Combined Image JSON + Filesystem Changeset Format".
 
@@ -24,7 +24,7 @@ pub struct Index {
 pub struct Descriptor {
     #[serde(default)]
     pub media_type: String,
-    /// Of any algorithm: what is not read need not be supported.
+    /// Of any algorithm: entries that are not read need no support.
     pub digest: String,
     #[serde(default)]
     pub artifact_type: Option<String>,
@@ -93,7 +93,7 @@ impl Descriptor {
         self.media_type.ends_with("index.v1+json") || self.media_type.ends_with("manifest.list.v2+json")
     }
 
-    /// Whether it is none of an image, but of what refers to one.
+    /// Whether it describes a referrer of an image, not an image.
     pub fn is_artifact(&self) -> bool {
         self.artifact_type.is_some()
     }

@@ -53,7 +53,7 @@ impl Entry {
 }
 
 impl Content {
-    /// Whatever it is where it comes from.
+    /// Ignores the mode of the source file.
     pub fn mode(&self) -> u32 {
         match self {
             Content::Dir | Content::File { executable: true, .. } => 0o755,
@@ -62,7 +62,7 @@ impl Content {
     }
 }
 
-/// A path as layers write it, from one that is absolute in the image.
+/// Converts a path that is absolute in the image to the form in layers.
 pub fn relative(path: &Utf8Path) -> Utf8PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_owned()
 }

@@ -17,7 +17,7 @@ use crate::oci::rootfs::Tree;
 use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
-/// Of the bytes that tar and gzip come out as.
+/// Version of the bytes that tar and gzip produce.
 pub const FORMAT: u32 = 1;
 
 /// The one modification time of every entry, in seconds since 1970. A commit's date would change every layer at every
@@ -40,17 +40,17 @@ pub struct Layer {
 /// A layer of an image.
 #[derive(Clone, Debug)]
 pub struct NamedLayer {
-    /// What it is to people.
+    /// A name for people.
     pub name: String,
     pub layer: Layer,
-    /// What it holds; of a base's layers nothing is listed.
+    /// Its content; empty for layers of the base image.
     pub files: Vec<Listed>,
 }
 
-/// Owners and contents by path, as they lie over the base.
+/// Owners and contents by path, on top of the base image.
 pub type Laid = BTreeMap<Utf8PathBuf, (User, Content)>;
 
-/// Every entry where the base's symlinks really lead, with each parent directory that the base does not have.
+/// Every entry at the path to which the base's symlinks lead, with each parent directory that the base does not have.
 pub fn lay(entries: &[Entry], base: &Tree) -> Result<Laid> {
     let mut laid = Laid::new();
     for entry in entries {
@@ -104,7 +104,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &Utf8Path, owner: User, content
     Ok(())
 }
 
-/// A path that a ustar header has no room for stands in a PAX header before it; then the header has its end, for who reads none.
+/// A path that is too long for a ustar header is in a PAX header before it; the ustar header then has the end of the path.
 /// Source: POSIX.1-2017, pax, "pax Header Block".
 fn set_path(tar: &mut tar::Builder<Vec<u8>>, header: &mut tar::Header, path: &str) -> Result<()> {
     const ROOM: usize = 100;
@@ -119,7 +119,7 @@ fn set_path(tar: &mut tar::Builder<Vec<u8>>, header: &mut tar::Header, path: &st
     Ok(header.set_path(path[begin..].trim_start_matches('/'))?)
 }
 
-/// Compressed layers by digest, found again by what they hold.
+/// Compressed layers by digest, found again by their content.
 pub struct Store {
     dir: Utf8PathBuf,
 }
@@ -129,7 +129,7 @@ impl Store {
         Store { dir }
     }
 
-    /// The layer that holds the tar of this digest and size in bytes, if it is whole.
+    /// The layer that contains the tar with this digest and size in bytes, if it is undamaged.
     pub fn find(&self, diff_id: &Digest, unpacked: u64) -> Option<Layer> {
         let index = std::fs::read(self.index(diff_id)).ok()?;
         let layer: Layer = serde_json::from_slice(&index).ok()?;
@@ -137,7 +137,7 @@ impl Store {
         (layer.diff_id == *diff_id && (size, unpacked) == (layer.size, layer.unpacked)).then_some(layer)
     }
 
-    /// A layer's blob: what is delivered is what its digest says, however long it has lain here.
+    /// A layer's blob. It is checked against its digest before it is delivered.
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob(digest);
         let bytes = files::read(&path)?;
@@ -146,7 +146,7 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Adds one of ours.
+    /// Adds a layer of ours.
     pub fn add(&self, diff_id: &Digest, tar: &[u8]) -> Result<Layer> {
         let mut encoder = gzip(Vec::new());
         encoder.write_all(tar)?;
@@ -156,7 +156,7 @@ impl Store {
         self.keep(Layer { diff_id: *diff_id, digest, size: blob.len() as u64, unpacked: tar.len() as u64 })
     }
 
-    /// Adds one of a base, which may be large: a tar of `unpacked` bytes that is read piece by piece.
+    /// Adds a layer of a base image, which may be large: reads a tar of `unpacked` bytes piece by piece.
     pub fn add_from(&self, diff_id: &Digest, tar: &mut dyn Read, unpacked: u64) -> Result<Layer> {
         let new = self.dir.join("new");
         files::write_atomically(&new, |out| {
@@ -172,14 +172,14 @@ impl Store {
         self.keep(Layer { diff_id: *diff_id, digest, size, unpacked })
     }
 
-    /// Remembers which content a blob has.
+    /// Remembers the content of a blob.
     fn keep(&self, layer: Layer) -> Result<Layer> {
         let index = serde_json::to_vec(&layer)?;
         files::write_atomically(&self.index(&layer.diff_id), |out| Ok(out.write_all(&index)?))?;
         Ok(layer)
     }
 
-    /// A gzipped layer of a base as it is.
+    /// Adds a gzipped layer of a base image unchanged.
     pub fn adopt(&self, layer: &BaseLayer, digest: &Digest, from: &Utf8Path) -> Result<Layer> {
         let unpacked = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
         let bytes = match self.read(digest) {

@@ -1,4 +1,4 @@
-//! One image as a tool wrote it: an archive of this program, `docker save`, podman or skopeo, or an OCI layout's directory.
+//! Reads one image that a tool wrote: an archive of xtask, `docker save`, podman or skopeo, or an OCI layout.
 //! Source: <https://github.com/moby/docker-image-spec>; OCI image specification, image-layout.md.
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +15,7 @@ pub enum Blobs {
 }
 
 impl Blobs {
-    /// Whether a file begins as an archive does: a tar has its own name for itself at a fixed place.
+    /// Whether a file begins like an archive: a tar has its magic number at a fixed offset.
     pub fn is_archive(bytes: &[u8]) -> bool {
         bytes.get(257..262) == Some(b"ustar")
     }
@@ -60,7 +60,7 @@ impl Blobs {
         match self {
             Blobs::Archive(tree) => tree.read(path),
             Blobs::Dir(dir) => {
-                // Somebody else wrote these paths.
+                // These paths are not trusted.
                 if !path.components().all(|part| matches!(part, Utf8Component::Normal(_))) {
                     bail!("it names the path {path}, which is outside of it");
                 }

@@ -44,7 +44,7 @@ pub fn qualified(reference: &str) -> String {
     }
 }
 
-/// Without the tag where a digest says which image: skopeo takes one of the two.
+/// Without the tag if there is a digest: skopeo accepts only one of the two.
 pub fn without_tag(reference: &str) -> String {
     match reference.split_once('@') {
         Some((name, digest)) => match name.rsplit_once(':') {
@@ -55,7 +55,7 @@ pub fn without_tag(reference: &str) -> String {
     }
 }
 
-/// The digest that a reference ends in, if one pins it.
+/// The digest at the end of a reference, if there is one.
 pub fn digest(reference: &str) -> Option<&str> {
     reference.split_once('@').map(|(_, digest)| digest)
 }

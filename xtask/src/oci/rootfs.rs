@@ -20,7 +20,7 @@ const MOST_LINKS: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     layers: Vec<LayerTar>,
-    /// By path, relative to the root. As text: paths are compared part by part, which is most of the work with many files.
+    /// By path, relative to the root. As text: comparing paths part by part is slow with many files.
     nodes: BTreeMap<String, Node>,
 }
 
@@ -34,7 +34,7 @@ enum LayerTar {
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
     Dir,
-    /// Which layer holds it, and where in that one's tar.
+    /// Its layer, and the offset in that layer's tar.
     File {
         layer: usize,
         offset: u64,
@@ -47,7 +47,7 @@ enum Node {
 }
 
 impl Tree {
-    /// Lays an uncompressed layer over what is there; it stays where it is.
+    /// Adds an uncompressed layer on top. The file must stay where it is.
     pub fn add_layer(&mut self, layer: &Utf8Path) -> Result<()> {
         let reading = || format!("reading the layer {layer}");
         self.add(File::open(layer).with_context(reading)?).with_context(reading)?;
@@ -55,7 +55,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The same with one that is in memory.
+    /// The same with a layer in memory.
     pub fn add_bytes(&mut self, layer: Vec<u8>) -> Result<()> {
         self.add(Cursor::new(&layer))?;
         self.layers.push(LayerTar::Memory(layer));
@@ -126,7 +126,7 @@ impl Tree {
         }
     }
 
-    /// Where `path` really is: the base's symlinks are followed, the last part's too. Parts that the base does not have
+    /// The path to which `path` leads: the base's symlinks are followed, also in the last part. Parts that it lacks
     /// stay as they are.
     pub fn resolve(&self, path: &Utf8Path) -> Result<Utf8PathBuf> {
         let mut todo: Vec<String> = parts(path);
@@ -162,7 +162,7 @@ impl Tree {
         self.nodes.contains_key(path.as_str())
     }
 
-    /// The paths of all files, symlinks left out.
+    /// The paths of all files, without symlinks.
     pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
         self.nodes.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| Utf8Path::new(path))
     }
@@ -176,8 +176,8 @@ impl Tree {
         self.nodes.is_empty()
     }
 
-    /// Writes everything below `dir`, which is empty; devices are left out. Each path is where the tree's own symlinks
-    /// lead, and symlinks are made last: no layer can reach outside of `dir`.
+    /// Writes everything into the empty directory `dir`, except devices. Symlinks in paths are resolved inside the tree,
+    /// and symlinks are made last: no layer can write outside of `dir`.
     pub fn write_to(&self, dir: &Utf8Path) -> Result<()> {
         let place = |path: &Utf8Path| -> Result<Utf8PathBuf> {
             let parent = self.resolve(path.parent().unwrap_or(Utf8Path::new("")))?;
@@ -208,7 +208,7 @@ impl Tree {
         Ok(())
     }
 
-    /// A file's content, links followed; `None` if there is no such file.
+    /// A file's content; links are followed. `None` if there is no such file.
     pub fn read(&self, path: &Utf8Path) -> Result<Option<Vec<u8>>> {
         let Some(mut file) = self.open(path)? else { return Ok(None) };
         let mut content = Vec::new();
@@ -216,7 +216,7 @@ impl Tree {
         Ok(Some(content))
     }
 
-    /// The same, to be read piece by piece.
+    /// The same, for reading piece by piece.
     pub fn open(&self, path: &Utf8Path) -> Result<Option<Box<dyn Read + '_>>> {
         let real = self.resolve(path)?;
         let Some(Node::File { layer, offset, size, .. }) = self.nodes.get(real.as_str()) else { return Ok(None) };

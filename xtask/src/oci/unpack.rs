@@ -10,10 +10,10 @@ use flate2::read::MultiGzDecoder;
 use crate::oci::digest::{Digest, Hasher};
 use crate::support::files;
 
-/// What compressed content begins with.
+/// The first bytes of compressed content.
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What other packed content begins with, what it is, and the program that unpacks it.
+/// The first bytes of other compressed content, its format, and the program that unpacks it.
 pub const OTHERS: [(&[u8], &str, &str); 6] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd", "zstd --decompress"),
     (&[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz", "xz --decompress --keep"),
@@ -28,11 +28,11 @@ pub struct BaseLayer {
     /// An uncompressed tar.
     pub path: Utf8PathBuf,
     pub diff_id: Digest,
-    /// Digest and place of the gzipped layer, if the base came with one: it is kept.
+    /// Digest and path of the gzipped layer, if the base has one: it is used unchanged.
     pub blob: Option<(Digest, Utf8PathBuf)>,
 }
 
-/// By what a file begins with, whatever its name or media type says.
+/// Decides by the first bytes of a file, not by its name or media type.
 pub fn is_gzip(path: &Utf8Path) -> Result<bool> {
     let mut start = [0; GZIP.len()];
     let mut file = File::open(path).with_context(|| format!("reading {path}"))?;
@@ -45,18 +45,18 @@ pub fn digest(path: &Utf8Path) -> Result<Digest> {
     copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))
 }
 
-/// Whether a layer that was unpacked before is there as it was.
+/// Whether a layer that was unpacked before exists unchanged.
 pub fn is_whole(path: &Utf8Path, diff_id: &Digest) -> bool {
     path.is_file() && digest(path).is_ok_and(|is| is == *diff_id)
 }
 
-/// Unpacks a layer to `path`, piece by piece, if it holds what it should; else its digest is returned.
+/// Unpacks a layer to `path`, piece by piece, if it has the expected digest; else returns the digest that it has.
 pub fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &Digest) -> Result<Option<Digest>> {
     let mut is = None;
     let written = files::write_atomically(path, |out| {
         let digest = copy(&mut plain(from)?, out)?;
         is = Some(digest);
-        // Nothing gets this name that does not deserve it.
+        // Only content that was checked gets this name.
         anyhow::ensure!(digest == *diff_id, "another digest");
         Ok(())
     });
@@ -66,7 +66,7 @@ pub fn unpack(from: &mut dyn Read, path: &Utf8Path, diff_id: &Digest) -> Result<
     }
 }
 
-/// What a layer holds, as docker's own store gives it out, or as the containerd store does.
+/// The content of a layer: docker's own store exports it unpacked, the containerd store packed.
 pub fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
     let mut start = Vec::new();
     from.take(8).read_to_end(&mut start)?;
@@ -78,7 +78,7 @@ pub fn plain<'r>(from: &'r mut dyn Read) -> Result<Box<dyn Read + 'r>> {
     Ok(if gzipped { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
 }
 
-/// Copies, and returns the digest of what went through.
+/// Copies, and returns the digest of what was copied.
 pub fn copy(from: &mut dyn Read, to: &mut dyn Write) -> Result<Digest> {
     let mut hash = Hasher::default();
     let mut buffer = vec![0; 1 << 16];

@@ -19,10 +19,10 @@ pub struct FinishedLayer {
     pub what: String,
     #[serde(flatten)]
     pub layer: Layer,
-    /// Whether the last image did not have it.
+    /// Whether the last image lacks it.
     pub new: bool,
     pub why: Vec<String>,
-    /// What it holds; of the base's layers nothing is listed.
+    /// Its content; not listed for layers of the base image.
     pub files: Vec<Listed>,
 }
 
@@ -52,7 +52,7 @@ pub fn finished(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
     base.chain(own).collect()
 }
 
-/// What only the built files show: a plugin that needs one more of the system's libraries, as a rule.
+/// A change that only the built files show: usually a plugin that needs one more library of the system.
 fn unforeseen(before: Option<&LastLayer>, after: &[Listed]) -> Vec<String> {
     let before = before.map(|layer| layer.files.as_slice()).unwrap_or_default();
     let by_path = |files: &[Listed]| -> BTreeMap<String, Listed> {

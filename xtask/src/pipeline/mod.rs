@@ -1,4 +1,4 @@
-//! What `image` does, from a request to a report: the stages, one after the other. Commands, tests and later features call it.
+//! What `image` does, from a request to a report: the stages, one after the other. Every command calls it.
 
 pub mod layers;
 pub mod prepare;
@@ -29,7 +29,7 @@ use crate::support::session::Session;
 use crate::support::ui::Stages;
 use crate::verify::{contents, verify};
 
-/// Makes an image, verifies it, and brings it to where it is wanted.
+/// Makes an image, verifies it, and delivers it.
 pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let mut stages = Stages::new(&session.ui);
     request.outputs.iter().try_for_each(Output::check)?;

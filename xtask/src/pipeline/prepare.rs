@@ -44,7 +44,7 @@ pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
     Ok(Prepared { checkout, plan, base: resolved.files, engine: resolved.engine })
 }
 
-/// What is compiled, with the copy of the sources as it is now.
+/// Plans the build from the current copy of the sources.
 pub fn build(
     session: &Session,
     checkout: &Checkout,
@@ -71,7 +71,7 @@ pub fn build(
     Ok(plan)
 }
 
-/// What becomes of each layer, by what the last image was made from.
+/// Predicts the status of each layer from the inputs of the last image.
 pub fn forecast(session: &Session, plan: &BuildPlan, base: &BaseFiles) -> Result<Forecast> {
     let query = plan.query();
     let crates = query.crates(session, Reach::Compiled)?;
@@ -80,7 +80,7 @@ pub fn forecast(session: &Session, plan: &BuildPlan, base: &BaseFiles) -> Result
     Forecast::make(&session.paths, plan, LastImage::read(&session.paths), inputs, features)
 }
 
-/// Resolves in the copy, whose lock cargo may change; the tree's is compared with it.
+/// Resolves in the copy, where cargo may change the lock file. It is compared with the tree's.
 fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> {
     let Session { ui, paths, .. } = session;
     let stamp = paths.resolved();
@@ -111,8 +111,8 @@ fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> 
     Ok(())
 }
 
-/// A container gets the crates in one directory, which holds a crate of one version once: also of those that only tests or
-/// other targets need.
+/// A container gets all crates in one directory, where a name and version can be there once. This includes crates that
+/// only tests or other targets need.
 fn check_sources(session: &Session, plan: &BuildPlan) -> Result<()> {
     let lock = Lock::parse(&files::read_text(&session.paths.sources().join("Cargo.lock"))?)?;
     let members = [&plan.host.package, &plan.host.sdk].into_iter();
@@ -139,7 +139,7 @@ pub fn announce_lock(session: &Session, plan: &BuildPlan) {
     }
 }
 
-/// Makes the tree's `Cargo.lock` what was resolved, once it is known that it builds.
+/// Updates the tree's `Cargo.lock` after a successful build.
 pub fn update_lock(session: &Session, plan: &BuildPlan) -> Result<()> {
     let Some(lock) = &plan.lock else { return Ok(()) };
     files::write_atomically(&session.paths.root.join("Cargo.lock"), |out| Ok(out.write_all(lock.as_bytes())?))

@@ -14,7 +14,7 @@ use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::files;
 use crate::support::paths::Paths;
 
-/// Remembers an image as the last one; written unless that is what is remembered.
+/// Remembers an image as the last one. Writes nothing if it is remembered already.
 pub fn remember(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> Result<()> {
     let own = plan.layers.iter().zip(&image.own_layers);
     let layers = own.map(|(planned, NamedLayer { layer, files, .. })| {

@@ -26,7 +26,7 @@ pub struct ImageReport {
     /// The container engine that has it.
     pub loaded_into: Option<&'static str>,
     pub verified: Option<Verified>,
-    /// Only where it was asked for.
+    /// Only if it was requested.
     pub reproduced: Option<Reproduced>,
     pub pushed: Option<Pushed>,
     /// The image's `Cmd`.

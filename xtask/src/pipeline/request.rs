@@ -8,17 +8,17 @@ pub struct PlanRequest {
     pub environment: EnvironmentOptions,
     /// A parsed `NAME:TAG`; the host's name and version if there is none.
     pub image: Option<String>,
-    /// Whether an error takes the place of a change of `Cargo.lock`.
+    /// Whether a change of `Cargo.lock` is an error.
     pub locked: bool,
-    /// Whether it is compiled from nothing, where no earlier build has been.
+    /// Whether it is compiled from scratch, in a new directory or volume.
     pub isolated: bool,
     /// Whether a missing container engine is an error, and never a reason to compile on this machine.
     pub strict: bool,
-    /// Whether the plugins that only tests have are in it.
+    /// Whether it contains the test plugins.
     pub test_plugins: bool,
 }
 
-/// An image that is made and brought to where it is wanted.
+/// An image, and where to deliver it.
 pub struct ImageRequest {
     pub plan: PlanRequest,
     /// Beside the archive in the target directory.
@@ -27,6 +27,6 @@ pub struct ImageRequest {
     pub push: Option<String>,
     /// Whether the finished image is started.
     pub verify: bool,
-    /// Whether everything is built twice more and compared.
+    /// Whether it is built once more from scratch and compared.
     pub verify_reproducible: bool,
 }

@@ -40,20 +40,20 @@ pub struct BuildPlan {
     /// How many layers lie below.
     #[serde(skip)]
     pub base_layers: usize,
-    /// Whether it is compiled from nothing, where no earlier build has been.
+    /// Whether it is compiled from scratch, in a new directory or volume.
     pub isolated: bool,
     /// What resolving changes in `Cargo.lock`.
     pub lock_changes: Vec<Change>,
-    /// The lock as it has to be, if that is not how it is.
+    /// The new content of the lock file, if it has to change.
     #[serde(skip)]
     pub lock: Option<String>,
     /// What is linked.
     #[serde(skip)]
     pub resolution: Resolution,
-    /// What of the tree is not in the copy that is compiled.
+    /// What is in the tree and not in the copy.
     #[serde(skip)]
     pub left_out: Vec<LeftOut>,
-    /// What git says of the copy.
+    /// What git says about the copy.
     #[serde(skip)]
     pub origin: Origin,
 }
@@ -74,7 +74,7 @@ pub struct Plugin {
 }
 
 impl BuildPlan {
-    /// From what cargo says of the tree's own packages. What is resolved and linked is added when it is known.
+    /// From cargo's metadata of the tree's own packages. Resolution and linked crates are added later.
     pub fn new(
         checkout: &Checkout,
         metadata: &Metadata,
@@ -155,7 +155,7 @@ impl BuildPlan {
     }
 }
 
-/// The host's program is the one that is named as its package is, and cargo writes all programs into one directory.
+/// The host's program has the name of its package. Cargo writes all programs into one directory, so names must differ.
 fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered) -> Result<()> {
     let mut errors = Errors::default();
     for package in metadata.workspace_packages() {

@@ -15,7 +15,7 @@ pub struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    /// Of what all layers share.
+    /// Describes changes that affect all layers.
     pub fn of_environment(&self) -> Vec<String> {
         let (before, after) = (&self.before.environment, &self.after.environment);
         let Environment { xtask, format, rustc, target, rustflags, builder, workspace, base } = before;
@@ -39,12 +39,12 @@ impl Changes<'_> {
         changes.into_iter().filter(|(changed, _)| *changed).map(|(_, text)| text.to_owned()).collect()
     }
 
-    /// Of a file of the tree, or a package's directory.
+    /// Describes a change of a file of the tree, or of a package's directory.
     pub fn of_source(&self, path: &str) -> Option<String> {
         (self.before.sources.get(path) != self.after.sources.get(path)).then(|| format!("{path} changed"))
     }
 
-    /// Of what packages of the tree are compiled from: `old` made the layer then, `new` do now.
+    /// Describes changes of the packages that a layer is compiled from: `old` then, `new` now.
     pub fn of_packages(&self, old: &[String], new: &[String]) -> Vec<String> {
         let (old, new) = (closure(&self.before.crates, old), closure(&self.after.crates, new));
         let both: Vec<&Crate> = new.intersection(&old).copied().collect();
@@ -81,7 +81,7 @@ fn closure<'a>(crates: &'a Resolution, packages: &[String]) -> BTreeSet<&'a Crat
     members.flat_map(|member| crates.closure(member)).collect()
 }
 
-/// The flags that one of the two has alone.
+/// The flags that only one of the two has.
 fn flags(before: &[String], after: &[String]) -> String {
     let only = |of: &[String], other: &[String], word: &str| {
         let flags: Vec<&str> = of.iter().filter(|flag| !other.contains(flag)).map(String::as_str).collect();
@@ -92,7 +92,7 @@ fn flags(before: &[String], after: &[String]) -> String {
     if parts.is_empty() { "their order".to_owned() } else { parts.join(", ") }
 }
 
-/// By name, the crates that one of the two has alone.
+/// The crates that only one of the two has, by name.
 fn versions(before: &BTreeSet<&Crate>, after: &BTreeSet<&Crate>) -> Vec<String> {
     let mut names: BTreeMap<&str, [Vec<&str>; 2]> = BTreeMap::new();
     for (index, only) in [before.difference(after), after.difference(before)].into_iter().enumerate() {

@@ -17,7 +17,7 @@ use crate::plan::last_image::{LastImage, LastLayer};
 use crate::support::paths::Paths;
 use crate::support::ui::{Ui, count, size};
 
-/// What one of our layers holds.
+/// The content of one of our layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Libraries,
@@ -27,7 +27,7 @@ pub enum Content {
     Plugins(Vec<String>),
 }
 
-/// Whether a layer is as in the last image.
+/// Whether a layer is the same as in the last image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "forecast", rename_all = "kebab-case")]
 pub enum LayerStatus {
@@ -52,7 +52,7 @@ pub struct TurnedOn {
     pub shared: bool,
 }
 
-/// What the next image is made from, and the last one was.
+/// The inputs of the next image and of the last one.
 #[derive(Debug)]
 pub struct Forecast {
     pub last: Option<LastImage>,
@@ -61,7 +61,7 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// `features` answers which features of a crate are wanted, and by what.
+    /// `features` answers which features of a crate are turned on, and by whom.
     pub fn make(
         paths: &Paths,
         plan: &BuildPlan,
@@ -109,8 +109,8 @@ impl Forecast {
     }
 }
 
-/// Who turned on the features that crates did not have before: of those that want one, those whose own files changed, if any
-/// did.
+/// Who turned on the features that crates did not have before: those who turn it on and whose own files changed, if any
+/// did, else all who turn it on.
 fn turned_on(
     paths: &Paths,
     plan: &BuildPlan,

@@ -10,7 +10,7 @@ use crate::base::Base;
 use crate::plan::BuildPlan;
 use crate::plan::forecast::{Content, Forecast, LayerStatus};
 
-/// A build plan and what becomes of the result.
+/// A build plan and what is made from the result.
 #[derive(Debug, Serialize)]
 pub struct ImagePlan {
     /// `name:tag`.
@@ -21,7 +21,7 @@ pub struct ImagePlan {
     pub base: Base,
     /// The image's `Cmd`.
     pub command: Vec<String>,
-    /// Ours, from the bottom up; the base's lie below.
+    /// Our layers, from the bottom up; the base's layers are below.
     pub layers: Vec<PlannedLayer>,
     #[serde(skip)]
     pub forecast: Forecast,

@@ -39,9 +39,9 @@ pub struct Environment {
     pub target: String,
     /// The tree's and the user's.
     pub rustflags: Vec<String>,
-    /// The image that compiles, by its id; of this machine, what its user says to cargo.
+    /// The builder's id; on this machine, the user's configuration of cargo.
     pub builder: String,
-    /// Digest over what the workspace says of all its packages, and of where files are in the image.
+    /// Digest of what the workspace says about all its packages, and about the paths in the image.
     pub workspace: Option<Digest>,
     /// Digests of the base's layers, unpacked.
     pub base: Vec<Digest>,
@@ -82,8 +82,8 @@ impl Environment {
     }
 }
 
-/// Without what the other inputs say more exactly: which packages and crates there are. Crates that are used under another
-/// name than their own stay: a resolution does not show that.
+/// Without the packages and crates, which the other inputs list more exactly. Crates that are used under another
+/// name stay: a resolution does not show that.
 fn workspace(paths: &Paths, plan: &BuildPlan) -> Result<Digest> {
     let path = paths.sources().join("Cargo.toml");
     let mut manifest: toml::Table =

@@ -37,7 +37,7 @@ impl LastImage {
         serde_json::from_slice(&std::fs::read(paths.last_image()).ok()?).ok()
     }
 
-    /// Which of this machine's libraries are others now.
+    /// Which of this machine's libraries changed.
     pub fn changed_libraries(&self) -> impl Iterator<Item = String> {
         let is = |path: &Utf8PathBuf| std::fs::read(path).map(|bytes| Digest::sha256(&bytes)).ok();
         let changed = self.libraries.iter().filter(move |(path, digest)| is(path) != Some(**digest));

@@ -6,21 +6,21 @@ use crate::base::Base;
 use crate::oci::digest::Digest;
 use crate::plan::{BuildPlan, Plugin};
 
-/// So many plugins have a layer each, if the base leaves room.
+/// Up to this number of plugins, each has its own layer, if the base leaves room.
 const MOST_OWN_LAYERS: usize = 100;
 
-/// Container engines take no more layers.
+/// Container engines accept no more layers.
 /// Source: docker's and containers/storage's overlay drivers, `maxDepth`.
 const MOST_LAYERS: usize = 127;
 
-/// The libraries', the host's and the configuration's.
+/// The layers of the libraries, the host and the configuration.
 const OTHER_LAYERS: usize = 3;
 
-/// More plugins than that share so many.
+/// More plugins share this number of layers.
 const GROUPS: u64 = 64;
 
 impl BuildPlan {
-    /// What lies below the image's own layers.
+    /// The number of layers below the image's own.
     pub fn on(mut self, base: &Base, layers: usize) -> Result<BuildPlan> {
         let most = MOST_LAYERS - OTHER_LAYERS - usize::from(!self.plugins.is_empty());
         if layers > most {
@@ -33,8 +33,8 @@ impl BuildPlan {
         Ok(self)
     }
 
-    /// The layer that a plugin's file is in: one of its own, or that of its group where there are many, or many below.
-    /// Adding a plugin to many changes one group.
+    /// The layer of a plugin's file: its own, or its group's if there are many plugins or many base layers.
+    /// Adding a plugin to many others changes one group.
     pub fn layer_name(&self, plugin: &Plugin) -> String {
         let room = MOST_LAYERS.saturating_sub(OTHER_LAYERS + self.base_layers);
         if self.plugins.len() <= MOST_OWN_LAYERS.min(room) {

@@ -11,7 +11,7 @@ use crate::support::session::Session;
 use crate::support::ui::size;
 use crate::verify::held;
 
-/// Writes the archive and the other outputs, the documents beside each, and names the image in the container engine. What is already so stays untouched.
+/// Writes the archive and the other outputs, each with its documents, and loads the image. Skips what is there.
 pub fn deliver(
     session: &Session,
     plan: &ImagePlan,

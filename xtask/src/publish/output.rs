@@ -18,10 +18,10 @@ pub enum Output {
     Layout(Utf8PathBuf),
 }
 
-/// Names that promise more than an archive of an image is.
+/// File extensions of formats that we do not write.
 const COMPRESSED: [&str; 6] = [".gz", ".tgz", ".xz", ".zst", ".bz2", ".zip"];
 
-/// What skopeo and BuildKit write before a place: here it would be a part of a file's name.
+/// Prefixes of skopeo and BuildKit: here they would become part of a file's name.
 const TRANSPORTS: [&str; 8] = [
     "docker-archive:",
     "oci-archive:",
@@ -64,7 +64,7 @@ impl Output {
         }
     }
 
-    /// What is wrong with it, before anything is built.
+    /// Checks it before anything is built.
     pub fn check(&self) -> Result<()> {
         match self {
             Output::Archive(path) if path.is_dir() || path.file_name().is_none() => {

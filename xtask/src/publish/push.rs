@@ -54,7 +54,7 @@ impl Push {
         Ok(Push { reference, by })
     }
 
-    /// The image, then its documents. How the registry is reached, and as whom, is set in the tool's own
+    /// Pushes the image, then its documents. Address and login of the registry are set in the tool's own
     /// configuration.
     pub fn run(self, session: &Session, plan: &ImagePlan, image: &Image, documents: &[Document]) -> Result<Pushed> {
         let Session { ui, paths, .. } = session;
@@ -64,7 +64,7 @@ impl Push {
                 let archive = paths.archive(&plan.build.host.name);
                 let copy = skopeo::push_archive(&archive, reference);
                 let output = copy.output(ui)?;
-                // A tag that may not be written again is no error where it is this very image already.
+                // A tag that must not be overwritten is no error if it has this image already.
                 if !output.status.success() && !is_there(ui, reference, digest) {
                     copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
                 }
@@ -84,7 +84,7 @@ impl Push {
         }
         let referrers = match self.by {
             Pusher::Skopeo => {
-                // The image is there, whatever becomes of these.
+                // The image is pushed, even if the documents fail.
                 match referrers::push(session, &self.reference, image, documents) {
                     Ok(()) => documents.iter().map(Document::digest).collect(),
                     Err(error) => {
@@ -107,7 +107,7 @@ impl Push {
     }
 }
 
-/// Older tools take no IPv6 address for a registry, and say so when all is done.
+/// Older tools do not accept an IPv6 address as a registry, and say so only at the end.
 fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
     let (tool, refuses) = match by {
         Pusher::Skopeo => {

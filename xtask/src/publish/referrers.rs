@@ -18,7 +18,7 @@ use crate::support::files;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// Descriptors as they are: what others wrote into them stays.
+/// Descriptors with all their fields: what others wrote stays.
 #[derive(Deserialize, Serialize)]
 struct Index {
     manifests: Vec<Value>,
@@ -60,7 +60,7 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
     Ok(())
 }
 
-/// Registries let fewer people list tags than read one.
+/// Some users may read a tag and not list tags.
 fn is_there(ui: &Ui, tag: &str) -> Result<bool> {
     let command = skopeo::inspect(tag);
     let output = command.output(ui)?;

@@ -24,7 +24,7 @@ pub struct Bytes {
 
 #[derive(Debug, PartialEq)]
 pub enum Difference {
-    /// Their layers have other names.
+    /// The layers have different names.
     Layers([String; 2]),
     File {
         layer: String,
@@ -32,7 +32,7 @@ pub enum Difference {
         path: Utf8PathBuf,
         what: String,
     },
-    /// The layer holds the same files, and was packed otherwise.
+    /// The layer has the same files, packed differently.
     Packing { layer: String },
     Json {
         document: &'static str,
@@ -53,7 +53,7 @@ impl Bytes {
     }
 }
 
-/// Layers come first: their digests stand in the configuration, and its digest in the manifest.
+/// Layers come first: the configuration contains their digests, and the manifest contains the configuration's.
 pub fn first(one: &Bytes, two: &Bytes) -> Result<Option<Difference>> {
     let names = [one.names(), two.names()];
     if names[0] != names[1] {
@@ -78,7 +78,7 @@ pub fn first(one: &Bytes, two: &Bytes) -> Result<Option<Difference>> {
 
 /// One entry of a tar.
 struct Entry {
-    /// What a person would be shown of it: a name, a value.
+    /// The text to show: a name, a value.
     attributes: [(&'static str, String); 5],
     content: Vec<u8>,
 }
@@ -141,7 +141,7 @@ fn in_content(one: &[u8], two: &[u8]) -> String {
     }
 }
 
-/// The words around a place, or the bytes there.
+/// The words around an offset, or the bytes there.
 fn shown(one: &[u8], two: &[u8], at: usize) -> String {
     const MOST: usize = 40;
     let before = one[..at].iter().rev().take(MOST).take_while(|byte| byte.is_ascii_graphic()).count();
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// `edit` is done to one of two equal images.
+    /// Applies `edit` to one of two equal images.
     fn check(edit: impl FnOnce(&mut Bytes), expected: &str) {
         let (one, mut two) = (image(), image());
         edit(&mut two);

@@ -33,14 +33,14 @@ pub fn verify(
     build: impl Fn(&Session) -> Result<Image>,
 ) -> Result<Reproduced> {
     let [first, second] = session.paths.for_reproduction().map(|paths| session.inside(&paths));
-    // Holds nothing else, and is gone afterwards.
+    // Contains nothing else, and is removed afterwards.
     let dir = session.paths.reproduction();
     let clean = again(&second, &dir, plan, &build)?;
     let Some(difference) = difference::first(&clean, &Bytes::read(image)?)? else {
         session.ui.status("Reproducible", format!("a clean build in another directory: {}", image.manifest_digest));
         return Ok(Reproduced { dir: compiled_in(&second.paths, plan) });
     };
-    // Two clean builds show which of the two it is: what was built, or what earlier builds have left.
+    // Two clean builds show the cause: either every build differs, or earlier builds left files.
     if let Some(difference) = difference::first(&again(&first, &dir, plan, &build)?, &clean)? {
         let [first, second] = [first, second].map(|session| compiled_in(&session.paths, plan));
         bail!(
@@ -54,14 +54,14 @@ pub fn verify(
     );
 }
 
-/// The image as it comes out of a target directory that is empty before and gone afterwards.
+/// Builds the image in a target directory that is empty before and removed afterwards.
 fn again(
     session: &Session,
     dir: &Utf8Path,
     plan: &ImagePlan,
     build: impl Fn(&Session) -> Result<Image>,
 ) -> Result<Bytes> {
-    // What a run left that was killed.
+    // Left by a run that was killed.
     clear(session, dir, plan)?;
     session.ui.status("Reproducing", format!("from nothing in {}", session.paths.relative(&session.paths.image)));
     let made = build(session).and_then(|image| Bytes::read(&image));
@@ -87,7 +87,7 @@ fn compiled_in(paths: &Paths, plan: &ImagePlan) -> Utf8PathBuf {
     }
 }
 
-/// What most likely is behind it.
+/// The most likely cause, and its fix.
 fn fix(plan: &ImagePlan, difference: &Difference) -> String {
     let Difference::File { path, .. } = difference else {
         return "a commit was made during the build, or the build system has a bug; run the command again".to_owned();

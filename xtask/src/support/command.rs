@@ -18,22 +18,22 @@ use xshell::Shell;
 use crate::support::ui::Ui;
 use crate::support::variables;
 
-/// How many of a failed program's last lines stand in the error.
+/// How many of a failed program's last lines the error contains.
 const LAST_LINES: usize = 30;
 
-/// How much of the messages' end is kept, in bytes.
+/// How much of the end of the messages is kept, in bytes.
 const MESSAGES: usize = 1 << 18;
 
-/// A program, its arguments, where it runs and what it finds in its environment.
+/// A program, its arguments, its directory and its environment.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     program: String,
     args: Vec<String>,
     dir: Option<Utf8PathBuf>,
     environment: BTreeMap<String, String>,
-    /// Whether it sees nothing else.
+    /// Whether it sees only these variables.
     alone: bool,
-    /// It sees none of this process's variables that begin so.
+    /// Prefixes of variables of this process that it does not see.
     without: Option<String>,
 }
 
@@ -65,13 +65,13 @@ impl Invocation {
         self
     }
 
-    /// It sees no variable of this process that begins so.
+    /// Hides this process's variables with this prefix.
     pub fn without(mut self, start: &str) -> Invocation {
         self.without = Some(start.to_owned());
         self
     }
 
-    /// It sees these variables, and none of this process's.
+    /// Sets its whole environment: it sees none of this process's variables.
     pub fn only_with<'v>(mut self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Invocation {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         self.environment = variables.into_iter().map(owned).collect();
@@ -88,7 +88,7 @@ impl Invocation {
         hidden
     }
 
-    /// Runs it to its end, without input, and returns what it wrote and its status, whatever that is.
+    /// Runs it to its end without input. Returns its output and its status, also if it failed.
     pub fn output(&self, ui: &Ui) -> Result<Output> {
         ui.echo(self);
         let shell = Shell::new().context("starting a shell for commands")?;
@@ -102,7 +102,7 @@ impl Invocation {
         command.envs(variables::SET).envs(&self.environment).output().with_context(|| format!("starting `{self}`"))
     }
 
-    /// As [`output`](Self::output); `None` if it did not end in time, and then it is ended.
+    /// As [`output`](Self::output). If it does not end in time, it is killed, and the result is `None`.
     pub fn output_within(&self, ui: &Ui, limit: Duration) -> Result<Option<Output>> {
         let expression = self.expression(ui).stdin_null().stdout_capture().stderr_capture().unchecked();
         let running = expression.start().with_context(|| format!("starting `{self}`"))?;
@@ -126,7 +126,7 @@ impl Invocation {
             if count == 0 {
                 break;
             }
-            // That nobody reads them is no error.
+            // A closed stderr is no error.
             let _ = std::io::stderr().write_all(&buffer[..count]);
             end.extend_from_slice(&buffer[..count]);
             end.drain(..end.len().saturating_sub(MESSAGES));
@@ -163,7 +163,7 @@ impl Invocation {
         bail!("`{self}` failed ({}){}", output.status, tail(output));
     }
 
-    /// Becomes the program; returns only if that fails.
+    /// Replaces this process by the program; returns only if that fails.
     pub fn replace_this_process(&self, ui: &Ui) -> Result<()> {
         ui.echo(self);
         let mut command = std::process::Command::new(&self.program);
@@ -171,7 +171,7 @@ impl Invocation {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        // Of two words on one variable the later is heeded.
+        // If a variable is set twice, the later value counts.
         for name in self.hidden() {
             command.env_remove(name);
         }
@@ -179,11 +179,11 @@ impl Invocation {
         Err(command.exec()).with_context(|| format!("starting `{self}`"))
     }
 
-    /// For pipelines, deadlines and programs that run for long.
+    /// For pipes, time limits and programs that run for a long time.
     pub fn expression(&self, ui: &Ui) -> duct::Expression {
         ui.echo(self);
         if self.alone {
-            // Along this process's PATH: the program's own is another system's.
+            // Searched on this process's PATH: the program's own PATH is for another system.
             let dirs = std::env::var_os("PATH").unwrap_or_default();
             let found = std::env::split_paths(&dirs).map(|dir| dir.join(&self.program)).find(|path| path.is_file());
             let program = found.unwrap_or_else(|| self.program.clone().into());
@@ -193,7 +193,7 @@ impl Invocation {
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
-        // Of two words on one variable duct heeds the earlier.
+        // If a variable is set twice, duct takes the earlier value.
         for (name, value) in &self.environment {
             expression = expression.env(name, value);
         }
@@ -207,7 +207,7 @@ impl Invocation {
     }
 }
 
-/// The last lines that a program wrote, on lines of their own.
+/// The last lines that a program wrote, each indented on a line.
 pub fn tail(output: &Output) -> String {
     let text = if output.stderr.iter().all(u8::is_ascii_whitespace) { &output.stdout } else { &output.stderr };
     let text = String::from_utf8_lossy(text);
@@ -216,12 +216,12 @@ pub fn tail(output: &Output) -> String {
     if last.is_empty() { String::new() } else { format!(":\n{}", last.join("\n")) }
 }
 
-/// Whether this is a run of CI, which nobody watches and whose result others use.
+/// Whether this runs in CI: nobody watches it, and others use its result.
 pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
-/// Whether a program could not be started because it is not there.
+/// Whether a program could not be started because it does not exist.
 pub fn not_found(error: &anyhow::Error) -> bool {
     let cause = error.root_cause();
     match cause.downcast_ref::<std::io::Error>() {

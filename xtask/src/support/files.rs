@@ -8,10 +8,10 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::{Context, Error, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The end of the name of a file that is being written.
+/// File extension of a file that is being written.
 const PARTIAL: &str = ".partial";
 
-/// What a full disk is, and how to fix it.
+/// The error of a full disk, and its fix.
 pub const FULL: &str = "no space left on device; free some space, or write elsewhere: CARGO_TARGET_DIR moves the target \
     directory, --output chooses another place";
 
@@ -27,7 +27,7 @@ pub fn create_dir(path: &Utf8Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| unwritable("creating the directory", path, error))
 }
 
-/// An empty file, for what is no content.
+/// An empty file, which stands for no content.
 pub fn create(path: &Utf8Path) -> Result<fs::File> {
     fs::File::create(path).map_err(|error| unwritable("writing", path, error))
 }
@@ -43,7 +43,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// The error of writing `path`; if its disk is full, that says all.
+/// The error of writing `path`; a full disk has its own message.
 pub fn not_written(path: &Utf8Path, error: impl Into<Error>) -> Error {
     let error = error.into();
     let full = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_full);
@@ -68,8 +68,8 @@ pub fn write_atomically(path: &Utf8Path, write: impl FnOnce(&mut dyn Write) -> R
     write_renamed(path, write, fs::File::sync_all)
 }
 
-/// The same of a file that is compared before it is used: what a machine loses that stops is written again, and nobody waits for
-/// the disk.
+/// The same for a file that is compared before it is used. It does not wait for the disk: what a crash of the machine loses
+/// is written again.
 pub fn write_copy(path: &Utf8Path, content: &[u8]) -> Result<()> {
     write_renamed(path, |out| Ok(out.write_all(content)?), |_| Ok(()))
 }
@@ -85,10 +85,10 @@ fn write_renamed(
     let partial = Utf8PathBuf::from(format!("{path}.{}{PARTIAL}", unique()));
     let result = (|| {
         let failed = |error| not_written(path, error);
-        // Nobody else's file, and no symlink that somebody put there.
+        // Creates a new file: never opens an existing file or symlink.
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&partial);
         let file = file.map_err(|error| failed(error.into()))?;
-        // While it is held, it is no leftover.
+        // A file that is locked is in use.
         file.lock().map_err(|error| failed(error.into()))?;
         let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         write(&mut buffered).map_err(failed)?;
@@ -102,7 +102,7 @@ fn write_renamed(
     result
 }
 
-/// Removes what runs left in a directory that were killed while they wrote there.
+/// Removes the temporary files of runs that were killed.
 pub fn remove_partials(dir: &Utf8Path) -> Result<()> {
     for entry in dir.read_dir_utf8().into_iter().flatten().flatten() {
         let is_partial = entry.file_name().ends_with(PARTIAL) && entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -113,7 +113,7 @@ pub fn remove_partials(dir: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// Part of a name that nobody can foresee.
+/// A random part of a name.
 fn unique() -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("{}-{random:016x}", std::process::id())
@@ -128,7 +128,7 @@ pub fn write_changed(path: &Utf8Path, content: &[u8]) -> Result<bool> {
     Ok(changed)
 }
 
-/// This very program: what it makes of the same input may differ from what another one makes.
+/// This program itself: another version may make something else from the same input.
 pub fn own_program() -> Result<Vec<u8>> {
     let path = std::env::current_exe().context("asking for xtask's own path")?;
     fs::read(&path).with_context(|| format!("reading {}", path.display()))

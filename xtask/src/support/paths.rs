@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 #[derive(Clone, Debug)]
 pub struct Paths {
     pub root: Utf8PathBuf,
-    /// `target/image`: cargo's ordinary profiles never write here.
+    /// `target/image`: plain cargo commands never write here.
     pub image: Utf8PathBuf,
     /// Where everything lies in a builder's container.
     in_container: &'static str,
@@ -16,13 +16,13 @@ pub struct Paths {
 /// Where everything lies in a builder's container.
 pub struct ContainerPaths {
     pub root: Utf8PathBuf,
-    /// What is sent.
+    /// The directory of what is sent.
     pub incoming: Utf8PathBuf,
-    /// What its volume holds.
+    /// The directory of the volume.
     pub work: Utf8PathBuf,
     /// The sources of the crates.
     pub vendor: Utf8PathBuf,
-    /// What is brought back.
+    /// The directory of files that are copied back.
     pub outgoing: Utf8PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl ContainerPaths {
 }
 
 impl Paths {
-    /// The tree that the current directory is in: the nearest directory above it that holds a workspace and an `xtask`.
+    /// The tree of the current directory: the nearest directory above it with a workspace and an `xtask`.
     pub fn find() -> Result<Paths> {
         let here = std::env::current_dir().context("asking for the current directory")?;
         let here = Utf8PathBuf::from_path_buf(here)
@@ -86,7 +86,7 @@ impl Paths {
         self.image.join("cargo")
     }
 
-    /// The same of a build that begins with nothing; gone afterwards.
+    /// The same for a build from scratch; removed afterwards.
     pub fn isolated_target(&self) -> Utf8PathBuf {
         self.image.join("isolated")
     }
@@ -101,7 +101,7 @@ impl Paths {
         self.image.join("blobs")
     }
 
-    /// What the container engine gave out of base images.
+    /// Base images that the container engine exported.
     pub fn bases(&self) -> Utf8PathBuf {
         self.image.join("bases")
     }
@@ -121,7 +121,7 @@ impl Paths {
         self.image.join("built.json")
     }
 
-    /// Held by the run that works here.
+    /// The lock file of the run that works here.
     pub fn lock(&self) -> Utf8PathBuf {
         self.image.join("lock")
     }
@@ -131,7 +131,7 @@ impl Paths {
         self.image.join("git")
     }
 
-    /// What builders said of their compilers.
+    /// What builders say about their compilers.
     pub fn builders(&self) -> Utf8PathBuf {
         self.image.join("builders")
     }
@@ -161,7 +161,7 @@ impl Paths {
         self.image.join("stripped")
     }
 
-    /// The image's root file system, there only while it is verified.
+    /// The image's root file system; exists only during verification.
     pub fn root_fs(&self) -> Utf8PathBuf {
         self.image.join("rootfs")
     }
@@ -171,7 +171,7 @@ impl Paths {
         self.image.join("referrers")
     }
 
-    /// The digest of the image that is pushed, there only meanwhile.
+    /// The digest of the pushed image; exists only during the push.
     pub fn pushed_digest(&self) -> Utf8PathBuf {
         self.image.join("pushed-digest")
     }
@@ -197,13 +197,13 @@ impl Paths {
         self.image.join(format!("{name}.tar"))
     }
 
-    /// `path` as a person in the root would write it.
+    /// `path` relative to the root, for messages.
     pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 }
 
-/// Without symlinks, as far as it is there: that is how cargo writes paths of the copy, which are compared with ours.
+/// Resolves symlinks in the part that exists: cargo writes paths of the copy so, and they are compared with ours.
 fn physical(path: &Utf8Path) -> Utf8PathBuf {
     let there = path.ancestors().find_map(|dir| Some((dir, dir.canonicalize_utf8().ok()?)));
     match there.as_ref().and_then(|(dir, real)| Some(real.join(path.strip_prefix(dir).ok()?))) {

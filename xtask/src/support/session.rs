@@ -10,7 +10,7 @@ use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
-/// Whoever has one may write to its target directory.
+/// Its owner may write to the target directory.
 #[derive(Clone)]
 pub struct Session {
     pub ui: Ui,
@@ -45,10 +45,10 @@ fn lock(ui: &Ui, paths: &Paths) -> Result<File> {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("locking {path}")),
         }
-        // `clean` removes it with the directory: who waited then holds a file that nobody else will find.
+        // `clean` removes it with the directory. A run that waited then has locked a deleted file.
         let held = file.metadata().with_context(|| format!("reading {path}"))?;
         if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
-            // Nobody else writes here: what is left was left by a run that was killed.
+            // No other run writes here, so leftovers are from a run that was killed.
             for dir in [&paths.image, &paths.bases(), &paths.blobs().join("sha256"), &paths.builders()] {
                 files::remove_partials(dir)?;
             }

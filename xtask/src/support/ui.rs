@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-/// How this run speaks.
+/// How this run prints.
 #[derive(Clone, Copy)]
 pub struct Ui {
     verbose: bool,
@@ -53,7 +53,7 @@ impl Ui {
     }
 }
 
-/// Prints a result, the only thing that goes to stdout. Nobody reading it is no error.
+/// Prints a result, the only thing that goes to stdout. A closed stdout is no error.
 pub fn result(text: &str) -> Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),

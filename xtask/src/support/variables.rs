@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// What becomes of a variable.
+/// How a variable is handled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     /// The programs that xtask starts see it.
     Kept,
     /// xtask itself reads it; they do not see it.
     Read,
-    /// Nobody sees it: neither what this machine's programs find, nor what a builder image sets.
+    /// Removed: the value of this machine, and the one of a builder image.
     Cleared,
 }
 
@@ -23,7 +23,7 @@ use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
-/// By name, `*` at the end for whatever follows. The first that fits counts; what fits none is kept.
+/// By name; a `*` at the end matches any rest. The first match counts; a variable without a match is kept.
 const VARIABLES: [(&str, Rule, &str); 30] = [
     ("CARGO_HOME", Kept, "crates, and the user's registries and credentials"),
     ("CARGO_HTTP_*", Kept, "access to registries"),
@@ -57,7 +57,7 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
     ("GIT_CONFIG_PARAMETERS", Cleared, "options of a `git -c` that started xtask"),
 ];
 
-/// Variables that every program sees, unless it gets others.
+/// Variables that are set for every program, unless it gets others.
 pub const SET: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("LANGUAGE", "")];
 
 /// Cargo's settings that change what is compiled, and must not come from outside of the tree.
@@ -90,7 +90,7 @@ pub fn hidden() -> Vec<String> {
 ///
 /// # Errors
 ///
-/// When it is no such number, or in a year that RFC 3339 cannot write.
+/// If it is no such number, or in a year after 9999, which RFC 3339 cannot express.
 pub fn source_date_epoch() -> Result<Option<u64>> {
     /// The end of the year 9999.
     const LAST_SECOND: u64 = 253_402_300_799;
@@ -103,11 +103,11 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
     Ok(Some(seconds))
 }
 
-/// How the names of variables begin and end that say where a registry is.
+/// Beginning and end of the variables that name a registry's address.
 const REGISTRIES: &str = "CARGO_REGISTRIES_";
 const INDEX: &str = "_INDEX";
 
-/// Where the user's registries are: as a container's cargo has to be told, whose crates come without them. Without credentials.
+/// Addresses of the user's registries, without credentials: cargo in a container needs them, although it fetches nothing.
 #[derive(Debug, Default)]
 pub struct Registries {
     /// By the variables' names.
@@ -123,8 +123,8 @@ impl Registries {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let variables: BTreeMap<String, String> = variables.filter(|(name, _)| is_index(name)).collect();
         let mut tables = indexes(&configurations(paths, cargo_home)?);
-        // What is in the tree travels with it, and counts before these; so does a variable. What a command line names,
-        // as this will be, counts before both.
+        // The tree's own configuration is copied with it and overrides these; so does a variable. Command line options,
+        // which this becomes, override both.
         let own = indexes(&tree(paths)?);
         let variable = |name: &str| format!("{REGISTRIES}{}{INDEX}", name.replace('-', "_").to_uppercase());
         tables.retain(|name, _| !own.contains_key(name) && !variables.contains_key(&variable(name)));
@@ -135,7 +135,7 @@ impl Registries {
     }
 }
 
-/// Refuses what this machine's cargo would read outside of the tree and that changes what is compiled.
+/// Rejects cargo configuration outside of the tree that changes what is compiled.
 pub fn check_settings(paths: &Paths, cargo_home: &Utf8Path) -> Result<()> {
     let mut errors = Errors::default();
     for (file, config) in configurations(paths, cargo_home)? {
@@ -163,10 +163,10 @@ pub fn tree(paths: &Paths) -> Result<Vec<Configuration>> {
     Ok(found)
 }
 
-/// Cargo's configurations outside of the tree; a later one counts before an earlier.
+/// Cargo's configurations outside of the tree; a later one overrides an earlier one.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#hierarchical-structure>.
 fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configuration>> {
-    // Cargo runs in the copy of the sources, which need not lie in the tree.
+    // Cargo runs in the copy of the sources, which may be outside of the tree.
     let sources = paths.sources();
     let above = paths.root.ancestors().chain(sources.ancestors());
     let above = above.filter(|dir| *dir != paths.root && *dir != sources).map(|dir| dir.join(".cargo"));
@@ -181,7 +181,7 @@ fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configurat
     Ok(found)
 }
 
-/// Adds what a file includes and then the file, which counts before these. One that is not there is cargo's to explain.
+/// Adds the files that a file includes, and then the file, which overrides them. Cargo reports a missing one.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#including-extra-configuration-files>.
 fn include(file: Utf8PathBuf, seen: &mut Vec<Utf8PathBuf>, found: &mut Vec<Configuration>) -> Result<()> {
     if seen.contains(&file) || !file.is_file() {

@@ -61,7 +61,7 @@ pub fn plugins(dist: &Dist) -> Result<Vec<PluginReport>> {
     dist.plugins.iter().map(report).collect()
 }
 
-/// The host and every plugin of the plan fit together as they stand in the image.
+/// Checks that the host and every plugin of the plan, as they are in the image, fit together.
 pub fn check(tree: &Tree, plan: &ImagePlan) -> Result<()> {
     let build = &plan.build;
     let place = |name: &str| build.host.working_dir.join(name);
@@ -122,7 +122,7 @@ impl Contents {
         Ok(Contents { files, host, there })
     }
 
-    /// Of each file, or why it could not be read.
+    /// The record of each file, or why it could not be read.
     pub fn reports(&self) -> impl Iterator<Item = Result<Report<'_>>> {
         let host = self.host.map(|host| &self.files[host]);
         let host = host.and_then(|(path, bytes)| Some((path, inspect(bytes).ok()?.record)));
@@ -143,7 +143,7 @@ impl Contents {
 }
 
 /// What the libraries export that these files need. Where the dynamic linker would look depends on its configuration, so a
-/// library is taken from wherever it is, beside the host first; that it is found there, only a start can show.
+/// library is taken from anywhere, first from beside the host. Only a start shows whether the linker finds it there.
 fn exported(tree: &Tree, files: &[(Utf8PathBuf, Vec<u8>)], host: &Utf8Path) -> Result<Exported> {
     let program = tree.read(host)?.with_context(|| format!("the image has no {host}"))?;
     let interpreter = Elf::parse(&program).with_context(|| format!("reading {host}"))?.interpreter;

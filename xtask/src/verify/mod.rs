@@ -25,7 +25,7 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// What is known of an image after this stage.
+/// The result of this stage.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Verified {
     pub manifest_digest: Digest,
@@ -74,7 +74,7 @@ fn already(paths: &Paths, image: &Image) -> Option<Verified> {
     (verified.manifest_digest == image.manifest_digest).then_some(verified)
 }
 
-/// Under its id alone: no name moves to an image that does not start.
+/// Loaded without a name: no name may point to an image that does not start.
 fn in_engine(ui: &Ui, labels: &Labels, engine: &Engine, image: &Image, command: &[String]) -> Result<String> {
     let known = held(ui, engine, image)?;
     let id = match &known {
@@ -84,14 +84,14 @@ fn in_engine(ui: &Ui, labels: &Labels, engine: &Engine, image: &Image, command: 
     labels.remove_leftovers(ui, engine)?;
     let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
     if checked.is_err() && known.is_none() {
-        // That it cannot be removed is not what went wrong.
+        // An error of the removal would hide the real one.
         let _ = engine.remove(ui, &id);
     }
     checked
 }
 
-/// The id under which the container engine holds this image: its configuration's digest, or with a containerd image store its
-/// manifest's.
+/// The container engine's id of this image: the digest of its configuration, or with a containerd image store of its
+/// manifest.
 pub fn held(ui: &Ui, engine: &Engine, image: &Image) -> Result<Option<String>> {
     for id in [&image.config_digest, &image.manifest_digest] {
         if let Some(info) = engine.inspect(ui, &id.to_string())? {
@@ -101,7 +101,7 @@ pub fn held(ui: &Ui, engine: &Engine, image: &Image) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// By chroot for root, else in a user namespace, both through util-linux's `unshare`; how, and what the host said.
+/// As root by chroot, else in a user namespace, both with util-linux's `unshare`. Returns how, and what the host printed.
 fn unpacked(
     session: &Session,
     plan: &ImagePlan,
@@ -113,7 +113,7 @@ fn unpacked(
     files::remove(&dir)?;
     let host = &plan.build.host;
     if let Err(error) = unpack(tree, &dir, &host.working_dir.join(&host.package)) {
-        // What fills a disk must not stay on it.
+        // The unpacked image must not fill the disk.
         let _ = files::remove(&dir);
         return Err(error);
     }
@@ -124,7 +124,7 @@ fn unpacked(
         true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
         false => ["--user", "--map-root-user"].map(str::to_owned).to_vec(),
     };
-    // What is built must not depend on what is reached, and a plugin that is loaded may try.
+    // Without network: a plugin that is loaded may try to use it, and the result must not depend on that.
     let start = |network: &[&str]| {
         let unshare = Invocation::new("unshare", network.iter().copied()).args(place.clone()).args(as_user.clone());
         let unshare = unshare.args(["--"]).args(command);
@@ -162,7 +162,7 @@ fn unpacked(
     bail!("the image does not start: `{unshare}` ended with {}{}", output.status, tail(&output));
 }
 
-/// Whether no namespace could be made: then nothing was started.
+/// Whether the namespace could not be made, so nothing was started.
 fn is_forbidden(output: &Output) -> bool {
     !output.status.success() && output.stderr.starts_with(b"unshare: unshare failed")
 }
@@ -175,7 +175,7 @@ fn unpack(tree: &Tree, dir: &Utf8Path, program: &Utf8Path) -> Result<()> {
     files::remove(&process)?;
     files::create_dir(&process)?;
     std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
-    // The image's user looks into them, whatever the umask here is.
+    // The image's user must be able to read them, with any umask.
     for entry in WalkDir::new(dir) {
         let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
         if entry.file_type().is_dir() {

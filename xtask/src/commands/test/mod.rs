@@ -24,10 +24,10 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// The tag of the image that the tests run: in the container engine nobody's own image changes.
+/// The tag of the tested image: no other image in the container engine changes.
 const TAG: &str = "xtask-test";
 
-/// Where tests find what they test. They say so when one of these is not set.
+/// The variables that tell tests what to test.
 const DIST: &str = "XTASK_DIST";
 const IMAGE: &str = "XTASK_IMAGE";
 const ENGINE: &str = "XTASK_ENGINE";
@@ -132,7 +132,7 @@ impl TestArgs {
         self.only.is_empty() || self.only.iter().any(|only| only == module || *only == suite.module_name(module))
     }
 
-    /// Builds the image that the tests start; the container engine is the one that has it.
+    /// Builds the tested image; returns the container engine that has it.
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Engine>)> {
         let session = Session::open(ui, paths)?;
         let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
@@ -141,7 +141,7 @@ impl TestArgs {
         if environment.choice == EnvironmentChoice::Local {
             environment.base.get_or_insert("scratch".to_owned());
         }
-        // Of this checkout: another one may test at the same time.
+        // Unique for the checkout: another one may run tests at the same time.
         let checkout = Digest::sha256(paths.image.as_str().as_bytes());
         let image = format!("{name}:{TAG}-{}", checkout.prefix(8));
         let strict = command::is_ci();

@@ -1,4 +1,4 @@
-//! What a test module needs, and whether it is here.
+//! What a test module needs, and whether this machine has it.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -26,9 +26,9 @@ pub struct Need {
     images: Vec<String>,
     /// Programs on PATH.
     programs: Vec<String>,
-    /// Of rustup, by their channels.
+    /// Toolchains of rustup, by their channels.
     toolchains: Vec<String>,
-    /// To be run by root.
+    /// Only root can run it.
     root: bool,
     /// Takes minutes.
     pub long: bool,
@@ -37,22 +37,22 @@ pub struct Need {
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum NeededEngine {
-    /// The one that has the image that the tests start.
+    /// The engine that has the tested image.
     Any,
-    /// Whatever that one is.
+    /// Any of the two, even if the tested image is in the other.
     Docker,
     Podman,
 }
 
-/// What there is of docker and podman.
+/// The engines that work or do not.
 pub struct Engines<'a> {
-    /// The one that has the image that the tests start.
+    /// The engine that has the tested image.
     pub any: &'a Result<Engine>,
     pub broken: &'a [Broken],
 }
 
 impl Need {
-    /// What is not here, or why.
+    /// What is missing, or why.
     pub fn missing(&self, ui: &Ui, engines: &Engines) -> Option<String> {
         let by_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         if self.root && !by_root() {
@@ -71,7 +71,7 @@ impl Need {
             Some(NeededEngine::Podman) => Some("podman"),
             Some(NeededEngine::Any) | None => None,
         };
-        // A program that a test starts beside its container engine may be one, too.
+        // A test may start another engine as a program.
         let is_needed =
             |broken: &&Broken| named == Some(broken.program) || self.programs.iter().any(|name| name == broken.program);
         if let Some(broken) = engines.broken.iter().find(is_needed) {
@@ -88,10 +88,10 @@ impl Need {
     }
 }
 
-/// rustup is asked for a list, since a compiler that is asked by name may get installed for that.
+/// Asks for the list: rustup may install a toolchain when its compiler is started by name.
 fn is_installed(ui: &Ui, toolchain: &str) -> bool {
     let list = Invocation::new("rustup", ["toolchain", "list"]).read(ui).unwrap_or_default();
-    // With the host's target behind it, where another release has its date.
+    // The name ends with the target; of another release, with a date.
     let target = |line: &str| line.strip_prefix(toolchain)?.strip_prefix('-')?.chars().next();
     list.lines().filter_map(target).any(|first| !first.is_ascii_digit())
 }

@@ -1,4 +1,4 @@
-//! A program that holds the integration tests of a package, module by module.
+//! The program with the integration tests of a package, module by module.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Suite {
     /// The tests run in the package's directory, as cargo does it.
     dir: Utf8PathBuf,
     program: Utf8PathBuf,
-    /// Where the dynamic linker finds std.
+    /// The directory where the dynamic linker finds std.
     libraries: String,
     modules: BTreeMap<String, Module>,
 }
@@ -34,7 +34,7 @@ pub struct TestTime {
 }
 
 impl Suite {
-    /// Asks the program which tests it has.
+    /// Asks the program for its tests.
     pub fn read(
         ui: &Ui,
         toolchain: &Toolchain,
@@ -79,7 +79,7 @@ impl Suite {
         let name = self.module_name(module);
         ui.status("Testing", &name);
         let tests = self.modules.get(module).map(|module| module.tests.as_slice()).unwrap_or_default();
-        // Times are reported by a nightly's harness, or one that takes itself for one.
+        // Only a nightly's harness reports times, or one with RUSTC_BOOTSTRAP.
         let command = self.command(["--include-ignored", "-Zunstable-options", "--report-time", "--exact"]);
         let command = command.args(tests.iter().cloned()).env("RUSTC_BOOTSTRAP", "1");
         let command = environment.iter().fold(command, |command, (name, value)| command.env(name, value));
@@ -100,7 +100,7 @@ impl Suite {
     }
 }
 
-/// Of a line such as `test layers::a_name ... ok <1.234s>`.
+/// Parses a line such as `test layers::a_name ... ok <1.234s>`.
 fn time(line: &str) -> Option<(&str, f64)> {
     let (test, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let (_, time) = result.split_once('<')?;

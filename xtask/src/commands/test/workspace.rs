@@ -11,7 +11,7 @@ use crate::support::command::Invocation;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
-/// The workspace of plugins to learn from.
+/// The workspace of the examples.
 pub const EXAMPLES: &str = "examples";
 
 pub struct Workspace<'a> {
@@ -34,17 +34,17 @@ impl Workspace<'_> {
 
     pub fn unit_tests(&self) -> Result<()> {
         let mut args = vec!["test", "--workspace", "--locked", "--quiet", "--bins"];
-        // Cargo refuses --lib where there is no library.
+        // Cargo rejects --lib if there is no library.
         if self.metadata()?.workspace_packages().into_iter().any(has_library) {
             args.push("--lib");
         }
         self.cargo("Testing", &args)
     }
 
-    /// Builds the programs that hold the integration tests, one for each package that has any.
+    /// Builds the programs with integration tests, one for each package that has any.
     pub fn suites(&self) -> Result<Vec<Suite>> {
         let metadata = self.metadata()?;
-        // Cargo refuses a pattern that fits nothing.
+        // Cargo rejects a pattern without a match.
         if !metadata.workspace_packages().iter().any(|package| package.targets.iter().any(Target::is_test)) {
             return Ok(Vec::new());
         }
@@ -91,7 +91,7 @@ impl Workspace<'_> {
         }
     }
 
-    /// Runs cargo with its output where it is.
+    /// Runs cargo; its output goes to this process's.
     fn cargo(&self, verb: &str, args: &[&str]) -> Result<()> {
         let name = self.name();
         self.ui.status(verb, name);

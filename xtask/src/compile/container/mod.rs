@@ -227,7 +227,7 @@ fn attach(ui: &Ui, engine: &Engine, id: &str) -> Result<std::io::PipeWriter> {
     while output.read_line(&mut line).with_context(|| format!("reading what `{command}` wrote"))? > 0 {
         match line.trim() {
             "ready" => {
-                // Read to its end by nobody: the client ends with the container.
+                // Nobody reads it to its end: the client ends with the container.
                 std::mem::forget(output);
                 return Ok(writer);
             }

@@ -1,4 +1,4 @@
-//! Source:Writes an image into an OCI layout that may contain others. Ours is identified by its name; others stay.
+//! Writes an image into an OCI layout that may contain others. Ours is identified by its name; others stay.
 //! Source: OCI image specification, image-layout.md.
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub fn write(image: &Image, name: &str, documents: &[Document], dir: &Utf8Path) 
     let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
     let ours: Value = serde_json::from_slice(&archive::index(image, Some(name), &referrers))?;
     let ours = ours["manifests"].as_array().cloned().unwrap_or_default();
-    // Two names may be of one image, which has the same documents then.
+    // Two names may mean one image with the same documents.
     let ours = ours.into_iter().filter(|new| !others.contains(new));
     let manifests: Vec<Value> = others.iter().cloned().chain(ours).collect();
     let index = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }));
