@@ -89,7 +89,7 @@ impl<'a> Closure<'a> {
             None => library.place.clone(),
             Some(base) => match (base.find(name)?, base.find(LIBC)?) {
                 (Some(_), _) => return Ok(None),
-                // Directories that the base's linker searches in any case. Beside the host, only the host's own needs are found: with glibc
+                // Directories that the base's linker always searches. Beside the host it finds only the host's own needs: with glibc
                 // a library's run path does not apply to what that library needs.
                 (None, Some((libc_dir, _))) => libc_dir.join(name),
                 (None, None) => self.dir.join(name),
