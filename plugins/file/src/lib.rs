@@ -66,3 +66,28 @@ impl Provider for File {
 }
 
 provost_sdk::export!(File);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_test::{message, provider};
+
+    fn config() -> (String, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        (format!("path = {:?}", dir.path().join("new/messages.jsonl")), dir)
+    }
+
+    provost_test::conformance!(File, config());
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn each_message_is_a_line() {
+        let (config, dir) = config();
+        let file = provider::<File>(&config).expect("a valid configuration");
+        for text in ["one", "two\nlines"] {
+            file.deliver(&message(text)).await.expect("it is written");
+        }
+        let content = fs::read_to_string(dir.path().join("new/messages.jsonl")).expect("the file is there");
+        let texts = content.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        assert_eq!(texts.map(|message| message["text"].clone()).collect::<Vec<_>>(), ["one", "two\nlines"]);
+    }
+}

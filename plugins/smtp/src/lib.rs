@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 /// The provider's configuration.
 #[provost_sdk::config]
+#[cfg_attr(test, derive(Debug))]
 struct Config {
     /// The server's name, which its certificate must be for.
     host: String,
@@ -44,7 +45,7 @@ fn default_pool() -> u32 {
 
 /// How a connection is protected.
 #[provost_sdk::config]
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Protection {
     /// It begins in the clear and is protected before anything else is said; a server that cannot is refused.
@@ -83,3 +84,15 @@ impl Provider for Smtp {
 }
 
 provost_sdk::export!(Smtp);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Nothing listens there. Servers that answer are the host's tests.
+    provost_test::conformance!(
+        Smtp,
+        "host = \"127.0.0.1\"\nport = 9\nfrom = \"a@example.org\"\nuser = \"a\"\npassword = \"hunter2\"",
+        secrets = ["hunter2"],
+    );
+}

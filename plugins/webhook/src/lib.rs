@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The provider's configuration.
 #[provost_sdk::config]
+#[cfg_attr(test, derive(Debug))]
 struct Config {
     /// Where messages are posted to, `https://` or `http://`.
     url: String,
@@ -77,3 +78,41 @@ fn keys(secret: Option<Secret>, file: Option<PathBuf>) -> Result<Vec<Key>, Confi
 }
 
 provost_sdk::export!(Webhook);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_sdk::tokio;
+    use provost_test::{Answer, HttpServer, message, provider};
+
+    const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    async fn config() -> (String, HttpServer) {
+        let server = HttpServer::start().await;
+        (format!("url = \"{}/hook\"\nsecret = \"whsec_{KEY}\"", server.url()), server)
+    }
+
+    provost_test::conformance!(Webhook, config().await, secrets = [KEY]);
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn a_message_is_posted_and_signed() {
+        let (config, server) = config().await;
+        let webhook = provider::<Webhook>(&config).expect("a valid configuration");
+        let receipt = webhook.deliver(&message("hello")).await.expect("it is delivered");
+        assert_eq!(receipt, Receipt::with_reference("200 OK"));
+        let request = server.requests().pop().expect("a request");
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
+        let body = String::from_utf8(request.body).expect("JSON is text");
+        let key = Key::parse(KEY).expect("a valid key");
+        let timestamp = request.headers["webhook-timestamp"].parse().expect("seconds");
+        assert_eq!(request.headers["webhook-signature"], signature::sign(&[key], "test-1", timestamp, &body));
+
+        server.answer(Answer::new(503).header("retry-after", "7"));
+        let error = webhook.deliver(&message("hello")).await.expect_err("it is refused");
+        let expected = std::time::Duration::from_secs(7);
+        assert!(
+            matches!(&error, DeliveryError::Temporary { retry_after: Some(after), .. } if *after == expected),
+            "{error:?}"
+        );
+    }
+}
