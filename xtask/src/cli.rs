@@ -6,6 +6,7 @@ use crate::commands::build::BuildArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
+use crate::commands::new::NewArgs;
 use crate::commands::plan::PlanArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::test::TestArgs;
@@ -32,6 +33,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Compile, then start the host on this machine with every plugin
     Run(RunArgs),
+    /// Create a plugin from a template
+    New(NewArgs),
     /// Run all checks: formatting, lints, unit tests, real plugins, a real image
     Test(TestArgs),
     /// Show how a plugin, the host or an image was built

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => args.run(&ui, &paths),
         Command::Build(args) => args.run(&ui, &paths),
         Command::Run(args) => args.run(&ui, &paths),
+        Command::New(args) => args.run(&ui, &paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
         Command::Clean(args) => args.run(&ui, &paths),

@@ -1,4 +1,4 @@
-//! `log`: writes each message to the host's log. The smallest plugin there is; README.md shows it.
+//! `log`: writes each message to the host's log.
 
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tracing};
 
@@ -25,3 +25,17 @@ impl Provider for Log {
 }
 
 provost_sdk::export!(Log);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_test::{message, provider, tokio};
+
+    provost_test::conformance!(Log, "greeting = \"hello\"");
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_test::tokio")]
+    async fn a_message_is_delivered() {
+        let provider = provider::<Log>("greeting = \"hello\"").expect("a valid configuration");
+        assert_eq!(provider.deliver(&message("the text")).await, Ok(Receipt::default()));
+    }
+}

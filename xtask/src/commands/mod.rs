@@ -4,6 +4,7 @@ pub mod build;
 pub mod clean;
 pub mod image;
 pub mod inspect;
+pub mod new;
 pub mod options;
 pub mod plan;
 pub mod run;

@@ -8,13 +8,10 @@ use serde::Deserialize;
 
 use crate::source::assets::{self, PluginAssets};
 use crate::source::manifest::{HostSpec, Workspace};
-use crate::source::submodules;
+use crate::source::{name, submodules};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
-
-/// Limit for a plugin's name, in bytes: a ustar header has room for a path of 100 bytes.
-const LONGEST_NAME: usize = 64;
 
 /// The directory whose directories are plugins.
 pub const DIR: &str = "plugins";
@@ -156,15 +153,12 @@ fn check(manifest: &Manifest, dir: &Utf8Path, workspace: &Workspace, errors: &mu
     }
     match &manifest.package {
         None => errors.push(format!("{dir}/Cargo.toml has no `[package]`: add one, with a `name`")),
-        Some(package) if package.name == host.package || package.name == host.sdk => errors.push(format!(
-            "{dir}/Cargo.toml: the name `{}` is taken by the host or its SDK: rename the package",
-            package.name
-        )),
-        Some(package) if package.name.len() > LONGEST_NAME => errors.push(format!(
-            "{dir}/Cargo.toml: the name `{}` is longer than {LONGEST_NAME} letters: rename the package",
-            package.name
-        )),
-        Some(_) => {}
+        Some(package) => {
+            let why = name::taken(&package.name, host).or_else(|| name::too_long(&package.name));
+            let library = manifest.library().and_then(|built| name::library_taken(&built, host));
+            let fix = if why.is_some() { "rename the package" } else { "rename the package, or its `[lib]`" };
+            errors.extend(why.or(library).map(|why| format!("{dir}/Cargo.toml: {why}: {fix}")));
+        }
     }
     let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
     if !kinds.iter().any(|kind| kind == "cdylib") {
@@ -197,7 +191,7 @@ impl Manifest {
     /// Cargo names a library after its package, with `_` in place of `-`, unless the manifest sets another name.
     fn library(&self) -> Option<String> {
         let own = self.lib.as_ref().and_then(|lib| lib.name.clone());
-        own.or_else(|| self.package.as_ref().map(|package| package.name.replace('-', "_")))
+        own.or_else(|| self.package.as_ref().map(|package| name::library(&package.name)))
     }
 }
 

@@ -15,6 +15,10 @@ impl Errors {
         self.0.push(error.to_string());
     }
 
+    pub fn extend(&mut self, errors: impl IntoIterator<Item = String>) {
+        self.0.extend(errors);
+    }
+
     /// An error that lists every error, if there is one.
     pub fn report(self, input: &str) -> Result<()> {
         match self.0.as_slice() {

@@ -1,5 +1,6 @@
 //! Reads and writes files. Every error names the path, and no file is ever half-written.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
@@ -100,6 +101,25 @@ fn write_renamed(
         let _ = fs::remove_file(&partial);
     }
     result
+}
+
+/// Makes a directory with these files, by path relative to it: it is there with all of them, or not at all. One that is there
+/// already must be empty.
+pub fn create_tree(dir: &Utf8Path, files: &BTreeMap<Utf8PathBuf, String>) -> Result<()> {
+    let name = dir.file_name().with_context(|| format!("{dir} is not the name of a directory"))?;
+    let partial = dir.with_file_name(format!(".{name}.{}", unique()));
+    let written = files.iter().try_for_each(|(path, text)| {
+        let path = partial.join(path);
+        create_dir(path.parent().unwrap_or(&partial))?;
+        fs::write(&path, text).map_err(|error| not_written(&path, error))
+    });
+    // A rename replaces an empty directory, and no other.
+    let created =
+        written.and_then(|()| fs::rename(&partial, dir).with_context(|| format!("renaming {partial} to {dir}")));
+    if created.is_err() {
+        let _ = fs::remove_dir_all(&partial);
+    }
+    created
 }
 
 /// Removes the temporary files of runs that were killed.

@@ -30,6 +30,7 @@ mod isolated;
 mod killed;
 mod layers;
 mod many_plugins;
+mod new;
 mod other_compiler;
 mod outputs;
 mod peers;

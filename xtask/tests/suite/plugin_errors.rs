@@ -70,7 +70,7 @@ fn every_error_of_every_manifest_at_once() {
               - plugins/goodbye/Cargo.toml: a plugin must depend on the SDK; write `greeter-sdk = { workspace = true }` under `[dependencies]`
               - plugins/goodbye/Cargo.toml: the path dependency `other = { path = "../../../other" }` is outside of the tree; move that crate into the tree and use a relative path, or depend on it by version or git
               - two plugins have the name `hello`: plugins/copy and plugins/hello: rename the package in one of the two Cargo.toml
-              - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the host or its SDK: rename the package
+              - plugins/sdk/Cargo.toml: the name `greeter-sdk` is taken by the SDK: rename the package
         "#]],
     );
 }

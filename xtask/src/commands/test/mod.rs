@@ -76,7 +76,7 @@ impl TestArgs {
         let workspaces = ["", "xtask"].map(workspace);
         if self.only.is_empty() {
             workspaces.iter().chain(&[workspace(EXAMPLES)]).try_for_each(Workspace::check)?;
-            workspaces.iter().try_for_each(Workspace::unit_tests)?;
+            workspaces.iter().chain(&[workspace(EXAMPLES)]).try_for_each(Workspace::unit_tests)?;
         }
         if self.quick {
             ui.status("Passed", "formatting, lints and unit tests");

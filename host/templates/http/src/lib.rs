@@ -1,0 +1,96 @@
+//! `{{name}}`: posts each message to a topic of an ntfy server, or of another with the same API.
+//!
+//! Source: <https://docs.ntfy.sh/publish/#publish-as-json>.
+
+use provost_sdk::reqwest::{Client, Url, header};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
+use std::path::PathBuf;
+
+/// The provider's configuration.
+#[provost_sdk::config]
+#[cfg_attr(test, derive(Debug))]
+struct Config {
+    /// The server: `https://ntfy.example.org`.
+    url: String,
+    /// The topic that messages are posted to.
+    topic: String,
+    /// The token to log in with.
+    token: Option<Secret>,
+    /// A file that contains the token.
+    token_file: Option<PathBuf>,
+}
+
+struct {{Type}} {
+    url: Url,
+    topic: String,
+    token: Option<Secret>,
+    client: Client,
+}
+
+impl Provider for {{Type}} {
+    type Config = Config;
+
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+        let wrong = |error| ConfigError::new("url", format!("this is not a URL: {error}"));
+        let url = Url::parse(&config.url).map_err(wrong);
+        let (url, token) = ConfigError::both(url, token(config.token, config.token_file))?;
+        Ok(Self { url, topic: config.topic, token, client: context.http()? })
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        let body = serde_json::json!({ "topic": self.topic, "title": message.subject, "message": message.text });
+        let mut request = self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        // A refusal that may pass is a temporary error, any other a permanent one.
+        let response = http::check(request.body(body.to_string()).send().await?)?;
+        Ok(Receipt::with_reference(response.status().to_string()))
+    }
+}
+
+fn token(token: Option<Secret>, file: Option<PathBuf>) -> Result<Option<Secret>, ConfigError> {
+    match (token, file) {
+        (token, None) => Ok(token),
+        (None, Some(path)) => Secret::read("token_file", &path).map(Some),
+        (Some(_), Some(_)) => Err(ConfigError::new("token", "`token_file` is set too: keep one of them")),
+    }
+}
+
+provost_sdk::export!({{Type}});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_test::{Answer, HttpServer, message, provider, tokio};
+
+    async fn config() -> (String, HttpServer) {
+        let server = HttpServer::start().await;
+        (format!("url = \"{}\"\ntopic = \"alerts\"\ntoken = \"tk_1234\"", server.url()), server)
+    }
+
+    provost_test::conformance!({{Type}}, config().await, secrets = ["tk_1234"]);
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_test::tokio")]
+    async fn a_message_is_posted() {
+        let (config, server) = config().await;
+        let provider = provider::<{{Type}}>(&config).expect("a valid configuration");
+        provider.deliver(&message("the text")).await.expect("it is delivered");
+        let request = server.requests().pop().expect("a request");
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/"));
+        assert_eq!(request.headers["authorization"], "Bearer tk_1234");
+        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert_eq!(body, serde_json::json!({ "topic": "alerts", "title": "Test", "message": "the text" }));
+    }
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_test::tokio")]
+    async fn a_refusal_is_permanent_and_a_failure_is_not() {
+        let (config, server) = config().await;
+        let provider = provider::<{{Type}}>(&config).expect("a valid configuration");
+        for (status, permanent) in [(403, true), (503, false)] {
+            server.answer(Answer::new(status));
+            let error = provider.deliver(&message("the text")).await.expect_err("it is refused");
+            assert_eq!(matches!(error, DeliveryError::Permanent { .. }), permanent, "{error:?}");
+        }
+    }
+}

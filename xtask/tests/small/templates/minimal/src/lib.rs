@@ -1,0 +1,7 @@
+//! Says `{{Type}}`.
+
+fn greet() -> String {
+    "{{Type}}".to_owned()
+}
+
+greeter_sdk::export!(greet);
