@@ -9,6 +9,7 @@ use crate::commands::inspect::InspectArgs;
 use crate::commands::new::NewArgs;
 use crate::commands::plan::PlanArgs;
 use crate::commands::run::RunArgs;
+use crate::commands::send::SendArgs;
 use crate::commands::test::TestArgs;
 
 /// Build a host and all its plugins together into one image
@@ -33,6 +34,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Compile, then start the host on this machine with every plugin
     Run(RunArgs),
+    /// Send one message to a running host
+    Send(SendArgs),
     /// Create a plugin from a template
     New(NewArgs),
     /// Run all checks: formatting, lints, unit tests, real plugins, a real image

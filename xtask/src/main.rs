@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Build(args) => args.run(&ui, &paths),
         Command::Run(args) => args.run(&ui, &paths),
         Command::New(args) => args.run(&ui, &paths),
+        Command::Send(args) => args.run(&paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
         Command::Clean(args) => args.run(&ui, &paths),

@@ -8,6 +8,7 @@ pub mod new;
 pub mod options;
 pub mod plan;
 pub mod run;
+pub mod send;
 pub mod test;
 
 use clap::ValueEnum;

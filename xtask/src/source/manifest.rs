@@ -68,6 +68,8 @@ pub struct HostSpec {
     pub state_dir: Utf8PathBuf,
     pub user: User,
     pub port: u16,
+    /// The path of its HTTP API that takes messages.
+    pub send_path: Option<String>,
     /// The directory of the templates for new plugins, in the tree.
     pub plugin_templates: Option<Utf8PathBuf>,
     /// Directories in the tree: plugins that only the image of `cargo xtask test` contains.

@@ -203,7 +203,7 @@ impl Tree {
         command
     }
 
-    fn masked(&self, output: Output) -> Run {
+    pub fn masked(&self, output: Output) -> Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").replace(self.root.as_str(), "[ROOT]");
         Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
