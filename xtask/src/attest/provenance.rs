@@ -58,6 +58,7 @@ fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
     if let BuildEnvironment::Container(builder) = &build.environment {
         parameters.push(("builder-image", builder.reference.clone()));
     }
+    parameters.extend(build.selection.options());
     parameters.extend([
         ("toolchain", build.toolchain.channel.clone()),
         ("base", plan.base.to_label()),

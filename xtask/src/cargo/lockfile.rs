@@ -40,6 +40,13 @@ pub struct Change {
     pub wanted_by: Vec<String>,
 }
 
+impl Change {
+    /// Whether every version was there before.
+    pub fn is_removal(&self) -> bool {
+        self.after.iter().all(|version| self.before.contains(version))
+    }
+}
+
 impl Lock {
     pub fn parse(text: &str) -> Result<Lock> {
         toml::from_str(text).context("reading Cargo.lock")

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cargo::toolchain;
 use crate::source::checkout::Checkout;
+use crate::source::selection::Selection;
 use crate::source::templates::{Place, Templates};
 use crate::source::{name, plugins};
 use crate::support::errors::Errors;
@@ -35,7 +36,7 @@ pub struct NewArgs {
 
 impl NewArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let checkout = Checkout::read(paths, true)?;
+        let checkout = Checkout::read(paths, &Selection::default(), true)?;
         let host = checkout.workspace.image();
         let templates = Templates::read(&paths.root, host)?;
         let dir = match &self.path {

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::reference;
 use crate::pipeline::request::PlanRequest;
+use crate::source::selection::Selection;
 
 /// Where to compile, and on which base image.
 #[derive(Args)]
@@ -47,11 +48,32 @@ impl EnvironmentArgs {
     }
 }
 
+/// Which plugins are built.
+#[derive(Args)]
+pub struct PluginArgs {
+    /// Build only these plugins, separated by commas; Cargo.lock stays as it is
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Build without these plugins, separated by commas; Cargo.lock stays as it is
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    without: Vec<String>,
+}
+
+impl PluginArgs {
+    pub fn selection(&self) -> Selection {
+        Selection { only: self.only.clone(), without: self.without.clone() }
+    }
+}
+
 /// What decides how an image comes out.
 #[derive(Args)]
 pub struct PlanOptions {
     #[command(flatten)]
     environment: EnvironmentArgs,
+
+    #[command(flatten)]
+    plugins: PluginArgs,
 
     /// Name of the image [default: name and version of the host]
     #[arg(long, value_name = "NAME:TAG")]
@@ -73,6 +95,7 @@ impl PlanOptions {
         Ok(PlanRequest {
             environment: self.environment.options(),
             image: self.tag.as_deref().map(reference::parse).transpose()?,
+            selection: self.plugins.selection(),
             locked: self.locked,
             isolated: self.isolated || strict,
             strict,

@@ -24,7 +24,7 @@ impl RunArgs {
     /// Replaces this process by the host: signals and the exit code are the host's.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let session = Session::open(ui, paths)?;
-        let plan = pipeline::build(&session, self.build.locked)?;
+        let plan = pipeline::build(&session, &self.build.request())?;
         drop(session);
         let dist = paths.dist();
         let mut args = vec![plan.host.config_flag.clone(), plan.host.development_config.to_string()];

@@ -35,15 +35,20 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
         );
     }
     let said = plain(&String::from_utf8_lossy(&output.stderr));
-    let failed = match failed(plan, &said).as_slice() {
-        [] => "the host and its plugins".to_owned(),
-        parts => parts.join(", "),
+    let names = failed(&said);
+    let parts: Vec<String> = names.iter().map(|name| part(plan, name)).collect();
+    let failed = if parts.is_empty() { "the host and its plugins".to_owned() } else { parts.join(", ") };
+    let plugins: Vec<&str> = names.iter().filter(|name| is_plugin(plan, name)).map(String::as_str).collect();
+    let without = match plugins.as_slice() {
+        [] => String::new(),
+        plugins if plugins.len() < names.len() => String::new(),
+        plugins => format!("; `--without {}` builds the others", plugins.join(",")),
     };
     let causes: String = causes(plan, machine.dirs().target.as_path(), &machine_failures, &said)
         .iter()
         .map(|cause| format!("\n  - {cause}"))
         .collect();
-    anyhow!("compiling {failed} failed ({}); see cargo's messages above{causes}", output.status)
+    anyhow!("compiling {failed} failed ({}); see cargo's messages above{without}{causes}", output.status)
 }
 
 /// Without colours, and without what a progress line wrote over itself.
@@ -60,8 +65,8 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The packages that cargo names as failed, each as what it is here.
-fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
+/// The packages that cargo names as failed.
+fn failed(said: &str) -> Vec<String> {
     let starts = ["error: could not compile `", "error: failed to run custom build command for `"];
     let name = |line: &str| -> Option<String> {
         let rest = starts.iter().find_map(|start| line.strip_prefix(start))?;
@@ -70,13 +75,21 @@ fn failed(plan: &BuildPlan, said: &str) -> Vec<String> {
     let mut names: Vec<String> = said.lines().filter_map(name).collect();
     names.sort();
     names.dedup();
-    let part = |name: &String| match plan.plugins.iter().find(|plugin| plugin.name == *name) {
+    names
+}
+
+fn is_plugin(plan: &BuildPlan, name: &str) -> bool {
+    plan.plugins.iter().any(|plugin| plugin.name == name)
+}
+
+/// A failed package, as what it is here.
+fn part(plan: &BuildPlan, name: &str) -> String {
+    match plan.plugins.iter().find(|plugin| plugin.name == name) {
         Some(plugin) => format!("the plugin {name} ({})", plugin.path),
-        None if *name == plan.host.package => format!("the host {name}"),
-        None if *name == plan.host.sdk => format!("the SDK {name}"),
+        None if name == plan.host.package => format!("the host {name}"),
+        None if name == plan.host.sdk => format!("the SDK {name}"),
         None => format!("the crate {name}"),
-    };
-    names.iter().map(part).collect()
+    }
 }
 
 fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailure], said: &str) -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::pipeline::prepare::Prepared;
 use crate::pipeline::report::{ImageReport, NamedDocument};
-use crate::pipeline::request::ImageRequest;
+use crate::pipeline::request::{BuildRequest, ImageRequest};
 use crate::plan::{BuildPlan, ImagePlan};
 use crate::publish::deliver::deliver;
 use crate::publish::output::Output;
@@ -82,10 +82,10 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
 }
 
 /// Compiles on this machine, into the dist directory.
-pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
-    let checkout = Checkout::read(&session.paths, false)?;
+pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
+    let checkout = Checkout::read(&session.paths, &request.selection, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
-    let plan = prepare::build(session, &checkout, locked, BuildEnvironment::Local, toolchain)?;
+    let plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
     session.ui.status("Planning", plan.summary()?);
     prepare::announce_lock(session, &plan);
     compile::build(session, &plan)?;
@@ -97,7 +97,9 @@ pub fn build(session: &Session, locked: bool) -> Result<BuildPlan> {
 fn again(session: &Session, prepared: &Prepared, sources: &Digest) -> Result<Image> {
     let Prepared { checkout, plan, base, .. } = prepared;
     let (environment, toolchain) = (plan.build.environment.clone(), plan.build.toolchain.clone());
-    let build = prepare::build(session, checkout, true, environment, toolchain)?.on(&plan.base, base.layers.len())?;
+    // Of a part of the tree the lock file was not kept: it is resolved again, and the same.
+    let locked = !plan.build.is_partial();
+    let build = prepare::build(session, checkout, locked, environment, toolchain)?.on(&plan.base, base.layers.len())?;
     ensure!(
         copy::digest(&session.paths.sources())? == *sources,
         "the tree changed during the build; do not edit it until the images are compared"

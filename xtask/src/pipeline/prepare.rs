@@ -34,7 +34,7 @@ pub struct Prepared {
 
 /// What `image` would make, and from what.
 pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
-    let checkout = Checkout::read(&session.paths, request.test_plugins)?;
+    let checkout = Checkout::read(&session.paths, &request.selection, request.test_plugins)?;
     let resolved = request.environment.resolve(session, request.strict)?;
     let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;
     build = build.on(&resolved.base, resolved.files.layers.len())?;
@@ -98,6 +98,13 @@ fn resolve(session: &Session, plan: &mut BuildPlan, locked: bool) -> Result<()> 
     }
     let plugins: Vec<&str> = plan.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     plan.lock_changes = lockfile::changes(&Lock::parse(&before)?, &Lock::parse(&after)?, &plugins);
+    if plan.is_partial() {
+        // Cargo drops what only the other plugins need.
+        plan.lock_changes.retain(|change| !change.is_removal());
+        if plan.lock_changes.is_empty() {
+            return Ok(());
+        }
+    }
     if locked {
         let changes: Vec<String> = plan.lock_changes.iter().map(|change| format!("\n  - {change}")).collect();
         bail!(
@@ -139,8 +146,13 @@ pub fn announce_lock(session: &Session, plan: &BuildPlan) {
     }
 }
 
-/// Updates the tree's `Cargo.lock` after a successful build.
+/// Updates the tree's `Cargo.lock` after a successful build. That of a part of the tree is written beside the image.
 pub fn update_lock(session: &Session, plan: &BuildPlan) -> Result<()> {
+    let Session { ui, paths, .. } = session;
     let Some(lock) = &plan.lock else { return Ok(()) };
-    files::write_atomically(&session.paths.root.join("Cargo.lock"), |out| Ok(out.write_all(lock.as_bytes())?))
+    let path = if plan.is_partial() { paths.lock_of(&plan.host.name) } else { paths.root.join("Cargo.lock") };
+    if plan.is_partial() {
+        ui.status("Keeping", format!("Cargo.lock as it is; this build's is {}", paths.relative(&path)));
+    }
+    files::write_atomically(&path, |out| Ok(out.write_all(lock.as_bytes())?))
 }

@@ -2,12 +2,21 @@
 
 use crate::environment::options::EnvironmentOptions;
 use crate::publish::output::Output;
+use crate::source::selection::Selection;
+
+/// A build on this machine.
+pub struct BuildRequest {
+    pub selection: Selection,
+    /// Whether a change of `Cargo.lock` is an error.
+    pub locked: bool,
+}
 
 /// A plan of an image.
 pub struct PlanRequest {
     pub environment: EnvironmentOptions,
     /// A parsed `NAME:TAG`; the host's name and version if there is none.
     pub image: Option<String>,
+    pub selection: Selection,
     /// Whether a change of `Cargo.lock` is an error.
     pub locked: bool,
     /// Whether it is compiled from scratch, in a new directory or volume.

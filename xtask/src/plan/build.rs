@@ -16,6 +16,7 @@ use crate::source::left_out::LeftOut;
 use crate::source::manifest::{About, HostSpec};
 use crate::source::plugins::{Discovered, Found};
 use crate::source::revision::Origin;
+use crate::source::selection::Selection;
 use crate::support::errors::Errors;
 use crate::support::ui::count;
 
@@ -42,6 +43,8 @@ pub struct BuildPlan {
     pub base_layers: usize,
     /// Whether it is compiled from scratch, in a new directory or volume.
     pub isolated: bool,
+    #[serde(flatten)]
+    pub selection: Selection,
     /// What resolving changes in `Cargo.lock`.
     pub lock_changes: Vec<Change>,
     /// The new content of the lock file, if it has to change.
@@ -81,7 +84,7 @@ impl BuildPlan {
         environment: BuildEnvironment,
         toolchain: Toolchain,
     ) -> Result<BuildPlan> {
-        let Checkout { workspace, discovered } = checkout;
+        let Checkout { workspace, discovered, selection } = checkout;
         let host = workspace.image().clone();
         let package = |name: &str| {
             let members = metadata.workspace_packages();
@@ -105,12 +108,18 @@ impl BuildPlan {
             rustflags: Vec::new(),
             base_layers: 0,
             isolated: false,
+            selection: selection.clone(),
             lock_changes: Vec::new(),
             lock: None,
             resolution: Resolution::default(),
             left_out: Vec::new(),
             origin: Origin::default(),
         })
+    }
+
+    /// Whether it is another set of plugins than the tree's: then the tree's `Cargo.lock` stays as it is.
+    pub fn is_partial(&self) -> bool {
+        !self.selection.is_everything()
     }
 
     /// What cargo is asked about what is built.

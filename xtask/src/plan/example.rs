@@ -12,6 +12,7 @@ use crate::plan::inputs::Inputs;
 use crate::plan::{BuildPlan, ImagePlan};
 use crate::source::manifest::{About, HostSpec};
 use crate::source::revision::Origin;
+use crate::source::selection::Selection;
 
 const HOST: &str = r#"
 package = "greeter"
@@ -54,6 +55,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         rustflags: Vec::new(),
         base_layers: 0,
         isolated: false,
+        selection: Selection::default(),
         left_out: Vec::new(),
         origin: Origin::default(),
         lock_changes: Vec::new(),

@@ -4,19 +4,21 @@ use anyhow::Result;
 
 use crate::source::manifest::{self, Workspace};
 use crate::source::plugins::{self, Discovered};
+use crate::source::selection::Selection;
 use crate::support::paths::Paths;
 
 pub struct Checkout {
     pub workspace: Workspace,
     pub discovered: Discovered,
+    pub selection: Selection,
 }
 
 impl Checkout {
     /// Reads the manifests; `with_test_plugins` adds the plugins that only tests have.
-    pub fn read(paths: &Paths, with_test_plugins: bool) -> Result<Checkout> {
+    pub fn read(paths: &Paths, selection: &Selection, with_test_plugins: bool) -> Result<Checkout> {
         let workspace = manifest::read(&paths.root)?;
         let more = if with_test_plugins { workspace.image().test_plugins.as_slice() } else { &[] };
-        let discovered = plugins::discover(paths, &workspace, more)?;
-        Ok(Checkout { workspace, discovered })
+        let discovered = plugins::discover(paths, &workspace, selection, more)?;
+        Ok(Checkout { workspace, discovered, selection: selection.clone() })
     }
 }

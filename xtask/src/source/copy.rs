@@ -29,7 +29,7 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".piju
 ///
 /// If a crate or a plugin asset was left out.
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
-    let mut listing = Listing::new(paths, Needed::new(workspace, plugins));
+    let mut listing = Listing::new(paths, plugins, Needed::new(workspace, plugins));
     listing.walk()?;
     listing.errors.report("the sources")?;
     sync::sync(&listing.files, &listing.dirs, &paths.sources())?;
@@ -40,6 +40,7 @@ pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Resul
 /// that git ignores may be read, too.
 struct Listing<'a> {
     paths: &'a Paths,
+    plugins: &'a Discovered,
     needed: Needed,
     files: BTreeMap<Utf8PathBuf, Source>,
     dirs: BTreeSet<Utf8PathBuf>,
@@ -48,9 +49,9 @@ struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    fn new(paths: &'a Paths, needed: Needed) -> Listing<'a> {
+    fn new(paths: &'a Paths, plugins: &'a Discovered, needed: Needed) -> Listing<'a> {
         let (files, dirs) = (BTreeMap::new(), BTreeSet::new());
-        Listing { paths, needed, files, dirs, left_out: Vec::new(), errors: Errors::default() }
+        Listing { paths, plugins, needed, files, dirs, left_out: Vec::new(), errors: Errors::default() }
     }
 
     fn walk(&mut self) -> Result<()> {
@@ -102,6 +103,9 @@ impl<'a> Listing<'a> {
         // The workspace's `plugins/*` would make it a member.
         if is_dir && shown.starts_with(&format!("{}/.", plugins::DIR)) && entry.depth() == 2 {
             return Ok(Some(Why::HiddenPlugin));
+        }
+        if is_dir && self.plugins.not_selected.contains(Utf8Path::new(shown)) {
+            return Ok(Some(Why::NotSelected));
         }
         if entry.path_is_symlink() {
             let real = entry.path().canonicalize().with_context(|| format!("following the symlink {shown}"))?;

@@ -26,6 +26,8 @@ pub enum Why {
     /// Cargo's target directory, or another one that is marked as a cache.
     Cache,
     HiddenPlugin,
+    /// By `--only` or `--without`.
+    NotSelected,
     Dangling,
     Loop,
     Outside(Utf8PathBuf),
@@ -36,7 +38,7 @@ pub enum Why {
 impl Why {
     /// Whether it is always left out, wherever it is. Then there is no need to mention it.
     pub fn is_rule(&self) -> bool {
-        matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin)
+        matches!(self, Why::VersionControl | Why::Cache | Why::HiddenPlugin | Why::NotSelected)
     }
 }
 
@@ -47,6 +49,7 @@ impl fmt::Display for LeftOut {
             Why::VersionControl => write!(out, "{path} (version control)"),
             Why::Cache => write!(out, "{path} (a target or cache directory)"),
             Why::HiddenPlugin => write!(out, "{path} (a hidden directory in plugins/)"),
+            Why::NotSelected => write!(out, "{path} (a plugin that is not selected)"),
             Why::Dangling => write!(out, "{path} (a dangling symlink)"),
             Why::Loop => write!(out, "{path} (a symlink loop)"),
             Why::Outside(target) => write!(out, "{path} (a symlink to {target}, outside of the tree)"),
@@ -110,6 +113,7 @@ impl Needed {
                 format!("{path} is a symlink to {target}, outside of the tree; copy the files into the tree")
             }
             (Why::NotUtf8, _) => format!("the path {path} is not UTF-8: rename it"),
+            (Why::NotSelected, Some(_)) => format!("{path} is left out by --only or --without, but the rest needs it"),
             (_, Some(needed)) if needed != path => format!("{left_out} is not copied, but {needed} is in it; move it"),
             _ => format!("{left_out} cannot be copied; replace it with a readable file"),
         })

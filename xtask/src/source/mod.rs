@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod name;
 pub mod plugins;
 pub mod revision;
+pub mod selection;
 pub mod submodules;
 pub mod sync;
 pub mod templates;

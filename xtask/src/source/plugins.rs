@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::source::assets::{self, PluginAssets};
 use crate::source::manifest::{HostSpec, Workspace};
+use crate::source::selection::Selection;
 use crate::source::{name, submodules};
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -21,6 +22,8 @@ pub const DIR: &str = "plugins";
 pub struct Discovered {
     /// By the package's name.
     pub packages: BTreeMap<String, Found>,
+    /// Directories of plugins that the build does not have, relative to the root.
+    pub not_selected: BTreeSet<Utf8PathBuf>,
     /// In-tree directories that plugins depend on by path, relative to the root.
     pub path_dependencies: BTreeSet<Utf8PathBuf>,
 }
@@ -72,44 +75,81 @@ struct DependencyTables {
     build_dependencies: toml::Table,
 }
 
-/// Checks every directory in `plugins/`, in order, then those in `more`. Skips hidden directories and plain files.
-pub fn discover(paths: &Paths, workspace: &Workspace, more: &[Utf8PathBuf]) -> Result<Discovered> {
-    let mut errors = Errors::default();
-    let mut found = Discovered::default();
-    let mut libraries: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for dir in dirs(&paths.root)?.into_iter().chain(more.iter().cloned()) {
-        let manifest = match read(&paths.root, &dir) {
+/// Checks every directory in `plugins/` that is selected, in order, then those in `more`. Skips hidden directories and plain
+/// files.
+pub fn discover(
+    paths: &Paths,
+    workspace: &Workspace,
+    selection: &Selection,
+    more: &[Utf8PathBuf],
+) -> Result<Discovered> {
+    let mut discovery = Discovery::new(workspace);
+    let mut names = BTreeSet::new();
+    for dir in dirs(&paths.root)? {
+        let manifest = read(&paths.root, &dir);
+        let own = dir.file_name().unwrap_or_default();
+        let package = manifest.as_ref().ok().and_then(|manifest| manifest.package.as_ref());
+        let both = [own, package.map_or(own, |package| package.name.as_str())];
+        names.extend(both.map(str::to_owned));
+        if selection.has(&both) {
+            discovery.add(&paths.root, dir, manifest);
+        } else {
+            discovery.found.not_selected.insert(dir);
+        }
+    }
+    discovery.errors.extend(selection.unknown(&names));
+    for dir in more {
+        discovery.add(&paths.root, dir.clone(), read(&paths.root, dir));
+    }
+    discovery.end()
+}
+
+struct Discovery<'a> {
+    workspace: &'a Workspace,
+    found: Discovered,
+    /// The plugins by the names of their libraries.
+    libraries: BTreeMap<String, Vec<String>>,
+    errors: Errors,
+}
+
+impl<'a> Discovery<'a> {
+    fn new(workspace: &'a Workspace) -> Discovery<'a> {
+        Discovery { workspace, found: Discovered::default(), libraries: BTreeMap::new(), errors: Errors::default() }
+    }
+
+    /// Adds the plugin in `dir`, relative to `root`.
+    fn add(&mut self, root: &Utf8Path, dir: Utf8PathBuf, manifest: Result<Manifest>) {
+        let manifest = match manifest {
             Ok(manifest) => manifest,
-            Err(error) => {
-                errors.push(format!("{error:#}"));
-                continue;
-            }
+            Err(error) => return self.errors.push(format!("{error:#}")),
         };
-        check(&manifest, &dir, workspace, &mut errors);
-        follow_paths(&paths.root, &dir, &manifest.tables(), &mut found.path_dependencies, &mut errors);
+        check(&manifest, &dir, self.workspace, &mut self.errors);
+        follow_paths(root, &dir, &manifest.tables(), &mut self.found.path_dependencies, &mut self.errors);
         let library = manifest.library();
-        let Some(package) = manifest.package else { continue };
-        if let Some(first) = found.packages.get(&package.name) {
-            errors.push(format!(
+        let Some(package) = manifest.package else { return };
+        if let Some(first) = self.found.packages.get(&package.name) {
+            return self.errors.push(format!(
                 "two plugins have the name `{}`: {} and {dir}: rename the package in one of the two Cargo.toml",
                 package.name, first.dir
             ));
-            continue;
         }
         if let Some(library) = library {
-            libraries.entry(library).or_default().push(format!("`{}` ({dir})", package.name));
+            self.libraries.entry(library).or_default().push(format!("`{}` ({dir})", package.name));
         }
-        let assets = assets::read(&paths.root, &dir, &package.metadata, workspace.image(), &mut errors);
-        found.packages.insert(package.name, Found { dir, assets });
+        let assets = assets::read(root, &dir, &package.metadata, self.workspace.image(), &mut self.errors);
+        self.found.packages.insert(package.name, Found { dir, assets });
     }
-    for (library, plugins) in libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
-        errors.push(format!(
-            "the plugins {} build libraries with the same name, `{library}`: rename the packages, or their `[lib]`",
-            plugins.join(" and ")
-        ));
+
+    fn end(mut self) -> Result<Discovered> {
+        for (library, plugins) in self.libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
+            self.errors.push(format!(
+                "the plugins {} build libraries with the same name, `{library}`: rename the packages, or their `[lib]`",
+                plugins.join(" and ")
+            ));
+        }
+        self.errors.report("plugins/")?;
+        Ok(self.found)
     }
-    errors.report("plugins/")?;
-    Ok(found)
 }
 
 fn dirs(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {

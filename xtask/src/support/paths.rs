@@ -197,6 +197,11 @@ impl Paths {
         self.image.join(format!("{name}.tar"))
     }
 
+    /// The lock file of a build that leaves the tree's as it is.
+    pub fn lock_of(&self, name: &str) -> Utf8PathBuf {
+        self.image.join(format!("{name}.lock"))
+    }
+
     /// `path` relative to the root, for messages.
     pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         path.strip_prefix(&self.root).unwrap_or(path)

@@ -39,6 +39,7 @@ mod push;
 mod reproducible;
 mod revision;
 mod same_bytes;
+mod selection;
 mod send;
 mod sources;
 mod support;

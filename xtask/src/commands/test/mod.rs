@@ -18,6 +18,7 @@ use crate::oci::digest::Digest;
 use crate::pipeline;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
+use crate::source::selection::Selection;
 use crate::support::command;
 use crate::support::errors::Errors;
 use crate::support::paths::Paths;
@@ -146,8 +147,15 @@ impl TestArgs {
         let image = format!("{name}:{TAG}-{}", checkout.prefix(8));
         let strict = command::is_ci();
         // What only tests start, nobody else relies on.
-        let plan =
-            PlanRequest { environment, image: Some(image), locked: true, isolated: false, strict, test_plugins: true };
+        let plan = PlanRequest {
+            environment,
+            image: Some(image),
+            selection: Selection::default(),
+            locked: true,
+            isolated: false,
+            strict,
+            test_plugins: true,
+        };
         let request = ImageRequest { plan, outputs: Vec::new(), push: None, verify: true, verify_reproducible: false };
         let made = pipeline::image(&session, &request)?;
         let engine = made.loaded_into.map_or_else(|| Engine::find(ui, broken), |program| Engine::named(ui, program));
