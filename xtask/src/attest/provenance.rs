@@ -8,7 +8,7 @@ use crate::attest::base_digest;
 use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
-use crate::plan::ImagePlan;
+use crate::plan::{ImagePlan, Plugin};
 use crate::source::revision::DIRTY;
 
 /// docs/architecture.md says what the parameters mean.
@@ -17,12 +17,19 @@ const BUILD_TYPE: &str = "urn:xtask:image:v1";
 /// `lock` is the digest of Cargo.lock.
 pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     let build = &plan.build;
-    let plugins = build.plugins.iter().map(|plugin| json!({ "name": plugin.name, "path": plugin.path }));
+    let plugins = build.plugins.iter().map(described);
     let parameters = parameters(plan);
     let options = parameters.iter().map(|(option, value)| format!(" --{option} {value}"));
     let command = format!("cargo xtask image{}", options.collect::<String>());
-    let named: Map<String, Value> =
-        parameters.iter().map(|(option, value)| ((*option).to_owned(), json!(value))).collect();
+    let mut named: Map<String, Value> = Map::new();
+    for (option, value) in &parameters {
+        match named.get_mut(*option) {
+            // An option that was repeated.
+            Some(Value::Array(values)) => values.push(json!(value)),
+            Some(first) => *first = json!([first.clone(), value]),
+            None => drop(named.insert((*option).to_owned(), json!(value))),
+        }
+    }
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": plan.image, "digest": digest_set(&image.manifest_digest.to_string()) }],
@@ -50,6 +57,15 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     })
 }
 
+fn described(plugin: &Plugin) -> Value {
+    let mut described = json!({ "name": plugin.name, "path": plugin.path });
+    if let Some(origin) = &plugin.origin {
+        described["content"] = digest_set(&origin.content.to_string());
+        described["origin"] = json!(origin.public());
+    }
+    described
+}
+
 /// The options of `image` that decide the result, given or resolved by default; no path of the
 /// machine.
 fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
@@ -59,6 +75,8 @@ fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
         parameters.push(("builder-image", builder.reference.clone()));
     }
     parameters.extend(build.selection.options());
+    let outside = build.plugins.iter().filter_map(|plugin| Some((plugin, plugin.origin.as_ref()?)));
+    parameters.extend(outside.map(|(plugin, origin)| ("with", origin.public().unwrap_or_else(|| plugin.name.clone()))));
     parameters.extend([
         ("toolchain", build.toolchain.channel.clone()),
         ("base", plan.base.to_label()),

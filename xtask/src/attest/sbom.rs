@@ -16,7 +16,12 @@ use crate::compile::{Dist, DistFile};
 use crate::oci::digest::Digest;
 use crate::oci::listing::Listed;
 use crate::plan::{BuildPlan, ImagePlan};
+use crate::source::outside::PluginOrigin;
 use crate::support::files;
+
+/// Where a plugin from outside of the tree came from, and a digest of its files, among a component's properties.
+const ORIGIN: &str = "xtask:origin";
+const CONTENT: &str = "xtask:content";
 
 pub fn sbom(plan: &ImagePlan, dist: &Dist, image: &Image, lock: &Lock) -> Result<Value> {
     let mut sbom = Sbom {
@@ -70,6 +75,8 @@ struct Built<'a> {
     package: &'a Crate,
     /// As CycloneDX has it.
     kind: &'static str,
+    /// Of a plugin from outside of the tree.
+    origin: Option<&'a PluginOrigin>,
 }
 
 /// A file that the image adds to the base.
@@ -127,6 +134,10 @@ impl Sbom<'_> {
         if let Some(component) = self.components.get_mut(&reference) {
             component["type"] = json!(built.kind);
             component["hashes"] = file.hashes();
+            if let (Some(origin), Some(properties)) = (built.origin, component["properties"].as_array_mut()) {
+                properties.push(json!({ "name": ORIGIN, "value": origin.public().unwrap_or_default() }));
+                properties.push(json!({ "name": CONTENT, "value": origin.content }));
+            }
         }
         reference
     }
@@ -177,9 +188,13 @@ fn built<'a>(build: &'a BuildPlan, dist: &Dist) -> Result<BTreeMap<String, Built
     let host = (&dist.host, build.host.package.as_str(), "application");
     let mut built = BTreeMap::new();
     for (file, name, kind) in [host, sdk].into_iter().chain(plugins) {
-        built.insert(sha256(file)?, Built { package: member(build, name)?, kind });
+        built.insert(sha256(file)?, Built { package: member(build, name)?, kind, origin: origin(build, name) });
     }
     Ok(built)
+}
+
+fn origin<'a>(build: &'a BuildPlan, name: &str) -> Option<&'a PluginOrigin> {
+    build.plugins.iter().find(|plugin| plugin.name == name)?.origin.as_ref()
 }
 
 fn member<'a>(build: &'a BuildPlan, name: &str) -> Result<&'a Crate> {

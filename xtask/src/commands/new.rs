@@ -11,7 +11,8 @@ use crate::source::templates::{Place, Templates};
 use crate::source::{name, plugins};
 use crate::support::errors::Errors;
 use crate::support::files;
-use crate::support::paths::Paths;
+use crate::support::paths::{Paths, normal};
+use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Create a plugin that builds, passes its tests, and delivers
@@ -36,7 +37,7 @@ pub struct NewArgs {
 
 impl NewArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let checkout = Checkout::read(paths, &Selection::default(), true)?;
+        let checkout = Checkout::read(&Session::open(ui, paths)?, &Selection::default(), true)?;
         let host = checkout.workspace.image();
         let templates = Templates::read(&paths.root, host)?;
         let dir = match &self.path {
@@ -90,15 +91,7 @@ fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf> {
     let absolute = std::path::absolute(path).with_context(|| format!("finding {path}"))?;
     let absolute = Utf8PathBuf::try_from(absolute).context("the current directory is not UTF-8")?;
     // Without `..`, so that the way back to the tree can be found.
-    let mut normal = Utf8PathBuf::new();
-    for part in absolute.components() {
-        if part == camino::Utf8Component::ParentDir {
-            normal.pop();
-        } else {
-            normal.push(part)
-        }
-    }
-    Ok(normal)
+    Ok(normal(&absolute))
 }
 
 fn occupied(dir: &Utf8Path) -> Option<String> {

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::reference;
 use crate::pipeline::request::PlanRequest;
+use crate::source::outside::OutsideSource;
 use crate::source::selection::Selection;
 
 /// Where to compile, and on which base image.
@@ -58,11 +59,16 @@ pub struct PluginArgs {
     /// Build without these plugins, separated by commas; Cargo.lock stays as it is
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     without: Vec<String>,
+
+    /// Build this plugin from outside of the tree too, in this build only: a directory, or a git repository with a revision;
+    /// can be repeated
+    #[arg(long, value_name = "DIR|GIT@REV")]
+    with: Vec<OutsideSource>,
 }
 
 impl PluginArgs {
     pub fn selection(&self) -> Selection {
-        Selection { only: self.only.clone(), without: self.without.clone() }
+        Selection { only: self.only.clone(), without: self.without.clone(), with: self.with.clone() }
     }
 }
 

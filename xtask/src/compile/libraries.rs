@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::DistFile;
 use crate::compile::machine::Machine;
 use crate::elf::dynamic::Elf;
 use crate::support::files;
+use crate::support::paths::normal;
 
 #[derive(Deserialize, Serialize)]
 pub struct Libraries {
@@ -91,6 +92,7 @@ impl Linker<'_> {
         let places: BTreeMap<String, Utf8PathBuf> = text
             .lines()
             .filter(|line| line.starts_with('/'))
+            // The linker's answer leads through no symlinks but those of its own directories.
             .map(|line| normal(Utf8Path::new(line)))
             .filter_map(|place| Some((place.file_name()?.to_owned(), place)))
             .filter(|(name, _)| needed_by.contains_key(name))
@@ -112,18 +114,6 @@ impl Linker<'_> {
             self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
         Ok(Library { place, path })
     }
-}
-
-/// Without `..`; symlinks are not looked at, as the linker's answer leads through none but its own directories'.
-fn normal(path: &Utf8Path) -> Utf8PathBuf {
-    let mut normal = Utf8PathBuf::new();
-    for part in path.components() {
-        match part {
-            Utf8Component::ParentDir => drop(normal.pop()),
-            part => normal.push(part),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

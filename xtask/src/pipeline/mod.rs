@@ -83,7 +83,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
 
 /// Compiles on this machine, into the dist directory.
 pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
-    let checkout = Checkout::read(&session.paths, &request.selection, false)?;
+    let checkout = Checkout::read(session, &request.selection, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
     let plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
     session.ui.status("Planning", plan.summary()?);

@@ -34,7 +34,7 @@ pub struct Prepared {
 
 /// What `image` would make, and from what.
 pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
-    let checkout = Checkout::read(&session.paths, &request.selection, request.test_plugins)?;
+    let checkout = Checkout::read(session, &request.selection, request.test_plugins)?;
     let resolved = request.environment.resolve(session, request.strict)?;
     let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;
     build = build.on(&resolved.base, resolved.files.layers.len())?;
@@ -58,7 +58,10 @@ pub fn build(
     }
     let left_out = copy::sync(paths, &checkout.workspace, &checkout.discovered)?;
     left_out::announce(&session.ui, &left_out);
-    let origin = revision::query(session, &left_out)?;
+    let mut origin = revision::query(session, &left_out)?;
+    if !checkout.selection.with.is_empty() {
+        origin.is_not_committed();
+    }
     let metadata = query::members(session)?;
     let plan = BuildPlan::new(checkout, &metadata, environment, toolchain)?;
     let rustflags = flags::rustflags(session, &plan.toolchain)?;

@@ -14,6 +14,7 @@ use crate::source::assets::PluginAssets;
 use crate::source::checkout::Checkout;
 use crate::source::left_out::LeftOut;
 use crate::source::manifest::{About, HostSpec};
+use crate::source::outside::PluginOrigin;
 use crate::source::plugins::{Discovered, Found};
 use crate::source::revision::Origin;
 use crate::source::selection::Selection;
@@ -74,6 +75,9 @@ pub struct Plugin {
     /// Beside its code.
     #[serde(flatten)]
     pub assets: PluginAssets,
+    /// Of one that is not in the tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<PluginOrigin>,
 }
 
 impl BuildPlan {
@@ -192,6 +196,16 @@ fn check_programs(metadata: &Metadata, host: &HostSpec, discovered: &Discovered)
 impl Plugin {
     fn new(package: Package, found: &Found) -> Plugin {
         let (name, version) = (package.name.to_string(), package.version.to_string());
-        Plugin { name, version, path: found.dir.clone(), id: package.id, assets: found.assets.clone() }
+        let origin = found.outside.as_ref().map(|outside| outside.origin.clone());
+        Plugin { name, version, path: found.dir.clone(), id: package.id, assets: found.assets.clone(), origin }
+    }
+
+    /// `plugins/smtp`, or where one from outside comes from.
+    pub fn shown_origin(&self) -> String {
+        match &self.origin {
+            None => self.path.to_string(),
+            Some(PluginOrigin { source, commit: Some(commit), .. }) => format!("{source} at {commit}"),
+            Some(PluginOrigin { source, .. }) => source.clone(),
+        }
     }
 }

@@ -71,7 +71,10 @@ impl fmt::Display for ImagePlan {
         list(
             out,
             "plugins",
-            self.build.plugins.iter().map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.path)),
+            self.build
+                .plugins
+                .iter()
+                .map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.shown_origin())),
         )?;
         writeln!(out, "command    {}", self.command.join(" "))?;
         let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or_default();

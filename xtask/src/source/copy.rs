@@ -31,6 +31,7 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".piju
 pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
     let mut listing = Listing::new(paths, plugins, Needed::new(workspace, plugins));
     listing.walk()?;
+    listing.add_outside()?;
     listing.errors.report("the sources")?;
     sync::sync(&listing.files, &listing.dirs, &paths.sources())?;
     Ok(listing.left_out)
@@ -81,6 +82,20 @@ impl<'a> Listing<'a> {
                         walk.skip_current_dir();
                     }
                     self.leave_out(shown, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Plugins from outside, in the places where the tree has its own.
+    fn add_outside(&mut self) -> Result<()> {
+        for outside in self.plugins.packages.values().filter_map(|plugin| plugin.outside.as_ref()) {
+            for entry in WalkDir::new(&outside.root).min_depth(2) {
+                let entry = entry.with_context(|| format!("reading the directory {}", outside.root))?;
+                let path = Utf8Path::from_path(entry.path()).context("what was brought here is UTF-8")?;
+                if entry.file_type().is_file() {
+                    self.files.insert(path.strip_prefix(&outside.root)?.to_owned(), Source::file(path.to_owned())?);
                 }
             }
         }

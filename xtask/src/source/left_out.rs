@@ -84,15 +84,18 @@ impl Needed {
         let patches = workspace.patches.values().filter_map(toml::Value::as_table).flatten().map(|(_, patch)| patch);
         let shared = workspace.dependencies.values().chain(patches);
         let shared = shared.filter_map(|dependency| Some(dependency.get("path")?.as_str()?.into()));
-        let found = plugins.packages.values().map(|plugin| plugin.dir.clone());
-        let crates = members.chain(shared).chain(found).chain(plugins.path_dependencies.iter().cloned());
+        let (outside, own): (Vec<_>, Vec<_>) = plugins.packages.values().partition(|plugin| plugin.outside.is_some());
+        let needed = own.iter().map(|plugin| &plugin.dir).chain(&plugins.path_dependencies);
+        // Of a plugin from outside nothing is in the tree.
+        let needed = needed.filter(|dir| !outside.iter().any(|plugin| dir.starts_with(&plugin.dir))).cloned();
+        let crates = members.chain(shared).chain(needed);
         let shipped = |plugin: &Found| {
             let paths = plugin.assets.files.iter().chain(&plugin.assets.config);
             paths.map(|path| plugin.dir.join(path)).collect::<Vec<_>>()
         };
         Needed {
             manifests: crates.map(|dir| normal(&dir.join("Cargo.toml"))).collect(),
-            shipped: plugins.packages.values().flat_map(shipped).collect(),
+            shipped: own.into_iter().flat_map(shipped).collect(),
         }
     }
 

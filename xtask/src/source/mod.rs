@@ -1,11 +1,14 @@
 //! The tree: its manifests, the copy of its sources, and what git says about the copy.
 
+pub mod adopt;
 pub mod assets;
 pub mod checkout;
 pub mod copy;
 pub mod left_out;
 pub mod manifest;
 pub mod name;
+pub mod outside;
+pub mod path_dependencies;
 pub mod plugins;
 pub mod revision;
 pub mod selection;

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use crate::source::assets::{self, PluginAssets};
 use crate::source::manifest::{HostSpec, Workspace};
+use crate::source::outside::Outside;
+use crate::source::path_dependencies::{self, DependencyTables};
 use crate::source::selection::Selection;
-use crate::source::{name, submodules};
+use crate::source::{adopt, name, submodules};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
@@ -34,6 +36,8 @@ pub struct Found {
     /// Relative to the root.
     pub dir: Utf8PathBuf,
     pub assets: PluginAssets,
+    /// Where it is, if not in the tree.
+    pub outside: Option<Outside>,
 }
 
 /// The parts of a plugin's manifest where cargo reports errors badly or late.
@@ -64,23 +68,13 @@ struct Lib {
     crate_type: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct DependencyTables {
-    #[serde(default)]
-    dependencies: toml::Table,
-    #[serde(default, alias = "dev_dependencies")]
-    dev_dependencies: toml::Table,
-    #[serde(default, alias = "build_dependencies")]
-    build_dependencies: toml::Table,
-}
-
 /// Checks every directory in `plugins/` that is selected, in order, then those in `more`. Skips hidden directories and plain
 /// files.
 pub fn discover(
     paths: &Paths,
     workspace: &Workspace,
     selection: &Selection,
+    outside: Vec<Outside>,
     more: &[Utf8PathBuf],
 ) -> Result<Discovered> {
     let mut discovery = Discovery::new(workspace);
@@ -100,6 +94,9 @@ pub fn discover(
     discovery.errors.extend(selection.unknown(&names));
     for dir in more {
         discovery.add(&paths.root, dir.clone(), read(&paths.root, dir));
+    }
+    for plugin in outside {
+        discovery.add_outside(plugin, &paths.root);
     }
     discovery.end()
 }
@@ -124,7 +121,7 @@ impl<'a> Discovery<'a> {
             Err(error) => return self.errors.push(format!("{error:#}")),
         };
         check(&manifest, &dir, self.workspace, &mut self.errors);
-        follow_paths(root, &dir, &manifest.tables(), &mut self.found.path_dependencies, &mut self.errors);
+        path_dependencies::follow(root, &dir, &manifest.tables(), &mut self.found.path_dependencies, &mut self.errors);
         let library = manifest.library();
         let Some(package) = manifest.package else { return };
         if let Some(first) = self.found.packages.get(&package.name) {
@@ -137,7 +134,26 @@ impl<'a> Discovery<'a> {
             self.libraries.entry(library).or_default().push(format!("`{}` ({dir})", package.name));
         }
         let assets = assets::read(root, &dir, &package.metadata, self.workspace.image(), &mut self.errors);
-        self.found.packages.insert(package.name, Found { dir, assets });
+        self.found.packages.insert(package.name, Found { dir, assets, outside: None });
+    }
+
+    fn add_outside(&mut self, plugin: Outside, tree: &Utf8Path) {
+        let dir = adopt::dir_of(&plugin.name);
+        if tree.join(&dir).exists() && !self.found.not_selected.contains(&dir) {
+            return self.errors.push(format!(
+                "--with {0}: {dir} exists already; add `--without {1}` to build this one in its place",
+                plugin.origin.source,
+                dir.file_name().unwrap_or_default()
+            ));
+        }
+        // Its author knows it by its own path.
+        let others = std::mem::take(&mut self.errors);
+        self.add(&plugin.root, dir.clone(), read(&plugin.root, &dir));
+        let own = std::mem::replace(&mut self.errors, others);
+        self.errors.append(own.renamed(&format!("{dir}/"), &format!("{}/", plugin.origin.source)));
+        if let Some(found) = self.found.packages.get_mut(&plugin.name) {
+            found.outside = Some(plugin);
+        }
     }
 
     fn end(mut self) -> Result<Discovered> {
@@ -233,69 +249,4 @@ impl Manifest {
         let own = self.lib.as_ref().and_then(|lib| lib.name.clone());
         own.or_else(|| self.package.as_ref().map(|package| name::library(&package.name)))
     }
-}
-
-/// A path dependency.
-#[derive(Deserialize)]
-struct Shared {
-    #[serde(flatten)]
-    tables: DependencyTables,
-    #[serde(default)]
-    target: BTreeMap<String, DependencyTables>,
-}
-
-/// Adds the directory of every path dependency, and of their path dependencies. One outside the tree is an error: it
-/// would not be compiled from the synced copy.
-fn follow_paths(
-    root: &Utf8Path,
-    dir: &Utf8Path,
-    tables: &[&DependencyTables],
-    found: &mut BTreeSet<Utf8PathBuf>,
-    errors: &mut Errors,
-) {
-    for (dependency, path) in path_dependencies(tables) {
-        let Some(inside) = contained(dir, &path) else {
-            errors.push(format!(
-                "{dir}/Cargo.toml: the path dependency `{dependency} = {{ path = \"{path}\" }}` is outside of the tree; move \
-                 that crate into the tree and use a relative path, or depend on it by version or git"
-            ));
-            continue;
-        };
-        if !found.insert(inside.clone()) {
-            continue;
-        }
-        if let Some(error) = submodules::error(root, &inside) {
-            errors.push(format!("{dir}/Cargo.toml: the path dependency `{dependency}`: {error}"));
-            continue;
-        }
-        // Cargo explains a manifest that cannot be read, unless it is a plugin's.
-        let text = files::read_text(&root.join(&inside).join("Cargo.toml"));
-        if let Some(shared) = text.ok().and_then(|text| toml::from_str::<Shared>(&text).ok()) {
-            let tables: Vec<_> = std::iter::once(&shared.tables).chain(shared.target.values()).collect();
-            follow_paths(root, &inside, &tables, found, errors);
-        }
-    }
-}
-
-/// Every path dependency, with its name.
-fn path_dependencies(tables: &[&DependencyTables]) -> Vec<(String, Utf8PathBuf)> {
-    let tables = tables.iter().flat_map(|of| [&of.dependencies, &of.dev_dependencies, &of.build_dependencies]);
-    tables
-        .flatten()
-        .filter_map(|(name, value)| Some((name.clone(), Utf8PathBuf::from(value.get("path")?.as_str()?))))
-        .collect()
-}
-
-/// The target of `path` in the manifest of `dir`, relative to the root; `None` if it is outside the root or absolute.
-fn contained(dir: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
-    let mut inside = dir.to_owned();
-    for part in path.components() {
-        match part {
-            Utf8Component::Normal(name) => inside.push(name),
-            Utf8Component::CurDir => {}
-            Utf8Component::ParentDir if inside.pop() => {}
-            _ => return None,
-        }
-    }
-    Some(inside)
 }

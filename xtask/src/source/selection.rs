@@ -1,10 +1,12 @@
-//! Which of the tree's plugins a build has: `--only` and `--without`.
+//! Which plugins a build has: `--only`, `--without` and `--with`.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// All plugins, unless something is named. A plugin has two names: its package's and its directory's, which can be read even
+use crate::source::outside::OutsideSource;
+
+/// All plugins of the tree, unless something is named. A plugin has two names: its package's and its directory's, which can be read even
 /// if the manifest cannot.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Selection {
@@ -14,11 +16,14 @@ pub struct Selection {
     /// All but these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// These from outside of the tree, too.
+    #[serde(skip)]
+    pub with: Vec<OutsideSource>,
 }
 
 impl Selection {
     pub fn is_everything(&self) -> bool {
-        self.only.is_empty() && self.without.is_empty()
+        self.only.is_empty() && self.without.is_empty() && self.with.is_empty()
     }
 
     /// As options of `cargo xtask image`, by name.

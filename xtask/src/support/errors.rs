@@ -19,6 +19,16 @@ impl Errors {
         self.0.extend(errors);
     }
 
+    /// The same errors with another name for what they are about.
+    pub fn renamed(self, from: &str, to: &str) -> Errors {
+        Errors(self.0.into_iter().map(|error| error.replace(from, to)).collect())
+    }
+
+    /// Adds the errors of a part.
+    pub fn append(&mut self, mut errors: Errors) {
+        self.0.append(&mut errors.0);
+    }
+
     /// An error that lists every error, if there is one.
     pub fn report(self, input: &str) -> Result<()> {
         match self.0.as_slice() {

@@ -1,7 +1,7 @@
 //! Every path that xtask uses, derived once.
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 /// The tree and its target directory. All paths are absolute.
 #[derive(Clone, Debug)]
@@ -197,6 +197,11 @@ impl Paths {
         self.image.join(format!("{name}.tar"))
     }
 
+    /// Plugins from outside of the tree.
+    pub fn outside(&self) -> Utf8PathBuf {
+        self.image.join("outside")
+    }
+
     /// The lock file of a build that leaves the tree's as it is.
     pub fn lock_of(&self, name: &str) -> Utf8PathBuf {
         self.image.join(format!("{name}.lock"))
@@ -206,6 +211,19 @@ impl Paths {
     pub fn relative<'a>(&self, path: &'a Utf8Path) -> &'a Utf8Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
+}
+
+/// Without `.` and `..`, as if there were no symlinks.
+pub fn normal(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normal = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::ParentDir => drop(normal.pop()),
+            Utf8Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
 }
 
 /// Resolves symlinks in the part that exists: cargo writes paths of the copy so, and they are compared with ours.

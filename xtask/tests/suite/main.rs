@@ -33,6 +33,7 @@ mod many_plugins;
 mod new;
 mod other_compiler;
 mod outputs;
+mod outside;
 mod peers;
 mod plugin_errors;
 mod push;
