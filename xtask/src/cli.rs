@@ -2,15 +2,18 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::add::AddArgs;
 use crate::commands::build::BuildArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::new::NewArgs;
 use crate::commands::plan::PlanArgs;
+use crate::commands::remove::RemoveArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::send::SendArgs;
 use crate::commands::test::TestArgs;
+use crate::commands::update::UpdateArgs;
 
 /// Build a host and all its plugins together into one image
 #[derive(Parser)]
@@ -38,6 +41,12 @@ pub enum Command {
     Send(SendArgs),
     /// Create a plugin from a template
     New(NewArgs),
+    /// Copy a plugin from outside into plugins/
+    Add(AddArgs),
+    /// Remove a plugin that was added
+    Remove(RemoveArgs),
+    /// Fetch added plugins again
+    Update(UpdateArgs),
     /// Run all checks: formatting, lints, unit tests, real plugins, a real image
     Test(TestArgs),
     /// Show how a plugin, the host or an image was built

@@ -11,6 +11,7 @@ mod containers;
 mod elf;
 mod environment;
 mod oci;
+mod outside;
 mod pipeline;
 mod plan;
 mod publish;
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(&ui, &paths),
         Command::New(args) => args.run(&ui, &paths),
         Command::Send(args) => args.run(&paths),
+        Command::Add(args) => args.run(&ui, &paths),
+        Command::Remove(args) => args.run(&ui, &paths),
+        Command::Update(args) => args.run(&ui, &paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
         Command::Clean(args) => args.run(&ui, &paths),

@@ -52,6 +52,12 @@ impl Lock {
         toml::from_str(text).context("reading Cargo.lock")
     }
 
+    /// The checksum of a crate of a registry.
+    pub fn checksum(&self, name: &str, version: &str) -> Option<&str> {
+        let found = self.package.iter().find(|package| package.name == name && package.version == version)?;
+        found.checksum.as_deref()
+    }
+
     /// Where a crate that is not in the tree comes from, and its checksum if it has one.
     pub fn origin(&self, wanted: &Crate) -> Option<(&str, Option<&str>)> {
         let fits = |package: &&Package| {

@@ -1,5 +1,6 @@
 //! One command, one file: typed arguments and a short `run`.
 
+pub mod add;
 pub mod build;
 pub mod clean;
 pub mod image;
@@ -7,9 +8,11 @@ pub mod inspect;
 pub mod new;
 pub mod options;
 pub mod plan;
+pub mod remove;
 pub mod run;
 pub mod send;
 pub mod test;
+pub mod update;
 
 use clap::ValueEnum;
 

@@ -5,6 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::cargo::toolchain;
+use crate::outside;
 use crate::source::checkout::Checkout;
 use crate::source::selection::Selection;
 use crate::source::templates::{Place, Templates};
@@ -37,7 +38,7 @@ pub struct NewArgs {
 
 impl NewArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let checkout = Checkout::read(&Session::open(ui, paths)?, &Selection::default(), true)?;
+        let checkout = outside::checkout(&Session::open(ui, paths)?, &Selection::default(), true)?;
         let host = checkout.workspace.image();
         let templates = Templates::read(&paths.root, host)?;
         let dir = match &self.path {

@@ -15,6 +15,7 @@ use crate::compile;
 use crate::containers::engine::Engine;
 use crate::environment::options::BuildEnvironment;
 use crate::oci::digest::Digest;
+use crate::outside;
 use crate::pipeline::prepare::Prepared;
 use crate::pipeline::report::{ImageReport, NamedDocument};
 use crate::pipeline::request::{BuildRequest, ImageRequest};
@@ -23,7 +24,6 @@ use crate::publish::deliver::deliver;
 use crate::publish::output::Output;
 use crate::publish::push::Push;
 use crate::reproduce;
-use crate::source::checkout::Checkout;
 use crate::source::copy;
 use crate::support::session::Session;
 use crate::support::ui::Stages;
@@ -83,7 +83,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
 
 /// Compiles on this machine, into the dist directory.
 pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
-    let checkout = Checkout::read(session, &request.selection, false)?;
+    let checkout = outside::checkout(session, &request.selection, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
     let plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
     session.ui.status("Planning", plan.summary()?);

@@ -11,6 +11,7 @@ use crate::cargo::resolution::Reach;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::engine::Engine;
 use crate::environment::options::BuildEnvironment;
+use crate::outside;
 use crate::pipeline::request::PlanRequest;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
@@ -34,7 +35,7 @@ pub struct Prepared {
 
 /// What `image` would make, and from what.
 pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
-    let checkout = Checkout::read(session, &request.selection, request.test_plugins)?;
+    let checkout = outside::checkout(session, &request.selection, request.test_plugins)?;
     let resolved = request.environment.resolve(session, request.strict)?;
     let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;
     build = build.on(&resolved.base, resolved.files.layers.len())?;

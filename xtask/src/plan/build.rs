@@ -204,7 +204,7 @@ impl Plugin {
     pub fn shown_origin(&self) -> String {
         match &self.origin {
             None => self.path.to_string(),
-            Some(PluginOrigin { source, commit: Some(commit), .. }) => format!("{source} at {commit}"),
+            Some(PluginOrigin { source, commit: Some(commit), .. }) => format!("{source} ({commit})"),
             Some(PluginOrigin { source, .. }) => source.clone(),
         }
     }

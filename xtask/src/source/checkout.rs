@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use crate::source::manifest::{self, Workspace};
-use crate::source::outside;
+use crate::source::manifest::Workspace;
+use crate::source::outside::Outside;
 use crate::source::plugins::{self, Discovered};
 use crate::source::selection::Selection;
-use crate::support::session::Session;
+use crate::support::paths::Paths;
 
 pub struct Checkout {
     pub workspace: Workspace,
@@ -15,12 +15,16 @@ pub struct Checkout {
 }
 
 impl Checkout {
-    /// Reads the manifests; `with_test_plugins` adds the plugins that only tests have.
-    pub fn read(session: &Session, selection: &Selection, with_test_plugins: bool) -> Result<Checkout> {
-        let workspace = manifest::read(&session.paths.root)?;
-        let outside = outside::bring(session, workspace.image(), &selection.with)?;
+    /// Reads the manifests of the selected plugins; `with_test_plugins` adds the plugins that only tests have.
+    pub fn read(
+        paths: &Paths,
+        workspace: Workspace,
+        selection: &Selection,
+        outside: Vec<Outside>,
+        with_test_plugins: bool,
+    ) -> Result<Checkout> {
         let more = if with_test_plugins { workspace.image().test_plugins.as_slice() } else { &[] };
-        let discovered = plugins::discover(&session.paths, &workspace, selection, outside, more)?;
+        let discovered = plugins::discover(paths, &workspace, selection, outside, more)?;
         Ok(Checkout { workspace, discovered, selection: selection.clone() })
     }
 }

@@ -1,6 +1,6 @@
 //! The tree: its manifests, the copy of its sources, and what git says about the copy.
 
-pub mod adopt;
+pub mod added;
 pub mod assets;
 pub mod checkout;
 pub mod copy;

@@ -11,13 +11,18 @@ use crate::source::manifest::{HostSpec, Workspace};
 use crate::source::outside::Outside;
 use crate::source::path_dependencies::{self, DependencyTables};
 use crate::source::selection::Selection;
-use crate::source::{adopt, name, submodules};
+use crate::source::{name, submodules};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 
 /// The directory whose directories are plugins.
 pub const DIR: &str = "plugins";
+
+/// The directory of a plugin with this name.
+pub fn dir_of(name: &str) -> Utf8PathBuf {
+    Utf8Path::new(DIR).join(name)
+}
 
 /// The plugins' directories and what they need from the tree, without errors that are visible without cargo.
 #[derive(Debug, Default)]
@@ -138,7 +143,7 @@ impl<'a> Discovery<'a> {
     }
 
     fn add_outside(&mut self, plugin: Outside, tree: &Utf8Path) {
-        let dir = adopt::dir_of(&plugin.name);
+        let dir = dir_of(&plugin.name);
         if tree.join(&dir).exists() && !self.found.not_selected.contains(&dir) {
             return self.errors.push(format!(
                 "--with {0}: {dir} exists already; add `--without {1}` to build this one in its place",
@@ -168,7 +173,8 @@ impl<'a> Discovery<'a> {
     }
 }
 
-fn dirs(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+/// The plugins' directories, relative to the root, sorted.
+pub fn dirs(root: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let plugins = root.join(DIR);
     let mut dirs = Vec::new();
     if !plugins.exists() {

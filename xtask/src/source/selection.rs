@@ -49,7 +49,8 @@ impl Selection {
     }
 }
 
-fn hint(name: &str, names: &BTreeSet<String>) -> String {
+/// What else may be meant by a name that no plugin has.
+pub fn hint(name: &str, names: &BTreeSet<String>) -> String {
     // As near as a slip of the hand or two.
     let near = |other: &&String| strsim::osa_distance(name, other) <= name.chars().count().max(3) / 3;
     match names.iter().filter(near).min_by_key(|other| strsim::osa_distance(name, other)) {

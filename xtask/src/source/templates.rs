@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use walkdir::WalkDir;
 
 use crate::source::manifest::HostSpec;
 use crate::support::files;
+use crate::support::paths;
 
 /// What goes into the places of a template.
 const VALUES: &str = "values.toml";
@@ -122,12 +123,8 @@ fn type_name(name: &str, template: &BTreeMap<Utf8PathBuf, String>) -> String {
 
 /// The path from `dir` to `root`, and both paths from the nearest directory that they share.
 fn beside(dir: &Utf8Path, root: &Utf8Path) -> [Utf8PathBuf; 3] {
-    let parts = |path: &Utf8Path| path.components().map(|part| part.as_str().to_owned()).collect::<Vec<_>>();
-    let (dir, root) = (parts(dir), parts(root));
-    let shared = dir.iter().zip(&root).take_while(|(one, other)| one == other).count();
-    let up = dir[shared..].iter().map(|_| Utf8Component::ParentDir.as_str());
-    let own = dir[shared..].iter().collect();
-    [up.chain(root[shared..].iter().map(String::as_str)).collect(), own, root[shared..].iter().collect()]
+    let shared = dir.ancestors().find(|dir| root.starts_with(dir)).unwrap_or(dir);
+    [paths::from(dir, root), paths::from(shared, dir), paths::from(shared, root)]
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Error, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
+use walkdir::WalkDir;
 
 /// File extension of a file that is being written.
 const PARTIAL: &str = ".partial";
@@ -120,6 +121,21 @@ pub fn create_tree(dir: &Utf8Path, files: &BTreeMap<Utf8PathBuf, String>) -> Res
         let _ = fs::remove_dir_all(&partial);
     }
     created
+}
+
+/// Copies a directory of files and directories to one that is absent.
+pub fn copy_tree(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    for entry in WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("reading the directory {from}"))?;
+        let path = to.as_std_path().join(entry.path().strip_prefix(from)?);
+        let path = Utf8PathBuf::try_from(path).context("the paths of a copy are UTF-8")?;
+        if entry.file_type().is_dir() {
+            create_dir(&path)?;
+        } else {
+            fs::copy(entry.path(), &path).map_err(|error| not_written(&path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the temporary files of runs that were killed.

@@ -226,6 +226,13 @@ pub fn normal(path: &Utf8Path) -> Utf8PathBuf {
     normal
 }
 
+/// The path to `to` as it is written in `dir`; both are absolute.
+pub fn from(dir: &Utf8Path, to: &Utf8Path) -> Utf8PathBuf {
+    let shared = dir.components().zip(to.components()).take_while(|(one, other)| one == other).count();
+    let up = dir.components().skip(shared).map(|_| Utf8Component::ParentDir);
+    up.chain(to.components().skip(shared)).map(|part| part.as_str()).collect()
+}
+
 /// Resolves symlinks in the part that exists: cargo writes paths of the copy so, and they are compared with ours.
 fn physical(path: &Utf8Path) -> Utf8PathBuf {
     let there = path.ancestors().find_map(|dir| Some((dir, dir.canonicalize_utf8().ok()?)));

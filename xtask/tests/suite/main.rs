@@ -1,6 +1,7 @@
 //! The tests of the build system, in one program: each module is about one thing that people rely on. What a module needs
 //! beside Rust is written in Cargo.toml, under `test-needs`.
 
+mod added;
 mod another_daemon;
 mod auto;
 mod auto_podman;

@@ -2,43 +2,10 @@
 
 use std::fs;
 
+use crate::support::beside::{Beside, MANIFEST, SOURCE, git};
 use crate::support::{Tree, check, run};
-use camino::{Utf8Path, Utf8PathBuf};
 use expect_test::expect;
 use serde_json::{Value, json};
-
-/// A directory beside the tree, removed at the end of the test.
-struct Beside(Utf8PathBuf);
-
-impl Beside {
-    fn new(tree: &Tree) -> Beside {
-        let dir = tree.root.with_file_name(format!("beside-{}", tree.root.file_name().expect("a name")));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).expect("a directory");
-        Beside(dir)
-    }
-
-    fn write(&self, path: &str, content: &str) {
-        let path = self.0.join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        fs::write(path, content).expect("a file");
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-const MANIFEST: &str =
-    "[package]\nname = \"weather\"\nversion = \"0.3.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n";
-const SOURCE: &str = "fn greet() -> String {\n    \"weather\".to_owned()\n}\n\ngreeter_sdk::export!(greet);\n";
-
-fn git(dir: &Utf8Path, args: &[&str]) -> String {
-    let name = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgSign=false"];
-    run("git", &[&["-C", dir.as_str()], &name[..], args].concat())
-}
 
 /// Everything that a build may not change, by content.
 fn state(tree: &Tree) -> String {
@@ -105,7 +72,7 @@ fn a_revision_of_a_git_repository() {
     assert_eq!(said("storms"), "tone = \"casual\"\nhello\nstorm\n");
     assert_eq!(said(&first), "tone = \"casual\"\nhello\nweather\n");
     let plan = tree.xtask(&["plan", "--base", "scratch", "--with", &format!("{bare}@v1")]);
-    let line = format!("           weather 0.3.0 from {bare} at {first}\n");
+    let line = format!("           weather 0.3.0 from {bare}@v1 ({first})\n");
     assert!(plan.stdout.contains(&line), "{}", plan.stdout);
 
     // A URL is public, a path of this machine is not.
@@ -198,7 +165,7 @@ fn what_is_no_plugin_from_outside() {
     check(
         &["--with", "plugins/hello"],
         expect![[r#"
-            error: [ROOT]/plugins/hello belongs to this tree: leave out --with
+            error: [ROOT]/plugins/hello belongs to this tree already
         "#]],
     );
     tree.write("elsewhere/Cargo.toml", "[workspace]\n");
@@ -218,8 +185,9 @@ fn what_is_no_plugin_from_outside() {
     );
     let run = tree.xtask(&["build", "--with", beside.0.join("none").as_str()]);
     let expected = format!(
-        "error: invalid value '{}/none' for '--with <DIR|GIT@REV>': it is neither a directory nor a git repository with a \
-         revision (URL@REVISION)\n\nFor more information, try '--help'.\n",
+        "error: invalid value '{}/none' for '--with <DIR|GIT@REV>': there is no such file or directory, and it is neither a git \
+         repository with a revision (URL@REVISION) nor a crate with a version (NAME@VERSION)\n\nFor more information, try \
+         '--help'.\n",
         beside.0
     );
     assert_eq!((run.code, run.stderr), (Some(2), expected));

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod beside;
 pub mod build;
 pub mod engine;
 pub mod registry;

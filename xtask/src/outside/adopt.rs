@@ -6,7 +6,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
 use crate::source::manifest::HostSpec;
-use crate::source::plugins;
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::normal;
@@ -167,11 +166,6 @@ fn with_own(inherited: Value, own: &Value) -> Value {
         }
     }
     Value::Table(dependency)
-}
-
-/// The directory of a plugin in the tree.
-pub fn dir_of(name: &str) -> Utf8PathBuf {
-    Utf8Path::new(plugins::DIR).join(name)
 }
 
 /// The name of the package in a manifest.

@@ -1,0 +1,156 @@
+//! `plugins/sources.toml`: which plugins were added from outside of the tree, and from where.
+//!
+//! A change is two steps, and each is atomic: the record of what comes is written first, then the directory is exchanged. A run that
+//! is killed between them leaves the old plugin with its old record: a record counts only for the content that it names.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::digest::Digest;
+use crate::source::{copy, plugins};
+use crate::support::files;
+use crate::support::paths::Paths;
+
+/// Relative to the root.
+pub const FILE: &str = "plugins/sources.toml";
+
+const HEAD: &str =
+    "# Where plugins came from. `cargo xtask add`, `update` and `remove` write it; commit it with the plugins.\n";
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sources {
+    /// By name.
+    #[serde(default)]
+    plugins: BTreeMap<String, Record>,
+    /// What a command that runs now brings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    next: BTreeMap<String, Record>,
+}
+
+/// Where a plugin came from.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// As `cargo xtask add` takes it; a path is relative to the root.
+    pub source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Digest>,
+    /// Of its files, as they were added.
+    pub content: Digest,
+}
+
+/// A plugin that was added, as it is now.
+pub struct Added {
+    pub record: Record,
+    /// Whether its files changed since.
+    pub edited: bool,
+}
+
+impl Sources {
+    pub fn read(paths: &Paths) -> Result<Sources> {
+        let path = paths.root.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).with_context(|| format!("reading {path}")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Sources::default()),
+            Err(error) => Err(error).with_context(|| format!("reading {path}")),
+        }
+    }
+
+    /// The names of all plugins that were added and are there, sorted.
+    pub fn names(&self, paths: &Paths) -> Vec<String> {
+        let names = self.plugins.keys().chain(self.next.keys()).filter(|name| dir(paths, name).is_dir());
+        let mut names: Vec<String> = names.cloned().collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What is known about a plugin in `plugins/`, if it was added.
+    pub fn find(&self, paths: &Paths, name: &str) -> Result<Option<Added>> {
+        if !dir(paths, name).is_dir() {
+            return Ok(None);
+        }
+        let content = copy::digest(&dir(paths, name))?;
+        let next = self.next.get(name).filter(|record| record.content == content);
+        let record = next.or_else(|| self.plugins.get(name));
+        Ok(record.map(|record| Added { edited: record.content != content, record: record.clone() }))
+    }
+
+    /// Makes `plugins/NAME` what is in `from`, which is copied.
+    pub fn put(mut self, paths: &Paths, name: &str, from: &Utf8Path, record: Record) -> Result<()> {
+        let (to, staged) = (dir(paths, name), staged(paths, name)?);
+        files::copy_tree(from, &staged)?;
+        self.next.insert(name.to_owned(), record.clone());
+        self.write(paths)?;
+        exchange(&staged, &to)?;
+        self.next.remove(name);
+        self.plugins.insert(name.to_owned(), record);
+        self.write(paths)?;
+        files::remove(&staged)
+    }
+
+    /// Removes `plugins/NAME`.
+    pub fn take(mut self, paths: &Paths, name: &str) -> Result<()> {
+        let (from, staged) = (dir(paths, name), staged(paths, name)?);
+        std::fs::rename(&from, &staged).with_context(|| format!("moving {from} to {staged}"))?;
+        self.plugins.remove(name);
+        self.write(paths)?;
+        files::remove(&staged)
+    }
+
+    fn write(&mut self, paths: &Paths) -> Result<()> {
+        // Plugins that somebody removed by hand.
+        self.plugins.retain(|name, _| dir(paths, name).is_dir());
+        let path = paths.root.join(FILE);
+        if self.plugins.is_empty() && self.next.is_empty() {
+            return files::remove(&path);
+        }
+        let text = format!("{HEAD}{}", toml::to_string(self).context("writing the sources of the plugins")?);
+        files::write_atomically(&path, |out| Ok(out.write_all(text.as_bytes())?))
+    }
+}
+
+fn dir(paths: &Paths, name: &str) -> Utf8PathBuf {
+    paths.root.join(plugins::dir_of(name))
+}
+
+/// An absent directory in the target directory, or beside the plugins if that is on another disk: a rename needs one disk.
+fn staged(paths: &Paths, name: &str) -> Result<Utf8PathBuf> {
+    let device =
+        |path: &Utf8Path| std::fs::metadata(path).map(|metadata| std::os::unix::fs::MetadataExt::dev(&metadata));
+    let plugins = paths.root.join(plugins::DIR);
+    files::create_dir(&plugins)?;
+    // Of a run that was killed.
+    files::remove_partials(&plugins)?;
+    files::create_dir(&paths.outside())?;
+    let one_disk = matches!((device(&paths.outside()), device(&plugins)), (Ok(one), Ok(other)) if one == other);
+    let parent = if one_disk { paths.outside().join("moved") } else { plugins.join(".xtask") };
+    files::create_dir(&parent)?;
+    let staged = parent.join(name);
+    files::remove(&staged)?;
+    Ok(staged)
+}
+
+/// Makes `to` what `from` is, at once. What was there before, if anything, is in `from` afterwards.
+fn exchange(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    let moving = || format!("moving {from} to {to}");
+    if !to.exists() {
+        return std::fs::rename(from, to).with_context(moving);
+    }
+    match renameat_with(CWD, from.as_str(), CWD, to.as_str(), RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS) => bail!(
+            "{}: this file system cannot exchange two directories; remove {to} first, with `cargo xtask remove`",
+            moving()
+        ),
+        result => result.with_context(moving),
+    }
+}
