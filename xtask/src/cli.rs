@@ -7,6 +7,7 @@ use crate::commands::build::BuildArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
+use crate::commands::list::ListArgs;
 use crate::commands::new::NewArgs;
 use crate::commands::plan::PlanArgs;
 use crate::commands::remove::RemoveArgs;
@@ -41,6 +42,8 @@ pub enum Command {
     Send(SendArgs),
     /// Create a plugin from a template
     New(NewArgs),
+    /// List the plugins
+    List(ListArgs),
     /// Copy a plugin from outside into plugins/
     Add(AddArgs),
     /// Remove a plugin that was added

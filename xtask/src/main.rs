@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(&ui, &paths),
         Command::New(args) => args.run(&ui, &paths),
         Command::Send(args) => args.run(&paths),
+        Command::List(args) => args.run(&ui, &paths),
         Command::Add(args) => args.run(&ui, &paths),
         Command::Remove(args) => args.run(&ui, &paths),
         Command::Update(args) => args.run(&ui, &paths),

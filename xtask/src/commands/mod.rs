@@ -5,6 +5,7 @@ pub mod build;
 pub mod clean;
 pub mod image;
 pub mod inspect;
+pub mod list;
 pub mod new;
 pub mod options;
 pub mod plan;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::oci::digest::Digest;
@@ -35,6 +35,13 @@ impl LastImage {
     /// `None` if there is none, or one that another version of the build system remembered.
     pub fn read(paths: &Paths) -> Option<LastImage> {
         serde_json::from_slice(&std::fs::read(paths.last_image()).ok()?).ok()
+    }
+
+    /// The size of a file of our layers, in bytes; `path` is absolute in the image.
+    pub fn size_of(&self, path: &Utf8Path) -> Option<u64> {
+        let path = path.strip_prefix("/").ok()?;
+        let files = self.layers.values().flat_map(|layer| &layer.files);
+        Some(files.into_iter().find(|listed| listed.path == path)?.content.as_ref()?.size)
     }
 
     /// Which of this machine's libraries changed.

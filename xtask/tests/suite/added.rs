@@ -10,7 +10,7 @@ use crate::support::{Tree, run, sha256};
 use expect_test::expect;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SDK: &str = "\n[dependencies]\ngreeter-sdk = \"1\"\n";
 
@@ -269,6 +269,41 @@ fn what_is_not_added_updated_or_removed() {
             error: no plugin was added by `cargo xtask add`; there is nothing to update
         "#]],
     );
+}
+
+#[test]
+fn the_list_names_version_size_origin_and_configuration() {
+    let tree = Tree::small("added-list").without_engine();
+    let beside = Beside::new(&tree);
+    let metadata = "[package.metadata.greeter]\nconfig = \"default.toml\"\n";
+    beside.write("weather/Cargo.toml", &format!("{MANIFEST}{SDK}\n{metadata}"));
+    beside.write("weather/default.toml", "[tones.rain]\n[tones.sun]\n");
+    beside.write("weather/src/lib.rs", SOURCE);
+    tree.replace("Cargo.toml", "port = 9000\n", "port = 9000\nplugin-config = \"/opt/greeter/etc/more\"\n");
+    said(&tree, &["add", beside.0.join("weather").as_str()]);
+    let source = format!("../{}/weather", beside.0.file_name().expect("a name"));
+    let list = |args: &[&str]| {
+        let run = tree.xtask(&[&["list"], args].concat());
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+        run.stdout.replace(&source, "[SOURCE]")
+    };
+    expect![[r#"
+        NAME     VERSION  SIZE  ORIGIN                        DEFINES
+        goodbye  0.1.0    -     plugins/goodbye               -
+        hello    0.1.0    -     plugins/hello                 -
+        weather  0.3.0    -     [SOURCE]  tones.rain, tones.sun
+    "#]]
+    .assert_eq(&list(&[]));
+    tree.image(&[]);
+    tree.write("plugins/weather/notes", "edited");
+    let rows: Value = serde_json::from_str(&list(&["--format", "json"])).expect("JSON");
+    let file = fs::metadata(tree.root.join("target/image/dist/weather.plug")).expect("it was built");
+    assert_eq!((&rows[2]["size"], &rows[2]["edited"]), (&json!(file.len()), &json!(true)));
+    assert_eq!(rows[2]["origin"]["source"], "[SOURCE]");
+    assert!(list(&[]).contains("[SOURCE] (edited)  tones.rain"), "{}", list(&[]));
+    let empty = Tree::small("added-list-empty");
+    fs::remove_dir_all(empty.root.join("plugins")).expect("plugins");
+    assert_eq!(empty.xtask(&["list"]).stdout, "there are no plugins in plugins/\n");
 }
 
 /// Killed at moments that are spread over the run, each command leaves the old plugin or the new one, with the record of that one.
