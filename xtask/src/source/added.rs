@@ -123,7 +123,7 @@ fn dir(paths: &Paths, name: &str) -> Utf8PathBuf {
     paths.root.join(plugins::dir_of(name))
 }
 
-/// An absent directory in the target directory, or beside the plugins if that is on another disk: a rename needs one disk.
+/// An absent directory on the disk of the plugins, since a rename needs one disk: usually in the target directory.
 fn staged(paths: &Paths, name: &str) -> Result<Utf8PathBuf> {
     let device =
         |path: &Utf8Path| std::fs::metadata(path).map(|metadata| std::os::unix::fs::MetadataExt::dev(&metadata));
@@ -132,8 +132,11 @@ fn staged(paths: &Paths, name: &str) -> Result<Utf8PathBuf> {
     // Of a run that was killed.
     files::remove_partials(&plugins)?;
     files::create_dir(&paths.outside())?;
-    let one_disk = matches!((device(&paths.outside()), device(&plugins)), (Ok(one), Ok(other)) if one == other);
-    let parent = if one_disk { paths.outside().join("moved") } else { plugins.join(".xtask") };
+    let one_disk = |dir: &Utf8Path| matches!((device(dir), device(&plugins)), (Ok(one), Ok(other)) if one == other);
+    // Cargo takes every directory in plugins/ for a member, so it is the last choice.
+    let places = [(paths.outside(), "moved"), (paths.root.clone(), ".moved")];
+    let place = places.into_iter().find(|(dir, _)| one_disk(dir));
+    let parent = place.map_or_else(|| plugins.join(".moved"), |(dir, name)| dir.join(name));
     files::create_dir(&parent)?;
     let staged = parent.join(name);
     files::remove(&staged)?;

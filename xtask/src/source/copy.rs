@@ -20,6 +20,9 @@ use crate::support::paths::Paths;
 /// Cargo's configuration in the tree.
 pub const CONFIG: &str = ".cargo/config.toml";
 
+/// An empty file in the copy of a tree without plugins: cargo rejects the member `plugins/*` if nothing matches it.
+pub const NO_PLUGINS: &str = "plugins/.none";
+
 /// Directories of version control.
 const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".pijul", "_darcs"];
 
@@ -28,10 +31,13 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".hg", ".svn", ".jj", ".bzr", ".piju
 /// # Errors
 ///
 /// If a crate or a plugin asset was left out.
-pub fn sync(paths: &Paths, workspace: &Workspace, plugins: &Discovered) -> Result<Vec<LeftOut>> {
-    let mut listing = Listing::new(paths, plugins, Needed::new(workspace, plugins));
+pub fn sync(paths: &Paths, workspace: &Workspace, found: &Discovered) -> Result<Vec<LeftOut>> {
+    let mut listing = Listing::new(paths, found, Needed::new(workspace, found));
     listing.walk()?;
     listing.add_outside()?;
+    if !found.packages.values().any(|plugin| plugin.dir.starts_with(plugins::DIR)) {
+        listing.files.insert(NO_PLUGINS.into(), Source { path: "/dev/null".into(), executable: false });
+    }
     listing.errors.report("the sources")?;
     sync::sync(&listing.files, &listing.dirs, &paths.sources())?;
     Ok(listing.left_out)

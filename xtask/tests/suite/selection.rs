@@ -32,6 +32,9 @@ fn a_part_of_the_plugins_is_built_and_nothing_in_the_tree_changes() {
     let parameters = &provenance["predicate"]["buildDefinition"]["externalParameters"];
     assert_eq!((&parameters["only"], &parameters["without"]), (&Value::Null, &json!("goodbye")));
 
+    assert_eq!(built(&tree, &["--without", "goodbye,hello,welcome"]), <[&str; 0]>::default());
+    assert_eq!(tree.label("org.opencontainers.image.revision"), commit);
+
     let run = tree.xtask(&["run", "--only", "goodbye"]);
     assert_eq!(run.stdout, "tone = \"casual\"\ngoodbye\n", "{}", run.stderr);
     assert!(!tree.root.join("target/image/greeter.lock").exists(), "nothing was added");

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
 use crate::oci::digest::Digest;
+use crate::source::copy::NO_PLUGINS;
 use crate::source::left_out::LeftOut;
 use crate::source::revision::{Commit, Repository, git};
 use crate::source::sync::Source;
@@ -94,7 +95,7 @@ impl<'a> Comparison<'a> {
         let mut changed = paths_of(&self.git(&["diff-files", "--name-only", "-z"]), ui)?;
         changed.retain(|path| !is_special(path) && !is_left_out(path));
         let others = paths_of(&self.git(&["ls-files", "--others", "-z"]), ui)?;
-        if others.iter().any(|path| !is_special(path)) || !self.are_checked_out(&changed)? {
+        if others.iter().any(|path| !is_special(path) && path != NO_PLUGINS) || !self.are_checked_out(&changed)? {
             return Ok(true);
         }
         for (path, (kind, id)) in &committed {
