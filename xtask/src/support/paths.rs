@@ -197,6 +197,11 @@ impl Paths {
         self.image.join(format!("{name}.tar"))
     }
 
+    /// The configuration of a host that runs on this machine.
+    pub fn run(&self) -> Utf8PathBuf {
+        self.image.join("run")
+    }
+
     /// Plugins from outside of the tree.
     pub fn outside(&self) -> Utf8PathBuf {
         self.image.join("outside")

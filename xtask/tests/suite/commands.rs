@@ -44,6 +44,21 @@ fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
 }
 
 #[test]
+fn run_gives_the_host_what_plugins_ship_as_in_an_image() {
+    let tree = Tree::small("run-shipped");
+    tree.replace("Cargo.toml", "port = 9000\n", "port = 9000\nplugin-config = \"/opt/greeter/etc/more\"\n");
+    tree.replace("plugins/hello/Cargo.toml", "[lib]", "[package.metadata.greeter]\nconfig = \"own.toml\"\n\n[lib]");
+    tree.write("plugins/hello/own.toml", "tone = \"warm\"\n");
+    tree.write("target/image/run/more/of-another-run.toml", "");
+    let run = tree.xtask(&["run"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "tone = \"casual\"\ngoodbye\nhello\n"), "{}", run.stderr);
+    assert!(run.stderr.ends_with("     Running greeter with greeter/development.toml\n"), "{}", run.stderr);
+    assert_eq!(tree.read("target/image/run/settings.toml"), "tone = \"casual\"\n");
+    assert_eq!(tree.read("target/image/run/more/hello.toml"), "tone = \"warm\"\n");
+    assert!(!tree.root.join("target/image/run/more/of-another-run.toml").exists());
+}
+
+#[test]
 fn clean_removes_what_was_built() {
     let tree = Tree::small("clean").without_engine();
     assert_eq!(tree.xtask(&["build"]).code, Some(0));
