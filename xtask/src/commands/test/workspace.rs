@@ -83,12 +83,15 @@ impl Workspace<'_> {
 
     fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         let command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
-        // The user's, which programs do not see otherwise. The examples share the root's, where the SDK is compiled already.
-        let own = (self.dir == EXAMPLES).then(|| "target".to_owned());
-        match std::env::var("CARGO_TARGET_DIR").ok().or(own) {
-            Some(target) => command.env("CARGO_TARGET_DIR", self.paths.root.join(target).as_str()),
-            None => command,
-        }
+        // The user's, which programs do not see otherwise. The examples have one of their own: a dylib has the same file name in
+        // every workspace, and theirs is linked with other crates.
+        let target = std::env::var("CARGO_TARGET_DIR").ok();
+        let target = match (target, self.dir == EXAMPLES) {
+            (None, false) => return command,
+            (target, false) => self.paths.root.join(target.unwrap_or_default()),
+            (target, true) => self.paths.root.join(target.unwrap_or_else(|| "target".to_owned())).join(EXAMPLES),
+        };
+        command.env("CARGO_TARGET_DIR", target.as_str())
     }
 
     /// Runs cargo; its output goes to this process's.
