@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::add::AddArgs;
 use crate::commands::build::BuildArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
@@ -42,6 +43,8 @@ pub enum Command {
     Send(SendArgs),
     /// Create a plugin from a template
     New(NewArgs),
+    /// Find everything that is wrong with plugins
+    Check(CheckArgs),
     /// List the plugins
     List(ListArgs),
     /// Copy a plugin from outside into plugins/

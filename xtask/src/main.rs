@@ -4,6 +4,7 @@ mod assemble;
 mod attest;
 mod base;
 mod cargo;
+mod check;
 mod cli;
 mod commands;
 mod compile;
@@ -31,6 +32,8 @@ use crate::support::ui::Ui;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(cli.verbose);
+    // `check` tells faults from what kept it from checking.
+    let (mut all_right, failure) = (true, if matches!(cli.command, Command::Check(_)) { 2 } else { 1 });
     let result = Paths::find().and_then(|paths| match cli.command {
         Command::Image(args) => args.run(&ui, &paths),
         Command::Plan(args) => args.run(&ui, &paths),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(&ui, &paths),
         Command::New(args) => args.run(&ui, &paths),
         Command::Send(args) => args.run(&paths),
+        Command::Check(args) => args.run(&ui, &paths).map(|right| all_right = right),
         Command::List(args) => args.run(&ui, &paths),
         Command::Add(args) => args.run(&ui, &paths),
         Command::Remove(args) => args.run(&ui, &paths),
@@ -47,10 +51,11 @@ fn main() -> ExitCode {
         Command::Clean(args) => args.run(&ui, &paths),
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if all_right => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
         Err(error) => {
             ui.error(format!("{error:#}").trim_end());
-            ExitCode::FAILURE
+            ExitCode::from(failure)
         }
     }
 }

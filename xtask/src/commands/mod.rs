@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod build;
+pub mod check;
 pub mod clean;
 pub mod image;
 pub mod inspect;

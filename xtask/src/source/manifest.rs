@@ -70,6 +70,8 @@ pub struct HostSpec {
     pub port: u16,
     /// The path of its HTTP API that takes messages.
     pub send_path: Option<String>,
+    /// What the host is started with to probe a plugin, in the tree; its log then says `address=IP:PORT`.
+    pub probe_config: Option<Utf8PathBuf>,
     /// The directory of the templates for new plugins, in the tree.
     pub plugin_templates: Option<Utf8PathBuf>,
     /// Directories in the tree: plugins that only the image of `cargo xtask test` contains.

@@ -82,6 +82,19 @@ pub fn discover(
     outside: Vec<Outside>,
     more: &[Utf8PathBuf],
 ) -> Result<Discovered> {
+    let (found, errors) = examine(paths, workspace, selection, outside, more)?;
+    errors.report("plugins/")?;
+    Ok(found)
+}
+
+/// The same with what is wrong beside what is right.
+pub fn examine(
+    paths: &Paths,
+    workspace: &Workspace,
+    selection: &Selection,
+    outside: Vec<Outside>,
+    more: &[Utf8PathBuf],
+) -> Result<(Discovered, Errors)> {
     let mut discovery = Discovery::new(workspace);
     let mut names = BTreeSet::new();
     for dir in dirs(&paths.root)? {
@@ -103,7 +116,7 @@ pub fn discover(
     for plugin in outside {
         discovery.add_outside(plugin, &paths.root);
     }
-    discovery.end()
+    Ok(discovery.end())
 }
 
 struct Discovery<'a> {
@@ -123,22 +136,27 @@ impl<'a> Discovery<'a> {
     fn add(&mut self, root: &Utf8Path, dir: Utf8PathBuf, manifest: Result<Manifest>) {
         let manifest = match manifest {
             Ok(manifest) => manifest,
-            Err(error) => return self.errors.push(format!("{error:#}")),
+            Err(error) => return self.errors.push_as("manifest", dir, format!("{error:#}")),
         };
         check(&manifest, &dir, self.workspace, &mut self.errors);
-        path_dependencies::follow(root, &dir, &manifest.tables(), &mut self.found.path_dependencies, &mut self.errors);
+        let mut errors = Errors::default();
+        path_dependencies::follow(root, &dir, &manifest.tables(), &mut self.found.path_dependencies, &mut errors);
+        self.errors.append(errors.coded("path-dependency", &dir));
         let library = manifest.library();
         let Some(package) = manifest.package else { return };
         if let Some(first) = self.found.packages.get(&package.name) {
-            return self.errors.push(format!(
-                "two plugins have the name `{}`: {} and {dir}: rename the package in one of the two Cargo.toml",
-                package.name, first.dir
-            ));
+            let (name, first) = (&package.name, &first.dir);
+            let error = format!(
+                "two plugins have the name `{name}`: {first} and {dir}: rename the package in one of the two Cargo.toml"
+            );
+            return self.errors.push_as("name", &dir, error);
         }
         if let Some(library) = library {
             self.libraries.entry(library).or_default().push(format!("`{}` ({dir})", package.name));
         }
-        let assets = assets::read(root, &dir, &package.metadata, self.workspace.image(), &mut self.errors);
+        let mut errors = Errors::default();
+        let assets = assets::read(root, &dir, &package.metadata, self.workspace.image(), &mut errors);
+        self.errors.append(errors.coded("assets", &dir));
         self.found.packages.insert(package.name, Found { dir, assets, outside: None });
     }
 
@@ -161,15 +179,15 @@ impl<'a> Discovery<'a> {
         }
     }
 
-    fn end(mut self) -> Result<Discovered> {
+    fn end(mut self) -> (Discovered, Errors) {
         for (library, plugins) in self.libraries.into_iter().filter(|(_, plugins)| plugins.len() > 1) {
-            self.errors.push(format!(
-                "the plugins {} build libraries with the same name, `{library}`: rename the packages, or their `[lib]`",
-                plugins.join(" and ")
-            ));
+            let plugins = plugins.join(" and ");
+            let error = format!(
+                "the plugins {plugins} build libraries with the same name, `{library}`: rename the packages, or their `[lib]`"
+            );
+            self.errors.push_as("name", "", error);
         }
-        self.errors.report("plugins/")?;
-        Ok(self.found)
+        (self.found, self.errors)
     }
 }
 
@@ -207,34 +225,36 @@ fn read(root: &Utf8Path, dir: &Utf8Path) -> Result<Manifest> {
 
 fn check(manifest: &Manifest, dir: &Utf8Path, workspace: &Workspace, errors: &mut Errors) {
     let host: &HostSpec = workspace.image();
+    let mut push = |code, error: String| errors.push_as(code, dir, format!("{dir}/Cargo.toml{error}"));
     if manifest.workspace.is_some() {
-        errors.push(format!(
-            "{dir}/Cargo.toml has a `[workspace]` of its own: remove that table; a plugin is built as a member of the \
-             tree's workspace"
-        ));
+        let own =
+            " has a `[workspace]` of its own: remove that table; a plugin is built as a member of the tree's workspace";
+        push("workspace", own.to_owned());
     }
     match &manifest.package {
-        None => errors.push(format!("{dir}/Cargo.toml has no `[package]`: add one, with a `name`")),
+        None => push("manifest", " has no `[package]`: add one, with a `name`".to_owned()),
         Some(package) => {
             let why = name::taken(&package.name, host).or_else(|| name::too_long(&package.name));
             let library = manifest.library().and_then(|built| name::library_taken(&built, host));
             let fix = if why.is_some() { "rename the package" } else { "rename the package, or its `[lib]`" };
-            errors.extend(why.or(library).map(|why| format!("{dir}/Cargo.toml: {why}: {fix}")));
+            if let Some(why) = why.or(library) {
+                push("name", format!(": {why}: {fix}"));
+            }
         }
     }
     let kinds = manifest.lib.as_ref().map(|lib| lib.crate_type.as_slice()).unwrap_or_default();
     if !kinds.iter().any(|kind| kind == "cdylib") {
-        errors.push(format!(
-            "{dir}/Cargo.toml: a plugin must be a cdylib; write `crate-type = [\"cdylib\"]` under `[lib]`"
-        ));
+        push("crate-type", ": a plugin must be a cdylib; write `crate-type = [\"cdylib\"]` under `[lib]`".to_owned());
     }
     let sdk = |(key, value): (&String, &toml::Value)| package_of(key, value, workspace) == host.sdk;
     if !manifest.tables.dependencies.iter().any(sdk) {
-        errors.push(format!(
-            "{dir}/Cargo.toml: a plugin must depend on the SDK; write \
-             `{} = {{ workspace = true }}` under `[dependencies]`",
-            host.sdk
-        ));
+        push(
+            "sdk",
+            format!(
+                ": a plugin must depend on the SDK; write `{} = {{ workspace = true }}` under `[dependencies]`",
+                host.sdk
+            ),
+        );
     }
 }
 

@@ -3,25 +3,53 @@
 use std::fmt::Display;
 
 use anyhow::{Result, bail};
+use serde::Serialize;
 
 use crate::support::ui::count;
 
 #[derive(Debug, Default)]
-pub struct Errors(Vec<String>);
+pub struct Errors(Vec<Fault>);
+
+/// One error.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fault {
+    /// Stable: a kind of error that tools can rely on, or empty.
+    pub code: &'static str,
+    /// The directory of the plugin that has it, or empty.
+    pub plugin: String,
+    /// What is wrong, on which path or name, and how to fix it.
+    pub message: String,
+}
 
 impl Errors {
     /// One error: what is wrong, on which path or name, and how to fix it.
     pub fn push(&mut self, error: impl Display) {
-        self.0.push(error.to_string());
+        self.push_as("", "", error);
+    }
+
+    /// The same of a kind that has a code, in the plugin in `dir`.
+    pub fn push_as(&mut self, code: &'static str, dir: impl AsRef<str>, error: impl Display) {
+        self.0.push(Fault { code, plugin: dir.as_ref().to_owned(), message: error.to_string() });
     }
 
     pub fn extend(&mut self, errors: impl IntoIterator<Item = String>) {
-        self.0.extend(errors);
+        errors.into_iter().for_each(|error| self.push(error));
     }
 
     /// The same errors with another name for what they are about.
-    pub fn renamed(self, from: &str, to: &str) -> Errors {
-        Errors(self.0.into_iter().map(|error| error.replace(from, to)).collect())
+    pub fn renamed(mut self, from: &str, to: &str) -> Errors {
+        for fault in &mut self.0 {
+            fault.message = fault.message.replace(from, to);
+        }
+        self
+    }
+
+    /// The same errors with this code, in the plugin in `dir`.
+    pub fn coded(mut self, code: &'static str, dir: impl AsRef<str>) -> Errors {
+        for fault in &mut self.0 {
+            (fault.code, fault.plugin) = (code, dir.as_ref().to_owned());
+        }
+        self
     }
 
     /// Adds the errors of a part.
@@ -29,9 +57,14 @@ impl Errors {
         self.0.append(&mut errors.0);
     }
 
+    pub fn faults(&self) -> &[Fault] {
+        &self.0
+    }
+
     /// An error that lists every error, if there is one.
     pub fn report(self, input: &str) -> Result<()> {
-        match self.0.as_slice() {
+        let messages: Vec<String> = self.0.into_iter().map(|fault| fault.message).collect();
+        match messages.as_slice() {
             [] => Ok(()),
             [only] => bail!("{only}"),
             all => bail!("{} in {input}\n  - {}", count(all.len(), "error"), all.join("\n  - ").trim_end()),

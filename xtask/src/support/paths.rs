@@ -197,6 +197,11 @@ impl Paths {
         self.image.join(format!("{name}.tar"))
     }
 
+    /// What `cargo xtask check` compiles and writes.
+    pub fn checked(&self) -> Utf8PathBuf {
+        self.image.join("check")
+    }
+
     /// The configuration of a host that runs on this machine.
     pub fn run(&self) -> Utf8PathBuf {
         self.image.join("run")

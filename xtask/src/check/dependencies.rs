@@ -1,0 +1,108 @@
+//! What a plugin's crates mean for the host and for the other plugins.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::cargo::query::Query;
+use crate::cargo::resolution::{Crate, Reach, Resolution};
+use crate::plan::{BuildPlan, Plugin};
+use crate::support::errors::Errors;
+use crate::support::session::Session;
+
+/// Crates that bring another implementation of cryptography for TLS.
+const CRYPTO: [&str; 4] = ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl"];
+/// Crates that need a library of the system, with its packages in Debian and Alpine.
+const SYSTEM: [(&str, &str, &str); 9] = [
+    ("alsa-sys", "libasound2-dev", "alsa-lib-dev"),
+    ("libdbus-sys", "libdbus-1-dev", "dbus-dev"),
+    ("libgit2-sys", "libgit2-dev", "libgit2-dev"),
+    ("libudev-sys", "libudev-dev", "eudev-dev"),
+    ("mysqlclient-sys", "default-libmysqlclient-dev", "mariadb-connector-c-dev"),
+    ("openssl-sys", "libssl-dev", "openssl-dev"),
+    ("pq-sys", "libpq-dev", "libpq-dev"),
+    ("rdkafka-sys", "librdkafka-dev", "librdkafka-dev"),
+    ("zmq-sys", "libzmq3-dev", "zeromq-dev"),
+];
+
+/// Checks the crates of a plugin. Notes are no errors: things that cost something.
+pub fn check(
+    session: &Session,
+    plan: &BuildPlan,
+    plugin: &Plugin,
+    errors: &mut Errors,
+    notes: &mut Errors,
+) -> Result<()> {
+    let resolution = &plan.resolution;
+    let (Some(sdk), Some(own)) = (resolution.member(&plan.host.sdk), resolution.member(&plugin.name)) else {
+        return Ok(());
+    };
+    let (shared, own) = (resolution.closure(sdk), resolution.own(own, sdk));
+    let dir = &plugin.path;
+    for found in own {
+        let name = found.name.as_str();
+        let of_sdk = shared.iter().find(|other| other.name == name);
+        if CRYPTO.contains(&name) {
+            let error = format!(
+                "{dir}: {} is a second implementation of cryptography beside the SDK's; turn it off",
+                shown(found)
+            );
+            errors.push_as("crypto", dir, error);
+        }
+        if let Some((_, debian, alpine)) = SYSTEM.iter().find(|(system, ..)| *system == name) {
+            notes.push_as("system-package", dir, format!(
+                "{dir}: {} needs a library of the system: add {debian} (Debian) or {alpine} (Alpine) to docker/builder.Dockerfile",
+                shown(found)
+            ));
+        }
+        match of_sdk {
+            Some(other) if name == "tokio" => errors.push_as(
+                "tokio",
+                dir,
+                format!(
+                    "{dir}: {} is not the SDK's {}: use `{}::tokio`",
+                    shown(found),
+                    shown(other),
+                    plan.host.sdk.replace('-', "_")
+                ),
+            ),
+            Some(other) => {
+                notes.push_as("duplicate", dir, format!("{dir}: {} beside the SDK's {}", shown(found), shown(other)));
+            }
+            None => {}
+        }
+    }
+    note_features(session, plan, plugin, &shared, notes)
+}
+
+fn shown(found: &Crate) -> String {
+    format!("{} {}", found.name, found.version)
+}
+
+/// Features of the SDK's crates that are on because of the plugin alone.
+fn note_features(
+    session: &Session,
+    plan: &BuildPlan,
+    plugin: &Plugin,
+    shared: &BTreeSet<&Crate>,
+    notes: &mut Errors,
+) -> Result<()> {
+    let without = Query {
+        packages: plan.packages().filter(|id| **id != plugin.id).map(|id| id.repr.as_str()).collect(),
+        ..plan.query()
+    };
+    let without = without.crates(session, Reach::Linked)?;
+    let features =
+        |resolution: &Resolution, of: &Crate| resolution.crates().get(of).map(|found| found.features.clone());
+    for found in shared {
+        let (Some(with), Some(without)) = (features(&plan.resolution, found), features(&without, found)) else {
+            continue;
+        };
+        let more: Vec<&str> = with.difference(&without).map(String::as_str).collect();
+        if !more.is_empty() {
+            let note = format!("{}: turns on {} of {} for everybody", plugin.path, more.join(", "), shown(found));
+            notes.push_as("features", &plugin.path, note);
+        }
+    }
+    Ok(())
+}

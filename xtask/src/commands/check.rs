@@ -1,0 +1,75 @@
+//! `cargo xtask check`: everything that can be wrong with a plugin, at once.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::check::{self, Findings, codes};
+use crate::commands::Format;
+use crate::support::paths::Paths;
+use crate::support::session::Session;
+use crate::support::ui::{self, Ui, count};
+
+/// Check plugins: manifest, files, crates, lints, tests, build, and what they do in the real host
+#[derive(Args)]
+#[command(after_help = "\
+Exit code: 0 if all is right, 1 if there are faults, 2 if it could not check.
+
+Examples:
+  cargo xtask check weather
+  cargo xtask check --format json
+  cargo xtask check --explain crypto")]
+pub struct CheckArgs {
+    /// Names of plugins [default: all]
+    names: Vec<String>,
+
+    /// Probe with this configuration instead of the default configuration of the plugin
+    #[arg(long, value_name = "FILE")]
+    config: Option<Utf8PathBuf>,
+
+    /// Explain a code, and check nothing
+    #[arg(long, value_name = "CODE", value_parser = PossibleValuesParser::new(codes::all()), hide_possible_values = true)]
+    explain: Option<String>,
+
+    /// Print text or JSON
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl CheckArgs {
+    /// Whether all is right.
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<bool> {
+        if let Some(code) = &self.explain {
+            ui::result(codes::explanation(code).context("clap knows the codes")?)?;
+            return Ok(true);
+        }
+        let findings = check::check(&Session::open(ui, paths)?, &self.names, self.config.as_deref())?;
+        match self.format {
+            Format::Human => ui::result(text(&findings)?.trim_end())?,
+            Format::Json => ui::result(&serde_json::to_string_pretty(&findings)?)?,
+        }
+        Ok(findings.faults.is_empty())
+    }
+}
+
+fn text(findings: &Findings) -> Result<String> {
+    let mut text = String::new();
+    for fault in &findings.faults {
+        writeln!(text, "fault[{}]: {}", fault.code, fault.message)?;
+    }
+    for note in &findings.notes {
+        writeln!(text, "note[{}]: {}", note.code, note.message)?;
+    }
+    for plugin in &findings.plugins {
+        let source = plugin.record.source.chars().take(12).collect::<String>();
+        writeln!(text, "built: {} {} from {}, source {source}", plugin.name, plugin.version, plugin.path)?;
+    }
+    match findings.faults.len() {
+        0 => writeln!(text, "{}: all is right", count(findings.plugins.len(), "plugin"))?,
+        faults => writeln!(text, "{}; `cargo xtask check --explain CODE` says more", count(faults, "fault"))?,
+    }
+    Ok(text)
+}
