@@ -27,6 +27,9 @@ use crate::support::errors::{Errors, Fault};
 use crate::support::files;
 use crate::support::session::Session;
 
+/// Faults of plugins that cargo cannot read, or would not build as they are.
+const NOT_COMPILED: [&str; 7] = ["assets", "crate-type", "manifest", "name", "path-dependency", "sdk", "workspace"];
+
 /// What was found.
 #[derive(Serialize)]
 pub struct Findings {
@@ -62,66 +65,96 @@ pub fn check(session: &Session, names: &[String], config: Option<&Utf8Path>) -> 
     anyhow::ensure!(unknown.is_empty(), "{}", unknown.join("; "));
     let dirs = plugins::dirs(&paths.root)?.into_iter().filter(|dir| !found.not_selected.contains(dir));
     let dirs: Vec<Utf8PathBuf> = dirs.collect();
-    for dir in dirs.iter().filter(|dir| paths.root.join(dir).join("Cargo.toml").is_file()) {
+    let readable: Vec<_> = dirs.iter().filter(|dir| !has(&errors, dir, &["manifest"])).collect();
+    for dir in readable {
         sources::check(&paths.root, dir, &workspace.image().sdk, &mut errors)?;
     }
-    // Those that cargo cannot read, or that would not be built as they are, are not compiled.
-    let broken = ["assets", "crate-type", "manifest", "name", "path-dependency", "sdk", "workspace"];
-    let faulty =
-        |dir: &Utf8PathBuf| errors.faults().iter().any(|fault| broken.contains(&fault.code) && fault.plugin == *dir);
-    selection.only =
-        dirs.iter().filter(|dir| !faulty(dir)).filter_map(|dir| dir.file_name()).map(str::to_owned).collect();
-    let mut notes = Errors::default();
-    let mut checked = Vec::new();
+    let sound = dirs.iter().filter(|dir| !has(&errors, dir, &NOT_COMPILED)).filter_map(|dir| dir.file_name());
+    selection.only = sound.map(str::to_owned).collect();
+    let mut checking = Checking { session, config, errors, notes: Errors::default(), checked: Vec::new() };
     if !selection.only.is_empty() {
-        let checkout = Checkout::read(paths, workspace, &selection, Vec::new(), false)?;
-        checked = built(session, &checkout, config, &mut errors, &mut notes)?;
+        checking.compiled(&selection)?;
     }
+    let Checking { errors, notes, checked, .. } = checking;
     Ok(Findings { plugins: checked, faults: errors.faults().to_vec(), notes: notes.faults().to_vec() })
 }
 
-/// What only cargo, the compiler and the host can tell.
-fn built(
-    session: &Session,
-    checkout: &Checkout,
-    config: Option<&Utf8Path>,
-    errors: &mut Errors,
-    notes: &mut Errors,
-) -> Result<Vec<Checked>> {
-    let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
-    let plan = match prepare::build(session, checkout, false, BuildEnvironment::Local, toolchain) {
-        Ok(plan) => plan,
-        Err(error) => {
-            errors.push_as("resolve", "", format!("{error:#}"));
-            return Ok(Vec::new());
-        }
-    };
-    for plugin in &plan.plugins {
-        session.ui.status("Checking", &plugin.path);
-        dependencies::check(session, &plan, plugin, errors, notes)?;
-        by_cargo(session, &plan, plugin, errors)?;
-    }
-    let dist = match compile::build(session, &plan) {
-        Ok(dist) => dist,
-        Err(error) => {
-            errors.push_as("build", "", format!("{error:#}"));
-            return Ok(Vec::new());
-        }
-    };
-    let mut checked = Vec::new();
-    for (plugin, file) in plan.plugins.iter().zip(&dist.plugins) {
-        session.ui.status("Probing", &plugin.path);
-        let record = provost_record::read(&files::read(&file.file.path)?)?;
-        if loads(session, &plan, &dist, plugin, errors)? {
-            probe::probe(session, &plan, &dist, plugin, config, errors)?;
-        }
-        let (name, version, path) = (plugin.name.clone(), plugin.version.clone(), plugin.path.clone());
-        checked.push(Checked { name, version, path, record });
-    }
-    Ok(checked)
+fn has(errors: &Errors, dir: &Utf8Path, codes: &[&str]) -> bool {
+    errors.faults().iter().any(|fault| codes.contains(&fault.code) && fault.plugin == dir.as_str())
 }
 
-/// Formatting, lints and tests, in the copy of the sources: in the tree a broken plugin would keep cargo from all others.
+struct Checking<'a> {
+    session: &'a Session,
+    config: Option<&'a Utf8Path>,
+    errors: Errors,
+    notes: Errors,
+    checked: Vec<Checked>,
+}
+
+impl Checking<'_> {
+    /// What only cargo, the compiler and the host can tell.
+    fn compiled(&mut self, selection: &Selection) -> Result<()> {
+        let Some(plan) = self.plan(selection)? else { return Ok(()) };
+        for plugin in &plan.plugins {
+            self.session.ui.status("Checking", &plugin.path);
+            dependencies::check(self.session, &plan, plugin, &mut self.errors, &mut self.notes)?;
+            by_cargo(self.session, &plan, plugin, &mut self.errors)?;
+        }
+        let Err(error) = self.built(&plan) else { return Ok(()) };
+        if let [only] = plan.plugins.as_slice() {
+            self.errors.push_as("build", &only.path, format!("{error:#}"));
+            return Ok(());
+        }
+        // Each on its own: the others are built all the same.
+        for plugin in &plan.plugins {
+            let alone = Selection { only: vec![plugin.name.clone()], ..Selection::default() };
+            let Some(plan) = self.plan(&alone)? else { continue };
+            if let Err(error) = self.built(&plan) {
+                self.errors.push_as("build", &plugin.path, format!("{error:#}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, selection: &Selection) -> Result<Option<BuildPlan>> {
+        let paths = &self.session.paths;
+        let checkout = Checkout::read(paths, manifest::read(&paths.root)?, selection, Vec::new(), false)?;
+        let toolchain = Toolchain::find(&self.session.ui, &paths.root, None)?;
+        match prepare::build(self.session, &checkout, false, BuildEnvironment::Local, toolchain) {
+            Ok(plan) => Ok(Some(plan)),
+            Err(error) => {
+                self.errors.push_as("resolve", "", format!("{error:#}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Builds the plugins, and tries each in the host. An error is that of the build.
+    fn built(&mut self, plan: &BuildPlan) -> Result<()> {
+        let dist = compile::build(self.session, plan)?;
+        for (plugin, file) in plan.plugins.iter().zip(&dist.plugins) {
+            self.session.ui.status("Probing", &plugin.path);
+            let record = provost_record::read(&files::read(&file.file.path)?)?;
+            if loads(self.session, plan, &dist, plugin, &mut self.errors)? {
+                probe::probe(self.session, plan, &dist, plugin, self.config, &mut self.errors)?;
+            }
+            let (name, version, path) = (plugin.name.clone(), plugin.version.clone(), plugin.path.clone());
+            self.checked.push(Checked { name, version, path, record });
+        }
+        Ok(())
+    }
+}
+
+/// Where cargo runs for one plugin: in the tree with its own target directory, which has much compiled already; or in the copy of the
+/// sources, if a broken plugin in the tree keeps cargo from all others.
+fn workplace(session: &Session, toolchain: &Toolchain) -> Result<(Utf8PathBuf, Utf8PathBuf)> {
+    let paths = &session.paths;
+    let metadata = toolchain.run("cargo", ["metadata", "--no-deps", "--format-version", "1"]).dir(&paths.root);
+    let works = metadata.output(&session.ui)?.status.success();
+    Ok(if works { (paths.root.clone(), paths.target()) } else { (paths.sources(), paths.checked()) })
+}
+
+/// Formatting, lints and tests.
 fn by_cargo(session: &Session, plan: &BuildPlan, plugin: &Plugin, errors: &mut Errors) -> Result<()> {
     let name = plugin.name.as_str();
     let steps: [(&'static str, &[&str]); 3] = [
@@ -129,9 +162,10 @@ fn by_cargo(session: &Session, plan: &BuildPlan, plugin: &Plugin, errors: &mut E
         ("clippy", &["clippy", "--quiet", "--package", name, "--all-targets", "--", "-D", "warnings"]),
         ("tests", &["test", "--quiet", "--package", name]),
     ];
+    let (dir, target) = workplace(session, &plan.toolchain)?;
     for (code, args) in steps {
-        let cargo = plan.toolchain.run("cargo", args.iter().copied()).dir(session.paths.sources());
-        let output = cargo.env("CARGO_TARGET_DIR", session.paths.checked().as_str()).output(&session.ui)?;
+        let cargo = plan.toolchain.run("cargo", args.iter().copied()).dir(&dir);
+        let output = cargo.env("CARGO_TARGET_DIR", target.as_str()).output(&session.ui)?;
         if !output.status.success() {
             let said = said(session, &output);
             errors.push_as(

@@ -1,18 +1,19 @@
 //! Starts the real host with one plugin, and sends messages through it: an empty one, a large one, and one that is cut off.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{self, BufRead, BufReader};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::process::{Pid, Signal, kill_process};
 use toml::{Table, Value};
 
 use crate::compile::Dist;
 use crate::plan::{BuildPlan, Plugin};
+use crate::support::command::Invocation;
 use crate::support::errors::Errors;
 use crate::support::files;
+use crate::support::running::Running;
 use crate::support::session::Session;
 
 /// How long the host may take to start, to answer, and to end.
@@ -90,7 +91,7 @@ impl Probing<'_> {
 
     fn run(&self, config: &Utf8Path, providers: &[String], hurried: bool) -> Result<(), Failure> {
         let failed = |message: String| Failure { message, is_config: false };
-        let (mut host, address) = self.start(config)?;
+        let (host, address) = self.start(config)?;
         let url = self.url.replace("ADDRESS", &address);
         let large = "x".repeat(LARGE);
         let messages = [("an empty message", ""), ("a large message", &large)];
@@ -112,7 +113,7 @@ impl Probing<'_> {
                 }
             }
         }
-        let ended = end(&mut host).map_err(|error| failed(format!("{error:#}")));
+        let ended = host.end(PATIENCE).map_err(|error| failed(format!("{error:#}")));
         result?;
         match ended? {
             Some(0) => Ok(()),
@@ -124,56 +125,26 @@ impl Probing<'_> {
     }
 
     /// Starts the host, and waits until its log says where it listens: `address=...`.
-    fn start(&self, config: &Utf8Path) -> Result<(Child, String), Failure> {
+    fn start(&self, config: &Utf8Path) -> Result<(Running, String), Failure> {
         let host = &self.plan.host;
-        let starting =
-            |error: std::io::Error| Failure { message: format!("starting the host: {error}"), is_config: false };
-        let mut command = Command::new(self.dist.host.path.as_std_path());
-        command.args([
-            host.config_flag.as_str(),
-            config.as_str(),
-            &host.plugin_flag,
-            &self.plan.file_name(self.plugin),
-        ]);
-        command.current_dir(self.session.paths.dist()).stderr(Stdio::piped()).stdin(Stdio::null());
-        let mut child = command.spawn().map_err(starting)?;
-        let mut log = BufReader::new(
-            child
-                .stderr
-                .take()
-                .into_iter()
-                .next()
-                .ok_or_else(|| starting(std::io::Error::other("it has no stderr")))?,
-        );
+        let file = self.plan.file_name(self.plugin);
+        let args = [host.config_flag.as_str(), config.as_str(), &host.plugin_flag, &file];
+        let program = Invocation::new(self.dist.host.path.as_str(), args).dir(self.session.paths.dist());
+        let starting = |error: io::Error| Failure { message: format!("starting the host: {error}"), is_config: false };
+        let host = program.start(&self.session.ui).map_err(starting)?;
+        let mut log = BufReader::new(host.clone());
         let (mut line, mut said) = (String::new(), String::new());
         while log.read_line(&mut line).map_err(starting)? > 0 {
             if let Some(address) = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()) {
                 let address = address.to_owned();
                 // Read on, or the host would wait for its reader.
-                std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-                return Ok((child, address));
+                thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+                return Ok((host, address));
             }
             said.push_str(&line);
             line.clear();
         }
-        let _ = child.wait();
-        let last = said.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Err(Failure { message: format!("the host does not start with its configuration: {last}"), is_config: true })
+        let error = said.find("error: ").map_or(said.as_str(), |begin| &said[begin + "error: ".len()..]).trim_end();
+        Err(Failure { message: format!("the host does not start with its configuration: {error}"), is_config: true })
     }
-}
-
-/// Asks the host to end; its exit code, if it does in time.
-fn end(host: &mut Child) -> Result<Option<i32>> {
-    let pid = i32::try_from(host.id()).ok().and_then(Pid::from_raw).context("the host has a process id")?;
-    kill_process(pid, Signal::TERM).context("ending the host")?;
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if let Some(status) = host.try_wait().context("waiting for the host")? {
-            return Ok(Some(status.code().unwrap_or(-1)));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    host.kill().context("ending the host")?;
-    host.wait().context("waiting for the host")?;
-    Ok(None)
 }

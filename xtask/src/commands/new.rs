@@ -5,15 +5,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::cargo::toolchain;
-use crate::outside;
-use crate::source::checkout::Checkout;
+use crate::source::manifest;
+use crate::source::plugins::Discovered;
 use crate::source::selection::Selection;
 use crate::source::templates::{Place, Templates};
 use crate::source::{name, plugins};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::{Paths, normal};
-use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Create a plugin that builds, passes its tests, and delivers
@@ -38,8 +37,10 @@ pub struct NewArgs {
 
 impl NewArgs {
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let checkout = outside::checkout(&Session::open(ui, paths)?, &Selection::default(), true)?;
-        let host = checkout.workspace.image();
+        let workspace = manifest::read(&paths.root)?;
+        let host = workspace.image();
+        // What is wrong with other plugins is not in the way.
+        let (found, _) = plugins::examine(paths, &workspace, &Selection::default(), Vec::new(), &host.test_plugins)?;
         let templates = Templates::read(&paths.root, host)?;
         let dir = match &self.path {
             None => paths.root.join(plugins::DIR).join(&self.name),
@@ -47,7 +48,7 @@ impl NewArgs {
         };
         let mut errors = Errors::default();
         errors.extend(name::error(&self.name, host));
-        errors.extend(self.clash(&checkout));
+        errors.extend(self.clash(&found));
         errors.extend(occupied(&dir));
         let release = toolchain::pinned(&paths.root)?;
         let place = match &self.path {
@@ -71,10 +72,10 @@ impl NewArgs {
     }
 
     /// Why no other plugin may be there.
-    fn clash(&self, checkout: &Checkout) -> Option<String> {
+    fn clash(&self, found: &Discovered) -> Option<String> {
         let same = |other: &&String| name::library(other) == name::library(&self.name);
-        let other = checkout.discovered.packages.keys().find(same)?;
-        let dir = &checkout.discovered.packages[other].dir;
+        let other = found.packages.keys().find(same)?;
+        let dir = &found.packages[other].dir;
         Some(format!("{dir} has the plugin `{other}` already: choose another name"))
     }
 

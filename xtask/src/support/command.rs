@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
@@ -15,6 +15,9 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use xshell::Shell;
 
+pub use duct::ReaderHandle as Reader;
+
+use crate::support::running::Running;
 use crate::support::ui::Ui;
 use crate::support::variables;
 
@@ -161,6 +164,11 @@ impl Invocation {
             return Ok(());
         }
         bail!("`{self}` failed ({}){}", output.status, tail(output));
+    }
+
+    /// Starts it without input.
+    pub fn start(&self, ui: &Ui) -> io::Result<Running> {
+        self.expression(ui).stdin_null().stderr_to_stdout().unchecked().reader().map(Running::new)
     }
 
     /// Replaces this process by the program; returns only if that fails.

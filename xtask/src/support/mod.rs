@@ -4,6 +4,7 @@ pub mod command;
 pub mod errors;
 pub mod files;
 pub mod paths;
+pub mod running;
 pub mod session;
 #[cfg(test)]
 pub mod test_dir;

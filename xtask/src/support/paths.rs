@@ -57,10 +57,14 @@ impl Paths {
         Paths { root: root.to_owned(), image: physical(&target).join("image"), in_container: "/xtask" }
     }
 
+    /// The tree's own target directory, where plain cargo commands write.
+    pub fn target(&self) -> Utf8PathBuf {
+        self.image.parent().unwrap_or(&self.root).to_owned()
+    }
+
     /// The same tree with a target directory for tests: nobody's own image changes.
     pub fn for_tests(&self) -> Paths {
-        let target = self.image.parent().unwrap_or(&self.root);
-        Paths { image: target.join("test/image"), ..self.clone() }
+        Paths { image: self.target().join("test/image"), ..self.clone() }
     }
 
     /// What [`for_reproduction`](Self::for_reproduction) names lies below it.

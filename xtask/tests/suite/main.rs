@@ -9,6 +9,7 @@ mod base_kinds;
 mod bases;
 mod build_errors;
 mod builder_container;
+mod check;
 mod commands;
 mod containers;
 mod corpus;

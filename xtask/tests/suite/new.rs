@@ -34,8 +34,6 @@ fn the_examples_are_what_it_creates() {
 fn a_plugin_of_the_tree_is_built_with_the_others() {
     let tree = Tree::small("new").without_engine();
     fs::create_dir(tree.root.join("plugins/bye-bye")).expect("an empty directory is no plugin yet");
-    assert_eq!(tree.xtask(&["new", "bye-bye"]).code, Some(1), "it has no Cargo.toml");
-    fs::remove_dir(tree.root.join("plugins/bye-bye")).expect("it is still empty");
     let run = tree.xtask(&["new", "bye-bye"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(tree.xtask(&["run"]).stdout, "tone = \"casual\"\nByeBye\ngoodbye\nhello\n");

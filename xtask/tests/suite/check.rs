@@ -1,0 +1,124 @@
+//! `cargo xtask check`: faults that are planted in good plugins of the real tree are found, all of them in one run, and nothing else is.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::Tree;
+use expect_test::expect;
+use serde_json::Value;
+
+fn codes(faults: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let faults = faults.as_array().expect("faults").iter();
+    faults.map(|fault| (text(&fault["plugin"]), text(&fault["code"]))).collect()
+}
+
+/// In good plugins nothing is found; what cargo and the host say is shown too.
+#[test]
+fn nothing_is_wrong_with_good_plugins_and_everything_with_bad_ones() {
+    let tree = Tree::real("check");
+    for plugin in ["plugins/smtp", "plugins/webhook"] {
+        tree.remove(plugin);
+    }
+    assert_eq!(tree.xtask(&["new", "good"]).code, Some(0));
+    let run = tree.xtask(&["check"]);
+    assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
+    assert!(run.stdout.ends_with("2 plugins: all is right\n"), "{}", run.stdout);
+
+    // Each in a plugin of its own, but for those that make one that cannot be compiled.
+    let code = tree.read("plugins/good/src/lib.rs");
+    let planted = |name: &str| {
+        assert_eq!(tree.xtask(&["new", name]).code, Some(0));
+        format!("plugins/{name}")
+    };
+    let edit = |path: String, from: &str, to: &str| tree.replace(&path, from, to);
+    let append = |path: String, text: &str| tree.write(&path, &format!("{}{text}", tree.read(&path)));
+
+    let own = planted("manifests");
+    append(format!("{own}/Cargo.toml"), "\n[workspace]\n\n[profile.release]\npanic = \"abort\"\n\n[patch.crates-io]\n");
+    edit(format!("{own}/Cargo.toml"), "cdylib", "rlib");
+    edit(format!("{own}/Cargo.toml"), "provost-sdk.workspace = true", "far = { path = \"../../../far\" }");
+    edit(format!("{own}/Cargo.toml"), "config = \"default.toml\"", "config = \"none.toml\"");
+    append(format!("{own}/Cargo.toml"), "\n[build-dependencies]\nureq = \"3\"\n");
+    let taken = planted("taken");
+    edit(format!("{taken}/Cargo.toml"), "name = \"taken\"", "name = \"provost\"");
+    tree.write("plugins/broken/Cargo.toml", "[package\n");
+    let files = planted("files");
+    edit(format!("{files}/src/lib.rs"), "provost_sdk::export!(Files);\n", "");
+    append(
+        format!("{files}/src/lib.rs"),
+        "\n#[global_allocator]\nstatic A: std::alloc::System = std::alloc::System;\npub const WORDS: &str = include_str!(\"../../../README.md\");\n\
+         pub fn end() { std::process::exit(1) }\n#[test]\nfn fails() { let unused = 1; panic!() }\n",
+    );
+    tree.write(
+        &format!("{files}/build.rs"),
+        "fn main() {\n    let _ = std::process::Command::new(\"curl\").status();\n}\n",
+    );
+    let probed = planted("probed");
+    edit(
+        format!("{probed}/src/lib.rs"),
+        "tracing::info!(",
+        "assert!(!message.text.is_empty());\n        tracing::info!(",
+    );
+    let configured = planted("configured");
+    edit(format!("{configured}/default.toml"), "greeting", "greting");
+    let cargo = planted("crates");
+    edit(
+        format!("{cargo}/Cargo.toml"),
+        "[dependencies]\n",
+        "[dependencies]\nfutures-util = { version = \"0.3\", features = [\"io\"] }\n",
+    );
+    fs::write(
+        tree.root.join(format!("{cargo}/src/lib.rs")),
+        code.replace("Good", "Crates").replace("use provost", "use  provost"),
+    )
+    .expect("its source");
+
+    let run = tree.xtask(&["check", "--format", "json"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    let found: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let faults: BTreeSet<_> = codes(&found["faults"]).into_iter().collect();
+    let expected = [
+        ("plugins/broken", "manifest"),
+        ("plugins/configured", "config"),
+        ("plugins/crates", "format"),
+        ("plugins/files", "allocator"),
+        ("plugins/files", "build"),
+        ("plugins/files", "build-network"),
+        ("plugins/files", "clippy"),
+        ("plugins/files", "exit"),
+        ("plugins/files", "export"),
+        ("plugins/files", "format"),
+        ("plugins/files", "include"),
+        ("plugins/files", "tests"),
+        ("plugins/manifests", "assets"),
+        ("plugins/manifests", "build-network"),
+        ("plugins/manifests", "crate-type"),
+        ("plugins/manifests", "patch"),
+        ("plugins/manifests", "path-dependency"),
+        ("plugins/manifests", "profile"),
+        ("plugins/manifests", "sdk"),
+        ("plugins/manifests", "workspace"),
+        ("plugins/probed", "probe"),
+        ("plugins/taken", "name"),
+    ];
+    let expected = expected.map(|(plugin, code)| (plugin.to_owned(), code.to_owned()));
+    assert_eq!(faults, BTreeSet::from(expected), "{}", run.stdout);
+    assert!(codes(&found["notes"]).contains(&("plugins/crates".to_owned(), "features".to_owned())), "{}", run.stdout);
+    let probe = found["faults"].as_array().expect("faults").iter().find(|fault| fault["code"] == "probe");
+    assert_eq!(probe.expect("it is there")["message"], "plugins/probed: it panicked on an empty message");
+}
+
+#[test]
+fn what_keeps_it_from_checking_is_another_exit_code() {
+    let tree = Tree::small("check-not");
+    let run = tree.xtask(&["check", "helo"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    expect!["error: helo: there is no such plugin; did you mean `hello`?\n"].assert_eq(&run.stderr);
+    let run = tree.xtask(&["check", "--explain", "sdk"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    expect!["A plugin depends on the SDK, the crate that host and plugins share.\n"].assert_eq(&run.stdout);
+    let run = tree.xtask(&["check", "--explain", "skd"]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.starts_with("error: invalid value 'skd' for '--explain <CODE>'"), "{}", run.stderr);
+}
