@@ -23,14 +23,12 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let ui = Ui::new(cli.verbose);
     // `check` tells faults from what kept it from checking.
     let (mut all_right, failure) = (true, if matches!(cli.command, Command::Check(_)) { 2 } else { 1 });
@@ -48,6 +46,7 @@ fn main() -> ExitCode {
         Command::Update(args) => args.run(&ui, &paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
+        Command::Completions(args) => args.run::<Cli>(),
         Command::Clean(args) => args.run(&ui, &paths),
     });
     match result {

@@ -14,7 +14,6 @@ use crate::support::paths::{self, Paths};
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// Copy a plugin into plugins/, and record where it came from
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

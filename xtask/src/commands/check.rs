@@ -13,7 +13,6 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::{self, Ui, count};
 
-/// Check plugins: manifest, files, crates, lints, tests, build, and what they do in the real host
 #[derive(Args)]
 #[command(after_help = "\
 Exit code: 0 if all is right, 1 if there are faults, 2 if it could not check.

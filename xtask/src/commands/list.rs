@@ -18,7 +18,6 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::{self, Ui, size};
 
-/// List the plugins: version, size in the last image, origin, and what their default configurations define
 #[derive(Args)]
 pub struct ListArgs {
     /// Print a table or JSON

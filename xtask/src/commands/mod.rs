@@ -4,6 +4,7 @@ pub mod add;
 pub mod build;
 pub mod check;
 pub mod clean;
+pub mod completions;
 pub mod image;
 pub mod inspect;
 pub mod list;

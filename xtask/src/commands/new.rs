@@ -15,7 +15,6 @@ use crate::support::files;
 use crate::support::paths::{Paths, normal};
 use crate::support::ui::Ui;
 
-/// Create a plugin that builds, passes its tests, and delivers
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

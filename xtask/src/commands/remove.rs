@@ -10,7 +10,6 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// Remove a plugin that `cargo xtask add` has added
 #[derive(Args)]
 pub struct RemoveArgs {
     /// Name of the plugin

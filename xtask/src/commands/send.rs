@@ -17,7 +17,6 @@ use crate::support::{files, ui};
 /// How long the host may take, in seconds: longer than its own limits for a delivery.
 const TIMEOUT: u64 = 300;
 
-/// Send one message to a running host, and print the receipt
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -14,7 +14,6 @@ use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
-/// Fetch added plugins again: the branch's newest commit, the newest compatible version, or the files as they are now
 #[derive(Args)]
 pub struct UpdateArgs {
     /// Name of a plugin [default: all that were added]

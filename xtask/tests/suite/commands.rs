@@ -59,6 +59,20 @@ fn run_gives_the_host_what_plugins_ship_as_in_an_image() {
 }
 
 #[test]
+fn shells_take_the_completions() {
+    let tree = Tree::small("completions");
+    for shell in ["bash", "zsh", "fish"] {
+        let run = tree.xtask(&["completions", shell]);
+        assert!(run.code == Some(0) && run.stdout.contains("verify-reproducible"), "{shell}: {}", run.stderr);
+    }
+    tree.write("completions.bash", &tree.xtask(&["completions", "bash"]).stdout);
+    let script =
+        "source completions.bash; COMP_WORDS=(xtask che); COMP_CWORD=1; _xtask xtask che; echo \"${COMPREPLY[@]}\"";
+    let bash = std::process::Command::new("bash").args(["-c", script]).current_dir(&tree.root).output().expect("bash");
+    assert_eq!(String::from_utf8_lossy(&bash.stdout), "check\n", "{}", String::from_utf8_lossy(&bash.stderr));
+}
+
+#[test]
 fn clean_removes_what_was_built() {
     let tree = Tree::small("clean").without_engine();
     assert_eq!(tree.xtask(&["build"]).code, Some(0));
