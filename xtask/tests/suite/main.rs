@@ -2,6 +2,7 @@
 //! beside Rust is written in Cargo.toml, under `test-needs`.
 
 mod added;
+mod added_killed;
 mod another_daemon;
 mod auto;
 mod auto_podman;

@@ -39,3 +39,13 @@ pub fn git(dir: &Utf8Path, args: &[&str]) -> String {
     let name = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgSign=false"];
     run("git", &[&["-C", dir.as_str()], &name[..], args].concat())
 }
+
+/// For behind [`MANIFEST`].
+pub const SDK: &str = "\n[dependencies]\ngreeter-sdk = \"1\"\n";
+
+/// What a run that succeeds, and has no result, writes to stderr.
+pub fn said(tree: &Tree, args: &[&str]) -> String {
+    let run = tree.xtask(args);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
+    run.stderr
+}
