@@ -21,13 +21,13 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
-    pub fn request(&self) -> BuildRequest {
-        BuildRequest { selection: self.plugins.selection(), locked: self.locked }
+    pub fn request(&self, quick: bool) -> BuildRequest {
+        BuildRequest { quick, selection: self.plugins.selection(), locked: self.locked }
     }
 
     /// Prints the dist directory's path.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        pipeline::build(&Session::open(ui, paths)?, &self.request())?;
+        pipeline::build(&Session::open(ui, paths)?, &self.request(false))?;
         ui::result(paths.dist().as_str())
     }
 }

@@ -23,6 +23,8 @@ impl CleanArgs {
         let session = Session::open(ui, paths)?;
         let tests = paths.for_tests();
         let tests_session = Session::open(ui, &tests)?;
+        let runs = paths.for_runs();
+        let runs_session = Session::open(ui, &runs)?;
         if self.volumes {
             let engines = ["docker", "podman"].into_iter().filter_map(|program| Engine::named(ui, program).ok());
             for engine in engines {
@@ -36,8 +38,9 @@ impl CleanArgs {
         }
         files::remove(&paths.image)?;
         files::remove(&tests.image)?;
+        files::remove(&runs.image)?;
         ui.status("Removed", paths.relative(&paths.image));
-        drop((session, tests_session));
+        drop((session, tests_session, runs_session));
         Ok(())
     }
 }

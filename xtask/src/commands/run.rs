@@ -1,5 +1,9 @@
 //! `cargo xtask run`: build, then start the host here, with every plugin and the development configuration.
 
+use std::io;
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -7,16 +11,28 @@ use clap::Args;
 use crate::commands::build::BuildArgs;
 use crate::pipeline;
 use crate::plan::BuildPlan;
+use crate::source::watch;
 use crate::support::command::Invocation;
 use crate::support::files;
 use crate::support::paths::{self, Paths};
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
+/// How long the host may take to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[derive(Args)]
 pub struct RunArgs {
     #[command(flatten)]
     build: BuildArgs,
+
+    /// Compile as for the image; without it, compiling is quicker and the host slower
+    #[arg(long)]
+    release: bool,
+
+    /// Build again and restart the host whenever a file of the tree changes
+    #[arg(long)]
+    watch: bool,
 
     /// Arguments for the host
     #[arg(last = true)]
@@ -26,8 +42,20 @@ pub struct RunArgs {
 impl RunArgs {
     /// Replaces this process by the host: signals and the exit code are the host's.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let session = Session::open(ui, paths)?;
-        let plan = pipeline::build(&session, &self.build.request())?;
+        let paths = if self.release { paths.clone() } else { paths.for_runs() };
+        if self.watch {
+            return self.watch(ui, &paths);
+        }
+        let session = Session::open(ui, &paths)?;
+        let host = self.host(&session)?;
+        drop(session);
+        host.replace_this_process(ui)
+    }
+
+    /// Builds the host, and says how to start it.
+    fn host(&self, session: &Session) -> Result<Invocation> {
+        let (ui, paths) = (&session.ui, &session.paths);
+        let plan = pipeline::build(session, &self.build.request(!self.release))?;
         let dist = paths.dist();
         let config = configure(paths, &plan)?;
         let mut args = vec![plan.host.config_flag.clone(), paths.relative(&config).to_string()];
@@ -35,10 +63,31 @@ impl RunArgs {
             args.extend([plan.host.plugin_flag.clone(), dist.join(plan.file_name(plugin)).to_string()]);
         }
         args.extend(self.host_args.iter().cloned());
-        let host = Invocation::new(dist.join(&plan.host.package).as_str(), args).dir(&paths.root);
         ui.status("Running", format!("{} with {}", plan.host.package, plan.host.development_config));
-        drop(session);
-        host.replace_this_process(ui)
+        Ok(Invocation::new(dist.join(&plan.host.package).as_str(), args).dir(&paths.root))
+    }
+
+    /// Until somebody ends this process, which ends the host too: both get the terminal's signals.
+    fn watch(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        loop {
+            let before = watch::state(paths)?;
+            // The lock is free while the host runs.
+            let host = Session::open(ui, paths).and_then(|session| self.host(&session));
+            let running = match host.and_then(|host| host.start(ui).context("starting the host")) {
+                Ok(running) => Some(running),
+                Err(error) => {
+                    ui.error(format!("{error:#}").trim_end());
+                    None
+                }
+            };
+            if let Some(mut running) = running.clone() {
+                thread::spawn(move || io::copy(&mut running, &mut io::stderr()));
+            }
+            watch::changed(paths, &before)?;
+            if let Some(running) = running {
+                running.end(PATIENCE)?;
+            }
+        }
     }
 }
 

@@ -17,7 +17,9 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
     let Session { ui, paths, .. } = session;
     let dirs = machine.dirs();
     let mut args: Vec<String> =
-        ["build", "--release", "--locked", "--message-format=json-render-diagnostics"].map(str::to_owned).to_vec();
+        ["build", "--profile", &plan.profile, "--locked", "--message-format=json-render-diagnostics"]
+            .map(str::to_owned)
+            .to_vec();
     args.extend(["--target-dir".to_owned(), dirs.target.to_string()]);
     if plan.toolchain.target != plan.toolchain.host || plan.toolchain.is_musl() {
         // Build scripts and proc macros keep the machine's own settings.

@@ -85,7 +85,10 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
 pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
     let checkout = outside::checkout(session, &request.selection, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
-    let plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
+    let mut plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
+    if let (true, Some(profile)) = (request.quick, &plan.host.run_profile) {
+        plan.profile = profile.clone();
+    }
     session.ui.status("Planning", plan.summary()?);
     prepare::announce_lock(session, &plan);
     compile::build(session, &plan)?;

@@ -6,6 +6,8 @@ use crate::source::selection::Selection;
 
 /// A build on this machine.
 pub struct BuildRequest {
+    /// Whether it is compiled for speed of compiling, not as for an image.
+    pub quick: bool,
     pub selection: Selection,
     /// Whether a change of `Cargo.lock` is an error.
     pub locked: bool,

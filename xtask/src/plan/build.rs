@@ -21,6 +21,9 @@ use crate::source::selection::Selection;
 use crate::support::errors::Errors;
 use crate::support::ui::count;
 
+/// The profile of cargo that images are compiled with.
+pub const IMAGE_PROFILE: &str = "release";
+
 #[derive(Debug, Serialize)]
 pub struct BuildPlan {
     #[serde(skip)]
@@ -39,6 +42,9 @@ pub struct BuildPlan {
     /// Flags for rustc.
     #[serde(skip)]
     pub rustflags: Vec<String>,
+    /// The profile of cargo.
+    #[serde(skip)]
+    pub profile: String,
     /// How many layers lie below.
     #[serde(skip)]
     pub base_layers: usize,
@@ -110,6 +116,7 @@ impl BuildPlan {
             environment,
             toolchain,
             rustflags: Vec::new(),
+            profile: IMAGE_PROFILE.to_owned(),
             base_layers: 0,
             isolated: false,
             selection: selection.clone(),

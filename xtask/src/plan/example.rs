@@ -9,7 +9,7 @@ use crate::cargo::toolchain::Toolchain;
 use crate::environment::options::BuildEnvironment;
 use crate::plan::forecast::Forecast;
 use crate::plan::inputs::Inputs;
-use crate::plan::{BuildPlan, ImagePlan};
+use crate::plan::{BuildPlan, ImagePlan, build};
 use crate::source::manifest::{About, HostSpec};
 use crate::source::revision::Origin;
 use crate::source::selection::Selection;
@@ -53,6 +53,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         environment: BuildEnvironment::Local,
         toolchain,
         rustflags: Vec::new(),
+        profile: build::IMAGE_PROFILE.to_owned(),
         base_layers: 0,
         isolated: false,
         selection: Selection::default(),

@@ -15,3 +15,4 @@ pub mod selection;
 pub mod submodules;
 pub mod sync;
 pub mod templates;
+pub mod watch;

@@ -67,6 +67,11 @@ impl Paths {
         Paths { image: self.target().join("test/image"), ..self.clone() }
     }
 
+    /// The same tree with a target directory for hosts that run here, which are compiled otherwise than for an image.
+    pub fn for_runs(&self) -> Paths {
+        Paths { image: self.target().join("run/image"), ..self.clone() }
+    }
+
     /// What [`for_reproduction`](Self::for_reproduction) names lies below it.
     pub fn reproduction(&self) -> Utf8PathBuf {
         self.image.join("reproducible")

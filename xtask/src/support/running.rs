@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::Reader;
@@ -22,7 +23,11 @@ impl Running {
     /// Asks it to end by SIGTERM; returns its exit code, or `None` if it does not end in time, and then it is killed.
     pub fn end(&self, patience: Duration) -> Result<Option<i32>> {
         for pid in self.0.pids().into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-            kill_process(pid, Signal::TERM).context("ending a program")?;
+            match kill_process(pid, Signal::TERM) {
+                // It has ended by itself.
+                Err(Errno::SRCH) => {}
+                result => result.context("ending a program")?,
+            }
         }
         let begun = Instant::now();
         while begun.elapsed() < patience {

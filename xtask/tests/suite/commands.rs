@@ -1,5 +1,7 @@
 //! The commands beside `image`, on the small tree.
 
+use std::io::{BufRead, BufReader};
+
 use crate::support::Tree;
 use expect_test::expect;
 use serde_json::Value;
@@ -49,13 +51,35 @@ fn run_gives_the_host_what_plugins_ship_as_in_an_image() {
     tree.replace("Cargo.toml", "port = 9000\n", "port = 9000\nplugin-config = \"/opt/greeter/etc/more\"\n");
     tree.replace("plugins/hello/Cargo.toml", "[lib]", "[package.metadata.greeter]\nconfig = \"own.toml\"\n\n[lib]");
     tree.write("plugins/hello/own.toml", "tone = \"warm\"\n");
-    tree.write("target/image/run/more/of-another-run.toml", "");
+    tree.write("target/run/image/run/more/of-another-run.toml", "");
     let run = tree.xtask(&["run"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "tone = \"casual\"\ngoodbye\nhello\n"), "{}", run.stderr);
     assert!(run.stderr.ends_with("     Running greeter with greeter/development.toml\n"), "{}", run.stderr);
-    assert_eq!(tree.read("target/image/run/settings.toml"), "tone = \"casual\"\n");
-    assert_eq!(tree.read("target/image/run/more/hello.toml"), "tone = \"warm\"\n");
-    assert!(!tree.root.join("target/image/run/more/of-another-run.toml").exists());
+    assert_eq!(tree.read("target/run/image/run/settings.toml"), "tone = \"casual\"\n");
+    assert_eq!(tree.read("target/run/image/run/more/hello.toml"), "tone = \"warm\"\n");
+    assert!(!tree.root.join("target/run/image/run/more/of-another-run.toml").exists());
+}
+
+/// What the host, a plugin and the compiler write, line by line, while files are edited.
+#[test]
+fn run_watches_the_tree() {
+    let tree = Tree::small("run-watch").without_engine();
+    let mut command = tree.command(&["run", "--watch"]);
+    let mut xtask = command.stderr(std::process::Stdio::piped()).spawn().expect("xtask starts");
+    let mut lines = BufReader::new(xtask.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut until = |text: &str| {
+        let found = lines.any(|line| line.contains(text));
+        assert!(found, "xtask ended before it wrote `{text}`");
+    };
+    until("hello");
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good morning\"");
+    until("good morning");
+    tree.replace("plugins/hello/src/lib.rs", ".to_owned()", ".to_own()");
+    until("error: compiling the plugin hello (plugins/hello) failed");
+    tree.replace("plugins/hello/src/lib.rs", "\"good morning\".to_own()", "\"good night\".to_owned()");
+    until("good night");
+    xtask.kill().expect("it runs");
+    xtask.wait().expect("it is ours");
 }
 
 #[test]
