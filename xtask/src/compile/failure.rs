@@ -6,6 +6,7 @@ use anyhow::{Error, anyhow};
 use camino::Utf8Path;
 
 use crate::compile::machine::{Machine, MachineFailure};
+use crate::compile::tools;
 use crate::environment::options::BuildEnvironment;
 use crate::plan::BuildPlan;
 use crate::support::files::FULL;
@@ -98,7 +99,7 @@ fn causes(plan: &BuildPlan, target: &Utf8Path, machine_failures: &[MachineFailur
         BuildEnvironment::Local => None,
         BuildEnvironment::Container(builder) => Some(&builder.engine),
     };
-    let mut causes = Vec::new();
+    let mut causes = tools::missing(said, &plan.environment);
     if has("No space left on device") || machine_failures.contains(&MachineFailure::FullDisk) {
         causes.push(match builder {
             None => format!("writing into {target}: {FULL}"),

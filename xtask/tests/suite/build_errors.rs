@@ -40,7 +40,7 @@ fn a_plugin_that_does_not_compile() {
 
             For more information about this error, try `rustc --explain E0308`.
             error: could not compile `hello` (lib) due to 1 previous error
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
         "#]],
     );
     Engine::docker().no_container_is_left(&tree);
@@ -63,7 +63,7 @@ fn a_build_script_that_tries_the_network() {
               process didn't exit successfully: `/xtask/work/target/release/build/hello-6f7dc1222dfb842b/build-script-build` (exit status: 1)
               --- stderr
               Network is unreachable (os error 101)
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
               - something tried to use the network, which is disabled while compiling; add what a build script downloads to its crate
         "#]],
     );
@@ -164,7 +164,7 @@ fn a_lack_of_memory() {
     let started = Started::start(&tree);
     Engine::docker().read(&["update", "--memory", "256m", "--memory-swap", "256m", &started.container]);
     expect![[r#"
-        error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+        error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
           - a compiler was killed, probably because memory ran out (OOM); give docker's containers more memory, or compile fewer crates at once with CARGO_BUILD_JOBS=1
     "#]].assert_eq(&started.error());
 }

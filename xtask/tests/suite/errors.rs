@@ -1,6 +1,6 @@
 //! What can be wrong with all else that xtask is given: one clear error each, whole. Nothing is half-written.
 
-use crate::support::{Tree, check};
+use crate::support::{Tree, check, errors};
 use expect_test::expect;
 
 #[test]
@@ -150,7 +150,7 @@ fn a_compile_error() {
 
             For more information about this error, try `rustc --explain E0308`.
             error: could not compile `hello` (lib) due to 1 previous error
-            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+            error: compiling the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
         "#]],
     );
 }
@@ -256,4 +256,18 @@ fn a_base_that_is_no_root_file_system() {
             error: --output plugins is a directory; write the name of a file for the archive, or oci:plugins for an OCI layout
         "#]],
     );
+}
+
+#[test]
+fn a_tool_that_a_build_script_lacks_is_named_with_its_packages() {
+    let tree = Tree::small("errors-tool").without_engine();
+    tree.write(
+        "plugins/hello/build.rs",
+        "fn main() {\n    panic!(\"error occurred in cc-rs: failed to find tool \\\"c++\\\": No such file\");\n}\n",
+    );
+    let error = errors(&tree, &[]);
+    let cause = "\n  - `c++` is missing; install it: `RUN apk add g++` (Alpine) or `RUN apt-get update && apt-get install -y g++` \
+                 (Debian)\n";
+    assert!(error.starts_with("error: failed to run custom build command for `hello"), "{error}");
+    assert!(error.ends_with(cause), "{error}");
 }
