@@ -30,7 +30,7 @@ use crate::support::ui::Ui;
 fn main() -> ExitCode {
     let cli = Cli::read();
     let ui = Ui::new(cli.verbose);
-    // `check` tells faults from what kept it from checking.
+    // `check` tells errors in plugins from what kept it from checking.
     let (mut all_right, failure) = (true, if matches!(cli.command, Command::Check(_)) { 2 } else { 1 });
     let result = Paths::find().and_then(|paths| match cli.command {
         Command::Image(args) => args.run(&ui, &paths),

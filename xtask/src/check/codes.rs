@@ -1,4 +1,4 @@
-//! The kinds of faults that `cargo xtask check` finds. Their codes are stable.
+//! The kinds of errors that `cargo xtask check` finds. Their codes are stable.
 
 /// A code, and what `--explain` says about it.
 const CODES: &[(&str, &str)] = &[
@@ -105,7 +105,7 @@ const CODES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is known about a kind of faults.
+/// What is known about a kind of errors.
 pub fn explanation(code: &str) -> Option<&'static str> {
     CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
 }

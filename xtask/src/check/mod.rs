@@ -23,21 +23,21 @@ use crate::source::manifest;
 use crate::source::plugins;
 use crate::source::selection::Selection;
 use crate::support::command::{self, Invocation};
-use crate::support::errors::{Errors, Fault};
+use crate::support::errors::{Errors, Finding};
 use crate::support::files;
 use crate::support::session::Session;
 
-/// Faults of plugins that cargo cannot read, or would not build as they are.
+/// Errors of plugins that cargo cannot read, or would not build as they are.
 const NOT_COMPILED: [&str; 7] = ["assets", "crate-type", "manifest", "name", "path-dependency", "sdk", "workspace"];
 
 /// What was found.
 #[derive(Serialize)]
-pub struct Findings {
+pub struct CheckReport {
     pub plugins: Vec<Checked>,
     /// In the order in which they were found.
-    pub faults: Vec<Fault>,
-    /// What costs something, and is no fault.
-    pub notes: Vec<Fault>,
+    pub errors: Vec<Finding>,
+    /// What costs something, and is no error.
+    pub notes: Vec<Finding>,
 }
 
 /// A plugin that was built.
@@ -55,13 +55,13 @@ pub struct Checked {
 /// # Errors
 ///
 /// When something else keeps it from checking.
-pub fn check(session: &Session, names: &[String], config: Option<&Utf8Path>) -> Result<Findings> {
+pub fn check(session: &Session, names: &[String], config: Option<&Utf8Path>) -> Result<CheckReport> {
     let paths = &session.paths;
     let workspace = manifest::read(&paths.root)?;
     let mut selection = Selection { only: names.to_vec(), ..Selection::default() };
     let (found, mut errors) = plugins::examine(paths, &workspace, &selection, Vec::new(), &[])?;
-    let unknown = errors.faults().iter().filter(|fault| fault.code.is_empty());
-    let unknown: Vec<String> = unknown.map(|fault| fault.message.replacen("--only ", "", 1)).collect();
+    let unknown = errors.findings().iter().filter(|finding| finding.code.is_empty());
+    let unknown: Vec<String> = unknown.map(|finding| finding.message.replacen("--only ", "", 1)).collect();
     anyhow::ensure!(unknown.is_empty(), "{}", unknown.join("; "));
     let dirs = plugins::dirs(&paths.root)?.into_iter().filter(|dir| !found.not_selected.contains(dir));
     let dirs: Vec<Utf8PathBuf> = dirs.collect();
@@ -76,11 +76,11 @@ pub fn check(session: &Session, names: &[String], config: Option<&Utf8Path>) -> 
         checking.compiled(&selection)?;
     }
     let Checking { errors, notes, checked, .. } = checking;
-    Ok(Findings { plugins: checked, faults: errors.faults().to_vec(), notes: notes.faults().to_vec() })
+    Ok(CheckReport { plugins: checked, errors: errors.findings().to_vec(), notes: notes.findings().to_vec() })
 }
 
 fn has(errors: &Errors, dir: &Utf8Path, codes: &[&str]) -> bool {
-    errors.faults().iter().any(|fault| codes.contains(&fault.code) && fault.plugin == dir.as_str())
+    errors.findings().iter().any(|finding| codes.contains(&finding.code) && finding.plugin == dir.as_str())
 }
 
 struct Checking<'a> {

@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::check::{self, Findings, codes};
+use crate::check::{self, CheckReport, codes};
 use crate::commands::Format;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -15,7 +15,7 @@ use crate::support::ui::{self, Ui, count};
 
 #[derive(Args)]
 #[command(after_help = "\
-Exit code: 0 if all is right, 1 if there are faults, 2 if it could not check.
+Exit code: 0 if all is right, 1 if there are errors, 2 if it could not check.
 
 Examples:
   cargo xtask check weather
@@ -45,30 +45,30 @@ impl CheckArgs {
             ui::result(codes::explanation(code).context("clap knows the codes")?)?;
             return Ok(true);
         }
-        let findings = check::check(&Session::open(ui, paths)?, &self.names, self.config.as_deref())?;
+        let report = check::check(&Session::open(ui, paths)?, &self.names, self.config.as_deref())?;
         match self.format {
-            Format::Human => ui::result(text(&findings)?.trim_end())?,
-            Format::Json => ui::result(&serde_json::to_string_pretty(&findings)?)?,
+            Format::Human => ui::result(text(&report)?.trim_end())?,
+            Format::Json => ui::result(&serde_json::to_string_pretty(&report)?)?,
         }
-        Ok(findings.faults.is_empty())
+        Ok(report.errors.is_empty())
     }
 }
 
-fn text(findings: &Findings) -> Result<String> {
+fn text(report: &CheckReport) -> Result<String> {
     let mut text = String::new();
-    for fault in &findings.faults {
-        writeln!(text, "fault[{}]: {}", fault.code, fault.message)?;
+    for error in &report.errors {
+        writeln!(text, "error[{}]: {}", error.code, error.message)?;
     }
-    for note in &findings.notes {
+    for note in &report.notes {
         writeln!(text, "note[{}]: {}", note.code, note.message)?;
     }
-    for plugin in &findings.plugins {
+    for plugin in &report.plugins {
         let source = plugin.record.source.chars().take(12).collect::<String>();
         writeln!(text, "built: {} {} from {}, source {source}", plugin.name, plugin.version, plugin.path)?;
     }
-    match findings.faults.len() {
-        0 => writeln!(text, "{}: all is right", count(findings.plugins.len(), "plugin"))?,
-        faults => writeln!(text, "{}; `cargo xtask check --explain CODE` says more", count(faults, "fault"))?,
+    match report.errors.len() {
+        0 => writeln!(text, "{}: all is right", count(report.plugins.len(), "plugin"))?,
+        errors => writeln!(text, "{}; `cargo xtask check --explain CODE` says more", count(errors, "error"))?,
     }
     Ok(text)
 }

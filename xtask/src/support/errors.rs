@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::support::ui::count;
 
 #[derive(Debug, Default)]
-pub struct Errors(Vec<Fault>);
+pub struct Errors(Vec<Finding>);
 
 /// One error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fault {
+pub struct Finding {
     /// Stable: a kind of error that tools can rely on, or empty.
     pub code: &'static str,
     /// The directory of the plugin that has it, or empty.
@@ -29,7 +29,7 @@ impl Errors {
 
     /// The same of a kind that has a code, in the plugin in `dir`.
     pub fn push_as(&mut self, code: &'static str, dir: impl AsRef<str>, error: impl Display) {
-        self.0.push(Fault { code, plugin: dir.as_ref().to_owned(), message: error.to_string() });
+        self.0.push(Finding { code, plugin: dir.as_ref().to_owned(), message: error.to_string() });
     }
 
     pub fn extend(&mut self, errors: impl IntoIterator<Item = String>) {
@@ -38,16 +38,16 @@ impl Errors {
 
     /// The same errors with another name for what they are about.
     pub fn renamed(mut self, from: &str, to: &str) -> Errors {
-        for fault in &mut self.0 {
-            fault.message = fault.message.replace(from, to);
+        for finding in &mut self.0 {
+            finding.message = finding.message.replace(from, to);
         }
         self
     }
 
     /// The same errors with this code, in the plugin in `dir`.
     pub fn coded(mut self, code: &'static str, dir: impl AsRef<str>) -> Errors {
-        for fault in &mut self.0 {
-            (fault.code, fault.plugin) = (code, dir.as_ref().to_owned());
+        for finding in &mut self.0 {
+            (finding.code, finding.plugin) = (code, dir.as_ref().to_owned());
         }
         self
     }
@@ -57,13 +57,13 @@ impl Errors {
         self.0.append(&mut errors.0);
     }
 
-    pub fn faults(&self) -> &[Fault] {
+    pub fn findings(&self) -> &[Finding] {
         &self.0
     }
 
     /// An error that lists every error, if there is one.
     pub fn report(self, input: &str) -> Result<()> {
-        let messages: Vec<String> = self.0.into_iter().map(|fault| fault.message).collect();
+        let messages: Vec<String> = self.0.into_iter().map(|finding| finding.message).collect();
         match messages.as_slice() {
             [] => Ok(()),
             [only] => bail!("{only}"),

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: faults that are planted in good plugins of the real tree are found, all of them in one run, and nothing else is.
+//! `cargo xtask check`: errors that are planted in good plugins of the real tree are found, all of them in one run, and nothing else is.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use crate::support::Tree;
 use expect_test::expect;
 use serde_json::Value;
 
-fn codes(faults: &Value) -> Vec<(String, String)> {
+fn codes(errors: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let faults = faults.as_array().expect("faults").iter();
-    faults.map(|fault| (text(&fault["plugin"]), text(&fault["code"]))).collect()
+    let errors = errors.as_array().expect("errors").iter();
+    errors.map(|error| (text(&error["plugin"]), text(&error["code"]))).collect()
 }
 
 /// In good plugins nothing is found; what cargo and the host say is shown too.
@@ -77,7 +77,7 @@ fn nothing_is_wrong_with_good_plugins_and_everything_with_bad_ones() {
     let run = tree.xtask(&["check", "--format", "json"]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     let found: Value = serde_json::from_str(&run.stdout).expect("JSON");
-    let faults: BTreeSet<_> = codes(&found["faults"]).into_iter().collect();
+    let errors: BTreeSet<_> = codes(&found["errors"]).into_iter().collect();
     let expected = [
         ("plugins/broken", "manifest"),
         ("plugins/configured", "config"),
@@ -103,9 +103,9 @@ fn nothing_is_wrong_with_good_plugins_and_everything_with_bad_ones() {
         ("plugins/taken", "name"),
     ];
     let expected = expected.map(|(plugin, code)| (plugin.to_owned(), code.to_owned()));
-    assert_eq!(faults, BTreeSet::from(expected), "{}", run.stdout);
+    assert_eq!(errors, BTreeSet::from(expected), "{}", run.stdout);
     assert!(codes(&found["notes"]).contains(&("plugins/crates".to_owned(), "features".to_owned())), "{}", run.stdout);
-    let probe = found["faults"].as_array().expect("faults").iter().find(|fault| fault["code"] == "probe");
+    let probe = found["errors"].as_array().expect("errors").iter().find(|error| error["code"] == "probe");
     assert_eq!(probe.expect("it is there")["message"], "plugins/probed: it panicked on an empty message");
 }
 
