@@ -149,11 +149,11 @@ mod tests {
     #[test]
     fn a_repository_knows_the_way_to_the_tree() {
         for (dir, expected) in [
-            ("/work/weather", ["../provost", "weather", "provost"]),
-            ("/work/plugins/weather", ["../../provost", "plugins/weather", "provost"]),
-            ("/home/weather", ["../../work/provost", "home/weather", "work/provost"]),
+            ("/src/weather", ["../provost", "weather", "provost"]),
+            ("/src/plugins/weather", ["../../provost", "plugins/weather", "provost"]),
+            ("/home/weather", ["../../src/provost", "home/weather", "src/provost"]),
         ] {
-            assert_eq!(beside(dir.into(), "/work/provost".into()), expected.map(Utf8PathBuf::from));
+            assert_eq!(beside(dir.into(), "/src/provost".into()), expected.map(Utf8PathBuf::from));
         }
     }
 
