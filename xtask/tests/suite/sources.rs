@@ -129,7 +129,7 @@ fn what_nobody_reads_stops_nothing() {
     let said = errors(&tree, &["--base", "scratch"]);
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
-        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
           - a file is missing; the copy of the sources leaves these out: .git (version control), docs/loop (a symlink loop), docs/outside (a symlink to /etc, outside of the tree), plugins/hello/caf� (a name that is not UTF-8), plugins/hello/src/.#lib.rs (a dangling symlink), plugins/hello/src/outside (a symlink to /etc/hostname, outside of the tree), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
@@ -185,7 +185,7 @@ fn a_module_that_was_left_out_is_named() {
     let said = errors(&tree, &["--base", "scratch"]);
     let end = said.split_once("error: compiling ").expect("the build's own error").1;
     expect![[r#"
-        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above
+        the plugin hello (plugins/hello) failed (exit status: 101); see cargo's messages above; `--without hello` builds the others
           - a file is missing; the copy of the sources leaves these out: plugins/hello/src/inner.rs (a dangling symlink), target (a target or cache directory), xtask/path (a target or cache directory)
     "#]]
     .assert_eq(end);
