@@ -6,23 +6,24 @@ use anyhow::Result;
 
 use crate::cargo::query::Query;
 use crate::cargo::resolution::{Crate, Reach, Resolution};
+use crate::compile::tools;
 use crate::plan::{BuildPlan, Plugin};
 use crate::support::errors::Errors;
 use crate::support::session::Session;
 
 /// Crates that bring another implementation of cryptography for TLS.
 const CRYPTO: [&str; 4] = ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl"];
-/// Crates that need a library of the system, with its packages in Debian and Alpine.
-const SYSTEM: [(&str, &str, &str); 9] = [
-    ("alsa-sys", "libasound2-dev", "alsa-lib-dev"),
-    ("libdbus-sys", "libdbus-1-dev", "dbus-dev"),
-    ("libgit2-sys", "libgit2-dev", "libgit2-dev"),
-    ("libudev-sys", "libudev-dev", "eudev-dev"),
-    ("mysqlclient-sys", "default-libmysqlclient-dev", "mariadb-connector-c-dev"),
-    ("openssl-sys", "libssl-dev", "openssl-dev"),
-    ("pq-sys", "libpq-dev", "libpq-dev"),
-    ("rdkafka-sys", "librdkafka-dev", "librdkafka-dev"),
-    ("zmq-sys", "libzmq3-dev", "zeromq-dev"),
+/// Crates that need a library of the system, by the library's name.
+const SYSTEM: [(&str, &str); 9] = [
+    ("alsa-sys", "alsa"),
+    ("libdbus-sys", "dbus-1"),
+    ("libgit2-sys", "libgit2"),
+    ("libudev-sys", "libudev"),
+    ("mysqlclient-sys", "mysqlclient"),
+    ("openssl-sys", "openssl"),
+    ("pq-sys", "libpq"),
+    ("rdkafka-sys", "rdkafka"),
+    ("zmq-sys", "libzmq"),
 ];
 
 /// Checks the crates of a plugin. Notes are no errors: things that cost something.
@@ -49,7 +50,8 @@ pub fn check(
             );
             errors.push_as("crypto", dir, error);
         }
-        if let Some((_, debian, alpine)) = SYSTEM.iter().find(|(system, ..)| *system == name) {
+        let library = SYSTEM.iter().find(|(system, _)| *system == name).map(|(_, library)| *library);
+        if let Some((debian, alpine)) = library.and_then(tools::packages) {
             notes.push_as("system-package", dir, format!(
                 "{dir}: {} needs a library of the system: add {debian} (Debian) or {alpine} (Alpine) to docker/builder.Dockerfile",
                 shown(found)
@@ -105,4 +107,15 @@ fn note_features(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SYSTEM, tools};
+
+    #[test]
+    fn the_packages_of_every_library_are_known() {
+        let unknown = SYSTEM.iter().filter(|(_, library)| tools::packages(library).is_none());
+        assert_eq!(unknown.collect::<Vec<_>>(), <[&(&str, &str); 0]>::default());
+    }
 }

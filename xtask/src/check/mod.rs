@@ -95,10 +95,11 @@ impl Checking<'_> {
     /// What only cargo, the compiler and the host can tell.
     fn compiled(&mut self, selection: &Selection) -> Result<()> {
         let Some(plan) = self.plan(selection)? else { return Ok(()) };
+        let place = workplace(self.session, &plan.toolchain)?;
         for plugin in &plan.plugins {
             self.session.ui.status("Checking", &plugin.path);
             dependencies::check(self.session, &plan, plugin, &mut self.errors, &mut self.notes)?;
-            by_cargo(self.session, &plan, plugin, &mut self.errors)?;
+            by_cargo(self.session, &plan, plugin, &place, &mut self.errors)?;
         }
         let Err(error) = self.built(&plan) else { return Ok(()) };
         if let [only] = plan.plugins.as_slice() {
@@ -155,16 +156,21 @@ fn workplace(session: &Session, toolchain: &Toolchain) -> Result<(Utf8PathBuf, U
 }
 
 /// Formatting, lints and tests.
-fn by_cargo(session: &Session, plan: &BuildPlan, plugin: &Plugin, errors: &mut Errors) -> Result<()> {
+fn by_cargo(
+    session: &Session,
+    plan: &BuildPlan,
+    plugin: &Plugin,
+    (dir, target): &(Utf8PathBuf, Utf8PathBuf),
+    errors: &mut Errors,
+) -> Result<()> {
     let name = plugin.name.as_str();
     let steps: [(&'static str, &[&str]); 3] = [
         ("format", &["fmt", "--check", "--package", name]),
         ("clippy", &["clippy", "--quiet", "--package", name, "--all-targets", "--", "-D", "warnings"]),
         ("tests", &["test", "--quiet", "--package", name]),
     ];
-    let (dir, target) = workplace(session, &plan.toolchain)?;
     for (code, args) in steps {
-        let cargo = plan.toolchain.run("cargo", args.iter().copied()).dir(&dir);
+        let cargo = plan.toolchain.run("cargo", args.iter().copied()).dir(dir);
         let output = cargo.env("CARGO_TARGET_DIR", target.as_str()).output(&session.ui)?;
         if !output.status.success() {
             let said = said(session, &output);

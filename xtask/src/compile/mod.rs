@@ -8,7 +8,7 @@ mod dist;
 mod failure;
 pub mod libraries;
 pub mod machine;
-mod tools;
+pub mod tools;
 mod vendor;
 
 use anyhow::Result;

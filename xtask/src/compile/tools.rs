@@ -3,7 +3,8 @@
 use crate::environment::options::BuildEnvironment;
 
 /// A tool or a library, with its packages in Debian and Alpine.
-const PACKAGES: [(&str, &str, &str); 16] = [
+const PACKAGES: [(&str, &str, &str); 21] = [
+    ("alsa", "libasound2-dev", "alsa-lib-dev"),
     ("autoconf", "autoconf", "autoconf"),
     ("c++", "g++", "g++"),
     ("cc", "gcc libc6-dev", "gcc musl-dev"),
@@ -12,13 +13,17 @@ const PACKAGES: [(&str, &str, &str); 16] = [
     ("dbus-1", "libdbus-1-dev", "dbus-dev"),
     ("g++", "g++", "g++"),
     ("libclang", "libclang-dev", "clang-dev"),
+    ("libgit2", "libgit2-dev", "libgit2-dev"),
     ("libpq", "libpq-dev", "libpq-dev"),
     ("libudev", "libudev-dev", "eudev-dev"),
+    ("libzmq", "libzmq3-dev", "zeromq-dev"),
     ("make", "make", "make"),
+    ("mysqlclient", "default-libmysqlclient-dev", "mariadb-connector-c-dev"),
     ("openssl", "libssl-dev", "openssl-dev"),
     ("perl", "perl", "perl"),
     ("pkg-config", "pkg-config", "pkgconf"),
     ("protoc", "protobuf-compiler", "protoc protobuf-dev"),
+    ("rdkafka", "librdkafka-dev", "librdkafka-dev"),
     ("sqlite3", "libsqlite3-dev", "sqlite-dev"),
 ];
 
@@ -55,13 +60,18 @@ pub fn missing(said: &str, environment: &BuildEnvironment) -> Vec<String> {
     names.iter().map(|name| format!("`{name}` is missing; {}", install(name, environment))).collect()
 }
 
+/// The packages in Debian and Alpine that have a tool or a library.
+pub fn packages(name: &str) -> Option<(&'static str, &'static str)> {
+    PACKAGES.iter().find(|(known, ..)| *known == name).map(|(_, debian, alpine)| (*debian, *alpine))
+}
+
 fn install(name: &str, environment: &BuildEnvironment) -> String {
     let place = match environment {
         BuildEnvironment::Local => "install it".to_owned(),
         BuildEnvironment::Container(_) => "install it in docker/builder.Dockerfile".to_owned(),
     };
-    match PACKAGES.iter().find(|(known, ..)| *known == name) {
-        Some((_, debian, alpine)) => {
+    match packages(name) {
+        Some((debian, alpine)) => {
             format!(
                 "{place}: `RUN apk add {alpine}` (Alpine) or `RUN apt-get update && apt-get install -y {debian}` (Debian)"
             )
