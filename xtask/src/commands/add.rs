@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::outside::{self, Wanted};
-use crate::source::added::{Added, Record, Sources};
+use crate::source::added::{Added, Sources};
 use crate::source::checkout::Checkout;
 use crate::source::manifest;
-use crate::source::outside::{Outside, OutsideSource};
+use crate::source::outside::{Outside, OutsideSource, PluginOrigin};
 use crate::source::plugins;
 use crate::source::selection::Selection;
 use crate::support::paths::{self, Paths};
@@ -59,15 +59,10 @@ impl AddArgs {
 }
 
 /// Checks the plugin together with the others, and puts it into the tree.
-pub fn keep(session: &Session, outside: Outside, replaces: bool) -> Result<Record> {
+pub fn keep(session: &Session, outside: Outside, replaces: bool) -> Result<PluginOrigin> {
     let (paths, name) = (&session.paths, outside.name.clone());
     let from = outside.root.join(plugins::dir_of(&name));
-    let record = Record {
-        source: relative(paths, &outside.origin.source),
-        commit: outside.origin.commit.clone(),
-        checksum: outside.origin.checksum,
-        content: outside.origin.content,
-    };
+    let record = PluginOrigin { source: relative(paths, &outside.origin.source), ..outside.origin.clone() };
     let without = if replaces { vec![name.clone()] } else { Vec::new() };
     let selection = Selection { without, ..Selection::default() };
     Checkout::read(paths, manifest::read(&paths.root)?, &selection, vec![outside], true)?;

@@ -8,8 +8,9 @@ use crate::cargo::query;
 use crate::commands::Format;
 use crate::outside;
 use crate::plan::last_image::LastImage;
-use crate::source::added::{Record, Sources};
+use crate::source::added::Sources;
 use crate::source::checkout::Checkout;
+use crate::source::outside::PluginOrigin;
 use crate::source::plugins::Found;
 use crate::source::selection::Selection;
 use crate::source::{copy, plugins};
@@ -34,7 +35,7 @@ struct Row {
     /// Of its file in the last image, in bytes.
     size: Option<u64>,
     /// Where it was added from.
-    origin: Option<Record>,
+    origin: Option<PluginOrigin>,
     /// Whether it was changed since it was added.
     edited: bool,
     /// The tables of its default configuration: `providers.log`.

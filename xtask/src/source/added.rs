@@ -12,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::digest::Digest;
+use crate::source::outside::PluginOrigin;
 use crate::source::{copy, plugins};
 use crate::support::files;
 use crate::support::paths::Paths;
@@ -28,29 +28,16 @@ const HEAD: &str =
 pub struct Sources {
     /// By name.
     #[serde(default)]
-    plugins: BTreeMap<String, Record>,
+    plugins: BTreeMap<String, PluginOrigin>,
     /// What a command that runs now brings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    next: BTreeMap<String, Record>,
-}
-
-/// Where a plugin came from.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Record {
-    /// As `cargo xtask add` takes it; a path is relative to the root.
-    pub source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<Digest>,
-    /// Of its files, as they were added.
-    pub content: Digest,
+    next: BTreeMap<String, PluginOrigin>,
 }
 
 /// A plugin that was added, as it is now.
 pub struct Added {
-    pub record: Record,
+    /// A path is relative to the root.
+    pub record: PluginOrigin,
     /// Whether its files changed since.
     pub edited: bool,
 }
@@ -86,7 +73,7 @@ impl Sources {
     }
 
     /// Makes `plugins/NAME` what is in `from`, which is copied.
-    pub fn put(mut self, paths: &Paths, name: &str, from: &Utf8Path, record: Record) -> Result<()> {
+    pub fn put(mut self, paths: &Paths, name: &str, from: &Utf8Path, record: PluginOrigin) -> Result<()> {
         let (to, staged) = (dir(paths, name), staged(paths, name)?);
         files::copy_tree(from, &staged)?;
         self.next.insert(name.to_owned(), record.clone());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::oci::digest::Digest;
 
@@ -88,11 +88,11 @@ fn is_crate(name: &str) -> bool {
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter))
 }
 
-/// Where a plugin came from, in a plan and in an image's documents.
-#[derive(Clone, Debug, Serialize)]
+/// Where a plugin came from: in `plugins/sources.toml`, in a plan, and in an image's documents.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct PluginOrigin {
     /// A path of this machine, git's URL without credentials and its revision (`URL@v1`), or a crate (`NAME@1.2.3`).
-    #[serde(rename = "from")]
     pub source: String,
     /// Of a git repository.
     #[serde(skip_serializing_if = "Option::is_none")]

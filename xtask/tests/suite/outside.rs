@@ -24,7 +24,7 @@ fn a_repository_of_its_own_is_built_from_its_directory() {
     let report = tree.image(&["--with", dir.as_str(), "--verify-reproducible"]);
     assert_eq!(report["verified"]["said"], "3 plugins loaded\n".trim());
     let plugin = &report["plan"]["plugins"][2];
-    assert_eq!((&plugin["name"], &plugin["origin"]["from"]), (&json!("weather"), &json!(dir)));
+    assert_eq!((&plugin["name"], &plugin["origin"]["source"]), (&json!("weather"), &json!(dir)));
     assert_eq!(state(&tree), "", "the tree stays as it is");
     assert!(tree.read("target/image/greeter.lock").contains("name = \"weather\""));
     assert!(tree.label("org.opencontainers.image.revision").ends_with("-dirty"), "it is in no commit of the tree");
