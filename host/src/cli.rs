@@ -10,7 +10,7 @@ use tracing_subscriber::filter::Targets;
 #[command(version)]
 pub struct Args {
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE", required_unless_present = "inspect")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["inspect", "schema"])]
     pub config: Option<PathBuf>,
 
     /// Plugin to load; can be repeated
@@ -32,6 +32,10 @@ pub struct Args {
     /// Show how a plugin was built and whether it fits this host, then exit
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "health", "log"])]
     pub inspect: Option<PathBuf>,
+
+    /// Print the JSON Schema of the configuration, or of the table of a plugin's provider, then exit
+    #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["check", "health", "inspect"])]
+    pub schema: Option<Option<String>>,
 
     /// Format of `--inspect`
     #[arg(long, value_enum, default_value_t, requires = "inspect")]

@@ -21,12 +21,14 @@ use config::Config;
 use ground::errors::Errors;
 use ground::ffi;
 use http::{health, server};
-use plugins::{Checked, records};
+use plugins::{Checked, Plugins, records};
 use providers::Providers;
 use provost_sdk::panics::catch;
 use std::io::{self, ErrorKind, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use telemetry::{log, panics};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 
 // The host's own file says what it was built with, as each plugin's does.
 provost_sdk::record!();
@@ -62,6 +64,9 @@ fn run(args: &Args) -> Result<(), Errors> {
     if let Some(file) = &args.inspect {
         return records::show(file, args.format).map_err(Errors::one).and_then(|text| print(&text));
     }
+    if let Some(plugin) = &args.schema {
+        return schema(args, plugin.as_deref());
+    }
     let mut errors = Errors::default();
     let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
     let config = Config::read(config, &mut errors);
@@ -76,19 +81,47 @@ fn run(args: &Args) -> Result<(), Errors> {
         return Err(errors);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
-    panics::watch();
-    panics::watch_exits().map_err(Errors::one)?;
     let begun = Instant::now();
-    let Some(plugins) = checked.load(begun, config.startup_deadline, &mut errors) else {
+    let Some(plugins) = load(checked, begun, config.startup_deadline, &mut errors)? else {
         return Err(errors);
     };
-    panics::watch_exits().map_err(Errors::one)?;
     let providers = Providers::start(&config, &plugins, begun, &mut errors);
     if errors.is_empty() && !args.check {
         return server::serve(&config, providers);
     }
     providers.close(Instant::now(), config.shutdown_deadline);
     if errors.is_empty() { print(&summary(plugins.len(), providers.len())) } else { Err(errors) }
+}
+
+/// Loads the plugins, with an eye on what they do.
+fn load(checked: Checked, begun: Instant, deadline: Duration, errors: &mut Errors) -> Result<Option<Plugins>, Errors> {
+    panics::watch();
+    panics::watch_exits().map_err(Errors::one)?;
+    let plugins = checked.load(begun, deadline, errors);
+    panics::watch_exits().map_err(Errors::one)?;
+    Ok(plugins)
+}
+
+/// Prints the JSON Schema of the configuration, or of the table of a provider of the plugin `name`. Needs no configuration.
+fn schema(args: &Args, name: Option<&str>) -> Result<(), Errors> {
+    let mut errors = Errors::default();
+    let Some(checked) = Checked::read(&args.prov, &mut errors) else { return Err(errors) };
+    // Only what went wrong: the result is for a file.
+    log::start(args.log.as_ref().unwrap_or(&Targets::new().with_default(Level::ERROR)));
+    let Some(plugins) = load(checked, Instant::now(), config::STARTUP_DEADLINE, &mut errors)? else {
+        return Err(errors);
+    };
+    let made = match name {
+        None => catch(|| config::schema::of_file(plugins.iter())),
+        Some(name) => {
+            let loaded = plugins.get(name).ok_or_else(|| {
+                Errors::one(format!("the {}", plugins.not_loaded(name, ("--schema ", ""), "choose another")))
+            })?;
+            catch(|| config::schema::of_provider(name, loaded.plugin))
+        }
+    };
+    let schema = made.ok_or_else(|| Errors::one("a plugin panicked while it made its schema; see the log"))?;
+    print(&format!("{schema:#}\n"))
 }
 
 /// What `--check` prints.

@@ -1,21 +1,57 @@
-//! Durations in a configuration, as a number with its unit: `#[serde(with = "provost_sdk::duration")]`.
+//! Durations in a configuration, as numbers with their units.
 
 use crate::error::{SHOWN, excerpt};
-use serde::{Deserialize, Deserializer, de::Error};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::borrow::Cow;
+use std::ops::Deref;
 use std::time::Duration;
 
-/// Reads `"10s"`, `"1m 30s"`, `"250ms"`.
-///
-/// # Errors
-///
-/// When the value is anything else, or no time at all.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
-        Ok(duration) => Ok(duration),
-        Err(error) => {
-            Err(D::Error::custom(format!("`{}` is not a duration such as \"10s\": {error}", excerpt(&text, SHOWN))))
+/// A duration of a configuration: `"10s"`, `"1m 30s"`, `"250ms"`; never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanDuration(Duration);
+
+impl Deref for HumanDuration {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+impl From<Duration> for HumanDuration {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl<'de> Deserialize<'de> for HumanDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match humantime::parse_duration(&text) {
+            Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
+            Ok(duration) => Ok(Self(duration)),
+            Err(error) => {
+                let text = excerpt(&text, SHOWN);
+                Err(D::Error::custom(format!("`{text}` is not a duration such as \"10s\": {error}")))
+            }
         }
+    }
+}
+
+/// For the default in a schema.
+impl Serialize for HumanDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl JsonSchema for HumanDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10s", "1m 30s", "250ms"] })
     }
 }

@@ -21,7 +21,7 @@ extern crate self as provost_sdk;
 pub mod abi;
 pub mod config;
 mod context;
-pub mod duration;
+mod duration;
 mod error;
 #[cfg(test)]
 mod example;
@@ -33,18 +33,21 @@ mod message;
 pub mod panics;
 pub mod plugin;
 mod provider;
+pub mod schema;
 mod secret;
 pub mod tls;
 
 pub use context::Context;
+pub use duration::HumanDuration;
 pub use error::{ConfigError, DeliveryError, KeyError, SHOWN, excerpt, with_causes};
 pub use message::{Message, Receipt};
-pub use provider::Provider;
+pub use provider::{Provider, ProviderConfig};
 pub use provost_sdk_macros::config;
 pub use secret::Secret;
 
 pub use reqwest;
 pub use rustls;
+pub use schemars;
 pub use serde;
 pub use serde_json;
 pub use tokio;

@@ -1,6 +1,7 @@
 //! What a plugin exports and the host loads: one static, and behind it providers without their types.
 
-use crate::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, config};
+use crate::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, config, schema};
+use schemars::{Schema, SchemaGenerator};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -10,6 +11,7 @@ pub const SYMBOL: &str = "PROVOST_PLUGIN";
 /// What [`export!`](crate::export) exports.
 pub struct Plugin {
     construct: fn(toml::Table, Context) -> Result<Box<dyn AnyProvider>, ConfigError>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl Plugin {
@@ -20,6 +22,7 @@ impl Plugin {
                 let config = config::parse::<P::Config>(table, config::COMMON_KEYS)?;
                 Ok(Box::new(P::new(config, context)?))
             },
+            schema: schema::of::<P::Config>,
         }
     }
 
@@ -30,6 +33,11 @@ impl Plugin {
     /// What is wrong with the table, every error that can be seen at once.
     pub fn construct(&self, table: toml::Table, context: Context) -> Result<Box<dyn AnyProvider>, ConfigError> {
         (self.construct)(table, context)
+    }
+
+    /// The JSON Schema of that table, for [`schema::finish`].
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 }
 

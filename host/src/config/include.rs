@@ -12,6 +12,7 @@ use toml::Table;
 #[provost_sdk::config]
 struct Fragment {
     #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
     providers: BTreeMap<String, Table>,
 }
 

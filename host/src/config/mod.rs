@@ -3,10 +3,11 @@
 //! It splits a provider's table: it reads the keys that every provider has, and leaves the others to the plugin.
 
 mod include;
+pub mod schema;
 
 use crate::ground::errors::{Errors, LINE};
 use provost_sdk::config::COMMON_KEYS;
-use provost_sdk::{SHOWN, excerpt};
+use provost_sdk::{HumanDuration, SHOWN, excerpt};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Table;
 use tracing_subscriber::filter::Targets;
+
+/// How long plugins may take to be loaded where nothing else is configured.
+pub const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A valid configuration, but for what only the plugins can say.
 #[derive(Debug)]
@@ -56,27 +60,35 @@ pub struct ProviderConfig {
 
 #[provost_sdk::config]
 struct RawFile {
-    /// A directory, relative to that of the file.
+    /// A directory with more definitions of providers, relative to that of this file. A provider of this file replaces one
+    /// with the same name there.
     include: Option<PathBuf>,
     #[serde(default)]
+    #[schemars(with = "RawServer")]
     server: Table,
     #[serde(default)]
+    #[schemars(with = "RawLog")]
     log: Table,
+    /// One table for each provider, named as callers name it.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RawProvider>")]
     providers: BTreeMap<String, Table>,
 }
 
+/// The HTTP API, start and shutdown.
 #[provost_sdk::config]
 #[serde(default)]
 struct RawServer {
+    /// The address and port of the API.
     listen: String,
+    /// Size limit of a request's body, in bytes.
     body_limit: usize,
-    #[serde(with = "provost_sdk::duration")]
-    request_timeout: Duration,
-    #[serde(with = "provost_sdk::duration")]
-    startup_deadline: Duration,
-    #[serde(with = "provost_sdk::duration")]
-    shutdown_deadline: Duration,
+    /// Time limit for the headers of a request, and then for its body.
+    request_timeout: HumanDuration,
+    /// Time limit for loading all plugins and creating all providers.
+    startup_deadline: HumanDuration,
+    /// Time limit for the whole shutdown: seven eighths for requests in progress, the rest for providers.
+    shutdown_deadline: HumanDuration,
 }
 
 impl Default for RawServer {
@@ -84,17 +96,19 @@ impl Default for RawServer {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
             body_limit: 1024 * 1024,
-            request_timeout: Duration::from_secs(30),
-            startup_deadline: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30).into(),
+            startup_deadline: STARTUP_DEADLINE.into(),
             // `docker stop` kills after 10 s.
-            shutdown_deadline: Duration::from_secs(8),
+            shutdown_deadline: Duration::from_secs(8).into(),
         }
     }
 }
 
+/// What is logged.
 #[provost_sdk::config]
 #[serde(default)]
 struct RawLog {
+    /// Which events are logged, such as `info,smtp=debug`.
     filter: String,
 }
 
@@ -107,16 +121,19 @@ impl Default for RawLog {
 #[provost_sdk::config]
 #[serde(default)]
 struct RawProvider {
+    /// The plugin that delivers; without it the one with the provider's name.
     #[serde(rename = "plugin")]
     _plugin: Option<String>,
-    #[serde(with = "provost_sdk::duration")]
-    timeout: Duration,
+    /// Time limit of a delivery.
+    timeout: HumanDuration,
+    /// Number of deliveries that may run at once.
+    #[schemars(range(min = 1, max = MOST_DELIVERIES))]
     concurrency: usize,
 }
 
 impl Default for RawProvider {
     fn default() -> Self {
-        Self { _plugin: None, timeout: Duration::from_secs(10), concurrency: 16 }
+        Self { _plugin: None, timeout: Duration::from_secs(10).into(), concurrency: 16 }
     }
 }
 
@@ -152,9 +169,9 @@ impl Config {
             path: path.to_owned(),
             listen,
             body_limit: server.body_limit,
-            request_timeout: server.request_timeout,
-            startup_deadline: server.startup_deadline,
-            shutdown_deadline: server.shutdown_deadline,
+            request_timeout: *server.request_timeout,
+            startup_deadline: *server.startup_deadline,
+            shutdown_deadline: *server.shutdown_deadline,
             log: filter,
             providers,
         })
@@ -212,7 +229,7 @@ impl Reader<'_> {
         if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
             self.error(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
         }
-        let (timeout, concurrency) = (raw.timeout, raw.concurrency);
+        let (timeout, concurrency) = (*raw.timeout, raw.concurrency);
         ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }
     }
 }

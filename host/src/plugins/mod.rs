@@ -10,8 +10,9 @@ use crate::plugins::records::Demand;
 use crate::plugins::refusals::{Refusal, Refusals, TOGETHER};
 use crate::telemetry::panics;
 use provost_record::printable;
+use provost_sdk::config::suggest;
 use provost_sdk::plugin::Plugin;
-use provost_sdk::with_causes;
+use provost_sdk::{SHOWN, excerpt, with_causes};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
@@ -111,6 +112,24 @@ impl Plugins {
     /// The names of all plugins, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+
+    /// What each exports, by its name, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Plugin)> {
+        self.by_name.iter().map(|(name, loaded)| (name.as_str(), loaded.plugin))
+    }
+
+    /// Says that the plugin `name` is not loaded, and how to mend it. `setting` is what stands around the name where a
+    /// plugin is chosen, `choose` says in words to do so.
+    pub fn not_loaded(&self, name: &str, setting: (&str, &str), choose: &str) -> String {
+        let shown = excerpt(name, SHOWN);
+        let given = self.names().collect::<Vec<_>>().join(", ");
+        let given = if given.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {given}") };
+        let hint = match suggest(name, self.names()) {
+            Some(meant) => format!("did you mean `{}{meant}{}`?", setting.0, setting.1),
+            None => format!("{choose}, or add `--prov {shown}.prov` to the command"),
+        };
+        format!("plugin `{shown}` is not loaded ({given}): {hint}")
     }
 
     /// How many plugins are loaded.

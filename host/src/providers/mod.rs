@@ -10,8 +10,7 @@ use crate::ground::errors::Errors;
 use crate::plugins::Plugins;
 use crate::providers::dispatcher::Dispatcher;
 use crate::providers::startup::Startup;
-use provost_sdk::config::suggest;
-use provost_sdk::{ConfigError, SHOWN, excerpt};
+use provost_sdk::ConfigError;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -91,19 +90,13 @@ impl Providers {
 
 /// The version of the provider's plugin, and what it makes.
 fn begin(provider: &ProviderConfig, plugins: &Plugins) -> Result<(String, Startup), ConfigError> {
-    let loaded = plugins.get(&provider.plugin).ok_or_else(|| ConfigError::new("", no_plugin(provider, plugins)))?;
+    let loaded = plugins.get(&provider.plugin).ok_or_else(|| {
+        ConfigError::new(
+            "",
+            format!("its {}", plugins.not_loaded(&provider.plugin, ("plugin = \"", "\""), "set `plugin`")),
+        )
+    })?;
     let startup = Startup::begin(provider, loaded)
         .map_err(|error| ConfigError::new("", format!("starting the provider's threads: {error}")))?;
     Ok((loaded.version.clone(), startup))
-}
-
-fn no_plugin(provider: &ProviderConfig, plugins: &Plugins) -> String {
-    let plugin = excerpt(&provider.plugin, SHOWN);
-    let given = plugins.names().collect::<Vec<_>>().join(", ");
-    let given = if given.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {given}") };
-    let hint = match suggest(&provider.plugin, plugins.names()) {
-        Some(meant) => format!("did you mean `plugin = \"{meant}\"`?"),
-        None => format!("set `plugin`, or add `--prov {plugin}.prov` to the command"),
-    };
-    format!("its plugin `{plugin}` is not loaded ({given}): {hint}")
 }

@@ -17,6 +17,7 @@ mod include;
 mod linker_lock;
 mod mutants;
 mod records;
+mod schemas;
 mod smtp_answers;
 mod smtp_server;
 mod support;

@@ -10,6 +10,7 @@ mod server;
 
 use lettre::message::Mailbox;
 use pool::Pool;
+use provost_sdk::serde::Serialize;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt};
 use server::Server;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ fn default_pool() -> u32 {
 
 /// How a connection is protected.
 #[provost_sdk::config]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Protection {
     /// It begins in the clear and is protected before anything else is said; a server that cannot is refused.

@@ -1,11 +1,15 @@
 //! `cargo xtask list`: the plugins of the tree.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cargo::query;
 use crate::commands::Format;
+use crate::compile::schemas;
 use crate::outside;
 use crate::plan::last_image::LastImage;
 use crate::source::added::Sources;
@@ -14,6 +18,7 @@ use crate::source::outside::PluginOrigin;
 use crate::source::plugins::Found;
 use crate::source::selection::Selection;
 use crate::source::{copy, plugins};
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -24,6 +29,10 @@ pub struct ListArgs {
     /// Print a table or JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    /// Print the JSON Schemas of the plugins' configurations instead, by plugin, as they were built last
+    #[arg(long, conflicts_with = "format")]
+    schemas: bool,
 }
 
 /// A plugin of the tree.
@@ -47,6 +56,9 @@ impl ListArgs {
         let session = Session::open(ui, paths)?;
         let checkout = outside::checkout(&session, &Selection::default(), false)?;
         copy::sync(paths, &checkout.workspace, &checkout.discovered)?;
+        if self.schemas {
+            return ui::result(&serde_json::to_string_pretty(&schemas(paths, &checkout)?)?);
+        }
         let rows = rows(&session, &checkout)?;
         match self.format {
             Format::Human => ui::result(table(&rows).trim_end()),
@@ -76,6 +88,23 @@ fn rows(session: &Session, checkout: &Checkout) -> Result<Vec<Row>> {
         })
     });
     plugins.collect()
+}
+
+/// By plugin.
+fn schemas(paths: &Paths, checkout: &Checkout) -> Result<BTreeMap<String, Value>> {
+    let mut errors = Errors::default();
+    let mut schemas = BTreeMap::new();
+    for name in checkout.discovered.packages.keys() {
+        let path = paths.dist().join(schemas::DIR).join(format!("{name}.json"));
+        if path.exists() {
+            let schema = serde_json::from_str(&files::read_text(&path)?).with_context(|| format!("reading {path}"))?;
+            schemas.insert(name.clone(), schema);
+        } else {
+            errors.push(format!("the plugin {name} has none yet, as it was not built: run `cargo xtask build`"));
+        }
+    }
+    errors.report("the plugins' schemas")?;
+    Ok(schemas)
 }
 
 /// `providers.log` for a `[providers.log]` in the default configuration.

@@ -9,7 +9,7 @@ use cargo_metadata::{Artifact, PackageId, TargetKind};
 use crate::compile::assets::{self, Asset};
 use crate::compile::libraries::{Libraries, Linker};
 use crate::compile::machine::{Machine, answer};
-use crate::compile::{BuiltPlugin, Dist, DistFile};
+use crate::compile::{BuiltPlugin, Dist, DistFile, schemas};
 use crate::elf::dynamic::Elf;
 use crate::elf::exports::Exported;
 use crate::oci::digest::Digest;
@@ -21,7 +21,7 @@ use crate::support::paths::Paths;
 
 /// Checks what cargo built and makes the dist directory hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
-    let compiled = bring(paths, plan, machine, artifacts)?;
+    let (compiled, there) = bring(paths, plan, machine, artifacts)?;
     check_records(&compiled)?;
     let std = shared_std(paths, plan, machine, &compiled)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
@@ -29,6 +29,11 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts
     let Compiled { host, sdk, plugins } = compiled;
     let mut dist = Dist { host, sdk, std, plugins, libraries };
     check_imports(&dist)?;
+    let [host, _, plugins @ ..] = there.as_slice() else { unreachable!("host and SDK come first") };
+    let schemas = schemas::gather(paths, plan, machine, host, plugins)?;
+    for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
+        plugin.assets.extend(schema);
+    }
     seal(paths, &mut dist)?;
     write(&paths.dist(), &mut dist)?;
     Ok(dist)
@@ -47,7 +52,13 @@ impl Compiled {
     }
 }
 
-fn bring(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Compiled> {
+/// Brings host, SDK and plugins here; also says where they are on the machine, in this order.
+fn bring(
+    paths: &Paths,
+    plan: &BuildPlan,
+    machine: &dyn Machine,
+    artifacts: &[Artifact],
+) -> Result<(Compiled, Vec<Utf8PathBuf>)> {
     let find = |wanted| artifact(paths, machine, artifacts, &wanted);
     let library = |package, kind| CargoTarget { package, kind, name: None };
     let program = CargoTarget { package: &plan.host_id, kind: TargetKind::Bin, name: Some(&plan.host.package) };
@@ -68,7 +79,7 @@ fn bring(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Ar
         Ok(BuiltPlugin { file: next(plan.file_name(plugin))?, name, version, source, assets })
     });
     let plugins = plugins.collect::<Result<_>>()?;
-    Ok(Compiled { host, sdk, plugins })
+    Ok((Compiled { host, sdk, plugins }, there))
 }
 
 /// Makes the dist directory hold these files, and nothing else.

@@ -8,6 +8,7 @@ mod dist;
 mod failure;
 pub mod libraries;
 pub mod machine;
+pub mod schemas;
 pub mod tools;
 mod vendor;
 
@@ -52,7 +53,7 @@ pub struct BuiltPlugin {
     /// Where the tree has it, relative to the root.
     pub source: Utf8PathBuf,
     pub file: DistFile,
-    /// By path.
+    /// What it ships, by path; then its schema.
     pub assets: Vec<Asset>,
 }
 

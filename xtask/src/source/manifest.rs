@@ -54,6 +54,9 @@ pub struct HostSpec {
     pub check_flag: String,
     /// The option that makes the program query the running one: the image's health check.
     pub health_flag: Option<String>,
+    /// The option that, with a plugin's name, makes the program print the JSON Schema of what this plugin's providers are
+    /// configured with.
+    pub schema_flag: Option<String>,
     /// Absolute, in the image.
     pub config: Utf8PathBuf,
     /// The directory for configurations that plugins ship: absolute, in the image.

@@ -165,6 +165,11 @@ impl Paths {
         self.image.join("sealed")
     }
 
+    /// The JSON Schema of each plugin's configuration.
+    pub fn schemas(&self) -> Utf8PathBuf {
+        self.image.join("schemas")
+    }
+
     /// std without its debug information.
     pub fn stripped(&self) -> Utf8PathBuf {
         self.image.join("stripped")
