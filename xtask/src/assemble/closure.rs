@@ -26,8 +26,10 @@ pub fn find(dist: &Dist, base: &Tree, dir: &Utf8Path) -> Result<Vec<Entry>> {
     let fits = base.read(&libraries.interpreter.place)?.is_some();
     let base = fits.then(|| BaseLibraries { tree: base, libraries, wanted: BTreeMap::new() });
     let mut closure = Closure { libraries, base, dir, brought: BTreeMap::new() };
-    let own: BTreeSet<&str> = dist.files().map(|file| file.name.as_str()).collect();
-    let mut todo: Vec<(&str, &Utf8Path)> = dist.files().map(|file| (file.name.as_str(), &*file.path)).collect();
+    let built = dist.files().map(|file| (file.name.as_str(), &*file.path));
+    let shipped = dist.shipped_libraries().map(|library| (library.name.as_str(), &*library.path));
+    let mut todo: Vec<(&str, &Utf8Path)> = built.chain(shipped).collect();
+    let own: BTreeSet<&str> = todo.iter().map(|(name, _)| *name).collect();
     while let Some((name, path)) = todo.pop() {
         let elf = Elf::parse(&files::read(path)?).with_context(|| format!("reading {path}"))?;
         closure.note_versions(name, &elf);

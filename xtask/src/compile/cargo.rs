@@ -1,6 +1,9 @@
 //! The one cargo run that compiles everything: its flags, its packages, and the files that it makes.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Message};
 
 use crate::cargo::flags::{ENCODED_FLAGS, SEPARATOR};
@@ -13,7 +16,13 @@ use crate::support::session::Session;
 pub const REMAPPED: [&str; 3] = ["/cargo", "/target", "/source"];
 
 /// What cargo built, by paths of the machine.
-pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Vec<Artifact>> {
+pub struct Built {
+    pub artifacts: Vec<Artifact>,
+    /// Where build scripts said that libraries are, of those directories that belong to the build, sorted.
+    pub library_dirs: Vec<Utf8PathBuf>,
+}
+
+pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Built> {
     let Session { ui, paths, .. } = session;
     let dirs = machine.dirs();
     let mut args: Vec<String> =
@@ -54,13 +63,20 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
         return Err(failure::explain(plan, machine, &output));
     }
     let messages = Message::parse_stream(output.stdout.as_slice());
-    let mut artifacts = Vec::new();
+    let (mut artifacts, mut library_dirs) = (Vec::new(), BTreeSet::new());
     for message in messages {
-        if let Message::CompilerArtifact(artifact) = message.context("reading what cargo wrote")? {
-            artifacts.push(artifact);
+        match message.context("reading what cargo wrote")? {
+            Message::CompilerArtifact(artifact) => artifacts.push(artifact),
+            Message::BuildScriptExecuted(script) => {
+                // `native=/directory`, or without a kind. The system's own directories the linker knows.
+                let plain = |path: &Utf8PathBuf| path.as_str().rsplit('=').next().unwrap_or_default().into();
+                let is_ours = |path: &Utf8PathBuf| path.starts_with(&dirs.sources) || path.starts_with(&dirs.target);
+                library_dirs.extend(script.linked_paths.iter().map(plain).filter(is_ours));
+            }
+            _ => {}
         }
     }
-    Ok(artifacts)
+    Ok(Built { artifacts, library_dirs: library_dirs.into_iter().collect() })
 }
 
 /// The flags of the build, the machine's paths mapped away.

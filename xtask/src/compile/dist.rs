@@ -7,7 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 
 use crate::compile::assets::{self, Asset};
-use crate::compile::libraries::{Libraries, Linker};
+use crate::compile::cargo::Built;
+use crate::compile::libraries::{Libraries, Linker, Shipped};
 use crate::compile::machine::{Machine, answer};
 use crate::compile::{BuiltPlugin, Dist, DistFile, schemas};
 use crate::elf::dynamic::Elf;
@@ -20,17 +21,19 @@ use crate::support::files;
 use crate::support::paths::Paths;
 
 /// Checks what cargo built and makes the dist directory hold it.
-pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, artifacts: &[Artifact]) -> Result<Dist> {
-    let (compiled, there) = bring(paths, plan, machine, artifacts)?;
+pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &Built) -> Result<Dist> {
+    let (compiled, there) = bring(paths, plan, machine, &built.artifacts)?;
     check_records(&compiled)?;
     let std = shared_std(paths, plan, machine, &compiled)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
-    let libraries = Libraries::gather(&Linker { machine, program: &plan.toolchain.linker }, &files)?;
+    let linker = Linker { machine, program: &plan.toolchain.linker, dirs: &built.library_dirs };
+    let (libraries, shipped) = Libraries::gather(&linker, &files)?;
     let Compiled { host, sdk, plugins } = compiled;
     let mut dist = Dist { host, sdk, std, plugins, libraries };
+    give(&mut dist, shipped)?;
     check_imports(&dist)?;
     let [host, _, plugins @ ..] = there.as_slice() else { unreachable!("host and SDK come first") };
-    let schemas = schemas::gather(paths, plan, machine, host, plugins)?;
+    let schemas = schemas::gather(paths, plan, machine, host, plugins, &built.library_dirs)?;
     for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
         plugin.assets.extend(schema);
     }
@@ -80,6 +83,22 @@ fn bring(
     });
     let plugins = plugins.collect::<Result<_>>()?;
     Ok((Compiled { host, sdk, plugins }, there))
+}
+
+/// Gives each library that comes with a plugin to the first one that needs it: it lies beside the host, where every plugin looks.
+fn give(dist: &mut Dist, shipped: Vec<Shipped>) -> Result<()> {
+    for Shipped { name, path, needed_by } in &shipped {
+        let mut file = needed_by;
+        while let Some(library) = shipped.iter().find(|library| library.name == *file) {
+            file = &library.needed_by;
+        }
+        let plugin = dist.plugins.iter_mut().find(|plugin| plugin.file.name == *file);
+        let plugin = plugin.with_context(|| {
+            format!("{name}, a library of the build itself, is needed by {file}, which is no plugin")
+        })?;
+        plugin.assets.push(Asset { name: name.into(), path: path.clone(), executable: true });
+    }
+    Ok(())
 }
 
 /// Makes the dist directory hold these files, and nothing else.
@@ -179,8 +198,9 @@ fn check_imports(dist: &Dist) -> Result<()> {
             return Ok(Some(bytes.clone()));
         }
         let interpreter = libraries.interpreter.matches(name).then_some(&libraries.interpreter);
-        let library = interpreter.or(libraries.shared.get(name));
-        library.map(|library| files::read(&library.path)).transpose()
+        let library = interpreter.or(libraries.shared.get(name)).map(|library| &library.path);
+        let shipped = dist.shipped_libraries().find(|library| library.name == name).map(|library| &library.path);
+        library.or(shipped).map(|path| files::read(path)).transpose()
     })?;
     let mut errors = Errors::default();
     for BuiltPlugin { name, source, file, .. } in &dist.plugins {

@@ -8,8 +8,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::DistFile;
-use crate::compile::machine::Machine;
+use crate::compile::machine::{Machine, answer};
 use crate::elf::dynamic::Elf;
+use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::normal;
 
@@ -30,22 +31,37 @@ pub struct Library {
     pub path: Utf8PathBuf,
 }
 
+/// A library that comes with a plugin, not with the system.
+pub struct Shipped {
+    /// In `DT_NEEDED`.
+    pub name: String,
+    pub path: Utf8PathBuf,
+    /// The file that needs it first: a plugin's, or another library.
+    pub needed_by: String,
+}
+
 /// What answers where libraries are.
 pub struct Linker<'a> {
     pub machine: &'a dyn Machine,
     pub program: &'a str,
+    /// Where libraries are that come with plugins.
+    pub dirs: &'a [Utf8PathBuf],
 }
 
 impl Libraries {
-    /// Asks for what `built` needs, then for what that needs, until nothing is new.
-    pub fn gather(linker: &Linker, built: &[&DistFile]) -> Result<Libraries> {
+    /// Asks for what `built` needs, then for what that needs, until nothing is new. Those that come with a plugin are apart.
+    pub fn gather(linker: &Linker, built: &[&DistFile]) -> Result<(Libraries, Vec<Shipped>)> {
         let own: BTreeSet<&str> = built.iter().map(|file| file.name.as_str()).collect();
         let mut interpreter = None;
         let mut needed_by = BTreeMap::new();
+        let mut needed_first_by: BTreeMap<String, String> = BTreeMap::new();
         for file in built {
             let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
             interpreter = interpreter.or(elf.interpreter);
-            needed_by.extend(elf.needed.into_iter().map(|name| (name, file.name.clone())));
+            for name in elf.needed {
+                needed_first_by.entry(name.clone()).or_insert_with(|| file.name.clone());
+                needed_by.insert(name, file.name.clone());
+            }
         }
         let interpreter = interpreter.context("the host has no interpreter: it was linked statically")?;
         let interpreter = linker.interpreter(interpreter.into())?;
@@ -54,16 +70,29 @@ impl Libraries {
             needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
             needed_by.retain(|name, _| !interpreter.matches(name));
             if needed_by.is_empty() {
-                return Ok(Libraries { interpreter, shared });
+                break;
             }
             let found = linker.find(&needed_by)?;
             for (name, library) in &found {
                 let elf =
                     Elf::parse(&files::read(&library.path)?).with_context(|| format!("reading {}", library.path))?;
-                needed_by.extend(elf.needed.into_iter().map(|needed| (needed, name.clone())));
+                for needed in elf.needed {
+                    needed_first_by.entry(needed.clone()).or_insert_with(|| name.clone());
+                    needed_by.insert(needed, name.clone());
+                }
             }
             shared.extend(found);
         }
+        let mut shipped = Vec::new();
+        for (name, library) in &shared {
+            if library.place.parent().is_some_and(|dir| linker.dirs.iter().any(|ours| ours == dir)) {
+                let needed_by = needed_first_by.get(name).cloned().unwrap_or_default();
+                shipped.push(Shipped { name: name.clone(), path: library.path.clone(), needed_by });
+            }
+        }
+        linker.check_copies(&shipped)?;
+        shared.retain(|name, _| shipped.iter().all(|library| library.name != *name));
+        Ok((Libraries { interpreter, shared }, shipped))
     }
 }
 
@@ -86,6 +115,7 @@ impl Linker<'_> {
     /// file that the linker takes.
     fn find(&self, needed_by: &BTreeMap<String, String>) -> Result<BTreeMap<String, Library>> {
         let mut args = ["-shared", "-nostdlib", "-o", "/dev/null", "-Wl,--trace"].map(str::to_owned).to_vec();
+        args.extend(self.dirs.iter().map(|dir| format!("-L{dir}")));
         args.extend(needed_by.keys().map(|name| format!("-l:{name}")));
         let output = self.machine.query(self.program, &args).context("asking the linker for shared libraries")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -106,6 +136,32 @@ impl Linker<'_> {
         let here = self.machine.bring(&places.values().cloned().collect::<Vec<_>>())?;
         let found = places.into_iter().zip(here);
         Ok(found.map(|((name, place), path)| (name, Library { place, path })).collect())
+    }
+
+    /// One process loads one library of each name: other files of the same names must not be others.
+    fn check_copies(&self, shipped: &[Shipped]) -> Result<()> {
+        if shipped.is_empty() {
+            return Ok(());
+        }
+        let all = shipped.iter().flat_map(|library| self.dirs.iter().map(|dir| dir.join(&library.name)));
+        let script = "for file; do [ ! -e \"$file\" ] || printf '%s\\n' \"$file\"; done".to_owned();
+        let args = ["-c".to_owned(), script, "sh".to_owned()].into_iter().chain(all.map(Utf8PathBuf::into_string));
+        let there = answer(self.machine, "sh", &args.collect::<Vec<_>>())?;
+        let there: Vec<Utf8PathBuf> = there.lines().map(Utf8PathBuf::from).collect();
+        let mut errors = Errors::default();
+        for (place, path) in there.iter().zip(self.machine.bring(&there)?) {
+            let library = shipped.iter().find(|library| place.file_name() == Some(&library.name));
+            if let Some(Shipped { name, path: taken, .. }) = library
+                && files::read(&path)? != files::read(taken)?
+            {
+                let place = place.strip_prefix(&self.machine.dirs().sources).unwrap_or(place);
+                errors.push(format!(
+                    "{place} differs from the {name} of another plugin, and a process loads one library of a name: give one of \
+                     them another file name and SONAME"
+                ));
+            }
+        }
+        errors.report("the libraries of plugins")
     }
 
     /// The host names it by its place on the system it runs on; a compiler for another libc keeps it elsewhere.

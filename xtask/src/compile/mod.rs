@@ -53,7 +53,7 @@ pub struct BuiltPlugin {
     /// Where the tree has it, relative to the root.
     pub source: Utf8PathBuf,
     pub file: DistFile,
-    /// What it ships, by path; then its schema.
+    /// What it ships, by path; then its libraries and its schema.
     pub assets: Vec<Asset>,
 }
 
@@ -65,6 +65,11 @@ impl Dist {
 
     pub fn files(&self) -> impl Iterator<Item = &DistFile> {
         self.compiled().chain(&self.std)
+    }
+
+    /// Libraries that plugins bring along. They lie beside the host, all other assets in directories.
+    pub fn shipped_libraries(&self) -> impl Iterator<Item = &Asset> {
+        self.plugins.iter().flat_map(|plugin| &plugin.assets).filter(|asset| asset.name.components().count() == 1)
     }
 
     fn compiled_mut(&mut self) -> impl Iterator<Item = &mut DistFile> {
@@ -109,6 +114,6 @@ pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
 
 fn compile(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Dist> {
     let Session { paths, .. } = session;
-    let artifacts = cargo::build(session, plan, machine)?;
-    dist::collect(paths, plan, machine, &artifacts)
+    let built = cargo::build(session, plan, machine)?;
+    dist::collect(paths, plan, machine, &built)
 }

@@ -14,13 +14,13 @@ use crate::support::paths::Paths;
 /// Holds the schema of each plugin, beside the host, in the image too.
 pub const DIR: &str = "schemas";
 
-/// Arguments: the host, its option for a plugin, its option for a schema, the extension of a plugin's file; then the name and the
-/// file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
+/// Arguments: the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of libraries
+/// with a colon after each; then the name and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
 const SCRIPT: &str = r#"
 libraries=$(rustc --print target-libdir) && dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-host=$1 plugin=$2 schema=$3 extension=$4 failed=0
-shift 4
+host=$1 plugin=$2 schema=$3 extension=$4 libraries=$5$libraries failed=0
+shift 5
 while [ $# -gt 0 ]; do
   file=$dir/$1.$extension
   ln -s "$2" "$file"
@@ -42,9 +42,11 @@ pub fn gather(
     machine: &dyn Machine,
     host: &Utf8Path,
     plugins: &[Utf8PathBuf],
+    library_dirs: &[Utf8PathBuf],
 ) -> Result<Vec<Option<Asset>>> {
     let Some(flag) = &plan.host.schema_flag else { return Ok(plugins.iter().map(|_| None).collect()) };
-    let fixed = ["-c", SCRIPT, "sh", host.as_str(), &plan.host.plugin_flag, flag, &plan.host.extension];
+    let library_dirs: String = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
+    let fixed = ["-c", SCRIPT, "sh", host.as_str(), &plan.host.plugin_flag, flag, &plan.host.extension, &library_dirs];
     let each = plan.plugins.iter().zip(plugins).flat_map(|(plugin, file)| [plugin.name.as_str(), file.as_str()]);
     let args: Vec<String> = fixed.into_iter().chain(each).map(str::to_owned).collect();
     let output = machine.query("sh", &args)?;

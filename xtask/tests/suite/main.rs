@@ -45,6 +45,7 @@ mod revision;
 mod same_bytes;
 mod selection;
 mod send;
+mod shipped;
 mod sources;
 mod support;
 mod tidy;

@@ -19,6 +19,10 @@ fn main() {
             "--settings" => settings = args.next().expect("a file"),
             "--plugin" => greetings.push(load(&args.next().expect("a file"))),
             "--dry-run" => dry_run = true,
+            "--schema" => {
+                println!("{{\"title\":{:?}}}", args.next().expect("a plugin"));
+                return;
+            }
             other => panic!("unknown argument {other}"),
         }
     }
