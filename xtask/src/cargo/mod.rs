@@ -1,5 +1,6 @@
 //! What cargo and rustc know before anything is compiled.
 
+pub mod crypto;
 pub mod features;
 pub mod flags;
 pub mod lockfile;

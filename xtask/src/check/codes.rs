@@ -31,8 +31,8 @@ const CODES: &[(&str, &str)] = &[
     (
         "crypto",
         "A crate of the plugin brings a second implementation of cryptography for TLS, usually `aws-lc-rs`. It makes every image \
-      larger by megabytes, needs more tools to compile, and rustls cannot choose between two. The SDK uses `ring`. Find out with \
-      `cargo tree --invert aws-lc-rs` who turns it on, and turn it off there: usually `default-features = false`.",
+      larger by megabytes, needs more tools to compile, and rustls cannot choose between two. The SDK uses `ring`. The message names \
+      the crates that lead to it: turn it off at the first, usually with `default-features = false` and the features that are needed.",
     ),
     (
         "duplicate",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::cargo::crypto;
 use crate::cargo::query::Query;
 use crate::cargo::resolution::{Crate, Reach, Resolution};
 use crate::compile::tools;
@@ -11,8 +12,6 @@ use crate::plan::{BuildPlan, Plugin};
 use crate::support::errors::Errors;
 use crate::support::session::Session;
 
-/// Crates that bring another implementation of cryptography for TLS.
-const CRYPTO: [&str; 4] = ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl"];
 /// Crates that need a library of the system, by the library's name.
 const SYSTEM: [(&str, &str); 9] = [
     ("alsa-sys", "alsa"),
@@ -40,16 +39,12 @@ pub fn check(
     };
     let (shared, own) = (resolution.closure(sdk), resolution.own(own, sdk));
     let dir = &plugin.path;
+    for other in crypto::others(session, &plan.query(), resolution, &plan.host.sdk, &[&plugin.name])? {
+        errors.push_as("crypto", dir, format!("{dir}: {other}"));
+    }
     for found in own {
         let name = found.name.as_str();
         let of_sdk = shared.iter().find(|other| other.name == name);
-        if CRYPTO.contains(&name) {
-            let error = format!(
-                "{dir}: {} is a second implementation of cryptography beside the SDK's; turn it off",
-                shown(found)
-            );
-            errors.push_as("crypto", dir, error);
-        }
         let library = SYSTEM.iter().find(|(system, _)| *system == name).map(|(_, library)| *library);
         if let Some((debian, alpine)) = library.and_then(tools::packages) {
             notes.push_as("system-package", dir, format!(

@@ -12,6 +12,9 @@ use crate::plan::forecast::{LayerStatus, summary};
 use crate::plan::last_image::LastLayer;
 use crate::support::ui::{Ui, size};
 
+/// A layer that grew by fewer bytes is not said to have grown.
+const NOTICEABLE: u64 = 100_000;
+
 /// A layer, as `--format json` shows it.
 #[derive(Serialize)]
 pub struct FinishedLayer {
@@ -22,6 +25,9 @@ pub struct FinishedLayer {
     /// Whether the last image lacks it.
     pub new: bool,
     pub why: Vec<String>,
+    /// By how many bytes it is larger than in the last image.
+    #[serde(skip)]
+    growth: u64,
     /// Its content; not listed for layers of the base image.
     pub files: Vec<Listed>,
 }
@@ -47,7 +53,9 @@ pub fn finished(plan: &ImagePlan, image: &Image) -> Vec<FinishedLayer> {
             (LayerStatus::New { why }, _) => why.clone(),
             (LayerStatus::Reused { .. }, before) => unforeseen(before, files),
         };
-        FinishedLayer::new(&planned.name, planned.what.to_string(), layer, why, files)
+        let finished = FinishedLayer::new(&planned.name, planned.what.to_string(), layer, why, files);
+        let growth = before.map_or(0, |before| layer.size.saturating_sub(before.layer.size));
+        FinishedLayer { growth, ..finished }
     });
     base.chain(own).collect()
 }
@@ -75,6 +83,7 @@ impl FinishedLayer {
             layer: layer.clone(),
             new: !why.is_empty(),
             why,
+            growth: 0,
             files: files.to_vec(),
         }
     }
@@ -92,7 +101,8 @@ pub fn report(ui: &Ui, plan: &ImagePlan, layers: &[FinishedLayer]) {
     ui.status("Assembling", format!("{all} layers on {}: {} new{named}, {reused} reused", plan.base, new.len()));
     for layer in layers {
         let (name, what) = (&layer.name, &layer.what);
-        let line = format!("{name} ({what}), {} {}", size(layer.layer.size), layer.layer.digest.short());
+        let growth = if layer.growth < NOTICEABLE { String::new() } else { format!(" ({} more)", size(layer.growth)) };
+        let line = format!("{name} ({what}), {}{growth} {}", size(layer.layer.size), layer.layer.digest.short());
         match layer.new {
             true => ui.status("New", format!("{line}: {}", summary(&layer.why))),
             false => ui.status("Reused", line),

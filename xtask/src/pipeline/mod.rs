@@ -40,6 +40,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     session.ui.status("Planning", plan.build.summary()?);
     plan.forecast.announce(&session.ui);
     prepare::announce_lock(session, &plan.build);
+    prepare::announce_crypto(session, &plan.build)?;
     let dist = stages.run("build", || compile::build(session, &plan.build))?;
     prepare::update_lock(session, &plan.build)?;
     let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
@@ -91,6 +92,7 @@ pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
     }
     session.ui.status("Planning", plan.summary()?);
     prepare::announce_lock(session, &plan);
+    prepare::announce_crypto(session, &plan)?;
     compile::build(session, &plan)?;
     prepare::update_lock(session, &plan)?;
     Ok(plan)

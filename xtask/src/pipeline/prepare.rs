@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 
 use crate::base::layers::BaseFiles;
+use crate::cargo::crypto;
 use crate::cargo::flags;
 use crate::cargo::lockfile::{self, Lock};
 use crate::cargo::query;
@@ -148,6 +149,15 @@ pub fn announce_lock(session: &Session, plan: &BuildPlan) {
     for change in &plan.lock_changes {
         ui.status("Locking", change);
     }
+}
+
+/// Warns of what a plugin makes everybody pay for.
+pub fn announce_crypto(session: &Session, plan: &BuildPlan) -> Result<()> {
+    let plugins: Vec<&str> = plan.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    for other in crypto::others(session, &plan.query(), &plan.resolution, &plan.host.sdk, &plugins)? {
+        session.ui.warning(format!("{other}; `--without {}` builds the others", other.plugin));
+    }
+    Ok(())
 }
 
 /// Updates the tree's `Cargo.lock` after a successful build. That of a part of the tree is written beside the image.

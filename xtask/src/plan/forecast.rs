@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
-use crate::cargo::features::wanting;
+use crate::cargo::features;
 use crate::cargo::resolution::{Crate, Source};
 use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
@@ -133,7 +133,8 @@ fn turned_on(
         }
         let answer = features(found)?;
         for feature in new {
-            let mut by = wanting(&answer, feature, &paths.sources())?;
+            let by = features::paths(&answer, feature, &paths.sources())?;
+            let mut by: BTreeSet<String> = by.into_keys().collect();
             if by.iter().any(changed) {
                 by.retain(changed);
             }

@@ -184,3 +184,69 @@ fn a_library_that_comes_along_is_named() {
     assert_eq!(names, ["libraries", "hello.plug"]);
     assert!(new[0].1[0].ends_with("/libm.so.6 came along"), "{new:?}");
 }
+
+/// Crates of the tree stand for those of the registry, which have the same names.
+#[test]
+fn a_second_implementation_of_cryptography_is_said_with_its_cost_and_who_turns_it_on() {
+    let tree = Tree::small("crypto").without_engine();
+    let add = |name: &str, rest: &str| {
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n{rest}");
+        tree.write(&format!("crates/{name}/Cargo.toml"), &manifest);
+        tree.write(&format!("crates/{name}/src/lib.rs"), "");
+    };
+    add("aws-lc-rs", "");
+    add(
+        "tls",
+        "[features]\naws_lc_rs = [\"dep:aws-lc-rs\"]\n\n[dependencies]\naws-lc-rs = { path = \"../aws-lc-rs\", optional = true }\n",
+    );
+    add("client", "[features]\ndefault = [\"tls/aws_lc_rs\"]\n\n[dependencies]\ntls = { path = \"../tls\" }\n");
+    tree.write("crates/aws-lc-rs/src/lib.rs", "pub static BYTES: [u8; 300_000] = *include_bytes!(\"bytes\");\n");
+    // Bytes that cannot be compressed: a layer must grow by as much.
+    let mut state = 1_u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(300_000)
+    .collect();
+    tree.write_bytes("crates/aws-lc-rs/src/bytes", &bytes);
+    let uses = "#[cfg(feature = \"aws_lc_rs\")]\npub fn bytes() -> &'static [u8] {\n    &aws_lc_rs::BYTES\n}\n";
+    tree.write("crates/tls/src/lib.rs", uses);
+    let sdk = tree.read("greeter/sdk/Cargo.toml");
+    tree.write("greeter/sdk/Cargo.toml", &format!("{sdk}\n[dependencies]\ntls = {{ path = \"../../crates/tls\" }}\n"));
+    tree.write("greeter/sdk/src/lib.rs", &format!("{}\npub use tls;\n", tree.read("greeter/sdk/src/lib.rs")));
+    let run = tree.xtask(&["image"]);
+    assert!(run.code == Some(0) && !run.stderr.contains("cryptography"), "{}", run.stderr);
+
+    tree.replace(
+        "plugins/hello/Cargo.toml",
+        "[dependencies]",
+        "[dependencies]\nclient = { path = \"../../crates/client\" }",
+    );
+    let run = tree.xtask(&["image"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let warnings: Vec<&str> = run.stderr.lines().filter(|line| line.contains("cryptography")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: aws-lc-rs 1.0.0 is a second implementation of cryptography beside the SDK's, about 4.5 MB in every image; hello \
+         turns it on by client > tls: write `default-features = false` for client in its Cargo.toml; `--without hello` builds the others"
+        ]
+    );
+    let grown: Vec<&str> = run.stderr.lines().filter(|line| line.contains(" more) sha256:")).collect();
+    assert_eq!(grown.len(), 1, "{}", run.stderr);
+    assert!(
+        grown[0].contains("New libraries (the SDK and shared libraries), ") && grown[0].contains(" (3"),
+        "{}",
+        grown[0]
+    );
+
+    let run = tree.xtask(&["check", "hello", "--format", "json"]);
+    let found: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let crypto = found["errors"].as_array().expect("errors").iter().find(|error| error["code"] == "crypto");
+    assert_eq!(
+        crypto.expect("it is found")["message"],
+        "plugins/hello: aws-lc-rs 1.0.0 is a second implementation of cryptography beside the SDK's, about 4.5 MB in every image; hello \
+         turns it on by client > tls: write `default-features = false` for client in its Cargo.toml"
+    );
+}
