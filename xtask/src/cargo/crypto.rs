@@ -45,8 +45,15 @@ pub fn others(
         for by in needing {
             let answer = query.features(session, by)?;
             for feature in resolution.crates()[*by].features.iter().filter(|feature| same(feature, &found.name)) {
-                let members = features::paths(&answer, feature, &session.paths.sources())?;
-                leading.extend(members.into_iter().filter(|(member, _)| plugins.contains(&member.as_str())));
+                for (member, by) in features::paths(&answer, feature, &session.paths.sources())? {
+                    if plugins.contains(&member.as_str()) {
+                        let known = leading.entry(member).or_insert_with(|| by.clone());
+                        // The shortest way says most: the crate itself may be in several of the SDK's.
+                        if by.len() < known.len() {
+                            *known = by;
+                        }
+                    }
+                }
             }
         }
         others.extend(leading.into_iter().map(|(plugin, by)| Other { found: found.clone(), plugin, by }));

@@ -25,7 +25,9 @@ impl PlanArgs {
     /// Prints the plan; the tree stays as it is, Cargo.lock too.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
         let request = self.plan.request(command::is_ci())?;
-        let plan = prepare::image(&Session::open(ui, paths)?, &request)?.plan;
+        let session = Session::open(ui, paths)?;
+        let plan = prepare::image(&session, &request)?.plan;
+        prepare::announce_crypto(&session, &plan.build)?;
         match self.format {
             Format::Human => ui::result(plan.to_string().trim_end()),
             Format::Json => ui::result(&serde_json::to_string_pretty(&plan)?),
