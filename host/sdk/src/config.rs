@@ -24,9 +24,22 @@ pub fn parse<T: DeserializeOwned>(table: Table, others: &[&str]) -> Result<T, Co
 }
 
 /// The same, for a caller that goes on to look for more errors: there can be a value in spite of unknown keys.
-pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T>, Vec<KeyError>) {
+pub fn read<T: DeserializeOwned>(table: Table, others: &[&str]) -> (Option<T>, Vec<KeyError>) {
+    let mut value = None;
+    let errors = read_by(table, fields::<T>(), others, &mut |table| {
+        value = Some(erased_serde::deserialize(table)?);
+        Ok(())
+    });
+    (value, errors)
+}
+
+/// Reads a value without its type from what stands in a table.
+type Reading<'a> = &'a mut dyn FnMut(&mut dyn erased_serde::Deserializer) -> Result<(), erased_serde::Error>;
+
+/// Not generic, so that the reader of TOML is in the SDK alone, and not in each plugin again.
+fn read_by(mut table: Table, fields: Option<&[&str]>, others: &[&str], read: Reading) -> Vec<KeyError> {
     let mut errors = Vec::new();
-    if let Some(fields) = fields::<T>() {
+    if let Some(fields) = fields {
         // Taken out, so that a type which itself refuses unknown keys does not stop at the first of them.
         let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
         for key in unknown {
@@ -36,18 +49,17 @@ pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T
     }
     let mut track = serde_path_to_error::Track::new();
     let mut nested = Vec::new();
+    let mut note = |path: serde_ignored::Path| nested.push(path.to_string());
     let table = serde_path_to_error::Deserializer::new(table, &mut track);
-    let value = serde_ignored::deserialize(table, |path| nested.push(path.to_string()));
+    let table = serde_ignored::Deserializer::new(table, &mut note);
+    let result = read(&mut <dyn erased_serde::Deserializer>::erase(table));
     errors.extend(nested.into_iter().map(|key| KeyError { key, message: "unknown key; remove it".to_owned() }));
-    match value {
-        Ok(value) => (Some(value), errors),
-        Err(error) => {
-            let path = track.path().to_string();
-            let key = if path == "." { String::new() } else { path };
-            errors.push(KeyError { key, message: first_line(&error) });
-            (None, errors)
-        }
+    if let Err(error) = result {
+        let path = track.path().to_string();
+        let key = if path == "." { String::new() } else { path };
+        errors.push(KeyError { key, message: first_line(&error.to_string()) });
     }
+    errors
 }
 
 /// The candidate that `name` was probably meant to be.
@@ -65,7 +77,6 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Not generic, so that it is in the SDK alone, and not in each plugin again.
 fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
     let mut known = [fields, others].concat();
     match suggest(key, known.iter().copied()) {
@@ -78,8 +89,8 @@ fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
 }
 
 /// TOML's errors carry the key on a second line, and ours say it in front.
-fn first_line(error: &toml::de::Error) -> String {
-    error.message().lines().next().unwrap_or_default().to_owned()
+fn first_line(error: &str) -> String {
+    error.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The names of the fields of `T`, if it is a struct whose fields serde knows beforehand.
