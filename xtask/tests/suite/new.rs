@@ -30,6 +30,13 @@ fn the_examples_are_what_it_creates() {
     }
 }
 
+/// Without the tree's own rules, rustfmt would find a new plugin badly formatted.
+#[test]
+fn a_repository_of_its_own_is_formatted_as_the_tree_is() {
+    let rules = |dir: &str| fs::read_to_string(repository().join(dir).join("rustfmt.toml")).expect("its rules");
+    assert_eq!(rules("host/templates/repository"), rules(""));
+}
+
 #[test]
 fn a_plugin_of_the_tree_is_built_with_the_others() {
     let tree = Tree::small("new").without_engine();
