@@ -43,7 +43,7 @@ impl AddArgs {
             Some(revision) => OutsideSource::Git { url: self.source.clone(), revision: revision.clone() },
             None => self.source.parse().map_err(|error| anyhow::anyhow!("{}: {error}", self.source))?,
         };
-        let outside = outside::bring(&session, workspace.image(), &source, Wanted::Exactly)?;
+        let outside = outside::bring(&session, &workspace, &source, Wanted::Exactly)?;
         let dir = plugins::dir_of(&outside.name);
         let there = paths.root.join(&dir).exists();
         if there && !self.force {

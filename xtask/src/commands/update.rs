@@ -52,7 +52,7 @@ impl UpdateArgs {
         let source = OutsideSource::parse_in(&paths.root, &record.source);
         let source = source.map_err(|error| anyhow::anyhow!("{dir} came from {}: {error}", record.source))?;
         let workspace = manifest::read(&paths.root)?;
-        let outside = outside::bring(session, workspace.image(), &source, Wanted::Newest)?;
+        let outside = outside::bring(session, &workspace, &source, Wanted::Newest)?;
         ensure!(
             outside.name == name,
             "{} has the plugin `{}` now: add it, and remove {dir}",

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
-use crate::source::manifest::HostSpec;
+use crate::source::manifest::Workspace;
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::normal;
@@ -22,12 +22,20 @@ pub struct Adopted {
     pub ignored: Vec<String>,
 }
 
-/// Where things are, as absolute paths without symlinks.
+/// The plugin and the tree; paths are absolute, without symlinks.
 pub struct Places<'a> {
     /// The plugin's own directory.
     pub plugin: &'a Utf8Path,
     pub root: &'a Utf8Path,
-    pub host: &'a HostSpec,
+    pub tree: &'a Workspace,
+}
+
+impl Places<'_> {
+    /// Whether a dependency is a crate that the tree has for its plugins: the SDK, or what plugins are tested with.
+    fn has(&self, name: &str) -> bool {
+        name == self.tree.image().sdk
+            || self.tree.dependencies.get(name).is_some_and(|found| found.get("path").is_some())
+    }
 }
 
 /// Adopts the manifest in `places.plugin`.
@@ -124,15 +132,15 @@ impl Adoption<'_> {
 
     fn dependency(&mut self, name: &str, value: &mut Value) {
         let mut from = self.places.plugin.to_owned();
-        if is_inherited(value) && name != self.places.host.sdk {
-            let Some(inherited) = self.inherited("dependencies", name) else { return };
-            from = self.own.as_ref().map_or(from, |(dir, _)| dir.clone());
-            *value = with_own(inherited, value);
-        }
-        if name == self.places.host.sdk {
+        if self.places.has(name) {
             // There is one SDK: the tree's, wherever the author's was.
             *value = Value::Table(Table::from_iter([("workspace".to_owned(), true.into())]));
             return;
+        }
+        if is_inherited(value) {
+            let Some(inherited) = self.inherited("dependencies", name) else { return };
+            from = self.own.as_ref().map_or(from, |(dir, _)| dir.clone());
+            *value = with_own(inherited, value);
         }
         let Some(path) = value.get("path").and_then(Value::as_str).map(|path| normal(&from.join(path))) else { return };
         let inside = |dir: &Utf8Path| path.strip_prefix(dir).ok().map(Utf8Path::to_owned);

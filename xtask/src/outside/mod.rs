@@ -17,7 +17,7 @@ use crate::oci::digest::Digest;
 use crate::outside::adopt::{Adopted, Places};
 use crate::source::checkout::Checkout;
 use crate::source::copy::{self, is_source};
-use crate::source::manifest::{self, HostSpec};
+use crate::source::manifest::{self, Workspace};
 use crate::source::outside::{Outside, OutsideSource, PluginOrigin, without_credentials};
 use crate::source::plugins;
 use crate::source::selection::Selection;
@@ -38,7 +38,7 @@ const OWN_ONLY: [&str; 7] = [
 /// Reads the manifests of the tree, and of what is selected from outside.
 pub fn checkout(session: &Session, selection: &Selection, with_test_plugins: bool) -> Result<Checkout> {
     let workspace = manifest::read(&session.paths.root)?;
-    let outside = selection.with.iter().map(|source| bring(session, workspace.image(), source, Wanted::Exactly));
+    let outside = selection.with.iter().map(|source| bring(session, &workspace, source, Wanted::Exactly));
     let outside = outside.collect::<Result<_>>()?;
     Checkout::read(&session.paths, workspace, selection, outside, with_test_plugins)
 }
@@ -52,13 +52,13 @@ pub enum Wanted {
 }
 
 /// Brings a plugin here, and says what of it has no effect.
-pub fn bring(session: &Session, host: &HostSpec, source: &OutsideSource, wanted: Wanted) -> Result<Outside> {
+pub fn bring(session: &Session, tree: &Workspace, source: &OutsideSource, wanted: Wanted) -> Result<Outside> {
     let dir = session.paths.outside();
     let mut origin =
         PluginOrigin { source: source.to_string(), commit: None, checksum: None, content: Digest::sha256([]) };
     let plugin = match source {
         OutsideSource::Dir(path) => canonical(path)?,
-        OutsideSource::Script(path) => script::wrap(path, &dir, host)?,
+        OutsideSource::Script(path) => script::wrap(path, &dir, tree.image())?,
         OutsideSource::Archive(path) => {
             let (unpacked, digest) = archive::unpack(path, &dir)?;
             origin.checksum = Some(digest);
@@ -78,7 +78,7 @@ pub fn bring(session: &Session, host: &HostSpec, source: &OutsideSource, wanted:
             fetched.dir
         }
     };
-    let (name, root, content) = stage(session, host, &plugin)?;
+    let (name, root, content) = stage(session, tree, &plugin)?;
     Ok(Outside { name, root, origin: PluginOrigin { content, ..origin } })
 }
 
@@ -87,11 +87,11 @@ fn canonical(path: &Utf8Path) -> Result<Utf8PathBuf> {
 }
 
 /// Makes `outside/NAME/plugins/NAME` hold the plugin; returns its name, the root there, and a digest of the files.
-fn stage(session: &Session, host: &HostSpec, plugin: &Utf8Path) -> Result<(String, Utf8PathBuf, Digest)> {
+fn stage(session: &Session, tree: &Workspace, plugin: &Utf8Path) -> Result<(String, Utf8PathBuf, Digest)> {
     let paths = &session.paths;
     let root = canonical(&paths.root)?;
     ensure!(plugin != root && !plugin.starts_with(root.join(plugins::DIR)), "{plugin} belongs to this tree already");
-    let Adopted { manifest, ignored } = adopt::adopt(&Places { plugin, root: &root, host })?;
+    let Adopted { manifest, ignored } = adopt::adopt(&Places { plugin, root: &root, tree })?;
     let name = adopt::name(&manifest, &plugin.join("Cargo.toml"))?;
     if !ignored.is_empty() {
         session.ui.warning(format!(

@@ -55,7 +55,21 @@ fn a_revision_of_a_git_repository() {
     let tree = Tree::small("outside-git").without_engine();
     let beside = Beside::new(&tree);
     let (work, bare) = (beside.0.join("work"), beside.0.join("weather.git"));
-    beside.write("work/Cargo.toml", &format!("{MANIFEST}\n[dependencies]\ngreeter-sdk = \"9\"\n"));
+    // Where the author had the tree's crates does not count.
+    let dependencies =
+        "[dependencies]\ngreeter-sdk = \"9\"\n\n[dev-dependencies]\ngreeter-test = { path = \"../far/test\" }\n";
+    beside.write("work/Cargo.toml", &format!("{MANIFEST}\n{dependencies}"));
+    tree.replace(
+        "Cargo.toml",
+        "[workspace.dependencies]",
+        "[workspace.dependencies]\ngreeter-test = { path = \"greeter/test\" }",
+    );
+    tree.replace("Cargo.toml", "\"greeter/sdk\", ", "\"greeter/sdk\", \"greeter/test\", ");
+    tree.write(
+        "greeter/test/Cargo.toml",
+        "[package]\nname = \"greeter-test\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    );
+    tree.write("greeter/test/src/lib.rs", "");
     beside.write("work/src/lib.rs", SOURCE);
     run("git", &["init", "--quiet", work.as_str()]);
     git(&work, &["add", "--all"]);

@@ -61,6 +61,7 @@ struct BadConfig {
     #[serde(default)]
     token: String,
     #[serde(flatten)]
+    #[schemars(with = "std::collections::BTreeMap<String, provost_sdk::serde_json::Value>")]
     _rest: toml::Table,
 }
 
