@@ -14,20 +14,20 @@ use crate::support::paths::Paths;
 /// Holds the schema of each plugin, beside the host, in the image too.
 pub const DIR: &str = "schemas";
 
-/// Arguments: the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of libraries
-/// with a colon after each; then the name and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
+/// Arguments: the target, the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of
+/// libraries with a colon after each; then the name and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
 const SCRIPT: &str = r#"
-libraries=$(rustc --print target-libdir) && dir=$(mktemp -d) || exit 1
+std=$(rustc --print target-libdir --target "$1") && dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-host=$1 plugin=$2 schema=$3 extension=$4 libraries=$5$libraries failed=0
-shift 5
+host=$2 plugin=$3 schema=$4 extension=$5 libraries=$6$std failed=0
+shift 6
 while [ $# -gt 0 ]; do
   file=$dir/$1.$extension
   ln -s "$2" "$file"
   LD_LIBRARY_PATH=$libraries "$host" "$plugin" "$file" "$schema" "$1" 2>"$dir/errors" || {
     status=$?
     [ -s "$dir/errors" ] || echo "the host ended with status $status" >"$dir/errors"
-    sed "s|$dir/||g; s|^error: ||; s|^|the plugin $1: |" "$dir/errors" >&2
+    head -n 5 "$dir/errors" | sed "s|$dir/||g; s|^error: ||; s|^|the plugin $1: |" >&2
     failed=1
   }
   shift 2
@@ -46,7 +46,9 @@ pub fn gather(
 ) -> Result<Vec<Option<Asset>>> {
     let Some(flag) = &plan.host.schema_flag else { return Ok(plugins.iter().map(|_| None).collect()) };
     let library_dirs: String = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
-    let fixed = ["-c", SCRIPT, "sh", host.as_str(), &plan.host.plugin_flag, flag, &plan.host.extension, &library_dirs];
+    let (target, of_host) = (&plan.toolchain.target, &plan.host);
+    let fixed =
+        ["-c", SCRIPT, "sh", target, host.as_str(), &of_host.plugin_flag, flag, &of_host.extension, &library_dirs];
     let each = plan.plugins.iter().zip(plugins).flat_map(|(plugin, file)| [plugin.name.as_str(), file.as_str()]);
     let args: Vec<String> = fixed.into_iter().chain(each).map(str::to_owned).collect();
     let output = machine.query("sh", &args)?;
