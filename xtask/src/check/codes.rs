@@ -12,7 +12,11 @@ const CODES: &[(&str, &str)] = &[
         "`[package.metadata.HOST]` names a file that does not exist, lies outside of the plugin's directory, or cannot be \
       shipped. Correct the path, or add the file.",
     ),
-    ("build", "The plugin does not compile together with the host. Cargo's messages are above."),
+    (
+        "build",
+        "The plugin does not compile together with the host: cargo's messages are above. Or the host cannot load it to ask for the \
+      schema of its configuration: the message is the host's own.",
+    ),
     (
         "build-network",
         "The build script, or a crate that it uses, downloads something. The container that compiles has no network, and \

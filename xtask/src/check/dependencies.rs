@@ -64,7 +64,15 @@ pub fn check(
                 ),
             ),
             Some(other) => {
-                notes.push_as("duplicate", dir, format!("{dir}: {} beside the SDK's {}", shown(found), shown(other)));
+                notes.push_as(
+                    "duplicate",
+                    dir,
+                    format!(
+                        "{dir}: {} beside the SDK's {}: both are compiled, and its layer has a copy of its own",
+                        shown(found),
+                        shown(other)
+                    ),
+                );
             }
             None => {}
         }

@@ -122,3 +122,68 @@ fn what_keeps_it_from_checking_is_another_exit_code() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.starts_with("error: invalid value 'skd' for '--explain <CODE>'"), "{}", run.stderr);
 }
+
+/// Crates of the tree stand for those of the registry, which have the same names.
+#[test]
+fn what_crates_mean_for_the_others() {
+    let tree = Tree::small("check-crates").without_engine();
+    tree.replace("Cargo.toml", "exclude = [", "exclude = [\"crates\", ");
+    let add = |dir: &str, name: &str, version: &str| {
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n");
+        tree.write(&format!("crates/{dir}/Cargo.toml"), &manifest);
+        tree.write(&format!("crates/{dir}/src/lib.rs"), "");
+        format!("{name} = {{ path = \"../../crates/{dir}\" }}\n")
+    };
+    let shared = [add("tokio", "tokio", "1.0.0"), add("rand", "rand", "0.9.0")].concat();
+    let sdk = tree.read("greeter/sdk/Cargo.toml");
+    tree.write("greeter/sdk/Cargo.toml", &format!("{sdk}\n[dependencies]\n{shared}"));
+    let own =
+        [add("old-tokio", "tokio", "0.2.0"), add("old-rand", "rand", "0.8.0"), add("ssl", "openssl-sys", "0.9.0")];
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]\n", &format!("[dependencies]\n{}", own.concat()));
+    let found = |args: &[&str]| -> Value {
+        let run = tree.xtask(&[&["check", "--format", "json"], args].concat());
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        serde_json::from_str(&run.stdout).expect("JSON")
+    };
+    let all = found(&["hello"]);
+    let message = |list: &str, code: &str| {
+        let list = all[list].as_array().expect("a list").iter();
+        list.filter(|one| one["code"] == code).map(|one| one["message"].as_str().expect("text")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        message("errors", "tokio"),
+        ["plugins/hello: tokio 0.2.0 is not the SDK's tokio 1.0.0: use `greeter_sdk::tokio`"]
+    );
+    assert_eq!(
+        message("notes", "duplicate"),
+        [
+            "plugins/hello: rand 0.8.0 beside the SDK's rand 0.9.0: both are compiled, and its layer has a copy of its own"
+        ]
+    );
+    assert_eq!(
+        message("notes", "system-package"),
+        [
+            "plugins/hello: openssl-sys 0.9.0 needs a library of the system: add libssl-dev (Debian) or openssl-dev (Alpine) to \
+          docker/builder.Dockerfile"
+        ]
+    );
+
+    let goodbye = tree.read("plugins/goodbye/src/lib.rs");
+    tree.write(
+        "plugins/goodbye/src/lib.rs",
+        &format!(
+            "{goodbye}\n#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic INIT: extern \"C\" fn() = init;\n\n\
+             extern \"C\" fn init() {{\n    std::process::exit(4)\n}}\n"
+        ),
+    );
+    let errors = codes(&found(&["goodbye"])["errors"]);
+    assert!(errors.contains(&("plugins/goodbye".to_owned(), "load".to_owned())), "{errors:?}");
+
+    tree.replace(
+        "plugins/goodbye/Cargo.toml",
+        "[dependencies]\n",
+        "[dependencies]\nrand = { path = \"../../crates/rand\", version = \"7\" }\n",
+    );
+    let errors = codes(&found(&["goodbye"])["errors"]);
+    assert!(errors.contains(&(String::new(), "resolve".to_owned())), "{errors:?}");
+}
