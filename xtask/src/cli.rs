@@ -10,6 +10,7 @@ use crate::commands::completions::CompletionsArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::list::ListArgs;
+use crate::commands::matrix::MatrixArgs;
 use crate::commands::new::NewArgs;
 use crate::commands::plan::PlanArgs;
 use crate::commands::remove::RemoveArgs;
@@ -20,7 +21,7 @@ use crate::commands::update::UpdateArgs;
 
 /// The commands by what they are for.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Images", &["image", "plan", "inspect"]),
+    ("Images", &["image", "plan", "matrix", "inspect"]),
     ("Plugins", &["new", "check", "list", "add", "update", "remove"]),
     ("On this machine", &["build", "run", "send", "test", "clean", "completions"]),
 ];
@@ -44,6 +45,8 @@ pub enum Command {
     Image(ImageArgs),
     /// Show what `image` would do, without compiling
     Plan(PlanArgs),
+    /// List what CI has to run, as a matrix of GitHub or a pipeline of GitLab
+    Matrix(MatrixArgs),
     /// Show how a plugin, the host or an image was built
     Inspect(InspectArgs),
     /// Create a plugin from a template

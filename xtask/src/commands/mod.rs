@@ -8,6 +8,7 @@ pub mod completions;
 pub mod image;
 pub mod inspect;
 pub mod list;
+pub mod matrix;
 pub mod new;
 pub mod options;
 pub mod plan;

@@ -9,6 +9,7 @@ mod image;
 pub mod inputs;
 pub mod last_image;
 mod layers;
+pub mod matrix;
 
 pub use crate::plan::build::{BuildPlan, Plugin};
 pub use crate::plan::image::ImagePlan;

@@ -6,6 +6,7 @@ use cargo_metadata::Package;
 use serde::Deserialize;
 
 use crate::oci::entry::User;
+use crate::source::matrix::MatrixSpec;
 use crate::source::submodules;
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -79,6 +80,9 @@ pub struct HostSpec {
     pub probe_config: Option<Utf8PathBuf>,
     /// The directory of the templates for new plugins, in the tree.
     pub plugin_templates: Option<Utf8PathBuf>,
+    /// What CI builds.
+    #[serde(default)]
+    pub matrix: MatrixSpec,
     /// Directories in the tree: plugins that only the image of `cargo xtask test` contains.
     #[serde(default)]
     pub test_plugins: Vec<Utf8PathBuf>,

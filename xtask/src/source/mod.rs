@@ -6,6 +6,7 @@ pub mod checkout;
 pub mod copy;
 pub mod left_out;
 pub mod manifest;
+pub mod matrix;
 pub mod name;
 pub mod outside;
 pub mod path_dependencies;

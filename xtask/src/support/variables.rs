@@ -24,7 +24,7 @@ use crate::support::files;
 use crate::support::paths::Paths;
 
 /// By name; a `*` at the end matches any rest. The first match counts; a variable without a match is kept.
-const VARIABLES: [(&str, Rule, &str); 30] = [
+const VARIABLES: [(&str, Rule, &str); 31] = [
     ("CARGO_HOME", Kept, "crates, and the user's registries and credentials"),
     ("CARGO_HTTP_*", Kept, "access to registries"),
     ("CARGO_NET_*", Kept, "access to registries"),
@@ -36,6 +36,7 @@ const VARIABLES: [(&str, Rule, &str); 30] = [
     ("RUSTFLAGS", Read, "the same, separated by spaces"),
     ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty counts as unset"),
     ("CI", Read, "`true`: a missing container engine is an error, and every image is compiled from scratch"),
+    ("GITHUB_OUTPUT", Read, "the file that `cargo xtask matrix --format github` writes to"),
     ("CARGO", Cleared, "set by the cargo that started xtask"),
     ("CARGO_*", Cleared, "set by the cargo that started xtask; settings that change the build: target, profile, flags"),
     ("RUSTC", Cleared, "a compiler other than the pinned one"),

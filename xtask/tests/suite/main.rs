@@ -33,6 +33,7 @@ mod isolated;
 mod killed;
 mod layers;
 mod many_plugins;
+mod matrix;
 mod new;
 mod other_compiler;
 mod outputs;
