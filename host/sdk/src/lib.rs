@@ -41,7 +41,7 @@ pub use context::Context;
 pub use duration::HumanDuration;
 pub use error::{ConfigError, DeliveryError, KeyError, SHOWN, excerpt, with_causes};
 pub use message::{Message, Receipt};
-pub use provider::{Provider, ProviderConfig};
+pub use provider::Provider;
 pub use provost_sdk_macros::config;
 pub use secret::Secret;
 

@@ -5,23 +5,13 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 
-/// A type that can be read from a provider's table, and has a JSON Schema. Implemented for all of them, never by hand.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the configuration of a provider",
-    label = "has no JSON Schema, or cannot be read from TOML",
-    note = "put `#[provost_sdk::config]` on it; or derive `schemars::JsonSchema` beside serde's `Deserialize`, both from the SDK"
-)]
-pub trait ProviderConfig: DeserializeOwned + JsonSchema {}
-
-impl<T: DeserializeOwned + JsonSchema> ProviderConfig for T {}
-
 /// Delivers messages. One value for each configured provider, used for many messages at a time.
 ///
 /// Implement [`deliver`](Self::deliver) as an `async fn`.
 pub trait Provider: Send + Sync + Sized + 'static {
-    /// What stands in the provider's table of the configuration, made by [`#[provost_sdk::config]`](macro@crate::config).
-    /// A key that is not a field of it is refused.
-    type Config: ProviderConfig;
+    /// What stands in the provider's table of the configuration. A key that is not a field of it is refused.
+    /// [`#[provost_sdk::config]`](macro@crate::config) makes a type fit.
+    type Config: DeserializeOwned + JsonSchema;
 
     /// Makes the provider. Reads secrets, checks values; sends nothing and waits for nobody.
     ///
