@@ -22,6 +22,7 @@ pub struct Built {
     pub library_dirs: Vec<Utf8PathBuf>,
 }
 
+/// Runs cargo once, for the host, the SDK and every plugin.
 pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Built> {
     let Session { ui, paths, .. } = session;
     let dirs = machine.dirs();
