@@ -49,6 +49,8 @@ pub enum Reach {
     Linked,
     /// Also what their build scripts and macros need.
     Compiled,
+    /// Also what their tests need.
+    Tested,
 }
 
 impl Reach {
@@ -56,6 +58,7 @@ impl Reach {
         match self {
             Reach::Linked => "linked",
             Reach::Compiled => "compiled",
+            Reach::Tested => "tested",
         }
     }
 
@@ -63,6 +66,7 @@ impl Reach {
         match self {
             Reach::Linked => "normal,no-proc-macro",
             Reach::Compiled => "normal,build",
+            Reach::Tested => "normal,build,dev",
         }
     }
 }

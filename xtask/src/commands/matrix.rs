@@ -8,15 +8,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::cargo::toolchain;
-use crate::plan::matrix::{Axes, Kind, MOST, Row, Set};
-use crate::source::checkout::Checkout;
-use crate::source::manifest;
-use crate::source::matrix::unknown;
-use crate::source::selection::Selection;
-use crate::support::errors::Errors;
+use crate::pipeline::matrix;
+use crate::pipeline::matrix::since::{self, Since};
+use crate::plan::matrix::{Kind, MOST, Row};
 use crate::support::paths::Paths;
-use crate::support::ui;
+use crate::support::session::Session;
+use crate::support::ui::{self, Ui};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -31,6 +28,14 @@ pub struct MatrixArgs {
     /// Make rows for these platforms, in place of those in Cargo.toml
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<String>,
+
+    /// Keep only the rows that a change since this commit can affect
+    #[arg(long, value_name = "REF")]
+    since: Option<String>,
+
+    /// The same, since the commit that this image was built from
+    #[arg(long, value_name = "IMAGE", conflicts_with = "since")]
+    since_image: Option<String>,
 
     /// Keep one part of the rows: 1/3, 2/3 and 3/3 are all of them
     #[arg(long, value_name = "M/N")]
@@ -74,8 +79,8 @@ struct Matrix<'a> {
 }
 
 impl MatrixArgs {
-    pub fn run(&self, paths: &Paths) -> Result<()> {
-        let mut rows = self.rows(paths)?;
+    pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
+        let mut rows = self.rows(ui, paths)?;
         if let Some(Partition { part, of }) = self.partition {
             rows = rows.into_iter().skip(part - 1).step_by(of).collect();
         }
@@ -92,29 +97,38 @@ impl MatrixArgs {
         }
     }
 
-    fn rows(&self, paths: &Paths) -> Result<Vec<Row>> {
-        let workspace = manifest::read(&paths.root)?;
-        let spec = workspace.image().matrix.clone();
-        let mut errors = spec.errors();
-        errors.extend(self.platform.iter().filter_map(|platform| unknown(platform)));
-        errors.report("the matrix")?;
-        let plugins = |selection: &Selection| -> Result<Vec<String>> {
-            let checkout = Checkout::read(paths, manifest::read(&paths.root)?, selection, Vec::new(), false)?;
-            Ok(checkout.discovered.packages.into_keys().collect())
-        };
-        let mut sets = Vec::new();
-        let mut errors = Errors::default();
-        for (name, selection) in spec.flavours() {
-            match plugins(&selection) {
-                Ok(plugins) => sets.push(Set { name, selection, plugins }),
-                Err(error) => errors.push(format!("the flavour {name}: {error:#}")),
+    /// Those that the change can affect, if a commit is named.
+    fn rows(&self, ui: &Ui, paths: &Paths) -> Result<Vec<Row>> {
+        let rows = matrix::rows(paths, self.kind, &self.platform)?;
+        if self.since.is_none() && self.since_image.is_none() {
+            return Ok(rows);
+        }
+        match self.affected(ui, paths, rows.clone()) {
+            Ok(affected) => {
+                let of = rows.len();
+                for row in rows.iter().filter(|row| affected.iter().all(|(kept, _)| kept != *row)) {
+                    ui.status("Unaffected", &row.id);
+                }
+                for (row, why) in &affected {
+                    ui.status("Affected", format!("{}: {why}", row.id));
+                }
+                ui.status("Keeping", format!("{} of {of}", affected.len()));
+                Ok(affected.into_iter().map(|(row, _)| row).collect())
+            }
+            Err(error) => {
+                ui.warning(format!("what the change affects is not known, so every row stays: {error:#}"));
+                Ok(rows)
             }
         }
-        errors.report("[workspace.metadata.image.matrix]")?;
-        let platforms = if self.platform.is_empty() { spec.platforms() } else { self.platform.clone() };
-        let (pin, plugins) = (toolchain::pinned(&paths.root)?, plugins(&Selection::default())?);
-        let axes = Axes { spec: &spec, platforms: &platforms, pin: &pin, sets: &sets, plugins: &plugins };
-        Ok(axes.rows(self.kind))
+    }
+
+    fn affected(&self, ui: &Ui, paths: &Paths, rows: Vec<Row>) -> Result<Vec<(Row, String)>> {
+        let session = Session::open(ui, &paths.for_matrix())?;
+        let commit = match (&self.since, &self.since_image) {
+            (_, Some(image)) => since::revision(&session, image)?,
+            (reference, None) => reference.clone().unwrap_or_default(),
+        };
+        Since::read(&session, &commit)?.affected(self.kind, &self.platform, rows)
     }
 }
 

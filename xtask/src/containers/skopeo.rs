@@ -32,6 +32,14 @@ pub fn inspect(reference: &str) -> Invocation {
     inspect.args(without_tls(reference, "--tls-verify=false")).args([format!("docker://{reference}")])
 }
 
+/// Writes the configuration of an image in a registry to stdout.
+pub fn inspect_config(reference: &str) -> Invocation {
+    let inspect = Invocation::new("skopeo", ["--override-os", "linux", "inspect", "--config", "--raw"]);
+    inspect
+        .args(without_tls(reference, "--tls-verify=false"))
+        .args([format!("docker://{}", without_tag(&qualified(reference)))])
+}
+
 /// Copies an index with all that it lists from a registry into a layout.
 pub fn pull_index(reference: &str, layout: &Utf8Path, name: &str) -> Invocation {
     let copy = Invocation::new("skopeo", ["copy", "--quiet", "--all", "--preserve-digests"]);

@@ -13,6 +13,9 @@ use crate::oci::digest::Digest;
 /// The annotation that names a manifest in a layout.
 pub const NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The label of the commit that an image was built from. Source: OCI image specification, annotations.md.
+pub const REVISION: &str = "org.opencontainers.image.revision";
+
 /// `index.json`, and an index that it names.
 #[derive(Debug, Deserialize)]
 pub struct Index {
@@ -66,6 +69,7 @@ pub struct Settings {
     pub entrypoint: Option<Vec<String>>,
     pub cmd: Option<Vec<String>>,
     pub working_dir: Option<Utf8PathBuf>,
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,6 +114,11 @@ impl Descriptor {
 }
 
 impl Settings {
+    /// The commit that the image says it was built from.
+    pub fn revision(&self) -> Option<&str> {
+        self.labels.as_ref()?.get(REVISION).map(String::as_str)
+    }
+
     /// The program that is started.
     pub fn program(&self) -> Option<Utf8PathBuf> {
         let mut command = self.entrypoint.iter().chain(&self.cmd).flatten();

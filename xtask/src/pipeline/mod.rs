@@ -1,6 +1,7 @@
 //! What `image` does, from a request to a report: the stages, one after the other. Every command calls it.
 
 pub mod layers;
+pub mod matrix;
 pub mod prepare;
 mod remember;
 pub mod report;

@@ -111,7 +111,7 @@ impl Forecast {
 
 /// Who turned on the features that crates did not have before: those who turn it on and whose own files changed, if any
 /// did, else all who turn it on.
-fn turned_on(
+pub fn turned_on(
     paths: &Paths,
     plan: &BuildPlan,
     before: &Inputs,

@@ -37,7 +37,7 @@ struct Metadata {
 }
 
 /// `[workspace.metadata.image]`, validated: everything that xtask knows about the host.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostSpec {
     /// The host's package; its binary of the same name is the program.

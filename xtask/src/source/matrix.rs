@@ -12,7 +12,7 @@ use crate::support::errors::Errors;
 const PLATFORMS: [(&str, &str); 2] = [("linux/amd64", "ubuntu-24.04"), ("linux/arm64", "ubuntu-24.04-arm")];
 
 /// What the table says; without it, one image with all plugins, for one platform.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct MatrixSpec {
     /// The first one alone, if none is named: `linux/amd64`.
@@ -30,7 +30,7 @@ pub struct MatrixSpec {
 }
 
 /// As the options of `cargo xtask image`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Flavour {
     #[serde(default)]

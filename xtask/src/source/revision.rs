@@ -2,6 +2,7 @@
 //! user's settings.
 
 mod comparison;
+pub mod history;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};

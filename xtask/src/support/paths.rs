@@ -72,6 +72,17 @@ impl Paths {
         Paths { image: self.target().join("run/image"), ..self.clone() }
     }
 
+    /// The same tree with a target directory for plans of CI, which see every set of plugins in turn.
+    pub fn for_matrix(&self) -> Paths {
+        Paths { image: self.target().join("matrix/image"), ..self.clone() }
+    }
+
+    /// The tree of another commit, with a target directory of its own.
+    pub fn before(&self) -> Paths {
+        let dir = self.image.join("before");
+        Paths { root: dir.join("tree"), image: dir.join("image"), ..self.clone() }
+    }
+
     /// What [`for_reproduction`](Self::for_reproduction) names lies below it.
     pub fn reproduction(&self) -> Utf8PathBuf {
         self.image.join("reproducible")

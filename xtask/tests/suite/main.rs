@@ -47,6 +47,7 @@ mod same_bytes;
 mod selection;
 mod send;
 mod shipped;
+mod since;
 mod sources;
 mod support;
 mod tidy;

@@ -198,7 +198,7 @@ fn is_below(path: &str, dir: &str) -> bool {
 }
 
 /// Items of a command's output that end with a zero byte each.
-fn paths_of(command: &Invocation, ui: &Ui) -> Result<BTreeSet<String>> {
+pub fn paths_of(command: &Invocation, ui: &Ui) -> Result<BTreeSet<String>> {
     let output = command.output(ui)?;
     command.succeeded(&output)?;
     let text = String::from_utf8_lossy(&output.stdout);
