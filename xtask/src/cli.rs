@@ -8,6 +8,7 @@ use crate::commands::check::CheckArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::image::ImageArgs;
+use crate::commands::index::IndexArgs;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::list::ListArgs;
 use crate::commands::matrix::MatrixArgs;
@@ -21,7 +22,7 @@ use crate::commands::update::UpdateArgs;
 
 /// The commands by what they are for.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Images", &["image", "plan", "matrix", "inspect"]),
+    ("Images", &["image", "plan", "index", "matrix", "inspect"]),
     ("Plugins", &["new", "check", "list", "add", "update", "remove"]),
     ("On this machine", &["build", "run", "send", "test", "clean", "completions"]),
 ];
@@ -45,6 +46,8 @@ pub enum Command {
     Image(ImageArgs),
     /// Show what `image` would do, without compiling
     Plan(PlanArgs),
+    /// Join images of several platforms under one digest
+    Index(IndexArgs),
     /// List what CI has to run, as a matrix of GitHub or a pipeline of GitLab
     Matrix(MatrixArgs),
     /// Show how a plugin, the host or an image was built

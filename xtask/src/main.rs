@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Send(args) => args.run(&paths),
         Command::Check(args) => args.run(&ui, &paths).map(|right| all_right = right),
         Command::List(args) => args.run(&ui, &paths),
+        Command::Index(args) => args.run(&ui, &paths),
         Command::Matrix(args) => args.run(&ui, &paths),
         Command::Add(args) => args.run(&ui, &paths),
         Command::Remove(args) => args.run(&ui, &paths),

@@ -17,6 +17,7 @@ use crate::assemble::config::{self, MANIFEST};
 use crate::base::Base;
 use crate::cargo::lockfile::Lock;
 use crate::compile::Dist;
+use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::plan::ImagePlan;
 use crate::support::files;
@@ -68,19 +69,14 @@ impl Document {
         Digest::sha256(&self.manifest)
     }
 
-    /// The artifact as an index lists it.
-    pub fn descriptor(&self) -> Value {
-        json!({
+    pub fn artifact(&self) -> Artifact {
+        let descriptor = json!({
             "mediaType": MANIFEST,
             "digest": self.digest(),
             "size": self.manifest.len(),
             "artifactType": self.media_type,
-        })
-    }
-
-    /// All that the artifact is made of.
-    pub fn blobs(&self) -> [&[u8]; 3] {
-        [EMPTY, &self.bytes, &self.manifest]
+        });
+        Artifact { descriptor, manifest: self.manifest.clone(), content: vec![EMPTY.to_vec(), self.bytes.clone()] }
     }
 
     /// The file beside an image: `NAME.cdx.json` for `NAME.tar`.

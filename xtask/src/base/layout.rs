@@ -146,7 +146,8 @@ fn blob<T: DeserializeOwned>(dir: &Utf8Path, digest: &Digest) -> Result<T> {
     serde_json::from_slice(&read_blob(dir, digest)?).with_context(|| format!("reading {digest} in {dir}"))
 }
 
-fn read_blob(dir: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
+/// A blob of a layout, which has the digest that names it.
+pub fn read_blob(dir: &Utf8Path, digest: &Digest) -> Result<Vec<u8>> {
     let path = dir.join(blob_path(digest));
     let bytes = files::read(&path)?;
     let is = Digest::sha256(&bytes);

@@ -14,7 +14,7 @@ use provost_record::Record;
 use serde::Serialize;
 
 use crate::cargo::toolchain::Toolchain;
-use crate::compile::{self, Dist};
+use crate::compile::{self, Dist, failure};
 use crate::environment::options::BuildEnvironment;
 use crate::pipeline::prepare;
 use crate::plan::{BuildPlan, Plugin};
@@ -101,17 +101,31 @@ impl Checking<'_> {
             dependencies::check(self.session, &plan, plugin, &mut self.errors, &mut self.notes)?;
             by_cargo(self.session, &plan, plugin, &place, &mut self.errors)?;
         }
-        let Err(error) = self.built(&plan) else { return Ok(()) };
-        if let [only] = plan.plugins.as_slice() {
-            self.errors.push_as("build", &only.path, format!("{error:#}"));
-            return Ok(());
+        self.build(&plan)
+    }
+
+    /// Builds the plugins together; those that fail are errors, and the others are built without them.
+    fn build(&mut self, plan: &BuildPlan) -> Result<()> {
+        let Err(error) = self.built(plan) else { return Ok(()) };
+        let not_compiled = failure::not_compiled(&error);
+        // What fails after compiling does not name a plugin: each is then tried on its own.
+        let (failed, rest): (Vec<&Plugin>, Vec<&Plugin>) =
+            plan.plugins.iter().partition(|plugin| plan.plugins.len() == 1 || not_compiled.contains(&plugin.name));
+        for plugin in &failed {
+            let error = match failed.as_slice() {
+                [_] => format!("{error:#}"),
+                _ => {
+                    format!("compiling the plugin {} ({}) failed; see cargo's messages above", plugin.name, plugin.path)
+                }
+            };
+            self.errors.push_as("build", &plugin.path, error);
         }
-        // Each on its own: the others are built all the same.
-        for plugin in &plan.plugins {
-            let alone = Selection { only: vec![plugin.name.clone()], ..Selection::default() };
-            let Some(plan) = self.plan(&alone)? else { continue };
-            if let Err(error) = self.built(&plan) {
-                self.errors.push_as("build", &plugin.path, format!("{error:#}"));
+        let names = |plugins: &[&Plugin]| plugins.iter().map(|plugin| plugin.name.clone()).collect::<Vec<_>>();
+        let sets =
+            if failed.is_empty() { rest.iter().map(|plugin| names(&[plugin])).collect() } else { vec![names(&rest)] };
+        for only in sets.into_iter().filter(|only| !only.is_empty()) {
+            if let Some(plan) = self.plan(&Selection { only, ..Selection::default() })? {
+                self.build(&plan)?;
             }
         }
         Ok(())

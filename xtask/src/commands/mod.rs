@@ -6,6 +6,7 @@ pub mod check;
 pub mod clean;
 pub mod completions;
 pub mod image;
+pub mod index;
 pub mod inspect;
 pub mod list;
 pub mod matrix;

@@ -27,7 +27,7 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
     let Session { ui, paths, .. } = session;
     let dirs = machine.dirs();
     let mut args: Vec<String> =
-        ["build", "--profile", &plan.profile, "--locked", "--message-format=json-render-diagnostics"]
+        ["build", "--profile", &plan.profile, "--locked", "--keep-going", "--message-format=json-render-diagnostics"]
             .map(str::to_owned)
             .to_vec();
     args.extend(["--target-dir".to_owned(), dirs.target.to_string()]);

@@ -1,5 +1,7 @@
 //! Explains a failed cargo run: which plugin failed, and what the machine lacked. Cargo's own messages were shown before.
 
+use std::error;
+use std::fmt;
 use std::process::Output;
 
 use anyhow::{Error, anyhow};
@@ -26,6 +28,26 @@ const NETWORK: [&str; 8] = [
 /// How much of what was left out is named.
 const MOST_SHOWN: usize = 10;
 
+/// The error of a cargo run that did not compile some plugins, and all else that does not depend on them.
+#[derive(Debug)]
+struct NotCompiled {
+    plugins: Vec<String>,
+    message: String,
+}
+
+impl fmt::Display for NotCompiled {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl error::Error for NotCompiled {}
+
+/// The plugins that did not compile, by their names, if this is the error and nothing else failed.
+pub fn not_compiled(error: &Error) -> &[String] {
+    error.downcast_ref().map_or(&[], |NotCompiled { plugins, .. }| plugins)
+}
+
 /// The error for a failed cargo run; `stderr` has the end of its output.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
     let machine_failures = machine.machine_failures();
@@ -39,17 +61,17 @@ pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Erro
     let names = failed(&said);
     let parts: Vec<String> = names.iter().map(|name| part(plan, name)).collect();
     let failed = if parts.is_empty() { "the host and its plugins".to_owned() } else { parts.join(", ") };
-    let plugins: Vec<&str> = names.iter().filter(|name| is_plugin(plan, name)).map(String::as_str).collect();
+    let plugins = if names.iter().all(|name| is_plugin(plan, name)) { names } else { Vec::new() };
     let without = match plugins.as_slice() {
         [] => String::new(),
-        plugins if plugins.len() < names.len() => String::new(),
         plugins => format!("; `--without {}` builds the others", plugins.join(",")),
     };
     let causes: String = causes(plan, machine.dirs().target.as_path(), &machine_failures, &said)
         .iter()
         .map(|cause| format!("\n  - {cause}"))
         .collect();
-    anyhow!("compiling {failed} failed ({}); see cargo's messages above{without}{causes}", output.status)
+    let message = format!("compiling {failed} failed ({}); see cargo's messages above{without}{causes}", output.status);
+    if plugins.is_empty() { anyhow!(message) } else { Error::new(NotCompiled { plugins, message }) }
 }
 
 /// Without colours, and without what a progress line wrote over itself.

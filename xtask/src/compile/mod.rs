@@ -5,7 +5,7 @@ mod cache;
 pub mod cargo;
 mod container;
 mod dist;
-mod failure;
+pub mod failure;
 pub mod libraries;
 pub mod machine;
 pub mod schemas;

@@ -47,6 +47,13 @@ pub fn pull_index(reference: &str, layout: &Utf8Path, name: &str) -> Invocation 
     copy.args([format!("docker://{reference}"), format!("oci:{layout}:{name}")])
 }
 
+/// Pushes what a layout has under a name as it is, with all that it lists.
+pub fn push_layout(layout: &Utf8Path, name: &str, reference: &str) -> Invocation {
+    let copy = Invocation::new("skopeo", ["copy", "--quiet", "--all", "--preserve-digests"]);
+    let copy = copy.args(without_tls(reference, "--dest-tls-verify=false"));
+    copy.args([format!("oci:{layout}:{name}"), format!("docker://{reference}")])
+}
+
 /// Copies an index with all that it lists from a layout into a registry.
 ///
 /// Without `--preserve-digests`: a skopeo that does not know `artifactType` (1.9.3, say) leaves it out of the index, and with that

@@ -1,5 +1,6 @@
 //! Images as data: documents, names, layers, root file systems. Starts no program.
 
+pub mod artifact;
 pub mod digest;
 pub mod documents;
 pub mod entry;

@@ -1,6 +1,6 @@
 //! Further outputs of an image: another archive, or an OCI layout.
 
-mod layout;
+pub mod layout;
 
 use std::str::FromStr;
 
@@ -96,7 +96,9 @@ impl Output {
     pub fn write(&self, image: &Image, name: &str, documents: &[Document]) -> Result<bool> {
         let mut written = match self {
             Output::Archive(path) => archive::write_file(image, name, path)?,
-            Output::Layout(dir) => layout::write(image, name, documents, dir)?,
+            Output::Layout(dir) => {
+                layout::write(image, name, &documents.iter().map(Document::artifact).collect::<Vec<_>>(), dir)?
+            }
         };
         for document in documents {
             written |= document.write_beside(self.path())?;

@@ -8,6 +8,7 @@ use crate::attest::Document;
 use crate::containers::engine::Engine;
 use crate::containers::engine::images::INVALID_REFERENCE;
 use crate::containers::skopeo;
+use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
@@ -85,7 +86,8 @@ impl Push {
         let referrers = match self.by {
             Pusher::Skopeo => {
                 // The image is pushed, even if the documents fail.
-                match referrers::push(session, &self.reference, image, documents) {
+                let artifacts: Vec<Artifact> = documents.iter().map(Document::artifact).collect();
+                match referrers::push(session, &self.reference, digest, &artifacts) {
                     Ok(()) => documents.iter().map(Document::digest).collect(),
                     Err(error) => {
                         ui.warning(format!(
@@ -126,7 +128,7 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
 }
 
 /// Whether the registry has this image under the name.
-fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
+pub fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
     let output = skopeo::inspect(reference).output(ui);
     output.is_ok_and(|output| output.status.success() && Digest::sha256(&output.stdout) == *digest)
 }

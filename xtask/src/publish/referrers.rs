@@ -8,10 +8,10 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::assemble::archive;
 use crate::assemble::config::{self, INDEX};
-use crate::assemble::{Image, archive};
-use crate::attest::Document;
 use crate::containers::skopeo;
+use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::documents::{NAME, blob_path};
 use crate::support::files;
@@ -24,12 +24,12 @@ struct Index {
     manifests: Vec<Value>,
 }
 
-/// By skopeo; `reference` is what the image was pushed under. What others have listed there, such as signatures, stays.
-pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Document]) -> Result<()> {
+/// By skopeo; `reference` is what the image was pushed under, `image` is its digest. What others have listed there, such as signatures, stays.
+pub fn push(session: &Session, reference: &str, image: &Digest, artifacts: &[Artifact]) -> Result<()> {
     let Session { ui, paths, .. } = session;
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
     let pushing = || format!("pushing them to {repository}");
-    let tag = image.manifest_digest.file_name();
+    let tag = image.file_name();
     let layout = paths.referrers();
     let there = format!("{repository}:{tag}");
     files::remove(&layout)?;
@@ -40,13 +40,13 @@ pub fn push(session: &Session, reference: &str, image: &Image, documents: &[Docu
         listed = nested(&layout).with_context(pushing)?;
     }
     let is_listed =
-        |document: &&Document| listed.iter().any(|descriptor| descriptor["digest"] == document.digest().to_string());
-    let new: Vec<&Document> = documents.iter().filter(|document| !is_listed(document)).collect();
+        |artifact: &&Artifact| listed.iter().any(|descriptor| descriptor["digest"] == artifact.digest().to_string());
+    let new: Vec<&Artifact> = artifacts.iter().filter(|artifact| !is_listed(artifact)).collect();
     if new.is_empty() {
         return Ok(());
     }
-    listed.extend(new.iter().map(|document| document.descriptor()));
-    for bytes in new.iter().flat_map(|document| document.blobs()) {
+    listed.extend(new.iter().map(|artifact| artifact.descriptor.clone()));
+    for bytes in new.iter().flat_map(|artifact| artifact.blobs()) {
         write_blob(&layout, bytes)?;
     }
     let index = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed }));

@@ -196,6 +196,11 @@ impl Paths {
         self.image.join("referrers")
     }
 
+    /// The index that was pushed last, with its images.
+    pub fn index(&self) -> Utf8PathBuf {
+        self.image.join("index")
+    }
+
     /// The digest of the pushed image; exists only during the push.
     pub fn pushed_digest(&self) -> Utf8PathBuf {
         self.image.join("pushed-digest")

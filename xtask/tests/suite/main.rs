@@ -27,6 +27,7 @@ mod full_disk;
 mod full_tree;
 mod image;
 mod in_container;
+mod index;
 mod inspect;
 mod interrupted;
 mod isolated;

@@ -1,4 +1,4 @@
-//! Writes an image into an OCI layout that may contain others. Ours is identified by its name; others stay.
+//! Writes an image, or an index of images, into an OCI layout that may contain others. Ours is identified by its name; others stay.
 //! Source: OCI image specification, image-layout.md.
 
 use std::collections::BTreeSet;
@@ -9,36 +9,43 @@ use serde_json::{Value, json};
 
 use crate::assemble::config::{self, INDEX};
 use crate::assemble::{Image, archive};
-use crate::attest::Document;
+use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::documents::{NAME, blob_path};
 use crate::oci::layer::NamedLayer;
 use crate::support::files;
 
+/// Writes an image with its artifacts.
+pub fn write(image: &Image, name: &str, artifacts: &[Artifact], dir: &Utf8Path) -> Result<bool> {
+    let layers = image.layers().map(|NamedLayer { layer, .. }| Ok((layer.digest, image.store.read(&layer.digest)?)));
+    let documents = [(image.config_digest, image.config.clone()), (image.manifest_digest, image.manifest.clone())];
+    let index: Value = serde_json::from_slice(&archive::index(image, Some(name), &[]))?;
+    add(dir, name, index["manifests"][0].clone(), layers.chain(documents.map(Ok)), artifacts.iter())
+}
+
+/// Adds what `descriptor` describes and `blobs` contain, with its artifacts, in place of what had this name.
+///
 /// Whoever reads the directory meanwhile sees the old image or the new one: blobs come first, then the index that names them, and what
 /// only our old entry named goes last. Returns whether anything had to be written.
-pub fn write(image: &Image, name: &str, documents: &[Document], dir: &Utf8Path) -> Result<bool> {
+pub fn add<'a>(
+    dir: &Utf8Path,
+    name: &str,
+    descriptor: Value,
+    blobs: impl Iterator<Item = Result<(Digest, Vec<u8>)>>,
+    artifacts: impl Iterator<Item = &'a Artifact> + Clone,
+) -> Result<bool> {
     let (others, old) = split(dir, name)?;
     let mut written = false;
-    let mut write_blob = |digest: &Digest, bytes: &[u8]| -> Result<()> {
-        written |= files::write_changed(&dir.join(blob_path(digest)), bytes)?;
-        Ok(())
-    };
-    for NamedLayer { layer, .. } in image.layers() {
-        write_blob(&layer.digest, &image.store.read(&layer.digest)?)?;
-    }
-    for (digest, bytes) in [(&image.config_digest, &image.config), (&image.manifest_digest, &image.manifest)] {
-        write_blob(digest, bytes)?;
-    }
-    for bytes in documents.iter().flat_map(Document::blobs) {
-        write_blob(&Digest::sha256(bytes), bytes)?;
+    let artifact_blobs =
+        artifacts.clone().flat_map(Artifact::blobs).map(|bytes| Ok((Digest::sha256(bytes), bytes.clone())));
+    for blob in blobs.chain(artifact_blobs) {
+        let (digest, bytes) = blob?;
+        written |= files::write_changed(&dir.join(blob_path(&digest)), &bytes)?;
     }
     written |= files::write_changed(&dir.join("oci-layout"), &archive::layout_file())?;
-    let referrers: Vec<Value> = documents.iter().map(Document::descriptor).collect();
-    let ours: Value = serde_json::from_slice(&archive::index(image, Some(name), &referrers))?;
-    let ours = ours["manifests"].as_array().cloned().unwrap_or_default();
+    let ours = std::iter::once(descriptor).chain(artifacts.map(|artifact| artifact.descriptor.clone()));
     // Two names may mean one image with the same documents.
-    let ours = ours.into_iter().filter(|new| !others.contains(new));
+    let ours = ours.filter(|new| !others.contains(new));
     let manifests: Vec<Value> = others.iter().cloned().chain(ours).collect();
     let index = config::bytes(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }));
     written |= files::write_changed(&dir.join("index.json"), &index)?;
@@ -71,9 +78,18 @@ fn split(dir: &Utf8Path, name: &str) -> Result<(Vec<Value>, Vec<Value>)> {
         let manifest = digest(entry).and_then(|digest| read(dir, &digest));
         manifest.and_then(|manifest| manifest["subject"]["digest"].as_str().map(str::to_owned))
     };
-    let is_of = |images: &[Value], digest: &str| images.iter().any(|image| image["digest"] == digest);
-    let referrers: Vec<bool> =
-        others.iter().map(|entry| subject(entry).is_some_and(|of| is_of(&old, &of) && !is_of(&others, &of))).collect();
+    // Also the images of an index.
+    let named = |entries: &[Value]| {
+        let mut found = BTreeSet::new();
+        for entry in entries {
+            follow(dir, entry, &mut found);
+        }
+        found.iter().map(Digest::to_string).collect::<BTreeSet<_>>()
+    };
+    let images: Vec<Value> = others.iter().filter(|entry| subject(entry).is_none()).cloned().collect();
+    let (of_old, of_others) = (named(&old), named(&images));
+    let is_ours = |of: String| of_old.contains(&of) && !of_others.contains(&of);
+    let referrers: Vec<bool> = others.iter().map(|entry| subject(entry).is_some_and(is_ours)).collect();
     let mut refers = referrers.into_iter();
     let ours: Vec<Value> = others.extract_if(.., |_| refers.next().unwrap_or(false)).collect();
     old.extend(ours);
