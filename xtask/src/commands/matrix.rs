@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use crate::pipeline::matrix;
 use crate::pipeline::matrix::since::{self, Since};
 use crate::plan::matrix::{Kind, MOST, Row};
+use crate::source::manifest;
+use crate::support::errors::Errors;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::{self, Ui};
@@ -28,6 +30,10 @@ pub struct MatrixArgs {
     /// Make rows for these platforms, in place of those in Cargo.toml
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<String>,
+
+    /// Keep only the images of these flavours, separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    flavour: Vec<String>,
 
     /// Keep only the rows that a change since this commit can affect
     #[arg(long, value_name = "REF")]
@@ -99,7 +105,17 @@ impl MatrixArgs {
 
     /// Those that the change can affect, if a commit is named.
     fn rows(&self, ui: &Ui, paths: &Paths) -> Result<Vec<Row>> {
-        let rows = matrix::rows(paths, self.kind, &self.platform)?;
+        let mut rows = matrix::rows(paths, self.kind, &self.platform)?;
+        if !self.flavour.is_empty() {
+            let known = manifest::read(&paths.root)?.image().matrix.flavours();
+            let mut errors = Errors::default();
+            for name in self.flavour.iter().filter(|name| !known.contains_key(*name)) {
+                let there: Vec<&str> = known.keys().map(String::as_str).collect();
+                errors.push(format!("--flavour {name}: there is no such flavour; there are {}", there.join(", ")));
+            }
+            errors.report("the command line")?;
+            rows.retain(|row| self.flavour.contains(&row.flavour));
+        }
         if self.since.is_none() && self.since_image.is_none() {
             return Ok(rows);
         }

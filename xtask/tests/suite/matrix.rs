@@ -74,6 +74,14 @@ fn platforms_toolchains_and_sets_of_plugins() {
 
     check_rows(
         &tree,
+        &["--flavour", "short,full", "--platform", "linux/arm64", "--partition", "1/2"],
+        expect![[r#"
+            image-full-linux-arm64-1.95.0: cargo xtask image
+            image-full-linux-arm64-1.96.0: cargo xtask image --toolchain 1.96.0
+        "#]],
+    );
+    check_rows(
+        &tree,
         &["--for", "check", "--platform", "linux/arm64"],
         expect![[r#"
             check-goodbye-linux-arm64-1.95.0: cargo xtask check goodbye
@@ -171,6 +179,13 @@ fn what_the_table_may_not_say() {
             error: 2 errors in [workspace.metadata.image.matrix]
               - the flavour few: --only helo: there is no such plugin; did you mean `hello`?
               - the flavour fewer: --without bye: there is no such plugin; there are goodbye, hello
+        "#]],
+    );
+    check(
+        &Tree::small("matrix-flavour"),
+        &["matrix", "--flavour", "full,fulll"],
+        expect![[r#"
+            error: --flavour fulll: there is no such flavour; there are full
         "#]],
     );
     let run = tree.xtask(&["matrix", "--partition", "0/3"]);

@@ -69,6 +69,12 @@ impl Tree {
         tree
     }
 
+    /// Not optimised, and so compiled in a fraction of the time, where a test is not about what the compiler makes of the code.
+    pub fn quick(self) -> Tree {
+        self.replace("Cargo.toml", "[profile.release]\n", "[profile.release]\nopt-level = 0\ncodegen-units = 256\n");
+        self
+    }
+
     fn empty(name: &str) -> Tree {
         let root = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees").join(name);
         let _ = fs::remove_dir_all(&root);
