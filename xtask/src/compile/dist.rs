@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, PackageId, TargetKind};
 
 use crate::compile::assets::{self, Asset};
+use crate::compile::auditable;
 use crate::compile::cargo::Built;
 use crate::compile::libraries::{Libraries, Linker, Shipped};
 use crate::compile::machine::{Machine, answer};
@@ -37,7 +38,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
         plugin.assets.extend(schema);
     }
-    seal(paths, &mut dist)?;
+    seal(paths, plan, &mut dist)?;
     write(&paths.dist(), &mut dist)?;
     Ok(dist)
 }
@@ -174,12 +175,16 @@ fn check_records(compiled: &Compiled) -> Result<()> {
     errors.report("the built plugins")
 }
 
-/// Seals what carries a record, now that nothing changes it any more: the host loads a file only if it is the one that was built.
-fn seal(paths: &Paths, dist: &mut Dist) -> Result<()> {
+/// Adds the crates that are linked into what carries a record, and seals it, now that nothing changes it any more: the host loads a file
+/// only if it is the one that was built.
+fn seal(paths: &Paths, plan: &BuildPlan, dist: &mut Dist) -> Result<()> {
     let std = dist.std.as_ref().map(|file| files::read(&file.path)).transpose()?;
     let dir = paths.sealed();
-    for file in dist.compiled_mut() {
+    let plugins = plan.plugins.iter().map(|plugin| &plugin.name);
+    let packages = [&plan.host.package, &plan.host.sdk].into_iter().chain(plugins);
+    for (package, file) in packages.zip(dist.compiled_mut()) {
         let mut bytes = files::read(&file.path)?;
+        auditable::add(plan, package, &mut bytes).with_context(|| format!("adding its crates to {}", file.path))?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
         file.path = dir.join(&file.name);
         files::write_changed(&file.path, &bytes)?;

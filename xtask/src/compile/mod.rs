@@ -1,6 +1,7 @@
 //! Compiles the host, the SDK and all plugins in one cargo invocation, and collects the result in the dist directory.
 
 pub mod assets;
+pub mod auditable;
 mod cache;
 pub mod cargo;
 mod container;

@@ -4,6 +4,10 @@ use std::fs::{self, File};
 
 use crate::support::{Tree, sha256};
 use expect_test::expect;
+use flate2::read::ZlibDecoder;
+use object::Endianness;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, SectionHeader};
 use serde_json::{Value, json};
 
 fn document(tree: &Tree, file: &str) -> Value {
@@ -27,6 +31,17 @@ fn component<'a>(sbom: &'a Value, reference: &str) -> Option<&'a Value> {
 fn features(sbom: &Value, reference: &str) -> Vec<String> {
     let properties = component(sbom, reference).expect("a component")["properties"].as_array().expect("properties");
     properties.iter().map(|property| property["value"].as_str().expect("text").to_owned()).collect()
+}
+
+/// The crates that a built file says are linked into it.
+fn crates_in(tree: &Tree, file: &str) -> Value {
+    let bytes = fs::read(tree.image_dir().join("dist").join(file)).expect("a built file");
+    let header = FileHeader64::<Endianness>::parse(bytes.as_slice()).expect("an ELF file");
+    let endian = header.endian().expect("its byte order");
+    let sections = header.sections(endian, bytes.as_slice()).expect("its sections");
+    let (_, section) = sections.section_by_name(endian, b".dep-v0").expect("the section");
+    let content = section.data(endian, bytes.as_slice()).expect("its content");
+    serde_json::from_reader(ZlibDecoder::new(content)).expect("JSON")
 }
 
 /// A crate of the small tree that others depend on.
@@ -88,6 +103,31 @@ fn a_crate_stands_under_the_file_that_it_is_linked_into() {
     assert_eq!(component(&sbom, "tree:plugins/hello").expect("the plugin")["hashes"][0]["content"], sha256(&built));
     let settings = component(&sbom, "file:/opt/greeter/etc/settings.toml").expect("the configuration");
     assert_eq!(settings["hashes"][0]["content"], sha256(tree.read("greeter/default.toml").as_bytes()));
+
+    let version = |name: &str| match name {
+        "greeter" => "1.2.3",
+        "greeter-sdk" => "1.0.0",
+        _ => "0.1.0",
+    };
+    let local = |name: &str| json!({ "name": name, "version": version(name), "source": "local" });
+    let with = |name: &str, dependencies: &[usize]| {
+        let mut package = local(name);
+        package["dependencies"] = json!(dependencies);
+        package
+    };
+    let root = |mut package: Value| {
+        package["root"] = true.into();
+        package
+    };
+    assert_eq!(
+        crates_in(&tree, "hello.plug"),
+        json!({ "packages": [local("deep"), local("greeter-sdk"), root(with("hello", &[1, 3])), with("own", &[0])] })
+    );
+    assert_eq!(
+        crates_in(&tree, "libgreeter_sdk.so"),
+        json!({ "packages": [root(with("greeter-sdk", &[1])), local("shared")] })
+    );
+    assert_eq!(crates_in(&tree, "greeter"), json!({ "packages": [root(with("greeter", &[1])), local("greeter-sdk")] }));
 }
 
 #[test]
