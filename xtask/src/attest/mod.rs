@@ -27,6 +27,9 @@ use crate::support::paths::Paths;
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY: &[u8] = b"{}";
 
+/// The media type of an in-toto statement.
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
 pub struct Document {
     /// File extension of the file beside the image.
     extension: &'static str,
@@ -45,7 +48,7 @@ pub fn describe(paths: &Paths, plan: &ImagePlan, dist: &Dist, image: &Image) -> 
     Ok([
         Document::new("cdx.json", "application/vnd.cyclonedx+json", &sbom, image)?,
         // One statement, not signed: a bundle, `.intoto.jsonl`, holds signed ones.
-        Document::new("provenance.json", "application/vnd.in-toto+json", &provenance, image)?,
+        Document::new("provenance.json", STATEMENT, &provenance, image)?,
     ])
 }
 
@@ -77,6 +80,15 @@ impl Document {
             "artifactType": self.media_type,
         });
         Artifact { descriptor, manifest: self.manifest.clone(), content: vec![EMPTY.to_vec(), self.bytes.clone()] }
+    }
+
+    /// What cosign calls its type, and the predicate of an attestation: a statement's own.
+    pub fn attestation(&self) -> Result<(&'static str, Vec<u8>)> {
+        if self.media_type == STATEMENT {
+            let statement: Value = serde_json::from_slice(&self.bytes)?;
+            return Ok(("slsaprovenance1", config::bytes(&statement["predicate"])));
+        }
+        Ok(("cyclonedx", self.bytes.clone()))
     }
 
     /// The file beside an image: `NAME.cdx.json` for `NAME.tar`.

@@ -26,6 +26,10 @@ pub struct ImageArgs {
     #[arg(long, value_name = "NAME:TAG")]
     push: Option<String>,
 
+    /// Sign what is pushed, its SBOM and its provenance with cosign, which is configured by its own variables (COSIGN_KEY)
+    #[arg(long, requires = "push")]
+    sign: bool,
+
     /// Print the digest of the manifest, or a report as JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -46,6 +50,7 @@ impl ImageArgs {
             plan: self.plan.request(strict)?,
             outputs: self.output,
             push: self.push,
+            sign: self.sign,
             verify: !self.no_verify,
             verify_reproducible: self.verify_reproducible,
         };

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::oci::reference;
 use crate::publish::index::{Index, destination};
 use crate::publish::output::Output;
+use crate::publish::sign;
 use crate::source::manifest;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -25,6 +26,10 @@ pub struct IndexArgs {
     #[arg(long, value_name = "NAME:TAG")]
     push: Option<String>,
 
+    /// Sign the index and its images with cosign, which is configured by its own variables (COSIGN_KEY)
+    #[arg(long, requires = "push")]
+    sign: bool,
+
     /// Write the index with its images to this OCI layout; can be repeated
     #[arg(long, value_name = "oci:DIR")]
     output: Vec<Output>,
@@ -42,6 +47,9 @@ impl IndexArgs {
             output.check()?;
         }
         let push = self.push.as_deref().map(destination).transpose()?;
+        if self.sign {
+            sign::check(ui)?;
+        }
         let layouts: Vec<Utf8PathBuf> =
             self.layouts.iter().map(|dir| dir.as_str().strip_prefix("oci:").unwrap_or(dir.as_str()).into()).collect();
         let index = Index::join(&layouts)?;
@@ -58,6 +66,10 @@ impl IndexArgs {
         }
         if let Some(reference) = &push {
             index.push(&Session::open(ui, paths)?, reference)?;
+            match self.sign {
+                true => sign::index(ui, &reference::pinned(reference, &index.digest().to_string()))?,
+                false => ui.status("Not signed", format!("{reference}; `--sign` signs it")),
+            }
         }
         ui::result(&index.digest().to_string())
     }

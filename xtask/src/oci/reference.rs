@@ -55,6 +55,12 @@ pub fn without_tag(reference: &str) -> String {
     }
 }
 
+/// A parsed reference with a digest in place of its tag.
+pub fn pinned(reference: &str, digest: &str) -> String {
+    let name = reference.rsplit_once(':').map_or(reference, |(name, _)| name);
+    format!("{name}@{digest}")
+}
+
 /// The digest at the end of a reference, if there is one.
 pub fn digest(reference: &str) -> Option<&str> {
     reference.split_once('@').map(|(_, digest)| digest)

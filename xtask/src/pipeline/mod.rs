@@ -37,7 +37,8 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let prepared = stages.run("plan", || prepare::image(session, &request.plan))?;
     let Prepared { checkout: _, plan, base, engine } = &prepared;
     let engine = engine.as_ref();
-    let push = request.push.as_deref().map(|name| Push::prepare(&session.ui, name, engine)).transpose()?;
+    let push =
+        request.push.as_deref().map(|name| Push::prepare(&session.ui, name, request.sign, engine)).transpose()?;
     session.ui.status("Planning", plan.build.summary()?);
     plan.forecast.announce(&session.ui);
     prepare::announce_lock(session, &plan.build);

@@ -36,6 +36,8 @@ pub struct ImageRequest {
     pub outputs: Vec<Output>,
     /// The `NAME:TAG` to push it under.
     pub push: Option<String>,
+    /// Whether what is pushed is signed.
+    pub sign: bool,
     /// Whether the finished image is started.
     pub verify: bool,
     /// Whether it is built once more from scratch and compared.

@@ -5,3 +5,4 @@ pub mod index;
 pub mod output;
 pub mod push;
 pub mod referrers;
+pub mod sign;

@@ -12,13 +12,15 @@ use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
-use crate::publish::referrers;
+use crate::publish::{referrers, sign};
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
 /// Where to, and by what.
 pub struct Push {
     reference: String,
+    /// Whether what is pushed is signed.
+    sign: bool,
     by: Pusher,
 }
 
@@ -33,13 +35,14 @@ pub struct Pushed {
     pub reference: String,
     /// The manifest's, as the registry knows it.
     pub digest: String,
+    pub signed: bool,
     /// The digests of the documents, which only skopeo pushes.
     pub referrers: Vec<Digest>,
 }
 
 impl Push {
     /// What can be known before anything compiles.
-    pub fn prepare(ui: &Ui, name: &str, engine: Option<&Engine>) -> Result<Push> {
+    pub fn prepare(ui: &Ui, name: &str, sign: bool, engine: Option<&Engine>) -> Result<Push> {
         let reference = reference::parse(name)?;
         if !reference::names_registry(&reference) {
             bail!("--push {name} has no registry; write it as in ghcr.io/you/{name}");
@@ -52,7 +55,10 @@ impl Push {
         if reference.starts_with('[') {
             check_address(ui, &by, &reference)?;
         }
-        Ok(Push { reference, by })
+        if sign {
+            sign::check(ui)?;
+        }
+        Ok(Push { reference, sign, by })
     }
 
     /// Pushes the image, then its documents. Address and login of the registry are set in the tool's own
@@ -105,7 +111,12 @@ impl Push {
                 Vec::new()
             }
         };
-        Ok(Pushed { reference: self.reference, digest: there, referrers })
+        // That it is pushed is no success where a signature was asked for.
+        match self.sign {
+            true => sign::image(session, &reference::pinned(reference, &there), documents)?,
+            false => ui.status("Not signed", format!("{reference}; `--sign` signs it")),
+        }
+        Ok(Pushed { signed: self.sign, reference: self.reference, digest: there, referrers })
     }
 }
 

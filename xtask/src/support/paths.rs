@@ -196,6 +196,11 @@ impl Paths {
         self.image.join("referrers")
     }
 
+    /// What is attested; exists only during the push.
+    pub fn predicate(&self) -> Utf8PathBuf {
+        self.image.join("predicate.json")
+    }
+
     /// The index that was pushed last, with its images.
     pub fn index(&self) -> Utf8PathBuf {
         self.image.join("index")

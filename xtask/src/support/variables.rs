@@ -24,7 +24,7 @@ use crate::support::files;
 use crate::support::paths::Paths;
 
 /// By name; a `*` at the end matches any rest. The first match counts; a variable without a match is kept.
-const VARIABLES: [(&str, Rule, &str); 31] = [
+const VARIABLES: [(&str, Rule, &str); 32] = [
     ("CARGO_HOME", Kept, "crates, and the user's registries and credentials"),
     ("CARGO_HTTP_*", Kept, "access to registries"),
     ("CARGO_NET_*", Kept, "access to registries"),
@@ -35,6 +35,7 @@ const VARIABLES: [(&str, Rule, &str); 31] = [
     ("CARGO_ENCODED_RUSTFLAGS", Read, "flags for rustc, added to the tree's own"),
     ("RUSTFLAGS", Read, "the same, separated by spaces"),
     ("SOURCE_DATE_EPOCH", Read, "the image's date, in seconds since 1970; empty counts as unset"),
+    ("COSIGN_*", Kept, "cosign's settings, for `--sign`: key, password, services"),
     ("CI", Read, "`true`: a missing container engine is an error, and every image is compiled from scratch"),
     ("GITHUB_OUTPUT", Read, "the file that `cargo xtask matrix --format github` writes to"),
     ("CARGO", Cleared, "set by the cargo that started xtask"),

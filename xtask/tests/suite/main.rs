@@ -48,6 +48,7 @@ mod same_bytes;
 mod selection;
 mod send;
 mod shipped;
+mod sign;
 mod since;
 mod sources;
 mod support;

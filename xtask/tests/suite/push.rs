@@ -20,7 +20,10 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     let digest = image["manifest_digest"].as_str().expect("a digest");
     let referrers: Vec<&Value> =
         image["documents"].as_array().expect("documents").iter().map(|of| &of["referrer"]).collect();
-    assert_eq!(image["pushed"], json!({ "reference": name, "digest": digest, "referrers": referrers }));
+    assert_eq!(
+        image["pushed"],
+        json!({ "reference": name, "digest": digest, "signed": false, "referrers": referrers })
+    );
     let there =
         run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{name}")]);
     assert_eq!(there, digest);
@@ -100,7 +103,9 @@ fn docker_pushes_and_the_registrys_own_digest_is_printed() {
     );
     let warning = "warning: the SBOM and the provenance were not pushed: docker can push only images; install skopeo to push \
         them\n";
-    assert!(run_.stderr.ends_with(warning), "{}", run_.stderr);
+    assert!(run_.stderr.contains(warning), "{}", run_.stderr);
+    let not_signed = format!("  Not signed {name}; `--sign` signs it\n");
+    assert!(run_.stderr.ends_with(&not_signed), "{}", run_.stderr);
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn an_image_is_pushed_where_its_documents_are_refused() {
     let digest = image["manifest_digest"].as_str().expect("a digest");
     assert_eq!(
         image["pushed"],
-        json!({ "reference": format!("{}/greeter:1", gate.address), "digest": digest, "referrers": [] })
+        json!({ "reference": format!("{}/greeter:1", gate.address), "digest": digest, "signed": false, "referrers": [] })
     );
     let (line, warning) = said.split_once('\n').expect("two lines");
     assert_eq!(line, format!("[GATE]/greeter:1@{digest}"));

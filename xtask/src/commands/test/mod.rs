@@ -156,7 +156,14 @@ impl TestArgs {
             strict,
             test_plugins: true,
         };
-        let request = ImageRequest { plan, outputs: Vec::new(), push: None, verify: true, verify_reproducible: false };
+        let request = ImageRequest {
+            plan,
+            outputs: Vec::new(),
+            push: None,
+            sign: false,
+            verify: true,
+            verify_reproducible: false,
+        };
         let made = pipeline::image(&session, &request)?;
         let engine = made.loaded_into.map_or_else(|| Engine::find(ui, broken), |program| Engine::named(ui, program));
         Ok((made.plan, engine))
