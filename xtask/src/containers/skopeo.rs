@@ -1,5 +1,8 @@
 //! skopeo: every argument that it gets. It moves images and documents between layouts, archives and registries, byte for byte.
 
+use std::collections::BTreeSet;
+use std::process::Output;
+
 use camino::Utf8Path;
 
 use crate::oci::reference::{self, qualified, without_tag};
@@ -19,11 +22,28 @@ pub fn pull(reference: &str, layout: &Utf8Path, name: &str, architecture: &str) 
     copy.args([format!("docker://{}", without_tag(&qualified(reference))), format!("oci:{layout}:{name}")])
 }
 
-/// Pushes an OCI archive as it is.
+/// Pushes an OCI archive as it is, and says what it uploads: see [`uploaded`].
 pub fn push_archive(archive: &Utf8Path, reference: &str) -> Invocation {
-    let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
+    let copy = Invocation::new("skopeo", ["--debug", "copy", "--quiet", "--preserve-digests"]);
     let copy = copy.args(without_tls(reference, "--dest-tls-verify=false"));
     copy.args([format!("oci-archive:{archive}"), format!("docker://{reference}")])
+}
+
+/// The digests of the blobs that a push uploaded, by its messages; the registry had, or could mount, all others. `None` if the messages say
+/// nothing of blobs, as those of another skopeo may.
+/// Source: `PutBlobWithOptions` and `TryReusingBlobWithOptions` of <https://github.com/containers/image>, docker/docker_image_dest.go.
+pub fn uploaded(output: &Output) -> Option<BTreeSet<String>> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let digest = |line: &str| Some(line.split_once("Upload of layer ")?.1.split(' ').next()?.to_owned());
+    said.contains("/blobs/sha256:").then(|| said.lines().filter_map(digest).collect())
+}
+
+/// Leaves errors alone of what skopeo says with `--debug`.
+pub fn without_debug(mut output: Output) -> Output {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = said.split_inclusive('\n').filter(|line| !line.contains(" level=debug "));
+    output.stderr = lines.collect::<String>().into_bytes();
+    output
 }
 
 /// Writes the manifest that a registry has under a name to stdout.
@@ -47,9 +67,9 @@ pub fn pull_index(reference: &str, layout: &Utf8Path, name: &str) -> Invocation 
     copy.args([format!("docker://{reference}"), format!("oci:{layout}:{name}")])
 }
 
-/// Pushes what a layout has under a name as it is, with all that it lists.
+/// Pushes what a layout has under a name as it is, with all that it lists, and says what it uploads: see [`uploaded`].
 pub fn push_layout(layout: &Utf8Path, name: &str, reference: &str) -> Invocation {
-    let copy = Invocation::new("skopeo", ["copy", "--quiet", "--all", "--preserve-digests"]);
+    let copy = Invocation::new("skopeo", ["--debug", "copy", "--quiet", "--all", "--preserve-digests"]);
     let copy = copy.args(without_tls(reference, "--dest-tls-verify=false"));
     copy.args([format!("oci:{layout}:{name}"), format!("docker://{reference}")])
 }

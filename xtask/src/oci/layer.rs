@@ -164,8 +164,7 @@ impl Store {
             std::io::copy(tar, &mut encoder)?;
             encoder.finish().map(drop).context("compressing a layer")
         })?;
-        let (digest, size) =
-            (unpack::digest(&new)?, std::fs::metadata(&new).with_context(|| format!("reading {new}"))?.len());
+        let (digest, size) = (unpack::digest(&new)?, files::size(&new)?);
         let blob = self.blob(&digest);
         files::create_dir(blob.parent().unwrap_or(&self.dir))?;
         std::fs::rename(&new, &blob).with_context(|| format!("renaming {new} to {blob}"))?;
@@ -181,7 +180,7 @@ impl Store {
 
     /// Adds a gzipped layer of a base image unchanged.
     pub fn adopt(&self, layer: &BaseLayer, digest: &Digest, from: &Utf8Path) -> Result<Layer> {
-        let unpacked = std::fs::metadata(&layer.path).with_context(|| format!("reading {}", layer.path))?.len();
+        let unpacked = files::size(&layer.path)?;
         let bytes = match self.read(digest) {
             Ok(bytes) => bytes,
             Err(_) => {

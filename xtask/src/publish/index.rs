@@ -16,7 +16,7 @@ use crate::oci::digest::Digest;
 use crate::oci::documents::{Config, Descriptor, Index as Listed, Manifest, NAME, Platform, blob_path};
 use crate::oci::reference;
 use crate::publish::output::layout;
-use crate::publish::push::is_there;
+use crate::publish::push;
 use crate::publish::referrers;
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -107,13 +107,11 @@ impl Index {
         let (layout, digest) = (paths.index(), self.digest());
         files::remove(&layout)?;
         self.write(&layout, reference)?;
-        let copy = skopeo::push_layout(&layout, reference, reference);
-        let output = copy.output(ui)?;
-        // A tag that must not be overwritten is no error if it has this index already.
-        if !output.status.success() && !is_there(ui, reference, &digest) {
-            copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
-        }
-        ui.status("Pushed", format!("{reference}@{digest}"));
+        let blobs = self.images.values().flat_map(|image| image.blobs.iter().map(|digest| (&image.dir, digest)));
+        let size = |(dir, digest): (&Utf8PathBuf, &Digest)| Ok((*digest, files::size(&dir.join(blob_path(digest)))?));
+        let sizes: BTreeMap<Digest, u64> = blobs.map(size).collect::<Result<_>>()?;
+        let moved = push::copy(ui, &skopeo::push_layout(&layout, reference, reference), reference, &digest, &sizes)?;
+        ui.status("Pushed", format!("{reference}@{digest}{}", push::shown(moved)));
         for image in self.images.values() {
             // The index is pushed, even if they fail.
             if let Err(error) = referrers::push(session, reference, &image.digest, &image.artifacts) {

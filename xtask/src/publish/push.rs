@@ -1,5 +1,7 @@
 //! Pushes an image to a registry: skopeo pushes the bytes of the archive, docker and podman compress the layers again.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
@@ -13,8 +15,9 @@ use crate::oci::digest::Digest;
 use crate::oci::reference;
 use crate::plan::ImagePlan;
 use crate::publish::{referrers, sign};
+use crate::support::command::Invocation;
 use crate::support::session::Session;
-use crate::support::ui::Ui;
+use crate::support::ui::{Ui, size};
 
 /// Where to, and by what.
 pub struct Push {
@@ -35,6 +38,8 @@ pub struct Pushed {
     pub reference: String,
     /// The manifest's, as the registry knows it.
     pub digest: String,
+    /// How many bytes were sent, without the documents; `None` if that is not known.
+    pub moved: Option<u64>,
     pub signed: bool,
     /// The digests of the documents, which only skopeo pushes.
     pub referrers: Vec<Digest>,
@@ -66,15 +71,15 @@ impl Push {
     pub fn run(self, session: &Session, plan: &ImagePlan, image: &Image, documents: &[Document]) -> Result<Pushed> {
         let Session { ui, paths, .. } = session;
         let (reference, digest) = (&self.reference, &image.manifest_digest);
+        let mut moved = None;
         let there = match &self.by {
             Pusher::Skopeo => {
                 let archive = paths.archive(&plan.build.host.name);
-                let copy = skopeo::push_archive(&archive, reference);
-                let output = copy.output(ui)?;
-                // A tag that must not be overwritten is no error if it has this image already.
-                if !output.status.success() && !is_there(ui, reference, digest) {
-                    copy.succeeded(&output).with_context(|| format!("pushing {reference}"))?;
-                }
+                let layers = image.layers().map(|named| (named.layer.digest, named.layer.size));
+                let documents = [(image.config_digest, image.config.len() as u64)];
+                let sizes: BTreeMap<Digest, u64> = layers.chain(documents).collect();
+                moved = copy(ui, &skopeo::push_archive(&archive, reference), reference, digest, &sizes)?
+                    .map(|bytes| bytes + image.manifest.len() as u64);
                 digest.to_string()
             }
             Pusher::Engine(engine) => {
@@ -82,7 +87,7 @@ impl Push {
                 engine.push(ui, reference, &paths.pushed_digest()).with_context(|| format!("pushing {reference}"))?
             }
         };
-        ui.status("Pushed", format!("{reference}@{there}"));
+        ui.status("Pushed", format!("{reference}@{there}{}", shown(moved)));
         if there != digest.to_string() {
             ui.warning(format!(
                 "the digest in the registry differs from the archive's, {digest}: docker and podman compress layers again; \
@@ -116,7 +121,7 @@ impl Push {
             true => sign::image(session, &reference::pinned(reference, &there), documents)?,
             false => ui.status("Not signed", format!("{reference}; `--sign` signs it")),
         }
-        Ok(Pushed { signed: self.sign, reference: self.reference, digest: there, referrers })
+        Ok(Pushed { moved, signed: self.sign, reference: self.reference, digest: there, referrers })
     }
 }
 
@@ -138,8 +143,32 @@ fn check_address(ui: &Ui, by: &Pusher, reference: &str) -> Result<()> {
     Ok(())
 }
 
+/// Copies an image or an index to a registry by skopeo; returns how many bytes of its blobs, whose sizes are these, were sent, if skopeo
+/// said so. What the registry has is not sent.
+pub fn copy(
+    ui: &Ui,
+    command: &Invocation,
+    reference: &str,
+    digest: &Digest,
+    sizes: &BTreeMap<Digest, u64>,
+) -> Result<Option<u64>> {
+    let output = command.output(ui)?;
+    // A tag that must not be overwritten is no error if it has this image already.
+    if !output.status.success() && !is_there(ui, reference, digest) {
+        command.succeeded(&skopeo::without_debug(output)).with_context(|| format!("pushing {reference}"))?;
+        return Ok(None);
+    }
+    let size = |digest: &String| digest.parse().ok().and_then(|digest: Digest| sizes.get(&digest));
+    Ok(skopeo::uploaded(&output).map(|uploaded| uploaded.iter().filter_map(size).sum()))
+}
+
+/// `, 12 KB sent`
+pub fn shown(moved: Option<u64>) -> String {
+    moved.map(|bytes| format!(", {} sent", size(bytes))).unwrap_or_default()
+}
+
 /// Whether the registry has this image under the name.
-pub fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
+fn is_there(ui: &Ui, reference: &str, digest: &Digest) -> bool {
     let output = skopeo::inspect(reference).output(ui);
     output.is_ok_and(|output| output.status.success() && Digest::sha256(&output.stdout) == *digest)
 }

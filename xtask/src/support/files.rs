@@ -25,6 +25,11 @@ pub fn read_text(path: &Utf8Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {path}"))
 }
 
+/// In bytes.
+pub fn size(path: &Utf8Path) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| format!("reading {path}"))?.len())
+}
+
 pub fn create_dir(path: &Utf8Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| unwritable("creating the directory", path, error))
 }

@@ -22,7 +22,7 @@ fn skopeo_pushes_the_digest_that_was_printed() {
         image["documents"].as_array().expect("documents").iter().map(|of| &of["referrer"]).collect();
     assert_eq!(
         image["pushed"],
-        json!({ "reference": name, "digest": digest, "signed": false, "referrers": referrers })
+        json!({ "reference": name, "digest": digest, "moved": image["pushed"]["moved"], "signed": false, "referrers": referrers })
     );
     let there =
         run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &format!("docker://{name}")]);
@@ -35,6 +35,39 @@ fn skopeo_pushes_the_digest_that_was_printed() {
     pull(&format!("{}/greeter:1", registry.address), &pulled);
     let manifest = fs::read(pulled.join("manifest.json")).expect("a manifest");
     assert_eq!(digest, format!("sha256:{}", sha256(&manifest)));
+}
+
+/// Everything, then nothing but the manifest, then what one edited plugin changes.
+#[test]
+fn what_the_registry_has_is_not_sent_again() {
+    let tree = Tree::small("push-moved").without_engine();
+    let registry = Registry::start(&tree);
+    let tree = registry.trusted_by(tree);
+    let name = format!("{}/greeter:1", registry.address);
+    let push = || {
+        let image = tree.image(&["--base", "scratch", "--tag", &name, "--push", &name]);
+        let reference = format!("docker://{name}");
+        let size = |args: &[&str]| {
+            let args = [&["inspect", "--tls-verify=false", "--raw"], args, &[reference.as_str()]].concat();
+            let output = std::process::Command::new("skopeo").args(args).output().expect("skopeo starts");
+            output.stdout.len() as u64
+        };
+        let (manifest, config) = (size(&[]), size(&["--config"]));
+        (image, manifest, config)
+    };
+    let moved = |image: &Value| image["pushed"]["moved"].as_u64().expect("bytes");
+    let (first, manifest, config) = push();
+    let layers = first["layers"].as_array().expect("layers").iter().map(|layer| layer["size"].as_u64().expect("bytes"));
+    assert_eq!(moved(&first), layers.sum::<u64>() + manifest + config);
+    let (again, manifest, _) = push();
+    assert_eq!(moved(&again), manifest);
+
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"hallo\"");
+    let (edited, manifest, config) = push();
+    let layers = edited["layers"].as_array().expect("layers").iter().filter(|layer| layer["new"] == true);
+    let layers: Vec<&Value> = layers.collect();
+    assert_eq!(layers.iter().map(|layer| &layer["name"]).collect::<Vec<_>>(), ["hello.plug"]);
+    assert_eq!(moved(&edited), layers[0]["size"].as_u64().expect("bytes") + manifest + config);
 }
 
 #[test]
@@ -161,10 +194,13 @@ fn an_image_is_pushed_where_its_documents_are_refused() {
     let digest = image["manifest_digest"].as_str().expect("a digest");
     assert_eq!(
         image["pushed"],
-        json!({ "reference": format!("{}/greeter:1", gate.address), "digest": digest, "signed": false, "referrers": [] })
+        json!({
+            "reference": format!("{}/greeter:1", gate.address), "digest": digest, "moved": image["pushed"]["moved"], "signed": false,
+            "referrers": [],
+        })
     );
     let (line, warning) = said.split_once('\n').expect("two lines");
-    assert_eq!(line, format!("[GATE]/greeter:1@{digest}"));
+    assert_eq!(line.split_once(", ").map(|(name, _)| name), Some(format!("[GATE]/greeter:1@{digest}").as_str()));
     let begin = "warning: the SBOM and the provenance were not pushed; they are beside the archive: pushing them \
         to [GATE]/greeter: `skopeo copy --quiet --all --dest-tls-verify=false ";
     assert!(warning.starts_with(begin) && warning.contains("manifest invalid"), "{warning}");
@@ -178,13 +214,15 @@ fn a_tag_that_may_not_be_written_again_is_no_error_of_the_same_image() {
     let name = format!("{}/greeter:1", gate.address);
     let (first, _) = push_through(&tree, &gate, &name);
     let (second, _) = push_through(&tree, &gate, &name);
-    assert_eq!(first["pushed"], second["pushed"]);
+    for key in ["reference", "digest", "referrers"] {
+        assert_eq!(first["pushed"][key], second["pushed"][key]);
+    }
 
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     let run = tree.xtask(&["image", "--base", "scratch", "--push", &name]);
     let error = run.stderr.lines().find(|line| line.starts_with("error: ")).expect("an error");
     assert!(
-        run.code == Some(1) && error.starts_with(&format!("error: pushing {name}: `skopeo copy ")),
+        run.code == Some(1) && error.starts_with(&format!("error: pushing {name}: `skopeo --debug copy ")),
         "{}",
         run.stderr
     );

@@ -76,6 +76,7 @@ fn what_cannot_be_signed_is_an_error() {
     let run = tree.xtask(&["image", "--base", "scratch", "--tag", &name, "--push", &name, "--sign"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     let pinned = run.stderr.lines().find_map(|line| line.trim_start().strip_prefix("Pushed ")).expect("it is pushed");
+    let pinned = pinned.split(',').next().expect("a name");
     let error = format!("error: signing {pinned}, which is pushed: `cosign sign {pinned}` signs it later: ");
     let error = error.replace("greeter:1@", "greeter@");
     assert!(run.stderr.contains(&error), "{}", run.stderr);
