@@ -142,6 +142,8 @@ fn read(dir: &Utf8Path) -> Result<Vec<(String, Found)>> {
         let value: Value = serde_json::from_slice(&bytes).with_context(|| format!("reading {digest} in {dir}"))?;
         match value["subject"]["digest"].as_str() {
             Some(subject) => artifacts.push((subject.to_owned(), artifact(dir, bytes, &value)?)),
+            // It refers to nothing.
+            None if value["artifactType"].is_string() => {}
             None => images.push(image(dir, &digest, &bytes, &value)?),
         }
     }

@@ -145,6 +145,12 @@ fn what_cannot_be_decided_is_everything() {
     assert!(said.starts_with("warning: what the change affects is not known, so every row stays: "), "{said}");
     tree.commit();
 
+    // What plans themselves write, where git does not ignore it.
+    let tree = tree.env("CARGO_TARGET_DIR", "out");
+    assert_eq!(rows(&tree, &["--since", "HEAD"]).0, [""; 0]);
+    fs::remove_dir_all(tree.root.join("out")).expect("what plans wrote");
+    let tree = tree.env("CARGO_TARGET_DIR", "");
+
     let shallow = tree.root.join("shallow");
     let clone = ["clone", "--quiet", "--depth", "1", &format!("file://{}", tree.root), shallow.as_str()];
     run("git", &clone);

@@ -53,7 +53,11 @@ impl Since {
         let commit = Before::find(session, &session.paths.root, reference)?;
         let before = session.inside(&session.paths.before());
         commit.write(&before.paths.root)?;
-        Ok(Since { now: session.clone(), before, changed: commit.changed()? })
+        let (root, own) = (&session.paths.root, session.paths.target());
+        // The tree's target directory, which git need not ignore.
+        let target = own.parent().unwrap_or(&own);
+        let changed = commit.changed()?.into_iter().filter(|path| !root.join(path).starts_with(target)).collect();
+        Ok(Since { now: session.clone(), before, changed })
     }
 
     /// The rows that the change can affect, each with the reason.
