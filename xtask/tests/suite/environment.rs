@@ -1,6 +1,9 @@
 //! What of the environment counts: variables, cargo's configuration outside of the tree, what a builder image sets. docs/environment.md
 //! has the list.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::engine::{ALPINE, Engine, GNU, Leftovers};
 use crate::support::{Tree, check, errors};
 use expect_test::expect;
@@ -164,6 +167,44 @@ fn a_builders_variables_and_user_change_nothing() {
         what is compiled (the tree defines the profile); move it into the tree, or remove it there"
     );
     drop(leftovers);
+}
+
+/// Such as sccache. The image is the same.
+#[test]
+fn a_wrapper_of_rustc_is_called() {
+    let tree = Tree::small("wrapper").titled("Wrapped").without_engine();
+    let log = tree.root.join("target/calls");
+    let wrapper = tree.root.join("xtask/path/wrapper");
+    tree.write("xtask/path/wrapper", &format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {log}\nexec \"$@\"\n"));
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("a program");
+    let tree = tree.env("RUSTC_WRAPPER", wrapper.as_str());
+    fs::create_dir_all(tree.root.join("target")).expect("a directory");
+    let wrapped = tree.image(&["--base", "scratch"])["manifest_digest"].clone();
+    let calls = fs::read_to_string(&log).expect("it was called");
+    for name in ["greeter", "greeter_sdk", "goodbye", "hello"] {
+        assert!(calls.contains(&format!("--crate-name {name} ")), "{name}: {calls}");
+    }
+    let plain = Tree::small("wrapper-not").titled("Wrapped").without_engine();
+    assert_eq!(plain.image(&["--base", "scratch"])["manifest_digest"], wrapped);
+}
+
+/// In a container it is the builder's own.
+#[test]
+fn a_builders_wrapper_of_rustc_is_called() {
+    let engine = Engine::docker();
+    let tree = Tree::small("builder-wrapper");
+    let name = "localhost/xtask-test/greeter:builder-wrapper";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
+    tree.write(
+        "docker/builder.Dockerfile",
+        &format!(
+            "FROM {GNU}\nENV RUSTC_WRAPPER=/wrapper\nRUN printf '#!/bin/sh\\ncase \"$*\" in *\"--crate-name hello \"*) echo of the builder \
+             >&2; exit 9;; esac\\nexec \"$@\"\\n' > /wrapper && chmod +x /wrapper\n"
+        ),
+    );
+    let run = tree.xtask(&["image", "--engine", "docker", "--base", ALPINE, "--tag", name]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("of the builder\n") && run.stderr.contains("the plugin hello"), "{}", run.stderr);
 }
 
 #[test]
