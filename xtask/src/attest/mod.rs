@@ -17,15 +17,11 @@ use crate::assemble::config::{self, MANIFEST};
 use crate::base::Base;
 use crate::cargo::lockfile::Lock;
 use crate::compile::Dist;
-use crate::oci::artifact::Artifact;
+use crate::oci::artifact::{self, Artifact, EMPTY};
 use crate::oci::digest::Digest;
 use crate::plan::ImagePlan;
 use crate::support::files;
 use crate::support::paths::Paths;
-
-/// The empty configuration of an artifact.
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
 
 /// The media type of an in-toto statement.
 const STATEMENT: &str = "application/vnd.in-toto+json";
@@ -60,7 +56,7 @@ impl Document {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": media_type,
-            "config": { "mediaType": EMPTY_TYPE, "digest": Digest::sha256(EMPTY), "size": EMPTY.len() },
+            "config": artifact::empty(),
             "layers": [{ "mediaType": media_type, "digest": Digest::sha256(&bytes), "size": bytes.len() }],
             "subject": image.descriptor(),
         }));

@@ -6,6 +6,7 @@ use clap::Args;
 use crate::commands::Format;
 use crate::commands::options::PlanOptions;
 use crate::pipeline;
+use crate::pipeline::registry_cache::RegistryCache;
 use crate::pipeline::request::ImageRequest;
 use crate::publish::output::Output;
 use crate::support::command;
@@ -30,6 +31,14 @@ pub struct ImageArgs {
     #[arg(long, requires = "push")]
     sign: bool,
 
+    /// Take what was compiled from this registry, if it was compiled from the same; can be repeated
+    #[arg(long, value_name = "NAME:TAG")]
+    cache_from: Vec<String>,
+
+    /// Keep what was compiled in this registry; can be repeated
+    #[arg(long, value_name = "NAME:TAG")]
+    cache_to: Vec<String>,
+
     /// Print the digest of the manifest, or a report as JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -51,6 +60,7 @@ impl ImageArgs {
             outputs: self.output,
             push: self.push,
             sign: self.sign,
+            cache: RegistryCache::parse(&self.cache_from, &self.cache_to)?,
             verify: !self.no_verify,
             verify_reproducible: self.verify_reproducible,
         };

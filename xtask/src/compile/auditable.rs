@@ -34,13 +34,21 @@ struct Package<'a> {
 
 /// Adds the list to the file of a package of the tree. What host and plugins use of the SDK is in the SDK's own file.
 pub fn add(plan: &BuildPlan, name: &str, file: &mut Vec<u8>) -> Result<()> {
-    if append::has(file, SECTION)? {
+    if append::section(file, SECTION)?.is_some() {
         return Ok(());
     }
-    let list = serde_json::to_vec(&list(plan, name)?)?;
+    append::append(file, SECTION, &packed(plan, name)?)
+}
+
+/// Whether a file has this list.
+pub fn is_there(plan: &BuildPlan, name: &str, file: &[u8]) -> Result<bool> {
+    Ok(append::section(file, SECTION)? == Some(packed(plan, name)?.as_slice()))
+}
+
+fn packed(plan: &BuildPlan, name: &str) -> Result<Vec<u8>> {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-    zlib.write_all(&list)?;
-    append::append(file, SECTION, &zlib.finish()?)
+    zlib.write_all(&serde_json::to_vec(&list(plan, name)?)?)?;
+    Ok(zlib.finish()?)
 }
 
 fn list<'a>(plan: &'a BuildPlan, name: &str) -> Result<VersionInfo<'a>> {

@@ -21,21 +21,28 @@ struct Memory {
     dist: Dist,
 }
 
-/// A digest over everything that goes into the build: the plugins, the sources, the lock, the builder, compiler, target and
-/// flags.
-pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<Digest> {
+/// A digest over everything that goes into the build, the same on every machine: the plugins, the sources with the build system's own,
+/// the lock, the builder, compiler, target and flags.
+pub fn inputs(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<Digest> {
     let mut hash = Hasher::default();
     let (toolchain, flags) = (&plan.toolchain, &plan.rustflags);
     hash.update(format!("{} {} {} {flags:?}\n", builder.id, toolchain.channel, toolchain.target));
-    // A build from scratch must not use what was built on top of earlier builds.
-    hash.update(format!("isolated {}\n", plan.isolated));
-    // The build system decides flags, and what is made of cargo's files.
-    hash.update(files::own_program()?);
     // The same sources may be built with the plugins that only tests have, or without.
     for plugin in &plan.plugins {
         hash.update(format!("{} {}\n", plugin.name, plugin.path));
     }
     hash.update(copy::digest(&paths.sources())?.to_string());
+    Ok(hash.finish())
+}
+
+/// The same on this machine, by this program.
+pub fn key(paths: &Paths, plan: &BuildPlan, builder: &Builder) -> Result<Digest> {
+    let mut hash = Hasher::default();
+    hash.update(inputs(paths, plan, builder)?.to_string());
+    // A build from scratch must not use what was built on top of earlier builds.
+    hash.update(format!("isolated {}\n", plan.isolated));
+    // The build system decides flags, and what is made of cargo's files.
+    hash.update(files::own_program()?);
     Ok(hash.finish())
 }
 

@@ -24,7 +24,7 @@ use crate::support::paths::Paths;
 /// Checks what cargo built and makes the dist directory hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &Built) -> Result<Dist> {
     let (compiled, there) = bring(paths, plan, machine, &built.artifacts)?;
-    check_records(&compiled)?;
+    check_records(&compiled.host, &compiled.plugins)?;
     let std = shared_std(paths, plan, machine, &compiled)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
     let linker = Linker { machine, program: &plan.toolchain.linker, dirs: &built.library_dirs };
@@ -41,6 +41,11 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     seal(paths, plan, &mut dist)?;
     write(&paths.dist(), &mut dist)?;
     Ok(dist)
+}
+
+/// The packages of the tree that are built, as [`Dist::compiled`] has their files.
+pub fn packages(plan: &BuildPlan) -> impl Iterator<Item = &String> {
+    [&plan.host.package, &plan.host.sdk].into_iter().chain(plan.plugins.iter().map(|plugin| &plugin.name))
 }
 
 /// What cargo made, before anything is known of it.
@@ -103,7 +108,7 @@ fn give(dist: &mut Dist, shipped: Vec<Shipped>) -> Result<()> {
 }
 
 /// Makes the dist directory hold these files, and nothing else.
-fn write(dir: &Utf8Path, dist: &mut Dist) -> Result<()> {
+pub fn write(dir: &Utf8Path, dist: &mut Dist) -> Result<()> {
     let file = |file: &DistFile| (file.name.clone().into(), Source { path: file.path.clone(), executable: true });
     let asset = |asset: &Asset| (asset.name.clone(), Source { path: asset.path.clone(), executable: asset.executable });
     let assets = dist.plugins.iter().flat_map(|plugin| &plugin.assets).map(asset);
@@ -148,11 +153,11 @@ fn artifact(paths: &Paths, machine: &dyn Machine, artifacts: &[Artifact], of: &C
 }
 
 /// Every plugin carries an ABI record under its own name, and says the same of its SDK as the host does.
-fn check_records(compiled: &Compiled) -> Result<()> {
+pub fn check_records(host: &DistFile, plugins: &[BuiltPlugin]) -> Result<()> {
     let read = |file: &DistFile| -> Result<_> { Ok(provost_record::read(&files::read(&file.path)?)) };
-    let host = read(&compiled.host)?.with_context(|| format!("reading {}", compiled.host.path))?;
+    let host = read(host)?.with_context(|| format!("reading {}", host.path))?;
     let mut errors = Errors::default();
-    for BuiltPlugin { name, source, file, .. } in &compiled.plugins {
+    for BuiltPlugin { name, source, file, .. } in plugins {
         match read(file)? {
             Ok(record) if record.plugin != *name => errors.push(format!(
                 "the plugin {name} ({source}) has the ABI record of `{}`: export it in its own crate",
@@ -180,9 +185,7 @@ fn check_records(compiled: &Compiled) -> Result<()> {
 fn seal(paths: &Paths, plan: &BuildPlan, dist: &mut Dist) -> Result<()> {
     let std = dist.std.as_ref().map(|file| files::read(&file.path)).transpose()?;
     let dir = paths.sealed();
-    let plugins = plan.plugins.iter().map(|plugin| &plugin.name);
-    let packages = [&plan.host.package, &plan.host.sdk].into_iter().chain(plugins);
-    for (package, file) in packages.zip(dist.compiled_mut()) {
+    for (package, file) in packages(plan).zip(dist.compiled_mut()) {
         let mut bytes = files::read(&file.path)?;
         auditable::add(plan, package, &mut bytes).with_context(|| format!("adding its crates to {}", file.path))?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
@@ -194,7 +197,7 @@ fn seal(paths: &Paths, plan: &BuildPlan, dist: &mut Dist) -> Result<()> {
 
 /// Every symbol that a plugin imports is exported by a library that comes along: the linker lets a plugin pass that calls
 /// what nothing defines.
-fn check_imports(dist: &Dist) -> Result<()> {
+pub fn check_imports(dist: &Dist) -> Result<()> {
     let read = |file: &DistFile| Ok((file.name.clone(), files::read(&file.path)?));
     let contents = dist.files().map(read).collect::<Result<BTreeMap<String, Vec<u8>>>>()?;
     let libraries = &dist.libraries;

@@ -2,13 +2,14 @@
 
 pub mod assets;
 pub mod auditable;
-mod cache;
+pub mod cache;
 pub mod cargo;
 mod container;
 mod dist;
 pub mod failure;
 pub mod libraries;
 pub mod machine;
+pub mod restore;
 pub mod schemas;
 pub mod tools;
 mod vendor;
@@ -71,6 +72,20 @@ impl Dist {
     /// Libraries that plugins bring along. They lie beside the host, all other assets in directories.
     pub fn shipped_libraries(&self) -> impl Iterator<Item = &Asset> {
         self.plugins.iter().flat_map(|plugin| &plugin.assets).filter(|asset| asset.name.components().count() == 1)
+    }
+
+    /// Where every file of it can be read.
+    pub fn paths_mut(&mut self) -> Vec<&mut Utf8PathBuf> {
+        let Dist { host, sdk, std, plugins, libraries } = self;
+        let mut paths = vec![&mut host.path, &mut sdk.path];
+        paths.extend(std.iter_mut().map(|file| &mut file.path));
+        for BuiltPlugin { file, assets, .. } in plugins {
+            paths.push(&mut file.path);
+            paths.extend(assets.iter_mut().map(|asset| &mut asset.path));
+        }
+        paths.push(&mut libraries.interpreter.path);
+        paths.extend(libraries.shared.values_mut().map(|library| &mut library.path));
+        paths
     }
 
     fn compiled_mut(&mut self) -> impl Iterator<Item = &mut DistFile> {

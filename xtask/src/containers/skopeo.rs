@@ -60,6 +60,13 @@ pub fn inspect_config(reference: &str) -> Invocation {
         .args([format!("docker://{}", without_tag(&qualified(reference)))])
 }
 
+/// Copies an artifact from a registry into a layout as it is.
+pub fn pull_artifact(reference: &str, layout: &Utf8Path, name: &str) -> Invocation {
+    let copy = Invocation::new("skopeo", ["copy", "--quiet", "--preserve-digests"]);
+    let copy = copy.args(without_tls(reference, "--src-tls-verify=false"));
+    copy.args([format!("docker://{reference}"), format!("oci:{layout}:{name}")])
+}
+
 /// Copies an index with all that it lists from a registry into a layout.
 pub fn pull_index(reference: &str, layout: &Utf8Path, name: &str) -> Invocation {
     let copy = Invocation::new("skopeo", ["copy", "--quiet", "--all", "--preserve-digests"]);

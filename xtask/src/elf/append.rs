@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use object::elf::{FileHeader64, SHN_LORESERVE, SHT_PROGBITS, SectionFlags, SectionHeader64};
-use object::read::elf::FileHeader;
+use object::read::elf::{FileHeader, SectionHeader};
 use object::{Endianness, U16, U32, U64};
 
 /// Where the header has the table's offset, the number of sections, and the index of their names.
@@ -11,11 +11,12 @@ const TABLE: usize = 0x28;
 const COUNT: usize = 0x3c;
 const ALIGNMENT: usize = 8;
 
-/// Whether a file has a section of this name.
-pub fn has(bytes: &[u8], name: &str) -> Result<bool> {
+/// The content of the section of this name, if there is one.
+pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>> {
     let header = FileHeader64::<Endianness>::parse(bytes)?;
     let endian = header.endian()?;
-    Ok(header.sections(endian, bytes)?.section_by_name(endian, name.as_bytes()).is_some())
+    let found = header.sections(endian, bytes)?.section_by_name(endian, name.as_bytes());
+    Ok(found.map(|(_, section)| section.data(endian, bytes)).transpose()?)
 }
 
 /// Appends a section that is not loaded.
@@ -78,7 +79,7 @@ fn place(bytes: &mut Vec<u8>, content: &[u8]) -> usize {
 mod tests {
     use object::{Object, ObjectSection};
 
-    use super::{append, has};
+    use super::{append, section};
 
     /// This test's own program.
     #[test]
@@ -86,7 +87,8 @@ mod tests {
         let before = std::fs::read(std::env::current_exe().expect("a path")).expect("a program");
         let mut after = before.clone();
         append(&mut after, ".words", b"hello").expect("an ELF file");
-        assert!(!has(&before, ".words").expect("an ELF file") && has(&after, ".words").expect("an ELF file"));
+        assert_eq!(section(&before, ".words").expect("an ELF file"), None);
+        assert_eq!(section(&after, ".words").expect("an ELF file"), Some(b"hello".as_slice()));
         let sections = |bytes: &[u8]| -> Vec<(String, u64, Vec<u8>)> {
             let file = object::File::parse(bytes).expect("an ELF file");
             let all = file.sections().map(|section| {

@@ -3,6 +3,7 @@
 pub mod layers;
 pub mod matrix;
 pub mod prepare;
+pub mod registry_cache;
 mod remember;
 pub mod report;
 pub mod request;
@@ -43,7 +44,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     plan.forecast.announce(&session.ui);
     prepare::announce_lock(session, &plan.build);
     prepare::announce_crypto(session, &plan.build)?;
-    let dist = stages.run("build", || compile::build(session, &plan.build))?;
+    let (dist, taken_from) = stages.run("build", || registry_cache::build(session, &plan.build, &request.cache))?;
     prepare::update_lock(session, &plan.build)?;
     let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
     let layers = layers::finished(plan, &image);
@@ -72,6 +73,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         config_digest: image.config_digest,
         documents: documents.iter().map(|document| NamedDocument::new(document, &archive)).collect(),
         archive,
+        taken_from,
         loaded_into: engine.map(Engine::program),
         verified,
         reproduced,

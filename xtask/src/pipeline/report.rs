@@ -23,6 +23,8 @@ pub struct ImageReport {
     pub archive: Utf8PathBuf,
     /// The bill of materials, then the provenance.
     pub documents: Vec<NamedDocument>,
+    /// The name under which a registry had what was compiled.
+    pub taken_from: Option<String>,
     /// The container engine that has it.
     pub loaded_into: Option<&'static str>,
     pub verified: Option<Verified>,

@@ -1,6 +1,7 @@
 //! Requests, as plain data.
 
 use crate::environment::options::EnvironmentOptions;
+use crate::pipeline::registry_cache::RegistryCache;
 use crate::publish::output::Output;
 use crate::source::selection::Selection;
 
@@ -38,6 +39,8 @@ pub struct ImageRequest {
     pub push: Option<String>,
     /// Whether what is pushed is signed.
     pub sign: bool,
+    /// Registries that keep what was compiled.
+    pub cache: RegistryCache,
     /// Whether the finished image is started.
     pub verify: bool,
     /// Whether it is built once more from scratch and compared.

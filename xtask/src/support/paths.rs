@@ -201,6 +201,11 @@ impl Paths {
         self.image.join("predicate.json")
     }
 
+    /// What was compiled, as a registry keeps it.
+    pub fn cached(&self) -> Utf8PathBuf {
+        self.image.join("cached")
+    }
+
     /// The index that was pushed last, with its images.
     pub fn index(&self) -> Utf8PathBuf {
         self.image.join("index")

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::support::engine::{Engine, GREETINGS};
+use crate::support::layout::{blob, put, read};
 use crate::support::registry::Registry;
 use crate::support::{Tree, check, run, sha256};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,25 +31,6 @@ fn layouts(tree: &Tree) -> [Utf8PathBuf; 2] {
     index["manifests"] = json!([put(&arm64, &manifest, &index["manifests"][0])]);
     fs::write(arm64.join("index.json"), index.to_string()).expect("an index");
     [amd64, arm64]
-}
-
-fn read(dir: &Utf8Path, path: &str) -> Value {
-    serde_json::from_slice(&fs::read(dir.join(path)).expect("a file")).expect("JSON")
-}
-
-fn blob(dir: &Utf8Path, descriptor: &Value) -> Value {
-    read(dir, &format!("blobs/{}", descriptor["digest"].as_str().expect("a digest").replace(':', "/")))
-}
-
-/// Writes a blob in place of another; its descriptor.
-fn put(dir: &Utf8Path, content: &Value, old: &Value) -> Value {
-    let bytes = content.to_string();
-    let digest = sha256(bytes.as_bytes());
-    fs::write(dir.join("blobs/sha256").join(&digest), &bytes).expect("a blob");
-    let mut descriptor = old.clone();
-    descriptor["digest"] = format!("sha256:{digest}").into();
-    descriptor["size"] = bytes.len().into();
-    descriptor
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod outside;
 mod peers;
 mod plugin_errors;
 mod push;
+mod registry_cache;
 mod reproducible;
 mod revision;
 mod same_bytes;

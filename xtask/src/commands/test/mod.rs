@@ -16,6 +16,7 @@ use crate::containers::engine::{Broken, Engine};
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::digest::Digest;
 use crate::pipeline;
+use crate::pipeline::registry_cache::RegistryCache;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
 use crate::source::selection::Selection;
@@ -161,6 +162,7 @@ impl TestArgs {
             outputs: Vec::new(),
             push: None,
             sign: false,
+            cache: RegistryCache::default(),
             verify: true,
             verify_reproducible: false,
         };

@@ -5,6 +5,7 @@
 pub mod beside;
 pub mod build;
 pub mod engine;
+pub mod layout;
 pub mod registry;
 
 use std::fs;
