@@ -54,7 +54,8 @@ pub struct ImageArgs {
 
 impl ImageArgs {
     pub fn run(self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let strict = self.push.is_some() || command::is_ci();
+        // Others use what goes to a registry.
+        let strict = self.push.is_some() || !self.cache_to.is_empty() || command::is_ci();
         let request = ImageRequest {
             plan: self.plan.request(strict)?,
             outputs: self.output,

@@ -90,7 +90,7 @@ pub struct PlanOptions {
     locked: bool,
 
     /// Compile from scratch, in a new directory or volume, so that no file of an earlier build can get into the image.
-    /// `--push` and CI=true imply it
+    /// `--push`, `--cache-to` and CI=true imply it
     #[arg(long)]
     isolated: bool,
 }

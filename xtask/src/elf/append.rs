@@ -36,6 +36,13 @@ pub fn append(bytes: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<()> {
     let mut names =
         bytes.get(names_at..names_at + names_size).context("its names of sections lie outside of it")?.to_vec();
 
+    let table_at = usize::try_from(header.e_shoff.get(endian))?;
+    let segments = header.program_headers(endian, bytes.as_slice())?.iter();
+    let ends = segments.map(|segment| segment.p_offset.get(endian).saturating_add(segment.p_filesz.get(endian)));
+    let loaded = usize::try_from(ends.max().unwrap_or_default())?;
+    cut(bytes, table_at, size_of_val(table.as_slice()), loaded);
+    cut(bytes, names_at, names_size, loaded);
+
     let name_at = names.len();
     names.extend(name.as_bytes());
     names.push(0);
@@ -67,6 +74,15 @@ fn range(section: &SectionHeader64<Endianness>, endian: Endianness) -> Option<(u
     Some((usize::try_from(offset).ok()?, usize::try_from(size).ok()?))
 }
 
+/// Takes away what is replaced, if nothing but it is at the end of the file, behind all that is loaded: linkers write the names and the
+/// table there.
+fn cut(bytes: &mut Vec<u8>, at: usize, size: usize, loaded: usize) {
+    let rest = at.checked_add(size).and_then(|end| bytes.len().checked_sub(end));
+    if at >= loaded && rest.is_some_and(|rest| rest < ALIGNMENT) {
+        bytes.truncate(at);
+    }
+}
+
 /// Appends, aligned; returns the offset.
 fn place(bytes: &mut Vec<u8>, content: &[u8]) -> usize {
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
@@ -77,7 +93,7 @@ fn place(bytes: &mut Vec<u8>, content: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use object::{Object, ObjectSection};
+    use object::{Object, ObjectSection, ObjectSegment};
 
     use super::{append, section};
 
@@ -100,8 +116,15 @@ mod tests {
         let mut expected = sections(&before);
         expected.push((".words".to_owned(), 0, b"hello".to_vec()));
         assert_eq!(sections(&after), expected);
-        // What is loaded lies where it lay.
-        assert_eq!(after[0x40..before.len()], before[0x40..]);
+        // What is loaded lies where it lay, and the table is not there twice.
+        let file = object::File::parse(before.as_slice()).expect("an ELF file");
+        let ranges = file.segments().map(|segment| segment.file_range());
+        for (at, size) in ranges {
+            let (at, end) =
+                (usize::try_from(at).expect("an offset").max(0x40), usize::try_from(at + size).expect("an offset"));
+            assert_eq!(after.get(at..end), before.get(at..end));
+        }
+        assert!(after.len() < before.len() + 64 * expected.len(), "{} and {}", before.len(), after.len());
     }
 
     #[test]

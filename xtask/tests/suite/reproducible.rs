@@ -159,7 +159,7 @@ fn in_containers_the_dirs_and_the_volumes_differ_too() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     expect![[r#"
         error: the image is not reproducible: two clean builds, in /xtask and /another/directory, differ
-          - /opt/greeter/hello.plug in the layer hello.plug has 5792 and 5808 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|directory|work|src|plugins|hello`
+          - /opt/greeter/hello.plug in the layer hello.plug has 5984 and 6000 bytes, and differs in the section .rodata at offset 0x1: `|xtask|work|src|plugins|hello` and `|another|directory|work|src|plugins|hello`
         the plugin hello (plugins/hello), or a crate that it uses, includes a time, a random number or a path at compile time, usually through a build script or a macro; remove it
     "#]].assert_eq(&run.stderr[run.stderr.find("error: ").expect("an error")..]);
     assert_eq!(engine.run(NAME), GREETINGS, "the image that was there stays");
