@@ -121,10 +121,7 @@ impl Sbom<'_> {
     /// The host, the SDK or a plugin, with everything that is linked into its file; returns its reference.
     fn add_built(&mut self, built: &Built, file: &ImageFile) -> String {
         let package = built.package;
-        let linked: BTreeSet<&Crate> = match package == self.sdk {
-            true => self.resolution.closure(package),
-            false => self.resolution.own(package, self.sdk).into_iter().chain([self.sdk]).collect(),
-        };
+        let linked = self.resolution.linked(package, self.sdk);
         let mut needs: BTreeSet<String> = self.std.iter().cloned().collect();
         for found in linked.into_iter().filter(|found| *found != package) {
             needs.insert(self.add_crate(found));

@@ -12,7 +12,7 @@ use crate::oci::unpack::{self, BaseLayer};
 use crate::support::files;
 
 /// How deeply indexes may be nested.
-const MOST_INDEXES: usize = 4;
+pub const MOST_INDEXES: usize = 4;
 
 #[derive(Clone, Debug)]
 pub struct Layout {

@@ -152,6 +152,14 @@ impl Resolution {
         let shared = self.closure(sdk);
         self.closure(of).into_iter().filter(|found| !shared.contains(found)).collect()
     }
+
+    /// What is linked into the file of a package: the SDK's is all that it needs, host and plugins have the SDK and what is their own.
+    pub fn linked<'a>(&'a self, package: &'a Crate, sdk: &'a Crate) -> BTreeSet<&'a Crate> {
+        match package == sdk {
+            true => self.closure(sdk),
+            false => self.own(package, sdk).into_iter().chain([sdk]).collect(),
+        }
+    }
 }
 
 fn entry(line: &str, root: &Utf8Path) -> Option<(Crate, Option<String>, Vec<String>)> {

@@ -5,7 +5,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::oci::reference;
-use crate::publish::index::{Index, destination};
+use crate::publish::index::Index;
 use crate::publish::output::Output;
 use crate::publish::sign;
 use crate::source::manifest;
@@ -46,7 +46,7 @@ impl IndexArgs {
             );
             output.check()?;
         }
-        let push = self.push.as_deref().map(destination).transpose()?;
+        let push = self.push.as_deref().map(|name| reference::in_registry("--push", name)).transpose()?;
         if self.sign {
             sign::check(ui)?;
         }

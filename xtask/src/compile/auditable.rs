@@ -13,7 +13,7 @@ use crate::cargo::resolution::{Crate, Source};
 use crate::elf::append;
 use crate::plan::BuildPlan;
 
-pub const SECTION: &str = ".dep-v0";
+const SECTION: &str = ".dep-v0";
 
 #[derive(Serialize)]
 struct VersionInfo<'a> {
@@ -56,10 +56,7 @@ fn list<'a>(plan: &'a BuildPlan, name: &str) -> Result<VersionInfo<'a>> {
     let member =
         |name: &str| resolution.member(name).with_context(|| format!("`cargo tree` named no package `{name}`"));
     let (package, sdk) = (member(name)?, member(&plan.host.sdk)?);
-    let linked = match package == sdk {
-        true => resolution.closure(sdk),
-        false => resolution.own(package, sdk).into_iter().chain([sdk]).collect(),
-    };
+    let linked = resolution.linked(package, sdk);
     let index: BTreeMap<&Crate, usize> = linked.iter().enumerate().map(|(index, found)| (*found, index)).collect();
     let packages = linked.iter().map(|found| {
         let is_elsewhere = *found == sdk && package != sdk;

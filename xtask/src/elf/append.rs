@@ -33,8 +33,8 @@ pub fn append(bytes: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<()> {
         (sections.iter().copied().collect(), sections.len());
     ensure!(count > index && count + 1 < usize::from(SHN_LORESERVE), "its section header table has {count} entries");
     let (names_at, names_size) = range(&table[index], endian).context("its names of sections lie outside of it")?;
-    let mut names =
-        bytes.get(names_at..names_at + names_size).context("its names of sections lie outside of it")?.to_vec();
+    let names = bytes.get(names_at..).and_then(|rest| rest.get(..names_size));
+    let mut names = names.context("its names of sections lie outside of it")?.to_vec();
 
     let table_at = usize::try_from(header.e_shoff.get(endian))?;
     let segments = header.program_headers(endian, bytes.as_slice())?.iter();

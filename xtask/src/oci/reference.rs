@@ -78,6 +78,15 @@ pub fn is_loopback(reference: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// A parsed reference to an image in a registry, which an option of this name gets.
+pub fn in_registry(option: &str, text: &str) -> Result<String> {
+    let reference = parse(text)?;
+    if !names_registry(&reference) {
+        bail!("{option} {text} has no registry; write it as in ghcr.io/you/{text}");
+    }
+    Ok(reference)
+}
+
 /// Whether a registry is named.
 pub fn names_registry(reference: &str) -> bool {
     split(reference).0.is_some()

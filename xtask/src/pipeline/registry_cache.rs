@@ -60,15 +60,7 @@ impl RegistryCache {
     /// If a name is none of an image in a registry.
     pub fn parse(from: &[String], to: &[String]) -> Result<RegistryCache> {
         let parse = |option: &str, names: &[String]| -> Result<Vec<String>> {
-            let parse = |name: &String| {
-                let reference = reference::parse(name)?;
-                ensure!(
-                    reference::names_registry(&reference),
-                    "{option} {name} has no registry; write it as in ghcr.io/you/{name}"
-                );
-                Ok(reference)
-            };
-            names.iter().map(parse).collect()
+            names.iter().map(|name| reference::in_registry(option, name)).collect()
         };
         Ok(RegistryCache { from: parse("--cache-from", from)?, to: parse("--cache-to", to)? })
     }
@@ -100,9 +92,9 @@ pub fn build(session: &Session, plan: &BuildPlan, registry: &RegistryCache) -> R
             Err(error) => ui.status("Not taken", format!("{reference}: {error:#}")),
         }
     }
-    let mut dist = compile::build(session, plan)?;
+    let dist = compile::build(session, plan)?;
     for reference in &registry.to {
-        match keep(session, &mut dist, reference, &inputs) {
+        match keep(session, &dist, reference, &inputs) {
             Ok(()) => ui.status("Kept", format!("host, SDK and plugins in {reference}")),
             // The image is no worse.
             Err(error) => ui.warning(format!("what was compiled is not kept: {error:#}")),
@@ -142,10 +134,10 @@ fn take(session: &Session, plan: &BuildPlan, reference: &str, inputs: &Digest) -
     restore(&session.paths, plan, taken)
 }
 
-fn keep(session: &Session, dist: &mut Dist, reference: &str, inputs: &Digest) -> Result<()> {
+fn keep(session: &Session, dist: &Dist, reference: &str, inputs: &Digest) -> Result<()> {
     let layout = session.paths.cached();
     files::remove(&layout)?;
-    let mut list: Dist = serde_json::from_value(serde_json::to_value(&*dist)?)?;
+    let mut list: Dist = serde_json::from_value(serde_json::to_value(dist)?)?;
     let (mut packed, mut contents) = (Vec::new(), Vec::new());
     for (number, path) in list.paths_mut().into_iter().enumerate() {
         let bytes = files::read(path)?;

@@ -9,21 +9,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::assemble::config::{self, INDEX};
-use crate::base::layout::{Layout, read_blob};
+use crate::base::layout::{Layout, MOST_INDEXES, read_blob};
 use crate::containers::skopeo;
 use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::documents::{Config, Descriptor, Index as Listed, Manifest, NAME, Platform, blob_path};
-use crate::oci::reference;
 use crate::publish::output::layout;
 use crate::publish::push;
 use crate::publish::referrers;
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::session::Session;
-
-/// How deeply indexes may be nested in a layout.
-const MOST_INDEXES: usize = 4;
 
 pub struct Index {
     /// By platform, in the order of the index.
@@ -120,13 +116,6 @@ impl Index {
         }
         Ok(())
     }
-}
-
-/// The reference that an index is pushed under.
-pub fn destination(name: &str) -> Result<String> {
-    let reference = reference::parse(name)?;
-    ensure!(reference::names_registry(&reference), "--push {name} has no registry; write it as in ghcr.io/you/{name}");
-    Ok(reference)
 }
 
 /// The images of a layout with their platforms.

@@ -48,10 +48,7 @@ pub struct Pushed {
 impl Push {
     /// What can be known before anything compiles.
     pub fn prepare(ui: &Ui, name: &str, sign: bool, engine: Option<&Engine>) -> Result<Push> {
-        let reference = reference::parse(name)?;
-        if !reference::names_registry(&reference) {
-            bail!("--push {name} has no registry; write it as in ghcr.io/you/{name}");
-        }
+        let reference = reference::in_registry("--push", name)?;
         let by = match (skopeo::is_installed(ui), engine) {
             (true, _) => Pusher::Skopeo,
             (false, Some(engine)) => Pusher::Engine(engine.clone()),

@@ -46,8 +46,13 @@ impl<'a> Before<'a> {
             &self.commit,
             "--",
         ];
-        let mut changed = paths_of(&self.repository.git(&diff), ui)?;
-        changed.extend(paths_of(&self.repository.git(&["ls-files", "--others", "--exclude-standard", "-z"]), ui)?);
+        // The user's index is not written, and no program of the user's is started.
+        let ask = |args: &[&str]| {
+            let git = self.repository.git(&["-c", "core.fsmonitor=false"]).args(args.iter().copied());
+            paths_of(&git.env("GIT_OPTIONAL_LOCKS", "0"), ui)
+        };
+        let mut changed = ask(&diff)?;
+        changed.extend(ask(&["ls-files", "--others", "--exclude-standard", "-z"])?);
         Ok(changed.into_iter().map(Utf8PathBuf::from).collect())
     }
 
