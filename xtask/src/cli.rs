@@ -7,6 +7,7 @@ use crate::commands::build::BuildArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::clean::CleanArgs;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::dockerfile::DockerfileArgs;
 use crate::commands::image::ImageArgs;
 use crate::commands::index::IndexArgs;
 use crate::commands::inspect::InspectArgs;
@@ -22,7 +23,7 @@ use crate::commands::update::UpdateArgs;
 
 /// The commands by what they are for.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Images", &["image", "plan", "index", "matrix", "inspect"]),
+    ("Images", &["image", "plan", "index", "dockerfile", "matrix", "inspect"]),
     ("Plugins", &["new", "check", "list", "add", "update", "remove"]),
     ("On this machine", &["build", "run", "send", "test", "clean", "completions"]),
 ];
@@ -48,6 +49,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Join images of several platforms under one digest
     Index(IndexArgs),
+    /// Print a Dockerfile that makes the image on any builder
+    Dockerfile(DockerfileArgs),
     /// List what CI has to run, as a matrix of GitHub or a pipeline of GitLab
     Matrix(MatrixArgs),
     /// Show how a plugin, the host or an image was built

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Check(args) => args.run(&ui, &paths).map(|right| all_right = right),
         Command::List(args) => args.run(&ui, &paths),
         Command::Index(args) => args.run(&ui, &paths),
+        Command::Dockerfile(args) => args.run(&ui, &paths),
         Command::Matrix(args) => args.run(&ui, &paths),
         Command::Add(args) => args.run(&ui, &paths),
         Command::Remove(args) => args.run(&ui, &paths),

@@ -13,8 +13,18 @@ use crate::oci::rootfs::Tree;
 use crate::support::errors::Errors;
 use crate::support::files;
 
-/// Default directories of dynamic linkers on Linux, beside the library's directory on the machine that compiled.
-const LIBRARY_DIRS: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+/// Default directories of dynamic linkers on Linux, beside the library's directory on the machine that compiled. Debian has them for each
+/// architecture.
+const LIBRARY_DIRS: [&str; 8] = [
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+];
 
 const LIBC: &str = "libc.so.6";
 

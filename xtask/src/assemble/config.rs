@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use crate::oci::digest::Digest;
 use crate::oci::layer::NamedLayer;
-use crate::plan::ImagePlan;
+use crate::plan::{BuildPlan, ImagePlan};
+use crate::source::manifest::HostSpec;
 use crate::source::revision::Origin;
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI: &str = "org.opencontainers.image.";
+pub const REVISION: &str = "org.opencontainers.image.revision";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -45,43 +48,59 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[&Name
     }))
 }
 
+/// How often and how long the image's health is asked for, in seconds.
+pub const INTERVAL: u64 = 30;
+pub const TIMEOUT: u64 = 5;
+pub const START_PERIOD: u64 = 30;
+pub const RETRIES: u64 = 3;
+
 /// Docker and podman read it; OCI's own configuration has no such key, and says that unknown ones are ignored.
 /// Source: <https://github.com/moby/docker-image-spec>, "Healthcheck"; durations in nanoseconds.
 fn health_check(plan: &ImagePlan, flag: &str) -> Value {
     const SECOND: u64 = 1_000_000_000;
-    let host = &plan.build.host;
-    let program = format!("./{}", host.package);
+    let command = health_command(&plan.build.host, flag);
     json!({
-        "Test": ["CMD", program, host.config_flag, host.config, flag],
-        "Interval": 30 * SECOND,
-        "Timeout": 5 * SECOND,
-        "StartPeriod": 30 * SECOND,
-        "Retries": 3,
+        "Test": std::iter::once("CMD").chain(command.iter().map(String::as_str)).collect::<Vec<_>>(),
+        "Interval": INTERVAL * SECOND,
+        "Timeout": TIMEOUT * SECOND,
+        "StartPeriod": START_PERIOD * SECOND,
+        "Retries": RETRIES,
     })
+}
+
+pub fn health_command(host: &HostSpec, flag: &str) -> [String; 4] {
+    [format!("./{}", host.package), host.config_flag.clone(), host.config.to_string(), flag.to_owned()]
 }
 
 /// Source: OCI image specification, annotations.md.
 fn labels(plan: &ImagePlan, origin: &Origin) -> BTreeMap<String, String> {
-    let mut labels = BTreeMap::new();
-    let mut oci = |name: &str, value: &str| labels.insert(format!("org.opencontainers.image.{name}"), value.to_owned());
-    oci("title", &plan.build.host.title);
-    oci("version", &plan.build.host_version);
-    oci("created", &rfc3339(origin.created));
-    let about = &plan.build.about;
+    let engine = plan.build.environment.label();
+    let mut labels = lasting_labels(&plan.build, engine, &plan.base.to_label(), plan.base.digest());
+    labels.insert(format!("{OCI}created"), rfc3339(origin.created));
+    labels.extend(origin.revision.clone().map(|revision| (REVISION.to_owned(), revision)));
+    labels
+}
+
+/// Those that stay the same from commit to commit; `base` is the base image's name, then its digest.
+pub fn lasting_labels(
+    build: &BuildPlan,
+    engine: &str,
+    base: &str,
+    base_digest: Option<&str>,
+) -> BTreeMap<String, String> {
+    let about = &build.about;
     let known = [
+        ("title", Some(build.host.title.as_str())),
+        ("version", Some(build.host_version.as_str())),
         ("description", about.description.as_deref()),
         ("licenses", about.license.as_deref()),
         ("source", about.repository.as_deref()),
         ("url", about.homepage.as_deref()),
-        ("revision", origin.revision.as_deref()),
-        ("base.digest", plan.base.digest()),
+        ("base.digest", base_digest),
+        ("base.name", Some(base)),
     ];
-    for (name, value) in known {
-        value.map(|value| oci(name, value));
-    }
-    oci("base.name", &plan.base.to_label());
-    labels.insert("xtask.engine".to_owned(), plan.build.environment.label().to_owned());
-    labels
+    let known = known.into_iter().filter_map(|(name, value)| Some((format!("{OCI}{name}"), value?.to_owned())));
+    known.chain([("xtask.engine".to_owned(), engine.to_owned())]).collect()
 }
 
 /// Source: OCI image specification, manifest.md.

@@ -3,6 +3,7 @@
 pub mod archive;
 mod closure;
 pub mod config;
+pub mod dockerfile;
 mod entries;
 mod leaks;
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub mod layout;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -15,10 +15,12 @@ use crate::containers::engine::Engine;
 use crate::containers::engine::images::{ANOTHER_IMAGE, ImageInfo};
 use crate::containers::{images, skopeo};
 use crate::oci::digest::Digest;
-use crate::oci::reference;
-use crate::support::command::{not_found, tail};
+use crate::oci::documents::{Index, Platform};
+use crate::oci::reference::{self, qualified, without_tag};
+use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
 use crate::support::session::Session;
+use crate::support::ui::Ui;
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +96,36 @@ impl Base {
         Base::image((reference, info), architecture)
     }
 
+    /// The same for another architecture than the engine's. An engine has one platform of a name, and keeps it: the other comes by skopeo.
+    pub fn find_foreign(
+        session: &Session,
+        text: &str,
+        engine: &Engine,
+        architecture: &str,
+        limit: Duration,
+    ) -> Result<Base> {
+        let Session { ui, .. } = session;
+        let is_file = text == "scratch" || text.starts_with("oci:") || Utf8Path::new(text).exists();
+        if is_file || TARS.iter().any(|ending| text.ends_with(ending)) {
+            return Base::find(session, text, Ok(engine), architecture, limit);
+        }
+        let there = engine.inspect(ui, text)?;
+        if let Some(info) = there.as_ref().filter(|info| info.architecture == architecture) {
+            return Base::image((text.to_owned(), info.clone()), architecture);
+        }
+        let why = anyhow!("{engine} does not have it for linux/{architecture}");
+        by_skopeo(session, text, &why, architecture, limit).map_err(|error| {
+            let platforms = platforms(ui, text, there.as_ref());
+            if platforms.is_empty() || platforms.contains(&format!("linux/{architecture}")) {
+                return error;
+            }
+            anyhow!(
+                "the base image {text} is not for linux/{architecture}, but for {}; choose another one with --base",
+                platforms.join(", ")
+            )
+        })
+    }
+
     pub fn image((reference, info): (String, ImageInfo), architecture: &str) -> Result<Base> {
         if (info.os.as_str(), info.architecture.as_str()) != ("linux", architecture) {
             bail!(
@@ -159,6 +191,28 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
     // The copy may be converted, so the digest is the one that was requested.
     let digest = reference::digest(reference).map(str::to_owned);
     Ok(Base::Layout { reference: reference.to_owned(), label, digest, layout })
+}
+
+/// The platforms that an image is for, as its registry says, or else as the engine's own image does.
+fn platforms(ui: &Ui, reference: &str, there: Option<&ImageInfo>) -> Vec<String> {
+    let shown = |os: &str, architecture: &str| format!("{os}/{architecture}");
+    let asked = |invocation: Invocation| invocation.output(ui).ok().filter(|output| output.status.success());
+    let index = asked(skopeo::inspect(&without_tag(&qualified(reference))));
+    let index = index.and_then(|output| serde_json::from_slice::<Index>(&output.stdout).ok());
+    if let Some(index) = index {
+        let listed = index.manifests.iter().filter(|descriptor| !descriptor.is_artifact());
+        let platforms = listed.filter_map(|descriptor| descriptor.platform.as_ref());
+        // What attests to an image has no platform.
+        let known = platforms.filter(|platform| platform.os != "unknown");
+        return known.map(|platform| shown(&platform.os, &platform.architecture)).collect();
+    }
+    let config = asked(skopeo::inspect_config(reference));
+    let config = config.and_then(|output| serde_json::from_slice::<Platform>(&output.stdout).ok());
+    match (config, there) {
+        (Some(platform), _) => vec![shown(&platform.os, &platform.architecture)],
+        (None, Some(info)) => vec![shown(&info.os, &info.architecture)],
+        (None, None) => Vec::new(),
+    }
 }
 
 impl fmt::Display for Base {

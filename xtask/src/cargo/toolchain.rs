@@ -11,7 +11,7 @@ use crate::support::ui::Ui;
 /// The file that pins it.
 pub const FILE: &str = "rust-toolchain.toml";
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Toolchain {
     /// The expected release: `1.95.0`.
     pub channel: String,
@@ -24,6 +24,9 @@ pub struct Toolchain {
     /// The program that links for the target.
     #[serde(skip)]
     pub linker: String,
+    /// The program that starts files for the target where the compiler runs, if that is another architecture.
+    #[serde(skip)]
+    pub emulator: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +59,7 @@ impl Toolchain {
         match (output.status.success(), line("release:"), line("host:")) {
             (true, Some(release), Some(target)) if release == channel => {
                 let (host, target) = (target.to_owned(), target.to_owned());
-                Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned() })
+                Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned(), emulator: None })
             }
             (true, Some(release), _) => bail!(
                 "expected Rust {channel} ({FILE}), found {release}; install Rust {channel}, or rustup, which selects it"
@@ -78,8 +81,27 @@ impl Toolchain {
         architecture(&self.target)
     }
 
+    /// Whether the target is another architecture than the compiler's.
+    pub fn is_cross(&self) -> bool {
+        processor(&self.host) != processor(&self.target)
+    }
+
     pub fn is_musl(&self) -> bool {
         self.target.ends_with("-musl")
+    }
+}
+
+/// `x86_64` of `x86_64-unknown-linux-gnu`.
+pub fn processor(target: &str) -> &str {
+    target.split('-').next().unwrap_or_default()
+}
+
+/// The processor of an architecture: the other way round.
+pub fn processor_of(architecture: &str) -> Option<&'static str> {
+    match architecture {
+        "amd64" => Some("x86_64"),
+        "arm64" => Some("aarch64"),
+        _ => None,
     }
 }
 

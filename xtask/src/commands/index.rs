@@ -65,11 +65,7 @@ impl IndexArgs {
             ui.status(verb, paths.relative(output.path()));
         }
         if let Some(reference) = &push {
-            index.push(&Session::open(ui, paths)?, reference)?;
-            match self.sign {
-                true => sign::index(ui, &reference::pinned(reference, &index.digest().to_string()))?,
-                false => ui.status("Not signed", format!("{reference}; `--sign` signs it")),
-            }
+            index.deliver(&Session::open(ui, paths)?, reference, self.sign)?;
         }
         ui::result(&index.digest().to_string())
     }

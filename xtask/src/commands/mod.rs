@@ -5,6 +5,7 @@ pub mod build;
 pub mod check;
 pub mod clean;
 pub mod completions;
+pub mod dockerfile;
 pub mod image;
 pub mod index;
 pub mod inspect;

@@ -1,15 +1,20 @@
 //! Options that several commands have.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::environment::options::{EnvironmentChoice, EnvironmentOptions};
 use crate::oci::reference;
 use crate::pipeline::request::PlanRequest;
+use crate::source::matrix::Platform;
 use crate::source::outside::OutsideSource;
 use crate::source::selection::Selection;
+
+/// How long pulling an image may take, if nobody says otherwise: in seconds.
+pub const PULL: u64 = 900;
 
 /// Where to compile, and on which base image.
 #[derive(Args)]
@@ -31,18 +36,25 @@ pub struct EnvironmentArgs {
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
 
+    /// Run a builder image of another architecture by emulation, which takes many times as long
+    #[arg(long)]
+    emulate: bool,
+
     /// Time limit for pulling an image
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    #[arg(long, value_name = "SECONDS", default_value_t = PULL)]
     pull_timeout: u64,
 }
 
 impl EnvironmentArgs {
-    pub fn options(&self) -> EnvironmentOptions {
+    /// For a platform of `--platform`; where there is none, for the builder's own.
+    pub fn options(&self, architecture: Option<String>) -> EnvironmentOptions {
         EnvironmentOptions {
             choice: self.engine.unwrap_or(EnvironmentChoice::Auto),
             builder_image: self.builder_image.clone(),
             toolchain: self.toolchain.clone(),
             base: self.base.clone(),
+            architecture,
+            emulate: self.emulate,
             pull_timeout: Duration::from_secs(self.pull_timeout),
             broken: Vec::new(),
         }
@@ -81,6 +93,11 @@ pub struct PlanOptions {
     #[command(flatten)]
     plugins: PluginArgs,
 
+    /// Platform of the image [default: the builder's]: linux/amd64, linux/arm64, or several, separated by commas, for an image of
+    /// each and an index of all
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
     /// Name of the image [default: name and version of the host]
     #[arg(long, value_name = "NAME:TAG")]
     tag: Option<String>,
@@ -96,10 +113,28 @@ pub struct PlanOptions {
 }
 
 impl PlanOptions {
-    /// `strict`: others rely on the result.
-    pub fn request(&self, strict: bool) -> Result<PlanRequest> {
+    pub fn choice(&self) -> EnvironmentChoice {
+        self.environment.engine.unwrap_or(EnvironmentChoice::Auto)
+    }
+
+    /// The platforms that were asked for, each once.
+    pub fn platforms(&self) -> Vec<Platform> {
+        let all: BTreeSet<Platform> = self.platform.iter().cloned().collect();
+        all.into_iter().collect()
+    }
+
+    /// # Errors
+    ///
+    /// If a platform was asked for.
+    pub fn no_platform(&self, why: &str) -> Result<()> {
+        ensure!(self.platform.is_empty(), "--platform: {why}");
+        Ok(())
+    }
+
+    /// `strict`: others rely on the result. For one platform, or the builder's own.
+    pub fn request(&self, strict: bool, platform: Option<&Platform>) -> Result<PlanRequest> {
         Ok(PlanRequest {
-            environment: self.environment.options(),
+            environment: self.environment.options(platform.map(|platform| platform.architecture.clone())),
             image: self.tag.as_deref().map(reference::parse).transpose()?,
             selection: self.plugins.selection(),
             locked: self.locked,

@@ -6,6 +6,8 @@ use clap::Args;
 use crate::commands::Format;
 use crate::commands::options::PlanOptions;
 use crate::pipeline::prepare;
+use crate::plan::ImagePlan;
+use crate::source::matrix::Platform;
 use crate::support::command;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -24,13 +26,29 @@ pub struct PlanArgs {
 impl PlanArgs {
     /// Prints the plan; the tree stays as it is, Cargo.lock too.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let request = self.plan.request(command::is_ci())?;
         let session = Session::open(ui, paths)?;
-        let plan = prepare::image(&session, &request)?.plan;
-        prepare::announce_crypto(&session, &plan.build)?;
+        let plan = |session: &Session, platform: Option<&Platform>| -> Result<ImagePlan> {
+            let plan = prepare::image(session, &self.plan.request(command::is_ci(), platform)?)?.plan;
+            prepare::announce_crypto(session, &plan.build)?;
+            Ok(plan)
+        };
+        let platforms = self.plan.platforms();
+        if let [] | [_] = platforms.as_slice() {
+            let plan = plan(&session, platforms.first())?;
+            return match self.format {
+                Format::Human => ui::result(plan.to_string().trim_end()),
+                Format::Json => ui::result(&serde_json::to_string_pretty(&plan)?),
+            };
+        }
+        let of_each = |platform: &Platform| {
+            plan(&session.inside(&session.paths.for_platform(&platform.architecture)), Some(platform))
+        };
+        let plans: Vec<ImagePlan> = platforms.iter().map(of_each).collect::<Result<_>>()?;
         match self.format {
-            Format::Human => ui::result(plan.to_string().trim_end()),
-            Format::Json => ui::result(&serde_json::to_string_pretty(&plan)?),
+            Format::Human => {
+                ui::result(plans.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").trim_end())
+            }
+            Format::Json => ui::result(&serde_json::to_string_pretty(&plans)?),
         }
     }
 }

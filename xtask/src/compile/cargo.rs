@@ -49,7 +49,11 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
     // Else the user's configuration may put what is between into another directory, whose path would not be mapped away.
     let dir = toml::Value::String(dirs.target.to_string());
     args.extend(["--config".to_owned(), format!("build.build-dir={dir}")]);
-    let mut environment = vec![(ENCODED_FLAGS, flags(plan, dirs).join(SEPARATOR))];
+    let mut environment = vec![(ENCODED_FLAGS.to_owned(), flags(plan, dirs).join(SEPARATOR))];
+    if plan.toolchain.is_cross() {
+        let target = plan.toolchain.target.to_uppercase().replace('-', "_");
+        environment.push((format!("CARGO_TARGET_{target}_LINKER"), plan.toolchain.linker.clone()));
+    }
     if ui.terminal {
         // Its messages come through a pipe, so it sees no terminal.
         let shown = [
@@ -57,8 +61,10 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
             ("CARGO_TERM_PROGRESS_WHEN", "always"),
             ("CARGO_TERM_PROGRESS_WIDTH", "80"),
         ];
-        environment.extend(shown.map(|(name, value)| (name, value.to_owned())));
+        environment.extend(shown.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
+    let environment: Vec<(&str, String)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let output = machine.cargo(&args, &environment)?;
     if !output.status.success() {
         return Err(failure::explain(plan, machine, &output));

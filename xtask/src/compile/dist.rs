@@ -27,14 +27,18 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     check_records(&compiled.host, &compiled.plugins)?;
     let std = shared_std(paths, plan, machine, &compiled)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
-    let linker = Linker { machine, program: &plan.toolchain.linker, dirs: &built.library_dirs };
+    let toolchain = &plan.toolchain;
+    let linker =
+        Linker { machine, program: &toolchain.linker, dirs: &built.library_dirs, is_cross: toolchain.is_cross() };
     let (libraries, shipped) = Libraries::gather(&linker, &files)?;
     let Compiled { host, sdk, plugins } = compiled;
     let mut dist = Dist { host, sdk, std, plugins, libraries };
     give(&mut dist, shipped)?;
     check_imports(&dist)?;
     let [host, _, plugins @ ..] = there.as_slice() else { unreachable!("host and SDK come first") };
-    let schemas = schemas::gather(paths, plan, machine, host, plugins, &built.library_dirs)?;
+    let interpreter = &dist.libraries.interpreter.place;
+    let start = schemas::Start::new(plan, machine, host, interpreter, &built.library_dirs)?;
+    let schemas = schemas::gather(paths, plan, machine, &start, plugins)?;
     for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
         plugin.assets.extend(schema);
     }

@@ -46,6 +46,8 @@ pub struct Linker<'a> {
     pub program: &'a str,
     /// Where libraries are that come with plugins.
     pub dirs: &'a [Utf8PathBuf],
+    /// Whether it links for another architecture than the machine's.
+    pub is_cross: bool,
 }
 
 impl Libraries {
@@ -65,6 +67,7 @@ impl Libraries {
         }
         let interpreter = interpreter.context("the host has no interpreter: it was linked statically")?;
         let interpreter = linker.interpreter(interpreter.into())?;
+        let dir = interpreter.place.parent().unwrap_or(Utf8Path::new("/")).to_owned();
         let mut shared = BTreeMap::new();
         loop {
             needed_by.retain(|name, _| !own.contains(name.as_str()) && !shared.contains_key(name));
@@ -92,8 +95,24 @@ impl Libraries {
         }
         linker.check_copies(&shipped)?;
         shared.retain(|name, _| shipped.iter().all(|library| library.name != *name));
+        if linker.is_cross {
+            // A cross compiler keeps them in a directory of its own, where no system has them.
+            shared.iter_mut().for_each(|(name, library)| library.place = dir.join(name));
+        }
         Ok((Libraries { interpreter, shared }, shipped))
     }
+}
+
+/// The directory below which the machine has the interpreter of another architecture at its place: `/` with Debian's libraries of that
+/// architecture, else what the compiler says, or `/usr/aarch64-linux-gnu`.
+pub fn sysroot(machine: &dyn Machine, linker: &str, interpreter: &Utf8Path) -> Result<Utf8PathBuf> {
+    const SCRIPT: &str = r#"for root in "" "$("$2" -print-sysroot)" "/usr/$("$2" -dumpmachine)"; do [ ! -e "$root$1" ] || { echo "$root/"; exit; }; done"#;
+    let args = ["-c", SCRIPT, "sh", interpreter.as_str(), linker].map(str::to_owned);
+    let root = answer(machine, "sh", &args).with_context(|| format!("asking `{linker}` for its system's files"))?;
+    if root.is_empty() {
+        bail!("the compiler `{linker}` has no {interpreter}; install the C library of its target");
+    }
+    Ok(root.into())
 }
 
 impl Library {
@@ -164,10 +183,15 @@ impl Linker<'_> {
         errors.report("the libraries of plugins")
     }
 
-    /// The host names it by its place on the system it runs on; a compiler for another libc keeps it elsewhere.
+    /// The host names it by its place on the system it runs on; a compiler for another architecture may have that system's files in a
+    /// directory of its own.
     fn interpreter(&self, place: Utf8PathBuf) -> Result<Library> {
+        let there = match self.is_cross {
+            true => sysroot(self.machine, self.program, &place)?.join(place.as_str().trim_start_matches('/')),
+            false => place.clone(),
+        };
         let path =
-            self.machine.bring(std::slice::from_ref(&place))?.pop().context("the interpreter was not brought")?;
+            self.machine.bring(std::slice::from_ref(&there))?.pop().context("the interpreter was not brought")?;
         Ok(Library { place, path })
     }
 }

@@ -1,11 +1,13 @@
 //! The JSON Schema of each plugin's configuration: the host says it, with the plugin loaded, on the machine that compiled both.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use crate::compile::assets::Asset;
+use crate::compile::libraries;
 use crate::compile::machine::Machine;
+use crate::containers::images::BUILDER_FILE;
 use crate::plan::BuildPlan;
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -15,16 +17,21 @@ use crate::support::paths::Paths;
 pub const DIR: &str = "schemas";
 
 /// Arguments: the target, the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of
-/// libraries with a colon after each; then the name and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
+/// libraries with a colon after each, the program that emulates the target's processor with a `-L` for its libraries, or nothing; then the name
+/// and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
 const SCRIPT: &str = r#"
 std=$(rustc --print target-libdir --target "$1") && dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-host=$2 plugin=$3 schema=$4 extension=$5 libraries=$6$std failed=0
-shift 6
+host=$2 plugin=$3 schema=$4 extension=$5 libraries=$6$std emulator=$7 failed=0
+shift 7
+start() {
+  # The emulator is a program of this system, and needs its libraries.
+  if [ -n "$emulator" ]; then $emulator -E "LD_LIBRARY_PATH=$libraries" "$@"; else LD_LIBRARY_PATH=$libraries "$@"; fi
+}
 while [ $# -gt 0 ]; do
   file=$dir/$1.$extension
   ln -s "$2" "$file"
-  LD_LIBRARY_PATH=$libraries "$host" "$plugin" "$file" "$schema" "$1" 2>"$dir/errors" || {
+  start "$host" "$plugin" "$file" "$schema" "$1" 2>"$dir/errors" || {
     status=$?
     [ -s "$dir/errors" ] || echo "the host ended with status $status" >"$dir/errors"
     head -n 5 "$dir/errors" | sed "s|$dir/||g; s|^error: ||; s|^|the plugin $1: |" >&2
@@ -35,20 +42,65 @@ done
 exit $failed
 "#;
 
-/// Asks `host` about `plugins`, which are in the plan's order; both are paths on the machine. In the same order.
+/// How the host is started on the machine that compiled it.
+pub struct Start<'a> {
+    host: &'a Utf8Path,
+    /// With a colon after each.
+    library_dirs: String,
+    emulator: String,
+}
+
+impl<'a> Start<'a> {
+    /// # Errors
+    ///
+    /// If the host is for another architecture and the machine has no emulator.
+    pub fn new(
+        plan: &BuildPlan,
+        machine: &dyn Machine,
+        host: &'a Utf8Path,
+        interpreter: &Utf8Path,
+        library_dirs: &[Utf8PathBuf],
+    ) -> Result<Start<'a>> {
+        let toolchain = &plan.toolchain;
+        let emulator = match (&toolchain.emulator, plan.host.schema_flag.is_some() && toolchain.is_cross()) {
+            (Some(program), true) => {
+                let root = libraries::sysroot(machine, &toolchain.linker, interpreter)?;
+                format!("{program} -L {root}")
+            }
+            (None, true) => bail!(
+                "the plugins' schemas: the host is for {}, and the builder cannot start it; install qemu-user in {BUILDER_FILE}",
+                toolchain.target
+            ),
+            (_, false) => String::new(),
+        };
+        let library_dirs = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
+        Ok(Start { host, library_dirs, emulator })
+    }
+}
+
+/// Asks the host about `plugins`, which are in the plan's order; both are paths on the machine. In the same order.
 pub fn gather(
     paths: &Paths,
     plan: &BuildPlan,
     machine: &dyn Machine,
-    host: &Utf8Path,
+    start: &Start,
     plugins: &[Utf8PathBuf],
-    library_dirs: &[Utf8PathBuf],
 ) -> Result<Vec<Option<Asset>>> {
     let Some(flag) = &plan.host.schema_flag else { return Ok(plugins.iter().map(|_| None).collect()) };
-    let library_dirs: String = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
+    let Start { host, library_dirs, emulator } = start;
     let (target, of_host) = (&plan.toolchain.target, &plan.host);
-    let fixed =
-        ["-c", SCRIPT, "sh", target, host.as_str(), &of_host.plugin_flag, flag, &of_host.extension, &library_dirs];
+    let fixed = [
+        "-c",
+        SCRIPT,
+        "sh",
+        target,
+        host.as_str(),
+        &of_host.plugin_flag,
+        flag,
+        &of_host.extension,
+        library_dirs,
+        emulator,
+    ];
     let each = plan.plugins.iter().zip(plugins).flat_map(|(plugin, file)| [plugin.name.as_str(), file.as_str()]);
     let args: Vec<String> = fixed.into_iter().chain(each).map(str::to_owned).collect();
     let output = machine.query("sh", &args)?;

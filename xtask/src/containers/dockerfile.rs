@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use camino::Utf8Path;
 
 use crate::support::files;
@@ -50,6 +50,60 @@ pub fn read(path: &Utf8Path) -> Result<Dockerfile> {
     let text = files::read_text(path)?;
     parse(text.trim_start_matches(BYTE_ORDER_MARK))
         .ok_or_else(|| Unusable(format!("{path} has no FROM line; add one, with an image pinned by digest")).into())
+}
+
+/// What a Dockerfile is as a part of another one.
+pub struct Part {
+    /// The ARGs before its first FROM.
+    pub arguments: String,
+    /// Its stages.
+    pub stages: String,
+    /// The name of its last stage.
+    pub name: String,
+}
+
+/// Makes the last stage of a Dockerfile one of another Dockerfile, with a name.
+///
+/// # Errors
+///
+/// If its meaning would change: another Dockerfile has another directory beside it.
+pub fn part(path: &Utf8Path, name: &str) -> Result<Part> {
+    let text = files::read_text(path)?;
+    let text = text.trim_start_matches(BYTE_ORDER_MARK);
+    if parse(text).is_none() {
+        return read(path).map(|_| unreachable!("it has no FROM"));
+    }
+    if text.contains("<<") || text.lines().any(is_directive) {
+        bail!("{path} has a directive or a here-document, which cannot stand in another Dockerfile; write it without");
+    }
+    let (mut arguments, mut stages, mut last) = (String::new(), Vec::new(), None);
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with("--")).collect();
+        let instruction = words.first().map(|word| word.to_uppercase()).unwrap_or_default();
+        match instruction.as_str() {
+            "ARG" if last.is_none() => arguments.push_str(&format!("{line}\n")),
+            "FROM" => {
+                let alias = words.get(3).map(|alias| (*alias).to_owned());
+                last = Some((stages.len(), alias));
+                stages.push(line.to_owned());
+            }
+            "COPY" | "ADD" if !line.contains("--from=") => bail!(
+                "{path} copies files that lie beside it, which another Dockerfile does not see: `{}`; make them in a RUN line",
+                line.trim()
+            ),
+            _ if last.is_some() => stages.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    let Some((at, alias)) = last else { bail!("{path} has no FROM at the beginning of a line") };
+    if alias.is_none() {
+        if stages[at].trim_end().ends_with('\\') {
+            bail!("{path}: write its last FROM on one line");
+        }
+        stages[at].push_str(&format!(" AS {name}"));
+    }
+    let stages = stages.into_iter().map(|line| line + "\n").collect();
+    Ok(Part { arguments, stages, name: alias.unwrap_or_else(|| name.to_owned()) })
 }
 
 /// Source: <https://docs.docker.com/reference/dockerfile/>.

@@ -7,6 +7,7 @@ use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::images::BUILDER_FILE;
 use crate::oci::digest::Digest;
+use crate::support::command::Invocation;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::{files, variables};
@@ -20,8 +21,11 @@ for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-unknow
   ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.* >/dev/null 2>&1 && echo "target: $target"
 done
 config=${CARGO_HOME:-$HOME/.cargo}/config.toml
-for linker in cc $(sed -n 's/^ *linker *= *"\(.*\)".*/\1/p' "$config" 2>/dev/null); do
+for linker in cc x86_64-linux-gnu-gcc x86_64-linux-musl-gcc aarch64-linux-gnu-gcc aarch64-linux-musl-gcc $(sed -n 's/^ *linker *= *"\(.*\)".*/\1/p' "$config" 2>/dev/null); do
   command -v "$linker" >/dev/null && echo "linker: $linker"
+done
+for emulator in qemu-x86_64 qemu-x86_64-static qemu-aarch64 qemu-aarch64-static; do
+  command -v "$emulator" >/dev/null && echo "emulator: $emulator"
 done
 for libc in /lib/ld-musl-*.so.1; do
   [ -e "$libc" ] && "$libc" 2>&1 | sed -n 's/^Version /musl: /p'
@@ -57,6 +61,8 @@ pub struct Facts {
     pub targets: Vec<String>,
     /// Linkers that it has.
     pub linkers: Vec<String>,
+    /// Programs that start files of another architecture.
+    pub emulators: Vec<String>,
     /// The version of the musl that it has.
     pub musl: Option<String>,
     /// Cargo's configuration in it.
@@ -109,12 +115,24 @@ impl Facts {
                  {BUILDER_FILE} or with --builder-image"
             );
         }
+        Ok(Facts::parse(&answer))
+    }
+
+    /// What this machine says about itself, with the pinned toolchain.
+    pub fn of_this_machine(ui: &Ui, channel: &str) -> Result<Facts> {
+        let questions = Invocation::new("sh", ["-c", QUESTIONS]).env(CHOICE, channel);
+        Ok(Facts::parse(&questions.read(ui).context("asking this machine what it compiles with")?))
+    }
+
+    fn parse(answer: &str) -> Facts {
         let (mut rustc, mut config) = (Vec::new(), Vec::new());
-        let (mut targets, mut linkers, mut musl, mut chosen) = (Vec::new(), Vec::new(), None, false);
+        let (mut targets, mut linkers, mut emulators) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut musl, mut chosen) = (None, false);
         for line in answer.lines() {
             match line.split_once(": ") {
                 Some(("target", target)) => targets.push(target.to_owned()),
                 Some(("linker", program)) => linkers.push(program.to_owned()),
+                Some(("emulator", program)) => emulators.push(program.to_owned()),
                 Some(("chosen", "yes")) => chosen = true,
                 Some(("musl", version)) => musl = Some(version.to_owned()),
                 // What comes after `rustc -vV`, which ends with LLVM's version.
@@ -122,7 +140,7 @@ impl Facts {
                 _ => rustc.push(line),
             }
         }
-        Ok(Facts { rustc: rustc.join("\n"), chosen, targets, linkers, musl, config: config.join("\n") })
+        Facts { rustc: rustc.join("\n"), chosen, targets, linkers, emulators, musl, config: config.join("\n") }
     }
 
     /// The value of a line of `rustc -vV`.
@@ -130,10 +148,9 @@ impl Facts {
         self.rustc.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
     }
 
-    /// The linker that cargo uses in the builder for a target.
-    pub fn linker(&self, target: &str) -> String {
+    /// The linker that cargo's configuration there names for a target.
+    pub fn named_linker(&self, target: &str) -> Option<String> {
         let config: toml::Table = toml::from_str(&self.config).unwrap_or_default();
-        let linker = config.get("target").and_then(|all| all.get(target)?.get("linker")?.as_str());
-        linker.unwrap_or("cc").to_owned()
+        Some(config.get("target")?.get(target)?.get("linker")?.as_str()?.to_owned())
     }
 }

@@ -3,3 +3,4 @@
 pub mod builder;
 pub mod options;
 pub mod pins;
+pub mod target;

@@ -2,23 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::base::Base;
 use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain::{self, Toolchain};
-use crate::containers::dockerfile::Unusable;
+use crate::containers::dockerfile::{self, Dockerfile, Unusable};
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::engine::{Broken, Engine};
 use crate::containers::images::{self, BASE_FILE, BUILDER_FILE};
 use crate::environment::builder::Builder;
-use crate::environment::pins;
-use crate::support::errors::Errors;
+use crate::environment::{pins, target};
 use crate::support::paths::Paths;
 use crate::support::session::Session;
-use crate::support::variables;
 
 /// The request.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -31,6 +29,8 @@ pub enum EnvironmentChoice {
     Podman,
     /// With this machine's toolchain
     Local,
+    /// By docker's buildx, on the builder that it names or that `--builder` names, from the Dockerfile of `cargo xtask dockerfile`
+    Buildx,
 }
 
 /// Where to compile, and on which base image.
@@ -43,6 +43,10 @@ pub struct EnvironmentOptions {
     pub toolchain: Option<String>,
     /// Replaces the image of docker/deploy.Dockerfile; see [`Base::find`].
     pub base: Option<String>,
+    /// Of the image; the builder's own if nobody asks for one.
+    pub architecture: Option<String>,
+    /// Whether a builder of another architecture than the engine's may run.
+    pub emulate: bool,
     /// How long pulling an image may take.
     pub pull_timeout: Duration,
     /// Container engines that were tried and do not work.
@@ -100,6 +104,9 @@ impl EnvironmentOptions {
                 self.locally(session)
             }
             EnvironmentChoice::Auto => self.automatically(session, strict),
+            EnvironmentChoice::Buildx => {
+                bail!("--engine buildx builds an image from a Dockerfile; only `cargo xtask image` can do that")
+            }
         }
     }
 
@@ -154,6 +161,12 @@ impl EnvironmentOptions {
         let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
         let engine = Engine::find(ui, &self.broken);
         let architecture = toolchain.architecture()?;
+        if let Some(wanted) = self.architecture.as_deref().filter(|wanted| *wanted != architecture) {
+            bail!(
+                "--platform linux/{wanted}: this machine compiles for linux/{architecture} alone; use a builder in a container, \
+                 or a machine of that platform, and join the images with `cargo xtask index`"
+            );
+        }
         let (text, limit) = (self.base.as_deref().unwrap_or("scratch"), self.pull_timeout);
         let base = Base::find(session, text, engine.as_ref(), architecture, limit)?;
         if let Err(why) = &engine {
@@ -161,10 +174,11 @@ impl EnvironmentOptions {
         }
         let engine = engine.ok();
         let files = crate::base::layers::read(session, &base, engine.as_ref(), architecture)?;
+        let toolchain = target::on_this_machine(ui, toolchain, &files)?;
         Ok(ResolvedEnvironment { environment: BuildEnvironment::Local, toolchain, base, files, engine })
     }
 
-    /// The builder, and the base image if it is in the container engine; or why they are not available.
+    /// The builder, and the base image for the platform; or why they are not available.
     fn images(&self, session: &Session, engine: &Engine) -> Result<Images> {
         let Session { ui, .. } = session;
         let limit = self.pull_timeout;
@@ -172,11 +186,29 @@ impl EnvironmentOptions {
             Some(reference) => images::named(ui, engine, reference, limit)?,
             None => images::described(session, engine, BUILDER_FILE, limit)?,
         };
+        let architecture = self.architecture.clone().unwrap_or_else(|| builder.1.architecture.clone());
+        let is_foreign = architecture != builder.1.architecture;
+        let native = engine.architecture(ui)?;
+        if builder.1.architecture != native && !self.emulate {
+            bail!(Unusable(format!(
+                "the builder {} is for linux/{}, but {engine} runs linux/{native}; choose a builder of that platform, which can \
+                 compile for others too, or allow emulation, which takes many times as long, with --emulate",
+                builder.0, builder.1.architecture
+            )));
+        }
         let base = match &self.base {
-            Some(text) => Base::find(session, text, Ok(engine), &builder.1.architecture, limit)?,
-            None => Base::image(images::described(session, engine, BASE_FILE, limit)?, &builder.1.architecture)?,
+            Some(text) if is_foreign => Base::find_foreign(session, text, engine, &architecture, limit)?,
+            Some(text) => Base::find(session, text, Ok(engine), &architecture, limit)?,
+            None if is_foreign => match dockerfile::read(&session.paths.root.join(BASE_FILE))? {
+                Dockerfile::Names(image) => Base::find_foreign(session, &image, engine, &architecture, limit)?,
+                Dockerfile::Built { .. } => bail!(Unusable(format!(
+                    "{BASE_FILE} has instructions, which cannot run for linux/{architecture} here; name a base image of that \
+                     platform with --base"
+                ))),
+            },
+            None => Base::image(images::described(session, engine, BASE_FILE, limit)?, &architecture)?,
         };
-        Ok(Images { builder, base })
+        Ok(Images { builder, base, architecture })
     }
 
     /// Compiles in the builder; the errors say what is wrong with it.
@@ -185,13 +217,12 @@ impl EnvironmentOptions {
         let pinned = toolchain::pinned(&paths.root)?;
         let channel = self.toolchain.clone().unwrap_or(pinned);
         let builder = Builder::query(session, &engine, images.builder, &channel)?;
-        let host = builder.facts.line("host").context("the builder's rustc names no host")?.to_owned();
-        let base = images.base;
-        let files = crate::base::layers::read(session, &base, Some(&engine), toolchain::architecture(&host)?)?;
+        let (base, architecture) = (images.base, images.architecture);
+        let files = crate::base::layers::read(session, &base, Some(&engine), &architecture)?;
         if self.builder_image.is_none() && self.base.is_none() {
             pins::check_musl(&builder, &files)?;
         }
-        let toolchain = in_builder(&builder, channel, host, &files)?;
+        let toolchain = target::in_builder(&builder, channel, &architecture, &files)?;
         Ok(ResolvedEnvironment {
             environment: BuildEnvironment::Container(Box::new(builder)),
             toolchain,
@@ -206,34 +237,6 @@ impl EnvironmentOptions {
 struct Images {
     builder: (String, ImageInfo),
     base: Base,
-}
-
-/// Checks that the builder's compiler is the expected one. The target follows the base's libc if the builder has std for it.
-fn in_builder(builder: &Builder, channel: String, host: String, base: &BaseFiles) -> Result<Toolchain> {
-    let (reference, facts) = (&builder.reference, &builder.facts);
-    let release = facts.line("release").unwrap_or_default();
-    if release != channel {
-        return Err(anyhow!(
-            "the builder {reference} has Rust {release}, expected {channel}; change one of {BUILDER_FILE} and {}, or set \
-             --builder-image or --toolchain",
-            toolchain::FILE
-        ));
-    }
-    let config = toml::from_str(&facts.config)
-        .with_context(|| format!("reading cargo's configuration in the builder {reference}"))?;
-    let mut errors = Errors::default();
-    variables::check_config(&config, &format!("cargo's configuration in the builder {reference}"), &mut errors);
-    errors.report("the builder")?;
-    let processor = host.split('-').next().unwrap_or_default();
-    let musl = format!("{processor}-unknown-linux-musl");
-    let base_is_musl = base.tree.read(&pins::musl_interpreter(processor))?.is_some();
-    let target = if base_is_musl && facts.targets.contains(&musl) { musl } else { host.clone() };
-    let linker = facts.linker(&target);
-    if !facts.linkers.contains(&linker) {
-        return Err(anyhow!(
-            "the builder {reference} has no linker for {target}: there is no `{linker}` on its PATH; install one (usually \
-             the package gcc) in {BUILDER_FILE}, or choose another image with --builder-image"
-        ));
-    }
-    Ok(Toolchain { linker, verbose_version: facts.rustc.clone(), channel, host, target })
+    /// Of the image that is made.
+    architecture: String,
 }

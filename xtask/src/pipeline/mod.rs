@@ -1,7 +1,11 @@
 //! What `image` does, from a request to a report: the stages, one after the other. Every command calls it.
 
+pub mod buildx;
+pub mod directories;
+pub mod dockerfile;
 pub mod layers;
 pub mod matrix;
+pub mod platforms;
 pub mod prepare;
 pub mod registry_cache;
 mod remember;
@@ -38,6 +42,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let prepared = stages.run("plan", || prepare::image(session, &request.plan))?;
     let Prepared { checkout: _, plan, base, engine } = &prepared;
     let engine = engine.as_ref();
+    let receiver = engine.filter(|_| request.load);
     let push =
         request.push.as_deref().map(|name| Push::prepare(&session.ui, name, request.sign, engine)).transpose()?;
     session.ui.status("Planning", plan.build.summary()?);
@@ -50,7 +55,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let layers = layers::finished(plan, &image);
     layers::report(&session.ui, plan, &layers);
     let verified = stages.run("verify", || match request.verify {
-        true => verify(session, plan, &image, base, engine),
+        true => verify(session, plan, &image, base, engine, request.load),
         false => contents::check(&contents::tree(&image, base)?, plan).map(|()| None),
     })?;
     if verified.is_none() {
@@ -62,7 +67,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     };
     let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
     let documents = stages.run("describe", || attest::describe(&session.paths, plan, &dist, &image))?;
-    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, engine))?;
+    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, receiver))?;
     remember::remember(&session.paths, plan, &dist, &image)?;
     let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();
     let pushed = stages.run("push", push)?;
@@ -74,7 +79,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         documents: documents.iter().map(|document| NamedDocument::new(document, &archive)).collect(),
         archive,
         taken_from,
-        loaded_into: engine.map(Engine::program),
+        loaded_into: receiver.map(Engine::program),
         verified,
         reproduced,
         pushed,

@@ -41,6 +41,8 @@ pub struct ImageRequest {
     pub sign: bool,
     /// Registries that keep what was compiled.
     pub cache: RegistryCache,
+    /// Whether a container engine gets it.
+    pub load: bool,
     /// Whether the finished image is started.
     pub verify: bool,
     /// Whether it is built once more from scratch and compared.

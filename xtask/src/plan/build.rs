@@ -158,6 +158,12 @@ impl BuildPlan {
         command
     }
 
+    /// The `name:tag` of the image: a parsed reference, else the host's name and version.
+    pub fn image_name(&self, named: Option<&str>) -> String {
+        let standard = || format!("{}:{}", self.host.name, self.host_version.replace('+', "-"));
+        named.map_or_else(standard, str::to_owned)
+    }
+
     /// `provost 0.1.0 for linux/amd64: 3 plugins (file, smtp, webhook), rustc 1.95.0`
     pub fn summary(&self) -> Result<String> {
         let names: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name.as_str()).collect();

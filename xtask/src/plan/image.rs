@@ -1,6 +1,5 @@
 //! The image that is made from a build: its name, base image, command and layers.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -38,20 +37,8 @@ pub struct PlannedLayer {
 impl ImagePlan {
     /// `name` is a parsed reference.
     pub fn new(build: BuildPlan, base: Base, name: Option<String>, forecast: Forecast) -> Result<ImagePlan> {
-        let standard = || format!("{}:{}", build.host.name, build.host_version.replace('+', "-"));
-        let image = name.unwrap_or_else(standard);
-        let mut layers = vec![
-            ("libraries".to_owned(), Content::Libraries),
-            (build.host.package.clone(), Content::Host),
-            ("configuration".to_owned(), Content::Configuration),
-        ];
-        // Sorted, since plugins are; groups are numbered with as many digits.
-        let mut of_plugins: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for plugin in &build.plugins {
-            of_plugins.entry(build.layer_name(plugin)).or_default().push(plugin.name.clone());
-        }
-        layers.extend(of_plugins.into_iter().map(|(name, plugins)| (name, Content::Plugins(plugins))));
-        let layers = layers.into_iter().map(|(name, what)| {
+        let image = build.image_name(name.as_deref());
+        let layers = build.layers().into_iter().map(|(name, what)| {
             let status = forecast.status(&build, &name, &what);
             PlannedLayer { name, what, status }
         });

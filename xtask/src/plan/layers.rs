@@ -1,9 +1,12 @@
 //! Which layers an image has, within the limit of container engines.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 
 use crate::base::Base;
 use crate::oci::digest::Digest;
+use crate::plan::forecast::Content;
 use crate::plan::{BuildPlan, Plugin};
 
 /// Up to this number of plugins, each has its own layer, if the base leaves room.
@@ -31,6 +34,22 @@ impl BuildPlan {
         }
         self.base_layers = layers;
         Ok(self)
+    }
+
+    /// The image's own layers by name, from the bottom up.
+    pub fn layers(&self) -> Vec<(String, Content)> {
+        let mut layers = vec![
+            ("libraries".to_owned(), Content::Libraries),
+            (self.host.package.clone(), Content::Host),
+            ("configuration".to_owned(), Content::Configuration),
+        ];
+        // Sorted, since plugins are; groups are numbered with as many digits.
+        let mut of_plugins: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for plugin in &self.plugins {
+            of_plugins.entry(self.layer_name(plugin)).or_default().push(plugin.name.clone());
+        }
+        layers.extend(of_plugins.into_iter().map(|(name, plugins)| (name, Content::Plugins(plugins))));
+        layers
     }
 
     /// The layer of a plugin's file: its own, or its group's if there are many plugins or many base layers.

@@ -14,9 +14,9 @@ use crate::containers::skopeo;
 use crate::oci::artifact::Artifact;
 use crate::oci::digest::Digest;
 use crate::oci::documents::{Config, Descriptor, Index as Listed, Manifest, NAME, Platform, blob_path};
+use crate::oci::reference;
 use crate::publish::output::layout;
-use crate::publish::push;
-use crate::publish::referrers;
+use crate::publish::{push, referrers, sign};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::session::Session;
@@ -96,8 +96,20 @@ impl Index {
         layout::add(dir, name, descriptor, blobs.chain(own), artifacts)
     }
 
+    /// Pushes it, and signs it if that was asked for.
+    pub fn deliver(&self, session: &Session, reference: &str, signed: bool) -> Result<()> {
+        self.push(session, reference)?;
+        match signed {
+            true => sign::index(&session.ui, &reference::pinned(reference, &self.digest().to_string())),
+            false => {
+                session.ui.status("Not signed", format!("{reference}; `--sign` signs it"));
+                Ok(())
+            }
+        }
+    }
+
     /// Pushes it, its images, and what refers to these. The tag then names all of it or what it named before.
-    pub fn push(&self, session: &Session, reference: &str) -> Result<()> {
+    fn push(&self, session: &Session, reference: &str) -> Result<()> {
         let Session { ui, paths, .. } = session;
         ensure!(skopeo::is_installed(ui), "--push of an index needs skopeo; install it");
         let (layout, digest) = (paths.index(), self.digest());

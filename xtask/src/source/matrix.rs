@@ -1,6 +1,8 @@
 //! `[workspace.metadata.image.matrix]`: what CI builds of the tree.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -10,6 +12,30 @@ use crate::support::errors::Errors;
 /// The platforms that images can be for, with the runner of GitHub that builds each natively.
 /// Source: <https://docs.github.com/en/actions/reference/runners/github-hosted-runners>.
 const PLATFORMS: [(&str, &str); 2] = [("linux/amd64", "ubuntu-24.04"), ("linux/arm64", "ubuntu-24.04-arm")];
+
+/// One of them.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Platform {
+    /// As OCI names it.
+    pub architecture: String,
+}
+
+impl FromStr for Platform {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Platform, String> {
+        match (unknown(text), text.strip_prefix("linux/")) {
+            (None, Some(architecture)) => Ok(Platform { architecture: architecture.to_owned() }),
+            (why, _) => Err(why.unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "linux/{}", self.architecture)
+    }
+}
 
 /// What the table says; without it, one image with all plugins, for one platform.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]

@@ -77,6 +77,16 @@ impl Paths {
         Paths { image: self.target().join("matrix/image"), ..self.clone() }
     }
 
+    /// The same tree with a target directory for one platform of several.
+    pub fn for_platform(&self, architecture: &str) -> Paths {
+        Paths { image: self.image.join("platforms").join(architecture), ..self.clone() }
+    }
+
+    /// The OCI layout of an index of several platforms.
+    pub fn platforms_layout(&self, name: &str) -> Utf8PathBuf {
+        self.image.join(format!("{name}.oci"))
+    }
+
     /// The tree of another commit, with a target directory of its own.
     pub fn before(&self) -> Paths {
         let dir = self.image.join("before");
@@ -204,6 +214,11 @@ impl Paths {
     /// What was compiled, as a registry keeps it.
     pub fn cached(&self) -> Utf8PathBuf {
         self.image.join("cached")
+    }
+
+    /// What buildx builds the image from.
+    pub fn dockerfile(&self) -> Utf8PathBuf {
+        self.image.join("Dockerfile")
     }
 
     /// The index that was pushed last, with its images.

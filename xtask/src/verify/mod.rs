@@ -14,6 +14,7 @@ use walkdir::WalkDir;
 
 use crate::assemble::{Image, archive};
 use crate::base::layers::BaseFiles;
+use crate::containers::engine::run::FOREIGN;
 use crate::containers::engine::{CHECK, Engine};
 use crate::containers::labels::Labels;
 use crate::oci::digest::Digest;
@@ -36,13 +37,14 @@ pub struct Verified {
 }
 
 /// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
-/// not verified again.
+/// not verified again. Whether the engine keeps it, the caller says.
 pub fn verify(
     session: &Session,
     plan: &ImagePlan,
     image: &Image,
     base: &BaseFiles,
     engine: Option<&Engine>,
+    keep: bool,
 ) -> Result<Option<Verified>> {
     let Session { ui, paths, .. } = session;
     if let Some(verified) = already(paths, image) {
@@ -55,7 +57,27 @@ pub fn verify(
     let (by, said) = match engine {
         Some(engine) => {
             let labels = Labels::new(session)?;
-            (engine.program().to_owned(), in_engine(ui, &labels, engine, image, &command)?)
+            let platform = &plan.platform;
+            let native = format!("linux/{}", engine.architecture(ui)?);
+            let (loaded, checked) = in_engine(ui, &labels, engine, image, &command)?;
+            // What was not loaded here belongs to somebody else.
+            if let Some(id) = loaded.filter(|_| checked.is_err() || !keep) {
+                // An error of the removal would hide the real one.
+                let _ = engine.remove(ui, &id);
+            }
+            match checked {
+                Err(error) if *platform != native && format!("{error:#}").contains(FOREIGN) => {
+                    ui.status(
+                        "Not started",
+                        format!(
+                            "other architecture: {engine} runs {native} and has no emulator for {platform}; ABI records and \
+                             libraries were checked by reading"
+                        ),
+                    );
+                    return Ok(None);
+                }
+                checked => (engine.program().to_owned(), checked?),
+            }
         }
         None => match unpacked(session, plan, (&tree, &base.env), &command)? {
             Some(found) => found,
@@ -74,8 +96,15 @@ fn already(paths: &Paths, image: &Image) -> Option<Verified> {
     (verified.manifest_digest == image.manifest_digest).then_some(verified)
 }
 
-/// Loaded without a name: no name may point to an image that does not start.
-fn in_engine(ui: &Ui, labels: &Labels, engine: &Engine, image: &Image, command: &[String]) -> Result<String> {
+/// Loaded without a name: no name may point to an image that does not start. Returns its id if it was loaded for this, and what the host
+/// printed.
+fn in_engine(
+    ui: &Ui,
+    labels: &Labels,
+    engine: &Engine,
+    image: &Image,
+    command: &[String],
+) -> Result<(Option<String>, Result<String>)> {
     let known = held(ui, engine, image)?;
     let id = match &known {
         Some(id) => id.clone(),
@@ -83,11 +112,7 @@ fn in_engine(ui: &Ui, labels: &Labels, engine: &Engine, image: &Image, command: 
     };
     labels.remove_leftovers(ui, engine)?;
     let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
-    if checked.is_err() && known.is_none() {
-        // An error of the removal would hide the real one.
-        let _ = engine.remove(ui, &id);
-    }
-    checked
+    Ok((known.is_none().then_some(id), checked))
 }
 
 /// The container engine's id of this image: the digest of its configuration, or with a containerd image store of its

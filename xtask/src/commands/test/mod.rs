@@ -138,7 +138,7 @@ impl TestArgs {
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Engine>)> {
         let session = Session::open(ui, paths)?;
         let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
-        let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options() };
+        let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options(None) };
         environment.choice = self.environment.engine.unwrap_or(EnvironmentChoice::Local);
         if environment.choice == EnvironmentChoice::Local {
             environment.base.get_or_insert("scratch".to_owned());
@@ -163,6 +163,7 @@ impl TestArgs {
             push: None,
             sign: false,
             cache: RegistryCache::default(),
+            load: true,
             verify: true,
             verify_reproducible: false,
         };

@@ -1,9 +1,10 @@
 //! Docker or podman, by their common command line. Every argument that they get is in this module.
 
+pub mod buildx;
 pub mod containers;
 pub mod images;
 pub mod objects;
-mod run;
+pub mod run;
 
 use std::fmt;
 use std::time::Duration;
@@ -93,6 +94,14 @@ impl Engine {
 
     pub fn program(&self) -> &'static str {
         self.program
+    }
+
+    /// The architecture of the machine that runs its containers, as OCI names it.
+    pub fn architecture(&self, ui: &Ui) -> Result<String> {
+        match self.program {
+            "docker" => self.command(["version", "--format", "{{.Server.Arch}}"]).read(ui),
+            _ => self.command(["info", "--format", "{{.Host.Arch}}"]).read(ui),
+        }
     }
 
     fn answers(&self, ui: &Ui) -> Result<()> {

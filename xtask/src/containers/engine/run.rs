@@ -6,6 +6,9 @@ use crate::containers::engine::{CHECK, Engine};
 use crate::support::command::tail;
 use crate::support::ui::Ui;
 
+/// What the kernel says of a program for another architecture, without an emulator.
+pub const FOREIGN: &str = "exec format error";
+
 impl Engine {
     /// Runs the image's own command with `args` in place of its own, with no network and nothing writable; returns
     /// its output.
