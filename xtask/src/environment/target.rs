@@ -50,10 +50,10 @@ pub fn in_builder(builder: &Builder, channel: String, architecture: &str, base: 
     }
     if !missing.is_empty() {
         bail!(
-            "the builder {reference} is {host} and cannot compile for linux/{architecture}: it has no {}; install them and the \
+            "the builder {reference} is {host} and cannot compile for linux/{architecture}: it lacks {}; install them and the \
              target's C library in {BUILDER_FILE} (docs/cli.md names the packages), or build on a machine of that platform \
              and join the images with `cargo xtask index`",
-            missing.join(" and no ")
+            missing.join(" and ")
         );
     }
     if !facts.linkers.contains(&linker) {

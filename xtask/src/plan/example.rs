@@ -42,6 +42,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         host: "x86_64-unknown-linux-gnu".to_owned(),
         target: "x86_64-unknown-linux-gnu".to_owned(),
         linker: "cc".to_owned(),
+        emulator: None,
     };
     let build = BuildPlan {
         host_version: "0.1.0".to_owned(),

@@ -19,6 +19,7 @@ use crate::pipeline;
 use crate::pipeline::registry_cache::RegistryCache;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
+use crate::source::matrix::Platform;
 use crate::source::selection::Selection;
 use crate::support::command;
 use crate::support::errors::Errors;
@@ -45,7 +46,7 @@ pub struct TestArgs {
     require_containers: bool,
 
     /// Run formatting, lints and unit tests only; needs nothing but Rust
-    #[arg(long, conflicts_with_all = ["require_containers", "long", "only", "engine", "builder_image", "toolchain", "base", "pull_timeout"])]
+    #[arg(long, conflicts_with_all = ["require_containers", "long", "only", "engine", "builder_image", "toolchain", "base", "pull_timeout", "platform"])]
     quick: bool,
 
     /// Also run the tests that take minutes
@@ -58,6 +59,10 @@ pub struct TestArgs {
 
     #[command(flatten)]
     environment: EnvironmentArgs,
+
+    /// Platform of the tested image, which this machine must be able to start [default: the builder's]
+    #[arg(long)]
+    platform: Option<Platform>,
 }
 
 /// How many of the slowest tests are named.
@@ -138,7 +143,8 @@ impl TestArgs {
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Engine>)> {
         let session = Session::open(ui, paths)?;
         let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
-        let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options(None) };
+        let architecture = self.platform.as_ref().map(|platform| platform.architecture.clone());
+        let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options(architecture) };
         environment.choice = self.environment.engine.unwrap_or(EnvironmentChoice::Local);
         if environment.choice == EnvironmentChoice::Local {
             environment.base.get_or_insert("scratch".to_owned());

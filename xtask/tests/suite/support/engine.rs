@@ -14,6 +14,10 @@ pub const MUSL: &str = "localhost/standin/rust-musl:latest";
 pub const MUSL_RLIB: &str = "localhost/standin/rust-musl-rlib:latest";
 pub const ALPINE: &str = "alpine:3.23";
 
+/// A builder that compiles for another architecture too, and Alpine for that.
+pub const CROSS: &str = "localhost/standin/rust-cross:latest";
+pub const ALPINE_ARM64: &str = "localhost/standin/alpine-arm64:3.23";
+
 /// What an image of the small tree says when it starts.
 pub const GREETINGS: &str = "tone = \"polite\"\ngoodbye\nhello";
 

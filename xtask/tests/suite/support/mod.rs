@@ -84,7 +84,7 @@ impl Tree {
         Tree { root, target: None, environment: Vec::new(), wrapper: Vec::new() }
     }
 
-    fn copy(&self, from: &Utf8Path, to: &str) {
+    pub fn copy(&self, from: &Utf8Path, to: &str) {
         let skipped = |entry: &walkdir::DirEntry| entry.path().join("CACHEDIR.TAG").is_file();
         for entry in WalkDir::new(from).into_iter().filter_entry(|entry| !skipped(entry)) {
             let entry = entry.expect("an entry");
