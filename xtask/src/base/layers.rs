@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
-use crate::base::Base;
+use crate::base::{Base, copied, copy as copy_of};
 use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
+use crate::containers::skopeo;
 use crate::elf::dynamic;
 use crate::oci::digest::Digest;
 use crate::oci::documents::Saved;
@@ -27,7 +29,13 @@ pub struct BaseFiles {
 }
 
 /// Fetches the layers that are missing.
-pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architecture: &str) -> Result<BaseFiles> {
+pub fn read(
+    session: &Session,
+    base: &Base,
+    engine: Option<&Engine>,
+    architecture: &str,
+    limit: Duration,
+) -> Result<BaseFiles> {
     let Session { paths, .. } = session;
     let (layers, env) = match (base, engine) {
         (Base::Scratch, _) => (Vec::new(), Vec::new()),
@@ -35,7 +43,7 @@ pub fn read(session: &Session, base: &Base, engine: Option<&Engine>, architectur
         (Base::Layout { layout, .. }, _) => (layout.layers(&paths.bases())?, layout.env.clone()),
         (Base::Image { info, .. }, Some(engine)) => {
             let env = info.config.as_ref().and_then(|config| config.env.clone()).unwrap_or_default();
-            (from_engine(session, info, engine)?, env)
+            (from_engine(session, info, engine, architecture, limit)?, env)
         }
         (Base::Image { reference, .. }, None) => {
             bail!("the base image {reference} needs a container engine that has it")
@@ -141,7 +149,15 @@ fn is_tar(block: &[u8]) -> bool {
     sum == 0 || written == Ok(sum - own + 8 * u32::from(b' '))
 }
 
-fn from_engine(session: &Session, info: &ImageInfo, engine: &Engine) -> Result<Vec<BaseLayer>> {
+/// As the registry has them that the engine pulled the image from, if skopeo can copy them the first time: then they are in the image
+/// as they are there. Else out of the engine, which keeps no compressed layers.
+fn from_engine(
+    session: &Session,
+    info: &ImageInfo,
+    engine: &Engine,
+    architecture: &str,
+    limit: Duration,
+) -> Result<Vec<BaseLayer>> {
     let Session { ui, paths, .. } = session;
     let layer = |diff_id: &Digest| BaseLayer {
         path: paths.bases().join(format!("{}.tar", diff_id.file_name())),
@@ -149,6 +165,27 @@ fn from_engine(session: &Session, info: &ImageInfo, engine: &Engine) -> Result<V
         blob: None,
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
+    // `localhost/` is what podman puts before names that have no registry.
+    let names = info.repo_digests.iter().flatten().filter(|name| !name.starts_with("localhost/"));
+    let names: Vec<&String> = names.collect();
+    let mut there = names.iter().find_map(|name| copy_of(paths, name, architecture).ok());
+    let missing = layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id));
+    if let (None, true, Some(name)) = (&there, missing && skopeo::is_installed(ui), names.first()) {
+        match copied(session, name, architecture, limit) {
+            Ok(layout) => there = Some(layout),
+            Err(error) => {
+                let error = format!("{error:#}");
+                let why = error.lines().next().unwrap_or_default();
+                ui.status(
+                    "Packing",
+                    format!("the base image's layers anew, since their registry does not give them: {why}"),
+                );
+            }
+        }
+    }
+    if let Some(layout) = there.filter(|layout| layout.is_of(&info.root_fs.layers)) {
+        return layout.layers(&paths.bases());
+    }
     if layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id)) {
         ui.status("Reading", format!("base {} out of {engine}", info.id));
         let archive = paths.bases().join("saved.tar");

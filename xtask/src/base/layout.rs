@@ -80,6 +80,11 @@ impl Layout {
         })
     }
 
+    /// Whether these are its layers, by their digests uncompressed.
+    pub fn is_of(&self, diff_ids: &[Digest]) -> bool {
+        self.diff_ids == diff_ids
+    }
+
     /// Its layers, unpacked into `dir` if they are missing.
     pub fn layers(&self, dir: &Utf8Path) -> Result<Vec<BaseLayer>> {
         let layers = self.layers.iter().zip(&self.diff_ids);

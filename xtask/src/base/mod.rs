@@ -19,6 +19,7 @@ use crate::oci::documents::{Index, Platform};
 use crate::oci::reference::{self, qualified, without_tag};
 use crate::support::command::{Invocation, not_found, tail};
 use crate::support::files;
+use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
 
@@ -156,41 +157,54 @@ impl Base {
     }
 }
 
-/// Copies an image from a registry into a layout. An image that is named by digest is copied once.
+/// The layers come from a registry: there is no engine, or it has another platform.
 fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str, limit: Duration) -> Result<Base> {
-    let Session { ui, paths, .. } = session;
-    const NAME: &str = "base";
-    let key = Digest::sha256(format!("{reference} {architecture}").as_bytes());
-    let dir = paths.bases().join(key.prefix(16));
-    let found = || Layout::read(&dir, Some(NAME), architecture);
-    let layout = match found().ok().filter(|_| reference.contains("@sha256:")) {
-        Some(layout) => layout,
-        None => {
-            files::create_dir(&paths.bases())?;
-            ui.status("Pulling", format!("{reference} (skopeo)"));
-            match skopeo::pull(reference, &dir, NAME, architecture).output_within(ui, limit) {
-                Err(error) if not_found(&error) => bail!(
-                    "the base image {reference} is an image, but docker, podman and skopeo cannot provide it: {why:#}; \
-                     skopeo: not installed"
-                ),
-                Err(error) => return Err(error),
-                Ok(None) => bail!(
-                    "skopeo cannot pull {reference}: not finished after {} s; allow more time with --pull-timeout",
-                    limit.as_secs()
-                ),
-                Ok(Some(output)) if !output.status.success() => {
-                    let said = tail(&output);
-                    let why = said.lines().last().unwrap_or("it gave no reason");
-                    bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
-                }
-                Ok(Some(_)) => found()?,
-            }
-        }
+    let layout = match copied(session, reference, architecture, limit) {
+        Err(error) if not_found(&error) => bail!(
+            "the base image {reference} is an image, but docker, podman and skopeo cannot provide it: {why:#}; \
+             skopeo: not installed"
+        ),
+        layout => layout?,
     };
     let label = reference.to_owned();
     // The copy may be converted, so the digest is the one that was requested.
     let digest = reference::digest(reference).map(str::to_owned);
     Ok(Base::Layout { reference: reference.to_owned(), label, digest, layout })
+}
+
+/// The copy of a registry's image, if it was made.
+fn copy(paths: &Paths, reference: &str, architecture: &str) -> Result<Layout> {
+    Layout::read(&copy_dir(paths, reference, architecture), Some(NAME), architecture)
+}
+
+/// The name of an image in its copy.
+const NAME: &str = "base";
+
+fn copy_dir(paths: &Paths, reference: &str, architecture: &str) -> Utf8PathBuf {
+    paths.bases().join(Digest::sha256(format!("{reference} {architecture}").as_bytes()).prefix(16))
+}
+
+/// Copies an image from a registry into a layout. An image that is named by digest is copied once.
+fn copied(session: &Session, reference: &str, architecture: &str, limit: Duration) -> Result<Layout> {
+    let Session { ui, paths, .. } = session;
+    if let Some(layout) = copy(paths, reference, architecture).ok().filter(|_| reference.contains("@sha256:")) {
+        return Ok(layout);
+    }
+    files::create_dir(&paths.bases())?;
+    ui.status("Pulling", format!("{reference} (skopeo)"));
+    let pull = skopeo::pull(reference, &copy_dir(paths, reference, architecture), NAME, architecture);
+    match pull.output_within(ui, limit)? {
+        None => bail!(
+            "skopeo cannot pull {reference}: not finished after {} s; allow more time with --pull-timeout",
+            limit.as_secs()
+        ),
+        Some(output) if !output.status.success() => {
+            let said = tail(&output);
+            let why = said.lines().last().unwrap_or("it gave no reason");
+            bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
+        }
+        Some(_) => copy(paths, reference, architecture),
+    }
 }
 
 /// The platforms that an image is for, as its registry says, or else as the engine's own image does.

@@ -6,6 +6,7 @@ use clap::Args;
 use crate::commands::Format;
 use crate::commands::options::PlanOptions;
 use crate::pipeline::prepare;
+use crate::pipeline::registry_cache::{self, RegistryCache};
 use crate::plan::ImagePlan;
 use crate::source::matrix::Platform;
 use crate::support::command;
@@ -18,6 +19,10 @@ pub struct PlanArgs {
     #[command(flatten)]
     plan: PlanOptions,
 
+    /// Say whether this registry keeps what would be compiled; can be repeated
+    #[arg(long, value_name = "NAME:TAG")]
+    cache_from: Vec<String>,
+
     /// Print the plan as text or as JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -26,9 +31,10 @@ pub struct PlanArgs {
 impl PlanArgs {
     /// Prints the plan; the tree stays as it is, Cargo.lock too.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        let session = Session::open(ui, paths)?;
+        let (session, cache) = (Session::open(ui, paths)?, RegistryCache::parse(&self.cache_from, &[])?);
         let plan = |session: &Session, platform: Option<&Platform>| -> Result<ImagePlan> {
-            let plan = prepare::image(session, &self.plan.request(command::is_ci(), platform)?)?.plan;
+            let mut plan = prepare::image(session, &self.plan.request(command::is_ci(), platform)?)?.plan;
+            plan.cache = registry_cache::look(session, &plan.build, &cache)?;
             prepare::announce_crypto(session, &plan.build)?;
             Ok(plan)
         };

@@ -173,7 +173,7 @@ impl EnvironmentOptions {
             ui.status("Skipping", format!("the container engine: {why:#}"));
         }
         let engine = engine.ok();
-        let files = crate::base::layers::read(session, &base, engine.as_ref(), architecture)?;
+        let files = crate::base::layers::read(session, &base, engine.as_ref(), architecture, limit)?;
         let toolchain = target::on_this_machine(ui, toolchain, &files)?;
         Ok(ResolvedEnvironment { environment: BuildEnvironment::Local, toolchain, base, files, engine })
     }
@@ -218,7 +218,7 @@ impl EnvironmentOptions {
         let channel = self.toolchain.clone().unwrap_or(pinned);
         let builder = Builder::query(session, &engine, images.builder, &channel)?;
         let (base, architecture) = (images.base, images.architecture);
-        let files = crate::base::layers::read(session, &base, Some(&engine), &architecture)?;
+        let files = crate::base::layers::read(session, &base, Some(&engine), &architecture, self.pull_timeout)?;
         if self.builder_image.is_none() && self.base.is_none() {
             pins::check_musl(&builder, &files)?;
         }

@@ -2,6 +2,7 @@
 //! everything, so it is taken whole or not at all.
 
 use std::io::Write;
+use std::process::Output;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use camino::Utf8PathBuf;
@@ -21,7 +22,7 @@ use crate::oci::digest::Digest;
 use crate::oci::documents::{self, Index};
 use crate::oci::reference;
 use crate::oci::unpack::uncompressed;
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, CacheStatus};
 use crate::publish::output::layout;
 use crate::support::files;
 use crate::support::session::Session;
@@ -75,14 +76,7 @@ pub fn build(session: &Session, plan: &BuildPlan, registry: &RegistryCache) -> R
     if !registry.is_used() {
         return Ok((compile::build(session, plan)?, None));
     }
-    let BuildEnvironment::Container(builder) = &plan.environment else {
-        bail!(
-            "--cache-from and --cache-to need a build in a container: what else this machine compiles with is not known"
-        );
-    };
-    let ui = &session.ui;
-    ensure!(skopeo::is_installed(ui), "--cache-from and --cache-to need skopeo; install it");
-    let inputs = cache::inputs(&session.paths, plan, builder)?;
+    let (ui, inputs) = (&session.ui, inputs(session, plan)?);
     for reference in &registry.from {
         match take(session, plan, reference, &inputs) {
             Ok(dist) => {
@@ -103,18 +97,56 @@ pub fn build(session: &Session, plan: &BuildPlan, registry: &RegistryCache) -> R
     Ok((dist, None))
 }
 
+/// What a registry that is named would give, without taking it.
+pub fn look(session: &Session, plan: &BuildPlan, registry: &RegistryCache) -> Result<Vec<CacheStatus>> {
+    if !registry.is_used() {
+        return Ok(Vec::new());
+    }
+    let inputs = inputs(session, plan)?;
+    let status = |reference: &String| {
+        let manifest = skopeo::inspect(reference).output(&session.ui)?;
+        let checked = succeeded(&manifest).and_then(|()| {
+            let manifest: Value = serde_json::from_slice(&manifest.stdout).context("it is something else")?;
+            check_manifest(&manifest, &inputs)
+        });
+        Ok(CacheStatus { reference: reference.clone(), why_not: checked.err().map(|error| format!("{error:#}")) })
+    };
+    registry.from.iter().map(status).collect()
+}
+
+/// The digest of what is compiled.
+fn inputs(session: &Session, plan: &BuildPlan) -> Result<Digest> {
+    let BuildEnvironment::Container(builder) = &plan.environment else {
+        bail!(
+            "--cache-from and --cache-to need a build in a container: what else this machine compiles with is not known"
+        );
+    };
+    ensure!(skopeo::is_installed(&session.ui), "--cache-from and --cache-to need skopeo; install it");
+    cache::inputs(&session.paths, plan, builder)
+}
+
+fn check_manifest(manifest: &Value, inputs: &Digest) -> Result<()> {
+    ensure!(manifest["artifactType"] == TYPE, "it is something else");
+    ensure!(manifest["annotations"][INPUTS] == inputs.to_string(), "it was compiled from something else");
+    Ok(())
+}
+
+/// Skopeo's reason, if it failed.
+fn succeeded(output: &Output) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", said.trim().lines().last().unwrap_or("skopeo failed"));
+    Ok(())
+}
+
 fn take(session: &Session, plan: &BuildPlan, reference: &str, inputs: &Digest) -> Result<Dist> {
     let layout = session.paths.cached();
     files::remove(&layout)?;
     let pull = skopeo::pull_artifact(reference, &layout, NAME);
-    let output = pull.output(&session.ui)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", said.trim().lines().last().unwrap_or("skopeo failed"));
+    succeeded(&pull.output(&session.ui)?)?;
     let index: Index = serde_json::from_slice(&files::read(&layout.join("index.json"))?)?;
     let descriptor = index.manifests.first().context("it is empty")?;
     let manifest: Value = serde_json::from_slice(&read_blob(&layout, &descriptor.sha256()?)?)?;
-    ensure!(manifest["artifactType"] == TYPE, "it is something else");
-    ensure!(manifest["annotations"][INPUTS] == inputs.to_string(), "it was compiled from something else");
+    check_manifest(&manifest, inputs)?;
     let digest = |layer: &Value| layer["digest"].as_str().context("a layer has no digest")?.parse().map_err(Error::msg);
     let digests: Vec<Digest> =
         manifest["layers"].as_array().into_iter().flatten().map(digest).collect::<Result<_>>()?;

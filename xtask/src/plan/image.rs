@@ -24,6 +24,17 @@ pub struct ImagePlan {
     pub layers: Vec<PlannedLayer>,
     #[serde(skip)]
     pub forecast: Forecast,
+    /// What registries keep that was compiled, of those that were named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheStatus>,
+}
+
+/// Whether a registry keeps what this build would compile.
+#[derive(Debug, Serialize)]
+pub struct CacheStatus {
+    pub reference: String,
+    /// Why it would not be taken.
+    pub why_not: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +54,7 @@ impl ImagePlan {
             PlannedLayer { name, what, status }
         });
         let (layers, command) = (layers.collect(), build.command(&build.host.config));
-        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build, forecast })
+        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build, forecast, cache: Vec::new() })
     }
 }
 
@@ -67,7 +78,19 @@ impl fmt::Display for ImagePlan {
         let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or_default();
         let layer = |layer: &PlannedLayer| format!("{:<width$}  {}, {}", layer.name, layer.what, layer.status);
         list(out, "layers", self.layers.iter().map(layer))?;
+        list(out, "cache", self.cache.iter().map(ToString::to_string))?;
         list(out, "Cargo.lock", self.build.lock_changes.iter().map(ToString::to_string))
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match &self.why_not {
+            None => {
+                write!(out, "{}: host, SDK and plugins were compiled from the same, and would be taken", self.reference)
+            }
+            Some(why) => write!(out, "{}: not taken: {why}", self.reference),
+        }
     }
 }
 

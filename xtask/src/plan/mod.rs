@@ -12,4 +12,4 @@ mod layers;
 pub mod matrix;
 
 pub use crate::plan::build::{BuildPlan, Plugin};
-pub use crate::plan::image::ImagePlan;
+pub use crate::plan::image::{CacheStatus, ImagePlan};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::engine::ALPINE;
+use crate::support::engine::{ALPINE, Engine, Leftovers};
 use crate::support::registry::Registry;
 use crate::support::{Tree, errors, layers, run, sha256};
 use expect_test::expect;
@@ -143,6 +143,43 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
     assert!(error.ends_with(
         "check its name and that its registry is reachable, or choose another image with --builder-image or --base\n"
     ));
+}
+
+/// Docker unpacks what it pulls: skopeo gets the bytes that others have already.
+#[test]
+fn layers_that_docker_pulled_stay_those_of_the_registry() {
+    let (engine, tree) = (Engine::docker(), Tree::small("pulled"));
+    let registry = Registry::start(&tree);
+    let reference = format!("{}/{ALPINE}", registry.address);
+    let to = format!("docker://{reference}");
+    run("skopeo", &["copy", "--quiet", "--dest-tls-verify=false", &format!("docker-daemon:{ALPINE}"), &to]);
+    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &to]);
+    let manifest: Value = serde_json::from_str(&raw).expect("JSON");
+    engine.read(&["pull", "--quiet", &reference]);
+    let name = "localhost/xtask-test/greeter:pulled";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
+
+    let tree = registry.trusted_by(tree);
+    let args = ["--base", &reference, "--tag", name];
+    let image = tree.image(&args);
+    assert_eq!(below(&image, 1)[0], manifest["layers"][0]["digest"]);
+    assert_eq!(
+        (&image["loaded_into"], &image["plan"]["base"]["image"]["reference"]),
+        (&json!("docker"), &json!(reference))
+    );
+    // Once it is here, the registry is not asked again; where it never was, the layers are packed anew, and that is said.
+    let address = registry.address.clone();
+    drop(registry);
+    assert_eq!(tree.image(&args)["manifest_digest"], image["manifest_digest"]);
+    fs::remove_dir_all(tree.image_dir()).expect("what was built");
+    let run = tree.xtask(&[&["image"], &args[..]].concat());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let said = format!(
+        "     Packing the base image's layers anew, since their registry does not give them: skopeo cannot pull {address}/alpine@sha256:"
+    );
+    assert!(run.stderr.contains(&said), "{}", run.stderr);
+    assert_ne!(Some(run.stdout.trim()), image["manifest_digest"].as_str());
+    engine.read(&["rmi", "--force", &reference]);
 }
 
 #[test]

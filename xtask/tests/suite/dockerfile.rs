@@ -168,7 +168,7 @@ fn a_dockerfile_has_the_tree_s_own_as_its_stages() {
         &tree,
         &["image", "--engine", "buildx", "--output", "image.tar", "--verify-reproducible"],
         expect![[r#"
-            error: the options have 2 errors:
+            error: 2 errors in the options
               - --output: with --engine buildx the image goes from its Dockerfile to docker and to --push
               - --verify-reproducible: with --engine buildx the image goes from its Dockerfile to docker and to --push
         "#]],

@@ -52,6 +52,17 @@ impl Machines {
         (stderr, serde_json::from_str(&stdout).expect("JSON"))
     }
 
+    /// What a plan says of the registry.
+    fn planned(&self, tree: &Tree, builder: &str) -> String {
+        let reference = self.reference();
+        let args =
+            ["plan", "--engine", "docker", "--builder-image", builder, "--base", ALPINE, "--cache-from", &reference];
+        let planned = tree.xtask(&args);
+        assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+        let line = planned.stdout.lines().find_map(|line| line.strip_prefix("cache      "));
+        line.unwrap_or_else(|| panic!("{}", planned.stdout)).replace(&reference, "[REFERENCE]")
+    }
+
     /// What the registry keeps, in a layout of its own.
     fn pull(&self, name: &str) -> Utf8PathBuf {
         let layout = self.elsewhere.root.join(name);
@@ -82,6 +93,15 @@ fn parts(layout: &Utf8Path) -> [Value; 2] {
     [manifest, list]
 }
 
+/// Another builder image with the same content.
+fn derived(engine: &Engine) -> String {
+    let name = "localhost/xtask-test/builder:cached";
+    let container = engine.read(&["create", GNU, "true"]);
+    engine.read(&["commit", "--change", "LABEL another=yes", &container, name]);
+    engine.read(&["rm", &container]);
+    name.to_owned()
+}
+
 /// Why nothing was taken.
 fn not_taken(said: &str) -> &str {
     said.lines().find_map(|line| line.trim_start().strip_prefix("Not taken ")).unwrap_or_else(|| panic!("{said}"))
@@ -102,6 +122,11 @@ fn what_was_compiled_from_the_same_is_taken() {
 
     let second = machines.machine("second");
     let _leftovers = Leftovers::new(&engine, &second, name);
+    let would = "[REFERENCE]: host, SDK and plugins were compiled from the same, and would be taken";
+    assert_eq!(machines.planned(&second, GNU), would);
+    let another = derived(&engine);
+    assert_eq!(machines.planned(&second, &another), "[REFERENCE]: not taken: it was compiled from something else");
+    engine.read(&["rmi", "--force", &another]);
     let (said, taken) = machines.image(&second, &["--cache-from", &reference]);
     assert!(
         !said.contains("Compiling") && said.contains(&format!("       Taken host, SDK and plugins from {reference}: ")),

@@ -29,6 +29,9 @@ pub struct ImageInfo {
     pub architecture: String,
     #[serde(default)]
     pub config: Option<Settings>,
+    /// The names with a digest under which registries have it.
+    #[serde(default)]
+    pub repo_digests: Option<Vec<String>>,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
 }
