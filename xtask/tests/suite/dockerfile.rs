@@ -80,7 +80,17 @@ fn every_builder_makes_the_same_image() {
     let [by_xtask, by_buildx, by_buildah] = ["xtask", "buildx", "buildah"].map(name);
     tree.image(&[&["--engine", "docker", "--tag", &by_xtask], &CHOICE[..]].concat());
 
-    let registry = Registry::start(&Tree::small("dockerfile-registry"));
+    // A directory of docker's settings that has the plugin.
+    let plugins = tree.root.join("docker-config/cli-plugins");
+    std::fs::create_dir_all(&plugins).expect("a directory");
+    let plugin = run("sh", &["-c", "command -v docker-buildx"]);
+    std::os::unix::fs::symlink(plugin, plugins.join("docker-buildx")).expect("a link");
+    tree.write("docker-config/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55");
+    let config = tree.root.join("docker-config").into_string();
+    let tree = tree.env("DOCKER_CONFIG", &config);
+
+    let elsewhere = Tree::small("dockerfile-registry");
+    let registry = Registry::start(&elsewhere);
     let pushed = format!("{}/greeter:1", registry.address);
     let args = ["image", "--engine", "buildx", "--builder", "default", "--tag", &by_buildx, "--push", &pushed];
     let run_of = tree.xtask(&[&args[..], &["--format", "json"], &CHOICE].concat());
@@ -171,6 +181,13 @@ fn a_dockerfile_has_the_tree_s_own_as_its_stages() {
             error: 2 errors in the options
               - --output: with --engine buildx the image goes from its Dockerfile to docker and to --push
               - --verify-reproducible: with --engine buildx the image goes from its Dockerfile to docker and to --push
+        "#]],
+    );
+    check(
+        &tree,
+        &["image", "--engine", "buildx", "--base", "alpine"],
+        expect![[r#"
+            error: --engine buildx needs docker with its plugin buildx: `docker buildx version` fails; install the plugin
         "#]],
     );
     check(
