@@ -1,12 +1,12 @@
 //! `cargo xtask index`: joins images of several platforms, which were built on several machines.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::oci::reference;
 use crate::publish::index::Index;
-use crate::publish::output::Output;
+use crate::publish::output::{self, Output};
 use crate::publish::sign;
 use crate::source::manifest;
 use crate::support::paths::Paths;
@@ -38,14 +38,7 @@ pub struct IndexArgs {
 impl IndexArgs {
     /// Prints the digest of the index.
     pub fn run(&self, ui: &Ui, paths: &Paths) -> Result<()> {
-        for output in &self.output {
-            ensure!(
-                matches!(output, Output::Layout(_)),
-                "--output {0}: an index is written to a layout: oci:{0}",
-                output.path()
-            );
-            output.check()?;
-        }
+        output::check_layouts(&self.output)?;
         let push = self.push.as_deref().map(|name| reference::in_registry("--push", name)).transpose()?;
         if self.sign {
             sign::check(ui)?;

@@ -1,6 +1,6 @@
 //! Images of one tree for several platforms, and the index that names them.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -11,10 +11,11 @@ use crate::pipeline;
 use crate::pipeline::report::ImageReport;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::publish::index::Index;
-use crate::publish::output::Output;
+use crate::publish::output::{self, Output};
 use crate::publish::sign;
 use crate::source::manifest;
 use crate::source::matrix::Platform;
+use crate::support::files;
 use crate::support::session::Session;
 
 /// The index, and its images.
@@ -41,14 +42,7 @@ pub fn images(session: &Session, request: PlatformsRequest) -> Result<PlatformsR
     let PlatformsRequest { plans, image } = request;
     let ui = &session.ui;
     let name = manifest::read(&session.paths.root)?.image().name.clone();
-    for output in &image.outputs {
-        ensure!(
-            matches!(output, Output::Layout(_)),
-            "--output {0}: an archive holds one platform; write the index to a layout: oci:{0}",
-            output.path()
-        );
-        output.check()?;
-    }
+    output::check_layouts(&image.outputs)?;
     let push = image.push.as_deref().map(|name| reference::in_registry("--push", name)).transpose()?;
     if image.sign {
         sign::check(ui)?;
@@ -59,13 +53,13 @@ pub fn images(session: &Session, request: PlatformsRequest) -> Result<PlatformsR
     for (at, (platform, plan)) in plans.into_iter().enumerate() {
         let inside = session.inside(&session.paths.for_platform(&platform.architecture));
         let layout = inside.paths.platforms_layout(&name);
-        crate::support::files::remove(&layout)?;
+        files::remove(&layout)?;
         let request = ImageRequest {
             plan,
             outputs: vec![Output::Layout(layout.clone())],
             push: None,
             sign: false,
-            cache: image.cache.clone(),
+            cache: image.cache.of_platform(&platform.architecture),
             load: at == position,
             verify: image.verify,
             verify_reproducible: image.verify_reproducible,

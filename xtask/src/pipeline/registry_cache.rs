@@ -66,6 +66,12 @@ impl RegistryCache {
         Ok(RegistryCache { from: parse("--cache-from", from)?, to: parse("--cache-to", to)? })
     }
 
+    /// The same for one platform of several, which would replace each other under one name.
+    pub fn of_platform(&self, architecture: &str) -> RegistryCache {
+        let with = |names: &[String]| names.iter().map(|name| format!("{name}-{architecture}")).collect();
+        RegistryCache { from: with(&self.from), to: with(&self.to) }
+    }
+
     fn is_used(&self) -> bool {
         !(self.from.is_empty() && self.to.is_empty())
     }

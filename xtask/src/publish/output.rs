@@ -4,7 +4,7 @@ pub mod layout;
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::assemble::{Image, archive};
@@ -55,6 +55,16 @@ impl FromStr for Output {
             None => Ok(Output::Archive(text.into())),
         }
     }
+}
+
+/// Checks that an index can be written to all of them: an archive holds one image.
+pub fn check_layouts(outputs: &[Output]) -> Result<()> {
+    for output in outputs {
+        let path = output.path();
+        ensure!(matches!(output, Output::Layout(_)), "--output {path}: an index is written to a layout: oci:{path}");
+        output.check()?;
+    }
+    Ok(())
 }
 
 impl Output {

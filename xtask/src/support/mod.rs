@@ -1,6 +1,7 @@
 //! The base of all other modules: messages, other programs, files, directory names, variables, the session.
 
 pub mod command;
+pub mod container_paths;
 pub mod errors;
 pub mod files;
 pub mod paths;

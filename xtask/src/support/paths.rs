@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
+use crate::support::container_paths::ContainerPaths;
+
 /// The tree and its target directory. All paths are absolute.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -11,31 +13,6 @@ pub struct Paths {
     pub image: Utf8PathBuf,
     /// Where everything lies in a builder's container.
     in_container: &'static str,
-}
-
-/// Where everything lies in a builder's container.
-pub struct ContainerPaths {
-    pub root: Utf8PathBuf,
-    /// The directory of what is sent.
-    pub incoming: Utf8PathBuf,
-    /// The directory of the volume.
-    pub work: Utf8PathBuf,
-    /// The sources of the crates.
-    pub vendor: Utf8PathBuf,
-    /// The directory of files that are copied back.
-    pub outgoing: Utf8PathBuf,
-}
-
-impl ContainerPaths {
-    /// The copy of the sources that is compiled.
-    pub fn sources(&self) -> Utf8PathBuf {
-        self.work.join("src")
-    }
-
-    /// Cargo's target directory.
-    pub fn target(&self) -> Utf8PathBuf {
-        self.work.join("target")
-    }
 }
 
 impl Paths {
@@ -236,16 +213,9 @@ impl Paths {
         self.image.join(which)
     }
 
+    /// Where everything lies in a builder's container.
     pub fn in_container(&self) -> ContainerPaths {
-        let root = Utf8PathBuf::from(self.in_container);
-        let below = |name: &str| root.join(name);
-        ContainerPaths {
-            incoming: below("in"),
-            work: below("work"),
-            vendor: below("work/vendor"),
-            outgoing: below("out"),
-            root,
-        }
+        ContainerPaths::new(self.in_container)
     }
 
     pub fn archive(&self, name: &str) -> Utf8PathBuf {

@@ -28,6 +28,15 @@ fn below(image: &Value, count: usize) -> Vec<String> {
     layers(image).into_iter().take(count).map(|(_, digest)| digest).collect()
 }
 
+/// Alpine in a registry: its name there, and its manifest.
+fn published(registry: &Registry) -> (String, Value) {
+    let reference = format!("{}/{ALPINE}", registry.address);
+    let to = format!("docker://{reference}");
+    run("skopeo", &["copy", "--quiet", "--dest-tls-verify=false", &format!("docker-daemon:{ALPINE}"), &to]);
+    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &to]);
+    (reference, serde_json::from_str(&raw).expect("JSON"))
+}
+
 #[test]
 fn an_oci_layout_is_a_base_and_keeps_its_layers() {
     let tree = Tree::small("layout").without_engine();
@@ -117,11 +126,8 @@ fn a_layout_that_names_a_file_of_this_machine() {
 fn an_image_of_a_registry_is_a_base_by_skopeo() {
     let tree = Tree::small("skopeo");
     let registry = Registry::start(&tree);
-    let reference = format!("{}/{ALPINE}", registry.address);
+    let (reference, manifest) = published(&registry);
     let to = format!("docker://{reference}");
-    run("skopeo", &["copy", "--quiet", "--dest-tls-verify=false", &format!("docker-daemon:{ALPINE}"), &to]);
-    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &to]);
-    let manifest: Value = serde_json::from_str(&raw).expect("JSON");
     let digest = run("skopeo", &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &to]);
 
     let tree = registry.trusted_by(tree).without_engine();
@@ -150,11 +156,7 @@ fn an_image_of_a_registry_is_a_base_by_skopeo() {
 fn layers_that_docker_pulled_stay_those_of_the_registry() {
     let (engine, tree) = (Engine::docker(), Tree::small("pulled"));
     let registry = Registry::start(&tree);
-    let reference = format!("{}/{ALPINE}", registry.address);
-    let to = format!("docker://{reference}");
-    run("skopeo", &["copy", "--quiet", "--dest-tls-verify=false", &format!("docker-daemon:{ALPINE}"), &to]);
-    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &to]);
-    let manifest: Value = serde_json::from_str(&raw).expect("JSON");
+    let (reference, manifest) = published(&registry);
     engine.read(&["pull", "--quiet", &reference]);
     let name = "localhost/xtask-test/greeter:pulled";
     let _leftovers = Leftovers::new(&engine, &tree, name);

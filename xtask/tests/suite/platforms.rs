@@ -146,7 +146,7 @@ fn what_cannot_be_built_is_said_before_anything_compiles() {
         &tree,
         &["image", "--platform", "linux/arm64,linux/amd64", "--output", "both.tar"],
         expect![[r#"
-            error: --output both.tar: an archive holds one platform; write the index to a layout: oci:both.tar
+            error: --output both.tar: an index is written to a layout: oci:both.tar
         "#]],
     );
     let unknown = tree.xtask(&["image", "--platform", "linux/riscv64"]);

@@ -10,7 +10,8 @@ use crate::compile::container::{Container, VENDOR_CONFIG, config};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
 use crate::support::command::quoted;
-use crate::support::paths::{ContainerPaths, Paths};
+use crate::support::container_paths::ContainerPaths;
+use crate::support::paths::Paths;
 use crate::support::{files, variables};
 
 /// What cargo keeps beside each vendored crate.
