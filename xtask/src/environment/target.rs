@@ -1,6 +1,6 @@
 //! The target of a build: the platform that was asked for, with the libc of the base image.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::base::layers::BaseFiles;
 use crate::cargo::toolchain::{self, Toolchain, processor};
@@ -57,10 +57,10 @@ pub fn in_builder(builder: &Builder, channel: String, architecture: &str, base: 
         );
     }
     if !facts.linkers.contains(&linker) {
-        return Err(anyhow!(
+        bail!(
             "the builder {reference} has no linker for {target}: there is no `{linker}` on its PATH; install one (usually \
              the package gcc) in {BUILDER_FILE}, or choose another image with --builder-image"
-        ));
+        );
     }
     let emulator = format!("qemu-{wanted}");
     let emulator = facts.emulators.iter().find(|program| cross && program.starts_with(&emulator)).cloned();
