@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::containers::engine::Engine;
 use crate::containers::labels::Labels;
+use crate::source::matrix::Platform;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
@@ -28,9 +29,13 @@ impl CleanArgs {
         if self.volumes {
             let engines = ["docker", "podman"].into_iter().filter_map(|program| Engine::named(ui, program).ok());
             for engine in engines {
+                let platforms = Platform::all().map(|platform| paths.for_platform(&platform.architecture));
+                let mut owned = vec![paths.clone(), tests.clone()];
+                owned.extend(platforms);
                 // Of checks of reproducibility that were killed, too.
+                let twice: Vec<Paths> = owned.iter().flat_map(Paths::for_reproduction).collect();
                 let mut removed = 0;
-                for owned in [paths, &tests].into_iter().chain(&paths.for_reproduction()) {
+                for owned in owned.iter().chain(&twice) {
                     removed += Labels::new(&session.inside(owned))?.remove_volumes(ui, &engine)?;
                 }
                 ui.status("Removed", format!("{} from {engine}", count(removed, "volume")));

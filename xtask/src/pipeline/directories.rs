@@ -5,13 +5,15 @@ use camino::Utf8Path;
 
 use crate::assemble::assemble;
 use crate::compile;
-use crate::oci::layer::NamedLayer;
+use crate::oci::layer::{NamedLayer, Store};
 use crate::oci::rootfs::Tree;
 use crate::oci::unpack::uncompressed;
 use crate::pipeline::prepare;
 use crate::pipeline::request::PlanRequest;
+use crate::plan::ImagePlan;
 use crate::support::files;
 use crate::support::session::Session;
+use crate::support::ui::count;
 use crate::verify::contents;
 
 /// Compiles on this machine and writes each layer into a directory below `dir`, with the layer's name. The state directory is left out: its
@@ -26,14 +28,21 @@ pub fn layers(session: &Session, request: &PlanRequest, dir: &Utf8Path) -> Resul
     prepare::update_lock(session, &plan.build)?;
     let image = assemble(session, plan, &dist, base)?;
     contents::check(&contents::tree(&image, base)?, plan)?;
-    for NamedLayer { name, layer, .. } in &image.own_layers {
-        let place = dir.join(name);
-        let mut tree = Tree::default();
-        tree.add_bytes(uncompressed(&image.store.read(&layer.digest)?)?)?;
-        files::create_dir(&place)?;
-        tree.write_to(&place).with_context(|| format!("writing the layer {name}"))?;
-        files::remove(&place.join(plan.build.host.state_dir.as_str().trim_start_matches('/')))?;
+    let written = image.own_layers.iter().try_for_each(|layer| write(plan, &image.store, layer, dir));
+    if written.is_err() {
+        // An error of the removal would hide the real one.
+        let _ = files::remove(dir);
     }
-    session.ui.status("Written", format!("{} of {dir}", crate::support::ui::count(image.own_layers.len(), "layer")));
+    written?;
+    session.ui.status("Written", format!("{} of {dir}", count(image.own_layers.len(), "layer")));
     Ok(())
+}
+
+fn write(plan: &ImagePlan, store: &Store, layer: &NamedLayer, dir: &Utf8Path) -> Result<()> {
+    let (place, state) = (dir.join(&layer.name), &plan.build.host.state_dir);
+    let mut tree = Tree::default();
+    tree.add_bytes(uncompressed(&store.read(&layer.layer.digest)?)?)?;
+    files::create_dir(&place)?;
+    tree.write_to(&place).with_context(|| format!("writing the layer {}", layer.name))?;
+    files::remove(&place.join(state.as_str().trim_start_matches('/')))
 }

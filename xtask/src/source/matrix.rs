@@ -20,6 +20,12 @@ pub struct Platform {
     pub architecture: String,
 }
 
+impl Platform {
+    pub fn all() -> impl Iterator<Item = Platform> {
+        PLATFORMS.iter().filter_map(|(platform, _)| platform.parse().ok())
+    }
+}
+
 impl FromStr for Platform {
     type Err = String;
 

@@ -107,6 +107,8 @@ fn each_platform_has_its_image_under_one_digest() {
     let plans = tree.xtask(&[&["plan", "--format", "json"], &both[..]].concat());
     let plans: Vec<Value> = serde_json::from_str(&plans.stdout).expect("JSON");
     assert_eq!(plans.iter().map(|plan| plan["platform"].clone()).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);
+    let cleaned = tree.xtask(&["clean", "--volumes"]);
+    assert!(cleaned.stderr.contains("     Removed 2 volumes from docker\n"), "{}", cleaned.stderr);
     engine.read(&["rmi", "--force", NAME]);
 }
 
