@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
-use crate::base::{Base, copied, copy as copy_of};
+use crate::base::layout::Layout;
+use crate::base::{Base, copy_from_registry, registry_copy};
 use crate::containers::engine::Engine;
 use crate::containers::engine::images::ImageInfo;
 use crate::containers::skopeo;
@@ -165,28 +166,12 @@ fn from_engine(
         blob: None,
     };
     let layers: Vec<BaseLayer> = info.root_fs.layers.iter().map(layer).collect();
-    // `localhost/` is what podman puts before names that have no registry.
-    let names = info.repo_digests.iter().flatten().filter(|name| !name.starts_with("localhost/"));
-    let names: Vec<&String> = names.collect();
-    let mut there = names.iter().find_map(|name| copy_of(paths, name, architecture).ok());
     let missing = layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id));
-    if let (None, true, Some(name)) = (&there, missing && skopeo::is_installed(ui), names.first()) {
-        match copied(session, name, architecture, limit) {
-            Ok(layout) => there = Some(layout),
-            Err(error) => {
-                let error = format!("{error:#}");
-                let why = error.lines().next().unwrap_or_default();
-                ui.status(
-                    "Packing",
-                    format!("the base image's layers anew, since their registry does not give them: {why}"),
-                );
-            }
-        }
-    }
-    if let Some(layout) = there.filter(|layout| layout.is_of(&info.root_fs.layers)) {
+    let layout = from_registry(session, info, architecture, missing.then_some(limit));
+    if let Some(layout) = layout.filter(|layout| layout.is_of(&info.root_fs.layers)) {
         return layout.layers(&paths.bases());
     }
-    if layers.iter().any(|layer| !is_whole(&layer.path, &layer.diff_id)) {
+    if missing {
         ui.status("Reading", format!("base {} out of {engine}", info.id));
         let archive = paths.bases().join("saved.tar");
         engine.save(ui, &info.id, |from| {
@@ -196,6 +181,26 @@ fn from_engine(
         files::remove(&archive)?;
     }
     Ok(layers)
+}
+
+/// The image in its registry, copied before, or now if that may take so long.
+fn from_registry(session: &Session, info: &ImageInfo, architecture: &str, limit: Option<Duration>) -> Option<Layout> {
+    let Session { ui, paths, .. } = session;
+    // `localhost/` is what podman puts before names that have no registry.
+    let names = info.repo_digests.iter().flatten().filter(|name| !name.starts_with("localhost/"));
+    let names: Vec<&String> = names.collect();
+    let there = names.iter().find_map(|name| registry_copy(paths, name, architecture).ok());
+    let (None, Some(limit), Some(name)) = (&there, limit, names.first()) else { return there };
+    if !skopeo::is_installed(ui) {
+        return None;
+    }
+    let copied = copy_from_registry(session, name, architecture, limit);
+    if let Err(error) = &copied {
+        let error = format!("{error:#}");
+        let why = error.lines().next().unwrap_or_default();
+        ui.status("Packing", format!("the base image's layers anew, since their registry does not give them: {why}"));
+    }
+    copied.ok()
 }
 
 /// Extracts the layers from a `docker save` archive.

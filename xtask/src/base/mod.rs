@@ -159,7 +159,7 @@ impl Base {
 
 /// The layers come from a registry: there is no engine, or it has another platform.
 fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str, limit: Duration) -> Result<Base> {
-    let layout = match copied(session, reference, architecture, limit) {
+    let layout = match copy_from_registry(session, reference, architecture, limit) {
         Err(error) if not_found(&error) => bail!(
             "the base image {reference} is an image, but docker, podman and skopeo cannot provide it: {why:#}; \
              skopeo: not installed"
@@ -173,7 +173,7 @@ fn by_skopeo(session: &Session, reference: &str, why: &Error, architecture: &str
 }
 
 /// The copy of a registry's image, if it was made.
-fn copy(paths: &Paths, reference: &str, architecture: &str) -> Result<Layout> {
+fn registry_copy(paths: &Paths, reference: &str, architecture: &str) -> Result<Layout> {
     Layout::read(&copy_dir(paths, reference, architecture), Some(NAME), architecture)
 }
 
@@ -185,9 +185,10 @@ fn copy_dir(paths: &Paths, reference: &str, architecture: &str) -> Utf8PathBuf {
 }
 
 /// Copies an image from a registry into a layout. An image that is named by digest is copied once.
-fn copied(session: &Session, reference: &str, architecture: &str, limit: Duration) -> Result<Layout> {
+fn copy_from_registry(session: &Session, reference: &str, architecture: &str, limit: Duration) -> Result<Layout> {
     let Session { ui, paths, .. } = session;
-    if let Some(layout) = copy(paths, reference, architecture).ok().filter(|_| reference.contains("@sha256:")) {
+    if let Some(layout) = registry_copy(paths, reference, architecture).ok().filter(|_| reference.contains("@sha256:"))
+    {
         return Ok(layout);
     }
     files::create_dir(&paths.bases())?;
@@ -203,7 +204,7 @@ fn copied(session: &Session, reference: &str, architecture: &str, limit: Duratio
             let why = said.lines().last().unwrap_or("it gave no reason");
             bail!("skopeo cannot pull {reference}: {why}\n{ANOTHER_IMAGE}")
         }
-        Some(_) => copy(paths, reference, architecture),
+        Some(_) => registry_copy(paths, reference, architecture),
     }
 }
 

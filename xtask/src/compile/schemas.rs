@@ -1,13 +1,12 @@
 //! The JSON Schema of each plugin's configuration: the host says it, with the plugin loaded, on the machine that compiled both.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use crate::compile::assets::Asset;
 use crate::compile::libraries;
 use crate::compile::machine::Machine;
-use crate::containers::images::BUILDER_FILE;
 use crate::plan::BuildPlan;
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -51,9 +50,6 @@ pub struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// # Errors
-    ///
-    /// If the host is for another architecture and the machine has no emulator.
     pub fn new(
         plan: &BuildPlan,
         machine: &dyn Machine,
@@ -62,16 +58,12 @@ impl<'a> Start<'a> {
         library_dirs: &[Utf8PathBuf],
     ) -> Result<Start<'a>> {
         let toolchain = &plan.toolchain;
-        let emulator = match (&toolchain.emulator, plan.host.schema_flag.is_some() && toolchain.is_cross()) {
-            (Some(program), true) => {
+        let emulator = match &toolchain.emulator {
+            Some(program) => {
                 let root = libraries::sysroot(machine, &toolchain.linker, interpreter)?;
                 format!("{program} -L {root}")
             }
-            (None, true) => bail!(
-                "the plugins' schemas: the host is for {}, and the builder cannot start it; install qemu-user in {BUILDER_FILE}",
-                toolchain.target
-            ),
-            (_, false) => String::new(),
+            None => String::new(),
         };
         let library_dirs = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
         Ok(Start { host, library_dirs, emulator })

@@ -11,6 +11,7 @@ use crate::cargo::query;
 use crate::cargo::resolution::Reach;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::engine::Engine;
+use crate::containers::images::BUILDER_FILE;
 use crate::environment::options::BuildEnvironment;
 use crate::outside;
 use crate::pipeline::request::PlanRequest;
@@ -66,6 +67,13 @@ pub fn build(
     }
     let metadata = query::members(session)?;
     let plan = BuildPlan::new(checkout, &metadata, environment, toolchain)?;
+    let Toolchain { target, emulator, .. } = &plan.toolchain;
+    if plan.toolchain.is_cross() && emulator.is_none() && plan.host.schema_flag.is_some() {
+        bail!(
+            "the builder cannot start the host, which is for {target} and has to say the schemas of the plugins; install the \
+             package qemu-user in {BUILDER_FILE}"
+        );
+    }
     let rustflags = flags::rustflags(session, &plan.toolchain)?;
     let mut plan = BuildPlan { rustflags, left_out, origin, ..plan };
     resolve(session, &mut plan, locked)?;

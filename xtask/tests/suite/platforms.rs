@@ -18,6 +18,16 @@ fn release(engine: &Engine) -> String {
     version.split(' ').nth(1).expect("a release").to_owned()
 }
 
+/// The cross compiler's image without the emulator that it has.
+fn without_emulator(engine: &Engine) -> String {
+    let name = "localhost/xtask-test/builder:without-emulator".to_owned();
+    let container = engine.read(&["create", CROSS, "sh", "-c", "rm /usr/bin/qemu-aarch64*"]);
+    engine.read(&["start", "--attach", &container]);
+    engine.read(&["commit", &container, &name]);
+    engine.read(&["rm", &container]);
+    name
+}
+
 /// Puts Alpine for both platforms under one name into a registry, as the real one has it.
 fn publish(engine: &Engine, registry: &Registry, tree: &Tree) -> String {
     let base = format!("{}/alpine:3.23", registry.address);
@@ -137,6 +147,12 @@ fn what_cannot_be_built_is_said_before_anything_compiles() {
         .assert_eq(&arm64(ALPINE_ARM64, GNU, "1.95.0"));
     expect!["error: the builder localhost/standin/alpine-arm64:3.23 is for linux/arm64, but docker runs linux/amd64; choose a builder of that platform, which can compile for others too, or allow emulation, which takes many times as long, with --emulate"]
         .assert_eq(&arm64(ALPINE_ARM64, ALPINE_ARM64, "1.95.0"));
+    let schemas = "state-dir = \"/srv/greeter\"\n";
+    tree.replace("Cargo.toml", schemas, &format!("{schemas}schema-flag = \"--schema\"\n"));
+    let without = without_emulator(&engine);
+    expect!["error: the builder cannot start the host, which is for aarch64-unknown-linux-musl and has to say the schemas of the plugins; install the package qemu-user in docker/builder.Dockerfile"]
+        .assert_eq(&arm64(ALPINE_ARM64, &without, &release));
+    engine.read(&["rmi", &without]);
     check(
         &tree,
         &["image", "--engine", "local", "--base", "scratch", "--platform", "linux/arm64"],
