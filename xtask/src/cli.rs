@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::add::AddArgs;
+use crate::commands::bench::BenchArgs;
 use crate::commands::build::BuildArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::clean::CleanArgs;
@@ -25,7 +26,7 @@ use crate::commands::update::UpdateArgs;
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Images", &["image", "plan", "index", "dockerfile", "matrix", "inspect"]),
     ("Plugins", &["new", "check", "list", "add", "update", "remove"]),
-    ("On this machine", &["build", "run", "send", "test", "clean", "completions"]),
+    ("On this machine", &["build", "run", "send", "test", "bench", "clean", "completions"]),
 ];
 
 /// Build a host and all its plugins together into one image
@@ -75,6 +76,8 @@ pub enum Command {
     Send(SendArgs),
     /// Run all checks: formatting, lints, unit tests, real plugins, a real image
     Test(TestArgs),
+    /// Measure builds, plugins and the host
+    Bench(BenchArgs),
     /// Remove everything that was built
     Clean(CleanArgs),
     /// Print completions for a shell

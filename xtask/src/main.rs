@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Add(args) => args.run(&ui, &paths),
         Command::Remove(args) => args.run(&ui, &paths),
         Command::Update(args) => args.run(&ui, &paths),
+        Command::Bench(args) => args.run(&ui, &paths),
         Command::Test(args) => args.run(&ui, &paths),
         Command::Inspect(args) => args.run(),
         Command::Completions(args) => args.run::<Cli>(),

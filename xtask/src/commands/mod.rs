@@ -1,6 +1,7 @@
 //! One command, one file: typed arguments and a short `run`.
 
 pub mod add;
+pub mod bench;
 pub mod build;
 pub mod check;
 pub mod clean;

@@ -80,6 +80,8 @@ pub struct HostSpec {
     pub probe_config: Option<Utf8PathBuf>,
     /// The directory of the templates for new plugins, in the tree.
     pub plugin_templates: Option<Utf8PathBuf>,
+    /// A workspace in the tree, by its directory, with one program, which measures.
+    pub benches: Option<Utf8PathBuf>,
     /// What CI builds.
     #[serde(default)]
     pub matrix: MatrixSpec,

@@ -37,6 +37,13 @@ fn plan_prints_everything_that_is_decided() {
 }
 
 #[test]
+fn a_host_without_benchmarks() {
+    let run = Tree::small("no-benches").xtask(&["bench"]);
+    let error = "error: [workspace.metadata.image] names no `benches` in Cargo.toml\n";
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(1), "", error));
+}
+
+#[test]
 fn run_starts_the_host_with_every_plugin_and_the_development_configuration() {
     let tree = Tree::small("run");
     let run = tree.xtask(&["run"]);

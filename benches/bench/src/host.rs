@@ -1,0 +1,127 @@
+//! Requests through the host to a plugin that does nothing, against axum alone. Both run on this machine, as does what asks them, in turns.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::process::Server;
+use crate::report::{Bound, Report};
+use crate::statistics::{median, percentile};
+use crate::{Places, bare, load};
+
+/// How many connections ask at a time, how long, and how often in turns.
+const CONNECTIONS: usize = 16;
+const TIME: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 5;
+
+const BODY: &str =
+    r#"{"provider": "noop", "id": "a-message", "to": ["bob@example.org"], "subject": "Hello", "text": "World"}"#;
+
+#[derive(Default)]
+struct Figures {
+    rate: Vec<f64>,
+    half: Vec<f64>,
+    most: Vec<f64>,
+    nearly_all: Vec<f64>,
+}
+
+pub fn measure(places: &Places, report: &mut Report) {
+    let dist = load::dist(places);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("config.toml");
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[providers.noop]\nconcurrency = 1000\n";
+    std::fs::write(&config, text).expect("a temporary file");
+    let mut host = Command::new(dist.join("provost"));
+    host.env_clear().current_dir(&dist).arg("--config").arg(&config).args(["--prov", "noop.prov"]);
+    let host = Server::start(&mut host);
+    let program = std::env::current_exe().expect("this program has a path");
+    let axum = Server::start(Command::new(program).arg(bare::ARGUMENT));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut figures = [Figures::default(), Figures::default()];
+    for _ in 0..ROUNDS {
+        for (server, figures) in [&host, &axum].iter().zip(&mut figures) {
+            figures.add(runtime.block_on(ask(server.address)));
+        }
+    }
+    let [host, axum] = figures.map(Figures::medians);
+    for (name, [rate, half, most, nearly_all]) in
+        [("host behind a plugin that does nothing", host), ("axum alone", axum)]
+    {
+        report.row(&format!("host: {name}"), rate, "requests/s", None);
+        report.row(&format!("host: {name}, p50"), half, "us", None);
+        report.row(&format!("host: {name}, p99"), most, "us", None);
+        report.row(&format!("host: {name}, p99.9"), nearly_all, "us", None);
+    }
+    report.row("host: requests per second / axum alone", host[0] / axum[0], "", Some(Bound::AtLeast(0.7)));
+    // Each connection waits for its turn behind the others.
+    let added = (host[1] - axum[1]) / CONNECTIONS as f64;
+    report.row(
+        "host: added to a request at p50, by its share of the processors",
+        added,
+        "us",
+        Some(Bound::AtMost(25.0)),
+    );
+}
+
+impl Figures {
+    fn add(&mut self, mut microseconds: Vec<u32>) {
+        self.rate.push(microseconds.len() as f64 / TIME.as_secs_f64());
+        microseconds.sort_unstable();
+        self.half.push(percentile(&microseconds, 0.5));
+        self.most.push(percentile(&microseconds, 0.99));
+        self.nearly_all.push(percentile(&microseconds, 0.999));
+    }
+
+    fn medians(self) -> [f64; 4] {
+        [self.rate, self.half, self.most, self.nearly_all].map(median)
+    }
+}
+
+/// How many microseconds each request took.
+async fn ask(address: SocketAddr) -> Vec<u32> {
+    let mut connections = JoinSet::new();
+    let end = Instant::now() + TIME;
+    for _ in 0..CONNECTIONS {
+        connections.spawn(connection(address, end));
+    }
+    connections.join_all().await.concat()
+}
+
+async fn connection(address: SocketAddr, end: Instant) -> Vec<u32> {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a socket");
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    let (mut times, mut buffer) = (Vec::new(), vec![0; 4096]);
+    while Instant::now() < end {
+        let begin = Instant::now();
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut length = 0;
+        while !is_whole(&buffer[..length]) {
+            let read = stream.read(&mut buffer[length..]).await.expect("the server answers");
+            assert!(read > 0, "the server closed the connection");
+            length += read;
+        }
+        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..length]));
+        times.push(begin.elapsed().as_micros() as u32);
+    }
+    times
+}
+
+/// Whether an answer has come with its whole body.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    body.len() >= length.expect("the answer says how long it is")
+}

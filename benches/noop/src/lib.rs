@@ -1,0 +1,5 @@
+//! The plugin of the benchmarks.
+
+mod provider;
+
+provost_sdk::export!(provider::Noop);
