@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: starts the benchmarks of the host, which are a workspace of their own.
 
 use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
 use clap::Args;
 
 use crate::cargo::toolchain;
@@ -24,7 +25,7 @@ impl BenchArgs {
         let benches = manifest::read(&paths.root)?.image().benches.clone();
         let benches = benches.context("[workspace.metadata.image] names no `benches` in Cargo.toml")?;
         let (target, own) = (paths.target().join("bench"), std::env::current_exe().context("finding this program")?);
-        let own = camino::Utf8PathBuf::try_from(own).context("finding this program")?;
+        let own = Utf8PathBuf::try_from(own).context("finding this program")?;
         let manifest = paths.root.join(benches).join("Cargo.toml");
         // The plugin that is called, in one run with the program that calls it.
         let common = ["--release", "--locked", "--manifest-path", manifest.as_str(), "--target-dir", target.as_str()];
