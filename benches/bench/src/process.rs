@@ -45,13 +45,14 @@ impl Drop for Server {
     }
 }
 
-/// Runs a program to its end; its stdout. It sees nothing of the cargo that started this one.
+/// Runs a program to its end; its stdout. It sees nothing of the cargo that started this one but where std is, which the build system needs
+/// and hides from what it starts.
 pub fn output(dir: &Path, program: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") && name != "CARGO_HOME") {
         command.env_remove(name);
     }
-    command.env_remove("LD_LIBRARY_PATH").current_dir(dir).args(arguments);
+    command.current_dir(dir).args(arguments);
     let output = command.output().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} {}: {stderr}", program.display(), arguments.join(" "));
