@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::oci::digest::Digest;
+use crate::oci::documents::REVISION;
 use crate::oci::layer::NamedLayer;
 use crate::plan::{BuildPlan, ImagePlan};
 use crate::source::manifest::HostSpec;
@@ -14,7 +15,6 @@ use crate::source::revision::Origin;
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI: &str = "org.opencontainers.image.";
-pub const REVISION: &str = "org.opencontainers.image.revision";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 

@@ -54,6 +54,12 @@ pub enum Base {
 /// Names of root file systems end so.
 const TARS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
 
+/// Whether a base is something else than a reference to an image.
+pub fn is_no_image(text: &str) -> bool {
+    let is_file = text == "scratch" || text.starts_with("oci:") || Utf8Path::new(text).exists();
+    is_file || TARS.iter().any(|ending| text.ends_with(ending))
+}
+
 impl Base {
     /// `scratch`; a file, or a path that ends in `.tar`, `.tar.gz` or `.tgz`; an OCI layout, by its directory or as `oci:DIR[:NAME]`; or
     /// a reference to an image, which is pulled unless the container engine has it, by skopeo where there is no container engine.
@@ -106,8 +112,7 @@ impl Base {
         limit: Duration,
     ) -> Result<Base> {
         let Session { ui, .. } = session;
-        let is_file = text == "scratch" || text.starts_with("oci:") || Utf8Path::new(text).exists();
-        if is_file || TARS.iter().any(|ending| text.ends_with(ending)) {
+        if is_no_image(text) {
             return Base::find(session, text, Ok(engine), architecture, limit);
         }
         let there = engine.inspect(ui, text)?;

@@ -68,11 +68,9 @@ pub struct Part {
 ///
 /// If its meaning would change: another Dockerfile has another directory beside it.
 pub fn part(path: &Utf8Path, name: &str) -> Result<Part> {
+    read(path)?;
     let text = files::read_text(path)?;
     let text = text.trim_start_matches(BYTE_ORDER_MARK);
-    if parse(text).is_none() {
-        return read(path).map(|_| unreachable!("it has no FROM"));
-    }
     if text.contains("<<") || text.lines().any(is_directive) {
         bail!("{path} has a directive or a here-document, which cannot stand in another Dockerfile; write it without");
     }

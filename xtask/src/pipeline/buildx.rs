@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::assemble::config::REVISION;
 use crate::containers::engine::buildx::{self, Build, To};
+use crate::oci::documents::REVISION;
 use crate::oci::reference;
 use crate::pipeline::dockerfile::dockerfile;
 use crate::pipeline::request::PlanRequest;

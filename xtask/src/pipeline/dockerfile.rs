@@ -1,10 +1,9 @@
 //! Writes the Dockerfile that makes the image of a tree on any builder.
 
 use anyhow::{Result, bail, ensure};
-use camino::Utf8Path;
 
 use crate::assemble::dockerfile::{self, Parts};
-use crate::base::Base;
+use crate::base::{Base, is_no_image};
 use crate::cargo::query;
 use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::dockerfile::{Part, part, read};
@@ -63,8 +62,4 @@ pub fn dockerfile(session: &Session, request: &PlanRequest) -> Result<(String, B
     let locked = paths.root.join("Cargo.lock").exists();
     let text = dockerfile::write(&plan, &Parts { builder, base, base_name: &base_name, options, locked })?;
     Ok((text, plan))
-}
-
-fn is_no_image(text: &str) -> bool {
-    text.starts_with("oci:") || Utf8Path::new(text).exists() || text.ends_with(".tar") || text == "scratch"
 }

@@ -10,7 +10,7 @@ use crate::oci::reference;
 use crate::pipeline;
 use crate::pipeline::report::ImageReport;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
-use crate::publish::index::Index;
+use crate::publish::index::{self, Index};
 use crate::publish::output::{self, Output};
 use crate::publish::sign;
 use crate::source::manifest;
@@ -44,6 +44,9 @@ pub fn images(session: &Session, request: PlatformsRequest) -> Result<PlatformsR
     let name = manifest::read(&session.paths.root)?.image().name.clone();
     output::check_layouts(&image.outputs)?;
     let push = image.push.as_deref().map(|name| reference::in_registry("--push", name)).transpose()?;
+    if push.is_some() {
+        index::check_push(ui)?;
+    }
     if image.sign {
         sign::check(ui)?;
     }
@@ -72,16 +75,16 @@ pub fn images(session: &Session, request: PlatformsRequest) -> Result<PlatformsR
         images.push(report);
         layouts.push(layout);
     }
-    let index = Index::join(&layouts)?;
+    let joined = Index::join(&layouts)?;
     let layout = session.paths.platforms_layout(&name);
     let tag = push.as_ref().or(images.first().map(|image| &image.plan.image)).cloned().unwrap_or(name);
     let standard = Output::Layout(layout.clone());
     for output in std::iter::once(&standard).chain(&image.outputs) {
-        let verb = if index.write(output.path(), &tag)? { "Written" } else { "Unchanged" };
+        let verb = if joined.write(output.path(), &tag)? { "Written" } else { "Unchanged" };
         ui.status(verb, format!("{}, the index of {} platforms", session.paths.relative(output.path()), images.len()));
     }
     if let Some(reference) = &push {
-        index.deliver(session, reference, image.sign)?;
+        joined.deliver(session, reference, image.sign)?;
     }
-    Ok(PlatformsReport { index_digest: index.digest(), layout, pushed: push, images })
+    Ok(PlatformsReport { index_digest: joined.digest(), layout, pushed: push, images })
 }

@@ -20,6 +20,7 @@ use crate::publish::{push, referrers, sign};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::session::Session;
+use crate::support::ui::Ui;
 
 pub struct Index {
     /// By platform, in the order of the index.
@@ -37,6 +38,12 @@ struct Found {
     blobs: Vec<Digest>,
     /// What refers to it.
     artifacts: Vec<Artifact>,
+}
+
+/// Checks before anything is built that an index can be pushed.
+pub fn check_push(ui: &Ui) -> Result<()> {
+    ensure!(skopeo::is_installed(ui), "--push of an index needs skopeo; install it");
+    Ok(())
 }
 
 impl Index {
@@ -111,7 +118,7 @@ impl Index {
     /// Pushes it, its images, and what refers to these. The tag then names all of it or what it named before.
     fn push(&self, session: &Session, reference: &str) -> Result<()> {
         let Session { ui, paths, .. } = session;
-        ensure!(skopeo::is_installed(ui), "--push of an index needs skopeo; install it");
+        check_push(ui)?;
         let (layout, digest) = (paths.index(), self.digest());
         files::remove(&layout)?;
         self.write(&layout, reference)?;

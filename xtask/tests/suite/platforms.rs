@@ -167,6 +167,15 @@ fn what_cannot_be_built_is_said_before_anything_compiles() {
             error: --output both.tar: an index is written to a layout: oci:both.tar
         "#]],
     );
+    // Known before anything is compiled: what would be pushed is whole only then.
+    check(
+        &tree.without(&["skopeo"]),
+        &["image", "--platform", "linux/arm64,linux/amd64", "--push", "localhost:1/greeter:1"],
+        expect![[r#"
+            error: --push of an index needs skopeo; install it
+        "#]],
+    );
+    let tree = Tree::small("platforms-unknown");
     let unknown = tree.xtask(&["image", "--platform", "linux/riscv64"]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("there is no platform `linux/riscv64`; there are linux/amd64, linux/arm64"));

@@ -80,12 +80,8 @@ fn the_plugin_that_is_shown_is_the_example() {
 #[test]
 fn every_command_in_the_docs_exists() {
     let tree = Tree::small("commands");
-    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
-    for page in fs::read_dir(repository().join("docs")).expect("a directory") {
-        pages.push(format!("docs/{}", page.expect("a page").file_name().to_string_lossy()));
-    }
-    for page in pages {
-        let text = read(&page);
+    let own = ["README.md", "CONTRIBUTING.md"].map(|path| Source { path: path.to_owned(), text: read(path) });
+    for Source { path: page, text } in own.into_iter().chain(sources("docs")) {
         for command in between(&text, "cargo xtask ", "\n") {
             let word: String = command.chars().take_while(char::is_ascii_lowercase).collect();
             assert_eq!(tree.xtask(&[&word, "--help"]).code, Some(0), "`cargo xtask {word}` in {page}");
@@ -113,7 +109,7 @@ fn some_things_have_one_place() {
     }
 }
 
-/// A Rust file.
+/// A file.
 struct Source {
     /// Relative to the directory of the sources.
     path: String,
