@@ -51,12 +51,6 @@ pub fn not_compiled(error: &Error) -> &[String] {
 /// The error for a failed cargo run; `stderr` has the end of its output.
 pub fn explain(plan: &BuildPlan, machine: &dyn Machine, output: &Output) -> Error {
     let machine_failures = machine.machine_failures();
-    if machine_failures.contains(&MachineFailure::Gone) {
-        return anyhow!(
-            "the builder's container was stopped from outside while cargo ran, by a person or because memory ran out (OOM); \
-             run the command again"
-        );
-    }
     let said = plain(&String::from_utf8_lossy(&output.stderr));
     let names = failed(&said);
     let parts: Vec<String> = names.iter().map(|name| part(plan, name)).collect();

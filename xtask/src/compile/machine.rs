@@ -47,8 +47,6 @@ pub enum MachineFailure {
     OutOfMemory,
     /// There is no room for another file.
     FullDisk,
-    /// It stopped.
-    Gone,
 }
 
 /// In KB: a disk with less counts as full. A compiler removes part of what it failed to write.

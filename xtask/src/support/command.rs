@@ -122,18 +122,7 @@ impl Invocation {
         let expression = self.expression(ui).stdin_null().stdout_capture().stderr_file(writer).unchecked();
         let running = expression.start().with_context(|| format!("starting `{self}`"))?;
         drop(expression);
-        let mut end = Vec::new();
-        let mut buffer = [0; 1 << 13];
-        loop {
-            let count = messages.read(&mut buffer).with_context(|| format!("reading what `{self}` wrote"))?;
-            if count == 0 {
-                break;
-            }
-            // A closed stderr is no error.
-            let _ = std::io::stderr().write_all(&buffer[..count]);
-            end.extend_from_slice(&buffer[..count]);
-            end.drain(..end.len().saturating_sub(MESSAGES));
-        }
+        let end = show(&mut messages, None).with_context(|| format!("reading what `{self}` wrote"))?;
         let output = running.into_output().with_context(|| format!("waiting for `{self}`"))?;
         Ok(Output { stderr: end, ..output })
     }
@@ -187,6 +176,14 @@ impl Invocation {
         Err(command.exec()).with_context(|| format!("starting `{self}`"))
     }
 
+    /// It as a command of any POSIX shell, in another place than here: only what was set for it is part of it.
+    pub fn script(&self) -> String {
+        let dir = self.dir.iter().map(|dir| format!("cd {} &&", word(dir.as_str())));
+        let set = self.environment.iter().map(|(name, value)| format!("{name}={}", word(value)));
+        let words = std::iter::once(&self.program).chain(&self.args).map(|text| word(text));
+        dir.chain(set).chain(words).collect::<Vec<_>>().join(" ")
+    }
+
     /// For pipes, time limits and programs that run for a long time.
     pub fn expression(&self, ui: &Ui) -> duct::Expression {
         ui.echo(self);
@@ -212,6 +209,28 @@ impl Invocation {
             expression = expression.env_remove(name);
         }
         expression
+    }
+}
+
+/// Shows what comes, until these bytes come or to its end; returns the end of what was shown.
+pub fn show(messages: &mut impl Read, until: Option<&[u8]>) -> io::Result<Vec<u8>> {
+    let until = until.unwrap_or_default();
+    let (mut shown, mut new) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 1 << 13];
+    loop {
+        let count = messages.read(&mut buffer)?;
+        new.extend_from_slice(&buffer[..count]);
+        let place = new.windows(until.len().max(1)).position(|window| window == until);
+        // What may be the beginning of these bytes waits for more.
+        let begun = (1..until.len()).rev().find(|&length| new.ends_with(&until[..length])).unwrap_or(0);
+        let ready = place.unwrap_or(if count == 0 { new.len() } else { new.len() - begun });
+        // A closed stderr is no error.
+        let _ = io::stderr().write_all(&new[..ready]);
+        shown.extend(new.drain(..ready));
+        shown.drain(..shown.len().saturating_sub(MESSAGES));
+        if place.is_some() || count == 0 {
+            return Ok(shown);
+        }
     }
 }
 
@@ -252,7 +271,12 @@ impl fmt::Display for Invocation {
     }
 }
 
-/// `text` as one word of a POSIX shell; control characters (cargo separates encoded flags by one) as `$'...'`.
+/// `text` as one word of any POSIX shell, which may contain control characters.
+pub fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// `text` as one word that a person can paste; control characters (cargo separates encoded flags by one) as `$'...'`.
 pub fn quoted(text: &str) -> String {
     if text.chars().any(char::is_control) {
         let escaped: String = text
@@ -269,12 +293,32 @@ pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    word(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Invocation;
+    use super::{Invocation, show};
+
+    /// Gives one byte at a time.
+    struct Slow(&'static [u8]);
+
+    impl std::io::Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn messages_are_read_to_their_mark_and_no_further() {
+        let mut messages = Slow(b"an e, an en, the end. more");
+        assert_eq!(show(&mut messages, Some(b"end")).expect("messages"), b"an e, an en, the ");
+        assert_eq!(show(&mut messages, Some(b"end")).expect("messages"), b". more");
+        assert_eq!(show(&mut Slow(b"all"), None).expect("messages"), b"all");
+    }
 
     #[test]
     fn an_invocation_can_be_pasted() {

@@ -110,13 +110,11 @@ impl Started {
         let said = BufReader::new(run.stderr.take().expect("its messages"));
         let mut started = Started { run, container: String::new(), said };
         let mut seen = String::new();
-        while started.container.is_empty() {
-            let begin = seen.len();
+        while !seen.contains(" cargo build ") {
             assert_ne!(started.said.read_line(&mut seen).expect("UTF-8"), 0, "it ended before cargo ran:\n{seen}");
-            if let Some((before, _)) = seen[begin..].split_once(" cargo build ") {
-                started.container = before.rsplit(' ').next().expect("an id").to_owned();
-            }
         }
+        let containers = Engine::docker().containers(tree);
+        started.container = containers.into_iter().next().expect("a container");
         started
     }
 
@@ -137,7 +135,7 @@ fn a_container_that_is_killed() {
     let started = Started::start(&tree);
     Engine::docker().read(&["kill", &started.container]);
     expect![[r#"
-        error: the builder's container was stopped from outside while cargo ran, by a person or because memory ran out (OOM); run the command again
+        error: the builder's container was stopped from outside, by a person or because memory ran out (OOM); run the command again
     "#]].assert_eq(&started.error());
 }
 

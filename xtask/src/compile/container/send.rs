@@ -1,62 +1,54 @@
-//! Sends the sources to a builder's container, and the crates that its volume lacks.
+//! Sends the sources to a builder's container, and the crates that its volume lacks. What is there is asked first, so that only
+//! what differs travels.
 
-use std::io::{BufWriter, Write};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
+use crate::compile::container::conversation::succeeded;
 use crate::compile::container::{Container, VENDOR_CONFIG, config};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
-use crate::support::command::quoted;
+use crate::support::command::word;
 use crate::support::container_paths::ContainerPaths;
 use crate::support::paths::Paths;
+use crate::support::ui::count;
 use crate::support::{files, variables};
 
 /// What cargo keeps beside each vendored crate.
 const CHECKSUMS: &str = ".cargo-checksum.json";
 
-/// Makes the sources in the volume what came in, by content: a changed file gets the container's own time. Inside, the
-/// environment chooses the toolchain: what rust-toolchain.toml asks for beside it may not be there.
-///
-/// No program is started for each file, which would take most of an edit's time. A backslash in a name is doubled by
-/// sha256sum, and its line begins with one.
-fn sync_script(places: &ContainerPaths) -> String {
-    let ContainerPaths { incoming, work, vendor, .. } = places;
-    format!(
-        r#"set -e
-rm -f {incoming}/src/rust-toolchain.toml
-mkdir -p {work}/src {vendor}; cd {work}/src
-find . ! -type d | while IFS= read -r file; do [ -f "$file" ] && [ ! -L "$file" ] && [ -f "{incoming}/src/$file" ] || rm "$file"; done
-find . -depth -type d | while IFS= read -r directory; do [ -d "{incoming}/src/$directory" ] || rmdir "$directory"; done
-digests() {{ find . -type f -exec sha256sum {{}} + | LC_ALL=C sort; }}
-digests > {incoming}/old; cd {incoming}/src; digests > {incoming}/new
-find . -type d | while IFS= read -r directory; do [ -d "{work}/src/$directory" ] || mkdir -p "{work}/src/$directory"; done
-copy() {{ rm -f "{work}/src/$1"; cp "$1" "{work}/src/$1"; }}
-LC_ALL=C comm -23 {incoming}/new {incoming}/old | while IFS= read -r line; do
-  case $line in
-    \\*) copy "$(printf '%s' "${{line#*  }}" | sed 's/\\\\/\\/g')" ;;
-    *) copy "${{line#*  }}" ;;
-  esac
-done
-find . -type f | while IFS= read -r file; do
-  old={work}/src/$file
-  if [ -x "$file" ]; then [ -x "$old" ]; else [ ! -x "$old" ]; fi || copy "$file"
-done
-"#
-    )
-}
+/// Crates travel in parts of about so many bytes, each of which is in memory.
+const PART: usize = 1 << 24;
+
+/// Inside, the environment chooses the toolchain: what this file asks for beside it may not be there.
+const TOOLCHAIN: &str = "rust-toolchain.toml";
 
 impl Container<'_> {
+    fn read(&self, command: &str) -> Result<String> {
+        let output = self.conversation.ask(command)?;
+        succeeded(&output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn remove<'p>(&self, dir: &Utf8Path, paths: impl Iterator<Item = &'p str>) -> Result<()> {
+        let words: Vec<String> = paths.map(word).collect();
+        if words.is_empty() {
+            return Ok(());
+        }
+        self.read(&format!("cd {dir} && rm -rf -- {}", words.join(" "))).map(drop)
+    }
+
     /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
-    pub(crate) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
+    pub(super) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
         let vendor = &self.places.vendor;
         let list = format!("cd {vendor} 2>/dev/null || exit 0; sha256sum */{CHECKSUMS} 2>/dev/null; echo; ls -A");
-        let answer = self.shell(&list)?;
+        let answer = self.read(&list)?;
         let (there, dirs) = answer.split_once("\n\n").unwrap_or(("", &answer));
-        let there: Vec<&str> = there.lines().collect();
-        let (mut missing, mut kept) = (Vec::new(), Vec::new());
+        let there: BTreeSet<&str> = there.lines().collect();
+        let (mut missing, mut kept) = (Vec::new(), BTreeSet::new());
         let entries = vendored.read_dir_utf8().with_context(|| format!("reading the directory {vendored}"))?;
         for entry in entries {
             let entry = entry.with_context(|| format!("reading the directory {vendored}"))?;
@@ -65,106 +57,199 @@ impl Container<'_> {
                 continue;
             }
             let digest = Digest::sha256(&files::read(&checksum)?);
-            let line = format!("{}  {}/{CHECKSUMS}", digest.hex(), entry.file_name());
-            if there.contains(&line.as_str()) {
-                kept.push(line);
+            let name = entry.file_name().to_owned();
+            if there.contains(format!("{}  {name}/{CHECKSUMS}", digest.hex()).as_str()) {
+                kept.insert(name);
             } else {
-                missing.push(entry.file_name().to_owned());
+                missing.push(name);
             }
         }
         // Also the crates of an earlier lock, and what a run sent that was ended before the checksums came; and a crate whose
         // files are others now must not keep what it no longer has.
-        let stays = |name: &&str| kept.iter().any(|line| line.ends_with(&format!("  {name}/{CHECKSUMS}")));
-        let gone = dirs.lines().filter(|name| !name.is_empty() && !stays(name));
-        let gone: Vec<String> = gone.map(quoted).collect();
-        if !gone.is_empty() {
-            self.shell(&format!("cd {vendor} && rm -rf -- {}", gone.join(" ")))?;
-        }
+        self.remove(vendor, dirs.lines().filter(|name| !name.is_empty() && !kept.contains(*name)))?;
         if missing.is_empty() {
             return Ok(());
         }
         missing.sort();
-        self.ui.status("Sending", format!("{} to the builder", crate::support::ui::count(missing.len(), "crate")));
-        self.send(|tar| {
-            for name in &missing {
-                append_dir(tar, &vendored.join(name), &format!("{}/{name}", inside(vendor)), |path| {
-                    path.file_name() != Some(CHECKSUMS)
-                })?;
+        self.ui.status("Sending", format!("{} to the builder", count(missing.len(), "crate")));
+        let mut rest = missing.as_slice();
+        while !rest.is_empty() {
+            let mut tar = Tar::default();
+            let mut crates = 0;
+            while crates < rest.len() && tar.len() < PART {
+                let name = &rest[crates];
+                tar.dir(&vendored.join(name), &vendor.join(name), |path| path != CHECKSUMS)?;
+                crates += 1;
             }
+            let (part, later) = rest.split_at(crates);
             // By these a crate is known to be there: when they come, all of it is.
-            for name in &missing {
+            for name in part {
                 let checksums = files::read(&vendored.join(name).join(CHECKSUMS))?;
-                append_file(tar, &format!("{}/{name}/{CHECKSUMS}", inside(vendor)), &checksums, 0o644)?;
+                tar.file(&vendor.join(name).join(CHECKSUMS), &checksums, false)?;
             }
-            Ok(())
-        })
-    }
-
-    pub(crate) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
-        let ContainerPaths { incoming, vendor, .. } = &self.places;
-        self.send(|tar| {
-            append_dir(tar, &paths.sources(), &format!("{}/src", inside(incoming)), |_| true)?;
-            let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
-            let config = config::config(&config, &variables::tree(paths)?, &self.registries)?;
-            append_file(tar, &format!("{}/{VENDOR_CONFIG}", inside(incoming)), config.as_bytes(), 0o644)
-        })?;
-        self.shell(&sync_script(&self.places)).map(drop)
-    }
-
-    /// Unpacks a tar into the container's root: podman makes no directories, so they stand in the tar.
-    fn send(&self, fill: impl FnOnce(&mut tar::Builder<&mut dyn Write>) -> Result<()>) -> Result<()> {
-        let command = self.engine.copy_into(&self.id);
-        let (reader, writer) = std::io::pipe().context("making a pipe")?;
-        let mut writer = BufWriter::with_capacity(1 << 16, writer);
-        let expression = command.expression(self.ui).stdin_file(reader).stdout_capture().stderr_capture().unchecked();
-        let running = expression.start().with_context(|| format!("starting `{command}`"))?;
-        drop(expression);
-        let written = (|| {
-            let out: &mut dyn Write = &mut writer;
-            let mut tar = tar::Builder::new(out);
-            fill(&mut tar)?;
-            tar.finish().context("ending the tar")?;
-            drop(tar);
-            writer.flush().context("ending the tar")
-        })();
-        drop(writer);
-        command.succeeded(running.wait().with_context(|| format!("waiting for `{command}`"))?)?;
-        written
-    }
-}
-
-/// As a path in a tar that is unpacked at the root.
-fn inside(path: &Utf8Path) -> &str {
-    path.as_str().trim_start_matches('/')
-}
-
-fn append_dir(
-    tar: &mut tar::Builder<&mut dyn Write>,
-    dir: &Utf8Path,
-    name: &str,
-    wanted: impl Fn(&Utf8Path) -> bool,
-) -> Result<()> {
-    for entry in WalkDir::new(dir).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
-        let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-        let inside = format!("{name}/{}", path.strip_prefix(dir)?);
-        if entry.file_type().is_dir() {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_mode(0o755);
-            header.set_size(0);
-            tar.append_data(&mut header, &inside, std::io::empty()).with_context(|| format!("sending {inside}"))?;
-        } else if entry.file_type().is_file() && wanted(path) {
-            let Source { executable, .. } = Source::file(path.to_owned())?;
-            append_file(tar, &inside, &files::read(path)?, if executable { 0o755 } else { 0o644 })?;
+            self.conversation.unpack(&tar.finish()?)?;
+            rest = later;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Makes the sources in the volume what they are here, by content: a changed file gets the container's own time.
+    pub(super) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
+        let ContainerPaths { incoming, vendor, .. } = &self.places;
+        let inside = &self.dirs.sources;
+        let there = Listing::parse(&self.read(&Listing::command(inside))?);
+        let (mut tar, mut wanted) = (Tar::default(), BTreeSet::new());
+        let sources = paths.sources();
+        for entry in WalkDir::new(&sources).min_depth(1).sort_by_file_name() {
+            let (path, is_dir) = entry_of(&sources, entry)?;
+            let relative = path.strip_prefix(&sources)?;
+            if relative == TOOLCHAIN {
+                continue;
+            }
+            wanted.insert((relative.to_string(), is_dir));
+            if is_dir {
+                if !there.dirs.contains(relative.as_str()) {
+                    tar.directory(&inside.join(relative))?;
+                }
+                continue;
+            }
+            let content = files::read(&path)?;
+            let Source { executable, .. } = Source::file(path.clone())?;
+            let same = (Digest::sha256(&content).hex(), executable);
+            if there.files.get(relative.as_str()) != Some(&same) {
+                tar.file(&inside.join(relative), &content, executable)?;
+            }
+        }
+        let is_wanted = |path: &str, is_dir| wanted.contains(&(path.to_owned(), is_dir));
+        let files = there.files.keys().filter(|path| !is_wanted(path, false));
+        let dirs = there.dirs.iter().filter(|path| !is_wanted(path, true));
+        self.remove(inside, there.others.iter().chain(files).chain(dirs).map(String::as_str))?;
+        let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
+        let config = config::config(&config, &variables::tree(paths)?, &self.registries)?;
+        tar.file(&incoming.join(VENDOR_CONFIG), config.as_bytes(), false)?;
+        self.conversation.unpack(&tar.finish()?)
+    }
 }
 
-fn append_file(tar: &mut tar::Builder<&mut dyn Write>, path: &str, content: &[u8], mode: u32) -> Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(mode);
-    header.set_size(content.len() as u64);
-    tar.append_data(&mut header, path, content).with_context(|| format!("sending {path}"))
+/// What a directory of the container has, by paths relative to it.
+#[derive(Debug, Default, PartialEq)]
+struct Listing {
+    /// With the digest of the content, and whether it is executable.
+    files: BTreeMap<String, (String, bool)>,
+    dirs: BTreeSet<String>,
+    /// Symlinks, for example.
+    others: BTreeSet<String>,
+}
+
+impl Listing {
+    fn command(dir: &Utf8Path) -> String {
+        format!(
+            "mkdir -p {dir} && cd {dir} && find . -type f -exec sha256sum {{}} + && echo executable && find . -type f -perm -100 \
+             && echo directories && find . -type d && echo others && find . ! -type f ! -type d"
+        )
+    }
+
+    fn parse(answer: &str) -> Listing {
+        let mut listing = Listing::default();
+        let mut section = "";
+        for line in answer.lines() {
+            match (section, line) {
+                (_, "executable" | "directories" | "others") => section = line,
+                ("", line) => {
+                    // Some programs begin the line with a backslash if they doubled those in the path.
+                    let (digest, path) = line.split_once("  ").unwrap_or_default();
+                    let (digest, path) = match digest.strip_prefix('\\') {
+                        Some(digest) => (digest, path.replace(r"\\", r"\")),
+                        None => (digest, path.to_owned()),
+                    };
+                    listing.files.insert(relative(&path), (digest.to_owned(), false));
+                }
+                ("executable", path) => {
+                    listing.files.entry(relative(path)).and_modify(|(_, executable)| *executable = true);
+                }
+                ("directories", ".") => {}
+                ("directories", path) => drop(listing.dirs.insert(relative(path))),
+                (_, path) => drop(listing.others.insert(relative(path))),
+            }
+        }
+        listing
+    }
+}
+
+fn relative(path: &str) -> String {
+    path.strip_prefix("./").unwrap_or(path).to_owned()
+}
+
+/// The path of what was found in `dir`, and whether it is a directory.
+fn entry_of(dir: &Utf8Path, entry: walkdir::Result<walkdir::DirEntry>) -> Result<(Utf8PathBuf, bool)> {
+    let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
+    let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
+    Ok((path.to_owned(), entry.file_type().is_dir()))
+}
+
+/// A tar that is unpacked at the root of the container.
+struct Tar(tar::Builder<Vec<u8>>);
+
+impl Default for Tar {
+    fn default() -> Tar {
+        Tar(tar::Builder::new(Vec::new()))
+    }
+}
+
+impl Tar {
+    fn len(&self) -> usize {
+        self.0.get_ref().len()
+    }
+
+    fn directory(&mut self, path: &Utf8Path) -> Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        let inside = path.as_str().trim_start_matches('/');
+        self.0.append_data(&mut header, inside, std::io::empty()).with_context(|| format!("sending {path}"))
+    }
+
+    fn file(&mut self, path: &Utf8Path, content: &[u8], executable: bool) -> Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(if executable { 0o755 } else { 0o644 });
+        header.set_size(content.len() as u64);
+        let inside = path.as_str().trim_start_matches('/');
+        self.0.append_data(&mut header, inside, content).with_context(|| format!("sending {path}"))
+    }
+
+    /// A directory of this machine, without the files at its top that are not wanted.
+    fn dir(&mut self, dir: &Utf8Path, inside: &Utf8Path, wanted: impl Fn(&Utf8Path) -> bool) -> Result<()> {
+        for entry in WalkDir::new(dir).sort_by_file_name() {
+            let (path, is_dir) = entry_of(dir, entry)?;
+            let relative = path.strip_prefix(dir)?;
+            if is_dir {
+                self.directory(&inside.join(relative))?;
+            } else if wanted(relative) {
+                let Source { executable, .. } = Source::file(path.clone())?;
+                self.file(&inside.join(relative), &files::read(&path)?, executable)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<u8>> {
+        self.0.into_inner().context("ending the tar")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::Listing;
+
+    #[test]
+    fn a_listing_is_read_with_or_without_doubled_backslashes() {
+        let answer = "12  ./a  b\n\\34  ./c\\\\d\n56  ./e\\f\nexecutable\n./e\\f\ndirectories\n.\n./g\nothers\n./h\n";
+        let set = |path: &str| BTreeSet::from([path.to_owned()]);
+        let file = |path: &str, digest: &str, executable| (path.to_owned(), (digest.to_owned(), executable));
+        let files = BTreeMap::from([file("a  b", "12", false), file("c\\d", "34", false), file("e\\f", "56", true)]);
+        assert_eq!(Listing::parse(answer), Listing { files, dirs: set("g"), others: set("h") });
+    }
 }
