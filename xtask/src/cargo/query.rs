@@ -25,16 +25,11 @@ impl Query<'_> {
     pub fn crates(&self, session: &Session, reach: Reach) -> Result<Resolution> {
         let paths = &session.paths;
         let args = resolution::question(reach, self.target, self.packages.iter().copied());
-        let digest = copy::manifests_digest(&paths.sources())?;
-        let key = format!("{digest} {args:?} {:?}\n", self.rustflags);
-        let stamp = paths.crates(reach.name());
-        let known = std::fs::read_to_string(&stamp).unwrap_or_default();
-        if let Some(answer) = known.strip_prefix(&key) {
-            return Resolution::parse(answer, &paths.sources());
-        }
-        let command = self.command(session, args)?;
-        let answer = cargo(session, &command, &format!("asking for the {} crates", reach.name()))?;
-        files::write_atomically(&stamp, |out| Ok(out.write_all(format!("{key}{answer}").as_bytes())?))?;
+        let key = format!("{args:?} {:?}", self.rustflags);
+        let answer = remembered(session, reach.name(), &key, || {
+            let command = self.command(session, args)?;
+            cargo(session, &command, &format!("asking for the {} crates", reach.name()))
+        })?;
         Resolution::parse(&answer, &paths.sources())
     }
 
@@ -54,10 +49,28 @@ impl Query<'_> {
 
 /// The workspace's own crates, as cargo reads them from the copy.
 pub fn members(session: &Session) -> Result<Metadata> {
-    let args = ["metadata", "--no-deps", "--format-version", "1"];
-    let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());
-    let text = cargo(session, &command, "reading the workspace's manifests")?;
+    let names = copy::names_digest(&session.paths.sources())?;
+    let text = remembered(session, "members", &names.to_string(), || {
+        let args = ["metadata", "--no-deps", "--format-version", "1"];
+        let command = toolchain::cargo(&session.paths.root, args)?.dir(session.paths.sources());
+        cargo(session, &command, "reading the workspace's manifests")
+    })?;
     MetadataCommand::parse(text).context("reading what `cargo metadata` wrote")
+}
+
+/// An answer of cargo about the copy, asked again when a manifest, the lock or the key changed.
+fn remembered(session: &Session, name: &str, key: &str, ask: impl FnOnce() -> Result<String>) -> Result<String> {
+    let paths = &session.paths;
+    let (manifests, pinned) = (copy::manifests_digest(&paths.sources())?, toolchain::pinned(&paths.root)?);
+    let key = format!("{manifests} {} {pinned} {key}\n", paths.sources());
+    let file = paths.answer(name);
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    if let Some(answer) = known.strip_prefix(&key) {
+        return Ok(answer.to_owned());
+    }
+    let answer = ask()?;
+    files::write_atomically(&file, |out| Ok(out.write_all(format!("{key}{answer}").as_bytes())?))?;
+    Ok(answer)
 }
 
 /// Fetches every crate that the target needs; cargo may change the copy's lock file.

@@ -20,6 +20,8 @@ pub struct Built {
     pub artifacts: Vec<Artifact>,
     /// Where build scripts said that libraries are, of those directories that belong to the build, sorted.
     pub library_dirs: Vec<Utf8PathBuf>,
+    /// The files with what build scripts said, of those that have run in this or an earlier build.
+    pub script_outputs: Vec<Utf8PathBuf>,
 }
 
 /// Runs cargo once, for the host, the SDK and every plugin.
@@ -70,7 +72,7 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
         return Err(failure::explain(plan, machine, &output));
     }
     let messages = Message::parse_stream(output.stdout.as_slice());
-    let (mut artifacts, mut library_dirs) = (Vec::new(), BTreeSet::new());
+    let (mut artifacts, mut library_dirs, mut script_outputs) = (Vec::new(), BTreeSet::new(), Vec::new());
     for message in messages {
         match message.context("reading what cargo wrote")? {
             Message::CompilerArtifact(artifact) => artifacts.push(artifact),
@@ -78,12 +80,13 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
                 // `native=/directory`, or without a kind. The system's own directories the linker knows.
                 let plain = |path: &Utf8PathBuf| path.as_str().rsplit('=').next().unwrap_or_default().into();
                 let is_ours = |path: &Utf8PathBuf| path.starts_with(&dirs.sources) || path.starts_with(&dirs.target);
+                script_outputs.extend(script.out_dir.parent().map(|dir| dir.join("output")));
                 library_dirs.extend(script.linked_paths.iter().map(plain).filter(is_ours));
             }
             _ => {}
         }
     }
-    Ok(Built { artifacts, library_dirs: library_dirs.into_iter().collect() })
+    Ok(Built { artifacts, library_dirs: library_dirs.into_iter().collect(), script_outputs })
 }
 
 /// The flags of the build, the machine's paths mapped away.

@@ -25,7 +25,9 @@ use crate::support::paths::Paths;
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &Built) -> Result<Dist> {
     let (compiled, there) = bring(paths, plan, machine, &built.artifacts)?;
     check_records(&compiled.host, &compiled.plugins)?;
-    let std = shared_std(paths, plan, machine, &compiled)?;
+    let target = ["--print", "target-libdir", "--target", &plan.toolchain.target].map(str::to_owned);
+    let std_dir = Utf8PathBuf::from(answer(machine, "rustc", &target)?);
+    let std = shared_std(paths, plan, machine, &compiled, &std_dir)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
     let toolchain = &plan.toolchain;
     let linker =
@@ -37,7 +39,8 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     check_imports(&dist)?;
     let [host, _, plugins @ ..] = there.as_slice() else { unreachable!("host and SDK come first") };
     let interpreter = &dist.libraries.interpreter.place;
-    let start = schemas::Start::new(plan, machine, host, interpreter, &built.library_dirs)?;
+    let library_dirs = built.library_dirs.iter().chain([&std_dir]);
+    let start = schemas::Start::new(plan, machine, host, interpreter, library_dirs)?;
     let schemas = schemas::gather(paths, plan, machine, &start, plugins)?;
     for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
         plugin.assets.extend(schema);
@@ -224,16 +227,20 @@ pub fn check_imports(dist: &Dist) -> Result<()> {
 }
 
 /// std as a shared library, stripped, if the toolchain has it as one and the built files need it.
-fn shared_std(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, compiled: &Compiled) -> Result<Option<DistFile>> {
+fn shared_std(
+    paths: &Paths,
+    plan: &BuildPlan,
+    machine: &dyn Machine,
+    compiled: &Compiled,
+    std_dir: &Utf8Path,
+) -> Result<Option<DistFile>> {
     let mut name = None;
     for file in compiled.files() {
         let elf = Elf::parse(&files::read(&file.path)?).with_context(|| format!("reading {}", file.path))?;
         name = name.or(elf.needed.into_iter().find(|needed| needed.starts_with("libstd-")));
     }
     let Some(name) = name else { return Ok(None) };
-    let target = ["--print", "target-libdir", "--target", &plan.toolchain.target].map(str::to_owned);
-    let original = Utf8PathBuf::from(answer(machine, "rustc", &target)?).join(&name);
-    let original = machine.bring(&[original])?.pop().context("std was not brought")?;
+    let original = machine.bring(&[std_dir.join(&name)])?.pop().context("std was not brought")?;
     let content = files::read(&original)?;
     let dir = paths.stripped().join(Digest::sha256(&content).prefix(16));
     let stripped = dir.join(&name);

@@ -11,6 +11,7 @@ pub mod libraries;
 pub mod machine;
 pub mod restore;
 pub mod schemas;
+mod surroundings;
 pub mod tools;
 mod vendor;
 
@@ -19,9 +20,11 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::assets::Asset;
+use crate::compile::cargo::Built;
 use crate::compile::container::Container;
 use crate::compile::libraries::Libraries;
 use crate::compile::machine::{Local, Machine};
+use crate::compile::surroundings::Outside;
 use crate::environment::options::BuildEnvironment;
 use crate::plan::BuildPlan;
 use crate::support::files;
@@ -97,39 +100,51 @@ impl Dist {
 pub fn build(session: &Session, plan: &BuildPlan) -> Result<Dist> {
     let Session { ui, paths, .. } = session;
     let plugins = count(plan.plugins.len(), "plugin");
-    let channel = &plan.toolchain.channel;
-    match &plan.environment {
+    let key = cache::key(paths, plan)?;
+    if let Some(dist) = cache::recall(paths, &key) {
+        ui.status("Fresh", format!("host, SDK and {plugins}: no source has changed"));
+        return Ok(dist);
+    }
+    let (dist, outside) = match &plan.environment {
         BuildEnvironment::Local => {
+            let channel = &plan.toolchain.channel;
             ui.status("Compiling", format!("host, SDK and {plugins} with this machine's Rust {channel} (local)"));
-            if !plan.isolated {
-                return compile(session, plan, &Local::new(session, paths.cargo_target(), &plan.toolchain)?);
-            }
-            let target = paths.isolated_target();
-            // Of a run that was killed.
-            files::remove(&target)?;
-            let dist = Local::new(session, target.clone(), &plan.toolchain)
-                .and_then(|machine| compile(session, plan, &machine));
-            files::remove(&target)?;
-            dist
+            locally(session, plan)?
         }
         BuildEnvironment::Container(builder) => {
-            let key = cache::key(paths, plan, builder)?;
-            if let Some(dist) = cache::recall(paths, &key) {
-                ui.status("Fresh", format!("host, SDK and {plugins}: no source has changed"));
-                return Ok(dist);
-            }
             let (reference, engine) = (&builder.reference, &builder.engine);
             ui.status("Compiling", format!("host, SDK and {plugins} in {reference} ({engine}, no network)"));
             let container = Container::start(session, builder, plan)?;
-            let dist = compile(session, plan, &container)?;
-            cache::keep(paths, &key, &dist)?;
-            Ok(dist)
+            (compile(session, plan, &container)?.0, Some(Outside::new()))
         }
+    };
+    if let Some(outside) = outside {
+        cache::keep(paths, &key, &dist, &outside)?;
     }
+    Ok(dist)
 }
 
-fn compile(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<Dist> {
+/// Also says what was read outside of the sources, if that is known.
+fn locally(session: &Session, plan: &BuildPlan) -> Result<(Dist, Option<Outside>)> {
+    let paths = &session.paths;
+    let target = if plan.isolated { paths.isolated_target() } else { paths.cargo_target() };
+    let build = || {
+        let machine = Local::new(session, target.clone(), &plan.toolchain)?;
+        let (dist, built) = compile(session, plan, &machine)?;
+        Ok((dist, surroundings::outside(&built, machine.dirs())))
+    };
+    if !plan.isolated {
+        return build();
+    }
+    // Of a run that was killed.
+    files::remove(&target)?;
+    let made = build();
+    files::remove(&target)?;
+    made
+}
+
+fn compile(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Result<(Dist, Built)> {
     let Session { paths, .. } = session;
     let built = cargo::build(session, plan, machine)?;
-    dist::collect(paths, plan, machine, &built)
+    Ok((dist::collect(paths, plan, machine, &built)?, built))
 }

@@ -15,14 +15,14 @@ use crate::support::paths::Paths;
 /// Holds the schema of each plugin, beside the host, in the image too.
 pub const DIR: &str = "schemas";
 
-/// Arguments: the target, the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of
-/// libraries with a colon after each, the program that emulates the target's processor with a `-L` for its libraries, or nothing; then the name
+/// Arguments: the host, its option for a plugin, its option for a schema, the extension of a plugin's file, directories of
+/// libraries with a colon between them, the program that emulates the target's processor with a `-L` for its libraries, or nothing; then the name
 /// and the file of each plugin. One schema after the other goes to stdout. A host loads a plugin only under its own name.
 const SCRIPT: &str = r#"
-std=$(rustc --print target-libdir --target "$1") && dir=$(mktemp -d) || exit 1
+dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-host=$2 plugin=$3 schema=$4 extension=$5 libraries=$6$std emulator=$7 failed=0
-shift 7
+host=$1 plugin=$2 schema=$3 extension=$4 libraries=$5 emulator=$6 failed=0
+shift 6
 start() {
   # The emulator is a program of this system, and needs its libraries.
   if [ -n "$emulator" ]; then $emulator -E "LD_LIBRARY_PATH=$libraries" "$@"; else LD_LIBRARY_PATH=$libraries "$@"; fi
@@ -44,18 +44,19 @@ exit $failed
 /// How the host is started on the machine that compiled it.
 pub struct Start<'a> {
     host: &'a Utf8Path,
-    /// With a colon after each.
+    /// With a colon between them.
     library_dirs: String,
     emulator: String,
 }
 
 impl<'a> Start<'a> {
-    pub fn new(
+    /// `library_dirs` are those of std and of the build itself.
+    pub fn new<'d>(
         plan: &BuildPlan,
         machine: &dyn Machine,
         host: &'a Utf8Path,
         interpreter: &Utf8Path,
-        library_dirs: &[Utf8PathBuf],
+        library_dirs: impl Iterator<Item = &'d Utf8PathBuf>,
     ) -> Result<Start<'a>> {
         let toolchain = &plan.toolchain;
         let emulator = match &toolchain.emulator {
@@ -65,7 +66,7 @@ impl<'a> Start<'a> {
             }
             None => String::new(),
         };
-        let library_dirs = library_dirs.iter().map(|dir| format!("{dir}:")).collect();
+        let library_dirs = library_dirs.map(|dir| dir.as_str()).collect::<Vec<_>>().join(":");
         Ok(Start { host, library_dirs, emulator })
     }
 }
@@ -80,19 +81,9 @@ pub fn gather(
 ) -> Result<Vec<Option<Asset>>> {
     let Some(flag) = &plan.host.schema_flag else { return Ok(plugins.iter().map(|_| None).collect()) };
     let Start { host, library_dirs, emulator } = start;
-    let (target, of_host) = (&plan.toolchain.target, &plan.host);
-    let fixed = [
-        "-c",
-        SCRIPT,
-        "sh",
-        target,
-        host.as_str(),
-        &of_host.plugin_flag,
-        flag,
-        &of_host.extension,
-        library_dirs,
-        emulator,
-    ];
+    let of_host = &plan.host;
+    let fixed =
+        ["-c", SCRIPT, "sh", host.as_str(), &of_host.plugin_flag, flag, &of_host.extension, library_dirs, emulator];
     let each = plan.plugins.iter().zip(plugins).flat_map(|(plugin, file)| [plugin.name.as_str(), file.as_str()]);
     let args: Vec<String> = fixed.into_iter().chain(each).map(str::to_owned).collect();
     let output = machine.query("sh", &args)?;

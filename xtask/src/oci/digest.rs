@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +21,21 @@ pub struct Digest([u8; 32]);
 impl Digest {
     pub fn sha256(content: impl AsRef<[u8]>) -> Digest {
         Digest(Sha256::digest(content).into())
+    }
+
+    /// Of this program itself: another version may make something else from the same input.
+    pub fn own_program() -> Result<Digest> {
+        static OWN: OnceLock<Digest> = OnceLock::new();
+        if let Some(digest) = OWN.get() {
+            return Ok(*digest);
+        }
+        // Linux has its content even after another build has replaced the file.
+        let path = match cfg!(target_os = "linux") {
+            true => "/proc/self/exe".into(),
+            false => std::env::current_exe().context("asking for xtask's own path")?,
+        };
+        let program = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(*OWN.get_or_init(|| Digest::sha256(program)))
     }
 
     /// The 64 digits alone.

@@ -64,7 +64,7 @@ impl Inputs {
 impl Environment {
     fn gather(paths: &Paths, plan: &BuildPlan, base: &BaseFiles) -> Result<Environment> {
         Ok(Environment {
-            xtask: Some(Digest::sha256(&files::own_program()?)),
+            xtask: Some(Digest::own_program()?),
             format: FORMAT,
             rustc: plan.toolchain.verbose_version.clone(),
             target: plan.toolchain.target.clone(),

@@ -187,6 +187,17 @@ pub fn manifests_digest(sources: &Utf8Path) -> Result<Digest> {
     digest_of(sources, |name| matches!(name, "Cargo.toml" | "Cargo.lock" | "config.toml"))
 }
 
+/// A digest of all names: cargo finds a package's targets by them.
+pub fn names_digest(sources: &Utf8Path) -> Result<Digest> {
+    let mut hash = Hasher::default();
+    for entry in WalkDir::new(sources).min_depth(1).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("reading the directory {sources}"))?;
+        hash.update(entry.path().as_os_str().as_encoded_bytes());
+        hash.update("\n");
+    }
+    Ok(hash.finish())
+}
+
 /// A digest over everything that is compiled.
 pub fn digest(sources: &Utf8Path) -> Result<Digest> {
     digest_of(sources, |_| true)

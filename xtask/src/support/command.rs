@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use xshell::Shell;
 
-pub use duct::ReaderHandle as Reader;
+pub use duct::{Handle, ReaderHandle as Reader};
 
 use crate::support::running::Running;
 use crate::support::ui::Ui;

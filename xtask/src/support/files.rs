@@ -168,13 +168,3 @@ pub fn write_changed(path: &Utf8Path, content: &[u8]) -> Result<bool> {
     }
     Ok(changed)
 }
-
-/// This program itself: another version may make something else from the same input.
-pub fn own_program() -> Result<Vec<u8>> {
-    // Linux has its content even after another build has replaced the file.
-    let path = match cfg!(target_os = "linux") {
-        true => "/proc/self/exe".into(),
-        false => std::env::current_exe().context("asking for xtask's own path")?,
-    };
-    fs::read(&path).with_context(|| format!("reading {}", path.display()))
-}

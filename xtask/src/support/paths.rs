@@ -208,9 +208,9 @@ impl Paths {
         self.image.join("pushed-digest")
     }
 
-    /// What cargo answered about the crates that are linked, or compiled.
-    pub fn crates(&self, which: &str) -> Utf8PathBuf {
-        self.image.join(which)
+    /// What cargo answered last about the copy: its members, the crates that are linked, or compiled.
+    pub fn answer(&self, about: &str) -> Utf8PathBuf {
+        self.image.join(about)
     }
 
     /// Where everything lies in a builder's container.

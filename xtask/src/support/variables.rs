@@ -2,6 +2,7 @@
 //! docs/environment.md shows it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -88,6 +89,15 @@ pub fn hidden() -> Vec<String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| is_hidden(name)).collect()
 }
 
+/// What changes from one shell to the next, and no build reads.
+const OF_A_SHELL: [&str; 4] = ["_", "OLDPWD", "PWD", "SHLVL"];
+
+/// The variables of this process that the programs it starts see, sorted.
+pub fn seen() -> BTreeMap<OsString, OsString> {
+    let is_seen = |name: &OsString| name.to_str().is_none_or(|name| !is_hidden(name) && !OF_A_SHELL.contains(&name));
+    std::env::vars_os().filter(|(name, _)| is_seen(name)).collect()
+}
+
 /// The image's date, if the environment names one, in seconds since 1970.
 ///
 /// # Errors
@@ -167,7 +177,7 @@ pub fn tree(paths: &Paths) -> Result<Vec<Configuration>> {
 
 /// Cargo's configurations outside of the tree; a later one overrides an earlier one.
 /// Source: <https://doc.rust-lang.org/cargo/reference/config.html#hierarchical-structure>.
-fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configuration>> {
+pub fn configurations(paths: &Paths, cargo_home: &Utf8Path) -> Result<Vec<Configuration>> {
     // Cargo runs in the copy of the sources, which may be outside of the tree.
     let sources = paths.sources();
     let above = paths.root.ancestors().chain(sources.ancestors());

@@ -10,6 +10,8 @@ use expect_test::expect;
 use serde_json::Value;
 
 fn image(tree: &Tree, variables: &[(&str, &str)]) -> Value {
+    // So that cargo runs, although nothing changed that xtask knows of.
+    let _ = fs::remove_file(tree.image_dir().join("built.json"));
     let mut command = tree.command(&["image", "--format", "json", "--base", "scratch"]);
     let output = command.envs(variables.iter().copied()).output().expect("xtask starts");
     assert!(output.status.success(), "{variables:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -44,6 +46,47 @@ fn no_variable_changes_what_is_built() {
         assert_eq!(image(&tree, &[variable]), expected, "{variable:?}");
     }
     assert!(!tree.root.join("elsewhere").exists());
+}
+
+#[test]
+fn nothing_runs_until_something_changes() {
+    let (tree, elsewhere) = (Tree::small("fresh").without_engine(), tempfile::tempdir().expect("a directory"));
+    let path = |name: &str| elsewhere.path().join(name).display().to_string();
+    let write = |name: &str, content: &str| fs::write(path(name), content).expect("a file");
+    write("an included file", "hello");
+    write("of a build script", "hello");
+    let code = tree.read("plugins/hello/src/lib.rs");
+    tree.write(
+        "plugins/hello/src/lib.rs",
+        &format!("{code}const _: &str = include_str!({:?});\n", path("an included file")),
+    );
+    let script =
+        format!("fn main() {{ println!({:?}); }}\n", format!("cargo::rerun-if-changed={}", path("of a build script")));
+    tree.write("plugins/hello/build.rs", &script);
+    let image = |variable: &str| {
+        let mut command = tree.command(&["image", "--base", "scratch"]);
+        let run = tree.masked(command.env("GREETING", variable).output().expect("xtask starts"));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let words = ["  Compiling host, SDK", "      Fresh host, SDK"].map(|words| run.stderr.contains(words));
+        assert!(words[0] != words[1], "{}", run.stderr);
+        words[1]
+    };
+    let changes = |what: &str, variable: &str| {
+        assert_eq!((image(variable), image(variable)), (false, true), "{what}");
+    };
+    changes("the first", "");
+    write("an included file", "good day");
+    changes("an included file", "");
+    write("of a build script", "good day");
+    changes("of a build script", "");
+    fs::remove_file(path("of a build script")).expect("a file");
+    changes("one that is gone", "");
+    changes("a variable", "ciao");
+    fs::write(tree.image_dir().join("dist/hello.plug"), "damaged").expect("a file");
+    changes("what was built", "ciao");
+    // What a directory contains is not compared, so cargo is asked each time.
+    fs::create_dir(path("of a build script")).expect("a directory");
+    assert_eq!((image("ciao"), image("ciao")), (false, false));
 }
 
 /// What xtask itself sets holds, whatever the variable was.
