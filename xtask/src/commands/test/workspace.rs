@@ -7,7 +7,7 @@ use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package, Targ
 use crate::cargo::toolchain::Toolchain;
 use crate::commands::test::needs::PackageMetadata;
 use crate::commands::test::suite::Suite;
-use crate::support::command::Invocation;
+use crate::support::command::{self, Invocation};
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
@@ -82,7 +82,11 @@ impl Workspace<'_> {
     }
 
     fn command<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
-        let command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
+        let mut command = self.toolchain.run("cargo", args).dir(self.paths.root.join(self.dir));
+        if command::is_ci() {
+            // Nobody edits and compiles once more.
+            command = command.env("CARGO_INCREMENTAL", "0");
+        }
         // The user's, which programs do not see otherwise. The examples have one of their own: a dylib has the same file name in
         // every workspace, and theirs is linked with other crates.
         let target = std::env::var("CARGO_TARGET_DIR").ok();
