@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-use crate::support::command::quoted;
+use crate::support::shell::quoted;
 
 /// The submodules with empty directories: of the tree, inside those, and of a repository around the tree.
 pub fn unfetched(root: &Utf8Path) -> BTreeSet<Utf8PathBuf> {

@@ -7,6 +7,7 @@ pub mod files;
 pub mod paths;
 pub mod running;
 pub mod session;
+pub mod shell;
 #[cfg(test)]
 pub mod test_dir;
 pub mod ui;

@@ -12,7 +12,8 @@ use std::process::{ExitStatus, Output};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::containers::engine::Engine;
-use crate::support::command::{self, Handle, Invocation, word};
+use crate::support::command::{self, Handle, Invocation};
+use crate::support::shell::word;
 use crate::support::ui::Ui;
 
 /// What the container runs. It holds the volume's lock, where there is a program to take it. Each command is two lines: the number of

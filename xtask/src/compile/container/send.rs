@@ -11,9 +11,9 @@ use crate::compile::container::conversation::succeeded;
 use crate::compile::container::{Container, VENDOR_CONFIG, config};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
-use crate::support::command::word;
 use crate::support::container_paths::ContainerPaths;
 use crate::support::paths::Paths;
+use crate::support::shell::word;
 use crate::support::ui::count;
 use crate::support::{files, variables};
 
