@@ -1,8 +1,7 @@
 //! The one connection to a builder's container: its process reads commands from stdin, one after the other, and answers on stdout.
 //! Starting a program or copying a file through the engine would take a fifth of a second each time.
 //!
-//! The container's process ends when its stdin does, which this process holds, and takes with it what it started: however this one
-//! ends, the container is gone.
+//! The container's process ends when its stdin does, which this process holds: however this one ends, the container is gone.
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -20,9 +19,11 @@ use crate::support::ui::Ui;
 /// bytes that follow for its stdin, and itself, in the escapes of `printf %b`. An answer is its status and the sizes of its stdout and its
 /// stderr, then both. A command's descriptor 4 is the container's stderr, 5 the container's stdout.
 ///
-/// While a command without stdin runs, nothing is sent to it: so what `read` gets in the background is the end.
+/// While a command without stdin runs, nothing is sent to it: so what `read` gets in the background is the end. The shell is the container's
+/// first process: whatever it has started ends with it.
 const SCRIPT: &str = r#"
 exec 3<&0 4>&2 5>&1 </dev/null
+trap 'exit 1' TERM
 if command -v flock >/dev/null; then
   exec 9>"$1/lock"
   flock -n 9 || { echo waiting; flock 9; }
@@ -35,9 +36,11 @@ while read -r bytes <&3 && IFS= read -r command <&3; do
     dd bs=65536 iflag=fullblock,count_bytes count="$bytes" <&3 2>/dev/null | run "$command"
     status=$?
   else
-    { read -r end; kill -9 -1; } <&3 &
+    run "$command" &
+    job=$!
+    { read -r end; kill "$$"; } <&3 &
     watcher=$!
-    run "$command"
+    wait "$job"
     status=$?
     { kill -9 "$watcher"; wait "$watcher"; } 2>/dev/null
   fi
