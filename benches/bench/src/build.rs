@@ -1,104 +1,148 @@
-//! How long an image takes, against plain `cargo build` of the same packages. Both work in copies of the tree, and have compiled before.
+//! How long an image takes, against plain `cargo build` of the same packages where the image compiles: on this machine, or in the same
+//! builder. Both work in clones of the tree.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
-use crate::process;
+use crate::Places;
+use crate::by_hand;
 use crate::report::{Bound, Report};
 use crate::statistics::median;
-use crate::{Places, by_hand};
+use crate::tree::Tree;
 
-/// How often each is measured.
+/// How often each is measured; what compiles much, once.
 const ROUNDS: usize = 5;
 
-/// What is edited, and in what.
-const EDITED: &str = "plugins/file/src/lib.rs";
+const PLUGIN: &str = "plugins/file/src/lib.rs";
+
+/// How many plugins are added to the tree's three.
+const ADDED: usize = 97;
+
+/// The most seconds: nothing changed, and one plugin edited beyond what cargo takes.
+const LOCAL: (f64, f64) = (0.4, 0.5);
+const CONTAINER: (f64, f64) = (0.6, 1.5);
 
 pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut Report) {
-    let image = Tree::new(places, "image");
-    let plain = Tree::new(places, "plain");
-    let xtask = |tree: &Tree| {
-        let mut args = vec!["image", "--engine", engine];
-        args.extend(options.iter().map(String::as_str));
-        tree.run(&places.xtask, &args)
-    };
-    let cargo = |tree: &Tree| {
-        let packages = ["provost", "provost-sdk", "file", "smtp", "webhook"];
-        let mut args = vec!["build", "--release", "--quiet", "--lib", "--bin", "provost"];
-        args.extend(packages.iter().flat_map(|package| ["--package", package]));
-        tree.run(Path::new("cargo"), &args)
-    };
-    report.row(&format!("build: image from nothing ({engine})"), xtask(&image), "s", None);
-    report.row("build: cargo build from nothing", cargo(&plain), "s", None);
-    let (mut fresh, mut edited) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    for round in 0..ROUNDS {
-        fresh[0].push(xtask(&image));
-        fresh[1].push(cargo(&plain));
-        image.edit(round);
-        edited[0].push(xtask(&image));
-        plain.edit(round);
-        edited[1].push(cargo(&plain));
+    let bench = Builds { places, engine, options };
+    let (image, plain) = (Tree::new(places, "image"), Tree::new(places, "plain"));
+    bench.from_nothing(&image, &plain, report);
+    let edited = bench.again(&image, &plain, report);
+    bench.edits_of_shared_code(&image, &plain, report);
+    bench.many_plugins(&image, report);
+    bench.by_hand(edited, report);
+}
+
+struct Builds<'a> {
+    places: &'a Places,
+    engine: &'a str,
+    options: &'a [String],
+}
+
+impl Builds<'_> {
+    /// Seconds for an image.
+    fn image(&self, tree: &Tree) -> f64 {
+        let mut args = vec!["image", "--engine", self.engine];
+        args.extend(self.options.iter().map(String::as_str));
+        tree.run(&self.places.xtask, &args)
     }
-    let most = if engine == "local" { (0.4, 0.5) } else { (0.6, 1.5) };
-    let [image, cargo] = fresh.map(median);
-    report.row(&format!("build: image, nothing changed ({engine})"), image, "s", Some(Bound::AtMost(most.0)));
-    report.row("build: cargo build, nothing changed", cargo, "s", None);
-    let [image, cargo] = edited.map(median);
-    report.row(&format!("build: image, one plugin edited ({engine})"), image, "s", None);
-    report.row("build: cargo build, one plugin edited", cargo, "s", None);
-    report.row("build: one plugin edited, image less cargo build", image - cargo, "s", Some(Bound::AtMost(most.1)));
-    let option = |name: &str| options.iter().skip_while(|option| *option != name).nth(1);
-    if let (true, Some(builder), Some(base)) = (engine == "docker", option("--builder-image"), option("--base")) {
-        let hand = by_hand::measure(places, builder, base);
+
+    /// Seconds for plain cargo; in a builder with the start of its container.
+    fn cargo(&self, tree: &Tree) -> f64 {
+        let build = "build --release --quiet --offline --lib --bin provost -p provost -p provost-sdk -p file -p smtp -p webhook";
+        let build: Vec<&str> = build.split(' ').collect();
+        let Some(builder) = self.builder() else {
+            return tree.run(Path::new("cargo"), &build);
+        };
+        let home = std::env::var("CARGO_HOME")
+            .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").expect("a home")));
+        let volumes = [format!("{}:/tree", tree.path()), format!("{home}:/cargo")];
+        let toolchain = format!("RUSTUP_TOOLCHAIN={}", self.option("--toolchain").unwrap_or(&self.places.channel()));
+        let mut args = vec!["run", "--rm", "--network", "none", "--user", "0:0", "--workdir", "/tree"];
+        args.extend(volumes.iter().flat_map(|volume| ["--volume", volume.as_str()]));
+        args.extend(["--env", "CARGO_HOME=/cargo", "--env", toolchain.as_str(), "--entrypoint", "cargo", builder]);
+        args.extend(build);
+        tree.run(Path::new(self.engine), &args)
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().skip_while(|option| *option != name).nth(1).map(String::as_str)
+    }
+
+    /// The image that compiles, where one was named.
+    fn builder(&self) -> Option<&str> {
+        self.option("--builder-image").filter(|_| self.engine != "local")
+    }
+
+    fn from_nothing(&self, image: &Tree, plain: &Tree, report: &mut Report) {
+        let (image, plain) = (self.image(image), self.cargo(plain));
+        report.row(&format!("build: image from nothing ({})", self.engine), image, "s", None);
+        report.row("build: cargo build from nothing", plain, "s", None);
+        report.row("build: from nothing, image / cargo build", image / plain, "", Some(Bound::AtMost(1.1)));
+    }
+
+    /// With nothing changed, and with one plugin edited; returns the seconds for an image of that.
+    fn again(&self, image: &Tree, plain: &Tree, report: &mut Report) -> f64 {
+        let (mut fresh, mut edited) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        for round in 0..ROUNDS {
+            fresh[0].push(self.image(image));
+            fresh[1].push(self.cargo(plain));
+            image.edit(PLUGIN, round);
+            edited[0].push(self.image(image));
+            plain.edit(PLUGIN, round);
+            edited[1].push(self.cargo(plain));
+        }
+        let (nothing, more) = if self.engine == "local" { LOCAL } else { CONTAINER };
+        let [image, cargo] = fresh.map(median);
+        report.row(
+            &format!("build: image, nothing changed ({})", self.engine),
+            image,
+            "s",
+            Some(Bound::AtMost(nothing)),
+        );
+        report.row("build: cargo build, nothing changed", cargo, "s", None);
+        let [image, cargo] = edited.map(median);
+        report.row(&format!("build: image, one plugin edited ({})", self.engine), image, "s", None);
+        report.row("build: cargo build, one plugin edited", cargo, "s", None);
+        report.row("build: one plugin edited, image less cargo build", image - cargo, "s", Some(Bound::AtMost(more)));
+        image
+    }
+
+    fn edits_of_shared_code(&self, image: &Tree, plain: &Tree, report: &mut Report) {
+        for (what, file) in [("the host", "host/src/main.rs"), ("the SDK", "host/sdk/src/lib.rs")] {
+            image.edit(file, 0);
+            plain.edit(file, 0);
+            report.row(&format!("build: image, {what} edited ({})", self.engine), self.image(image), "s", None);
+            report.row(&format!("build: cargo build, {what} edited"), self.cargo(plain), "s", None);
+        }
+    }
+
+    fn many_plugins(&self, tree: &Tree, report: &mut Report) {
+        let fresh = || median((0..ROUNDS).map(|_| self.image(tree)).collect());
+        let few = fresh();
+        let add = |number: usize| {
+            let name = format!("added{number}");
+            tree.output(&self.places.xtask, &["new", &name, "--template", "minimal"]);
+        };
+        add(0);
+        report.row(&format!("build: image, one plugin added ({})", self.engine), self.image(tree), "s", None);
+        (1..ADDED).for_each(add);
+        self.image(tree);
+        let many = fresh();
+        report.row(&format!("build: image of 100 plugins, nothing changed ({})", self.engine), many, "s", None);
+        report.row("build: nothing changed, 100 plugins / 3 plugins", many / few, "", Some(Bound::AtMost(3.0)));
+    }
+
+    /// `edited` is what the image took after one plugin was edited.
+    fn by_hand(&self, edited: f64, report: &mut Report) {
+        let (Some(builder), Some(base)) = (self.builder(), self.option("--base")) else { return };
+        if self.engine != "docker" {
+            return;
+        }
+        let hand = by_hand::measure(self.places, builder, base);
         report.row("build: Dockerfile by hand, nothing changed", hand.nothing, "s", None);
         report.row("build: Dockerfile by hand, one plugin edited", hand.without, "s", None);
         report.row("build: Dockerfile by hand with cache mounts, one plugin edited", hand.with, "s", None);
-        report.row("build: by hand / image, one plugin edited", hand.without / image, "", Some(Bound::AtLeast(40.0)));
+        report.row("build: by hand / image, one plugin edited", hand.without / edited, "", Some(Bound::AtLeast(40.0)));
         let with = "build: by hand with cache mounts / image, one plugin edited";
-        report.row(with, hand.with / image, "", Some(Bound::AtLeast(5.0)));
-    }
-}
-
-/// A clone of the tree, with what is not committed.
-pub struct Tree {
-    dir: PathBuf,
-}
-
-impl Tree {
-    pub fn new(places: &Places, name: &str) -> Tree {
-        let dir = places.target.join(name);
-        let _ = std::fs::remove_dir_all(&dir);
-        let (from, to) = (places.root.to_str().expect("UTF-8"), dir.to_str().expect("UTF-8"));
-        process::output(&places.root, Path::new("git"), &["clone", "--quiet", "--no-hardlinks", from, to]);
-        Tree { dir }
-    }
-
-    pub fn write(&self, path: &str, text: &str) {
-        std::fs::write(self.dir.join(path), text).expect("a file of the tree");
-    }
-
-    pub fn append(&self, path: &str, text: &str) {
-        let old = std::fs::read_to_string(self.dir.join(path)).unwrap_or_default();
-        self.write(path, &(old + text));
-    }
-
-    /// What a program that runs in it prints.
-    pub fn output(&self, program: &Path, arguments: &[&str]) -> String {
-        process::output(&self.dir, program, arguments)
-    }
-
-    /// How long a program runs in it, in seconds.
-    pub fn run(&self, program: &Path, arguments: &[&str]) -> f64 {
-        let begin = Instant::now();
-        self.output(program, arguments);
-        begin.elapsed().as_secs_f64()
-    }
-
-    pub fn edit(&self, round: usize) {
-        let path = self.dir.join(EDITED);
-        let text = std::fs::read_to_string(&path).expect("a source");
-        let text: String =
-            text.lines().filter(|line| !line.starts_with("pub const ROUND")).map(|line| format!("{line}\n")).collect();
-        std::fs::write(&path, format!("{text}pub const ROUND: usize = {round};\n")).expect("a source");
+        report.row(with, hand.with / edited, "", Some(Bound::AtLeast(5.0)));
     }
 }

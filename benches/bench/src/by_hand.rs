@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use crate::Places;
-use crate::build::Tree;
 use crate::statistics::median;
+use crate::tree::Tree;
 
 const NAME: &str = "localhost/provost-bench:by-hand";
+
+const PLUGIN: &str = "plugins/file/src/lib.rs";
 
 /// How often a build with cache mounts is measured. One without compiles everything, and is measured once.
 const ROUNDS: usize = 3;
@@ -25,9 +27,7 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
     let source = "\n[source.crates-io]\nreplace-with = \"here\"\n[source.here]\ndirectory = \"vendor\"\n";
     tree.append(".cargo/config.toml", source);
     tree.append(".dockerignore", "xtask\nexamples\nbenches\n");
-    let toolchain = std::fs::read_to_string(places.root.join("rust-toolchain.toml")).expect("the pin");
-    let channel =
-        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
+    let channel = places.channel();
     let text = |mounts: &str| {
         format!(
             "FROM {builder} AS build\nENV RUSTUP_TOOLCHAIN={channel}\nWORKDIR /source\nCOPY . .\n\
@@ -49,10 +49,10 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
     build("without.Dockerfile");
     let nothing = median((0..ROUNDS).map(|_| build("without.Dockerfile")).collect());
     build("with.Dockerfile");
-    tree.edit(0);
+    tree.edit(PLUGIN, 0);
     let without = build("without.Dockerfile");
     let edited = |round| {
-        tree.edit(round);
+        tree.edit(PLUGIN, round);
         build("with.Dockerfile")
     };
     let with = median((1..=ROUNDS).map(edited).collect());

@@ -5,6 +5,7 @@ mod bare;
 mod build;
 mod by_hand;
 mod calls;
+mod chart;
 mod grpc;
 mod host;
 mod image;
@@ -14,6 +15,7 @@ mod noop;
 mod process;
 mod report;
 mod statistics;
+mod tree;
 mod wasm;
 
 use std::path::PathBuf;
@@ -62,6 +64,10 @@ struct Args {
 
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    /// Draw the charts of docs/benchmarks whose figures were measured
+    #[arg(long)]
+    draw: bool,
 }
 
 /// Where everything is.
@@ -69,6 +75,15 @@ pub struct Places {
     pub root: PathBuf,
     pub xtask: PathBuf,
     pub target: PathBuf,
+}
+
+impl Places {
+    /// The release that the tree pins.
+    pub fn channel(&self) -> String {
+        let text = std::fs::read_to_string(self.root.join("rust-toolchain.toml")).expect("the pin");
+        let line = text.lines().find_map(|line| line.strip_prefix("channel = "));
+        line.expect("a channel").trim_matches('"').to_owned()
+    }
 }
 
 fn main() {
@@ -96,5 +111,10 @@ fn main() {
     if is_wanted(What::Image) {
         image::measure(&places, &args.engine, &args.image_options, &mut report);
     }
-    report.end();
+    let rows = report.end();
+    if args.draw {
+        for file in chart::draw(&rows, &places.root.join("docs/benchmarks")) {
+            eprintln!("drawn: docs/benchmarks/{file}");
+        }
+    }
 }

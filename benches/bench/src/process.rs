@@ -53,6 +53,10 @@ pub fn output(dir: &Path, program: &Path, arguments: &[&str]) -> String {
         command.env_remove(name);
     }
     command.current_dir(dir).args(arguments);
+    if program == Path::new("docker") {
+        // Its older builder knows no cache mounts.
+        command.env("DOCKER_BUILDKIT", "1");
+    }
     let output = command.output().unwrap_or_else(|error| panic!("starting {}: {error}", program.display()));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} {}: {stderr}", program.display(), arguments.join(" "));

@@ -30,6 +30,7 @@ struct Row<'a> {
 
 pub struct Report {
     format: Format,
+    rows: Vec<(String, f64)>,
 }
 
 impl Bound {
@@ -48,10 +49,11 @@ impl Report {
         let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("\t: another processor");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         eprintln!("{cores} cores of {}", model.trim_start_matches(['\t', ':', ' ']));
-        Report { format }
+        Report { format, rows: Vec::new() }
     }
 
     pub fn row(&mut self, name: &str, value: f64, unit: &str, bound: Option<Bound>) {
+        self.rows.push((name.to_owned(), value));
         let row = Row { name, value, unit, bound, holds: bound.map(|bound| bound.holds(value)) };
         match self.format {
             Format::Json => println!("{}", serde_json::to_string(&row).expect("plain data")),
@@ -67,9 +69,11 @@ impl Report {
         }
     }
 
-    pub fn end(self) {
+    /// The names and values of all rows.
+    pub fn end(self) -> Vec<(String, f64)> {
         if self.format == Format::Human {
             println!("\nMedians. What is compared was measured in one run, in turns.");
         }
+        self.rows
     }
 }
