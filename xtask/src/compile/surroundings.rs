@@ -52,17 +52,27 @@ fn identity(program: &str) -> Option<(u64, i64, i64)> {
 /// Files outside of the sources that a build read, with their digests; without one where a file is missing.
 pub type Outside = BTreeMap<Utf8PathBuf, Option<Digest>>;
 
-/// As cargo and build scripts name them. `None` if they cannot be compared by content: a build script may name a whole directory.
+/// As cargo and build scripts name them. `None` if they cannot be compared by content: a build script may name a whole directory, or
+/// a path that leads out of its package.
 pub fn outside(built: &Built, dirs: &Dirs) -> Option<Outside> {
     let mut named = Vec::new();
     for file in built.artifacts.iter().flat_map(dependency_files) {
-        named.extend(prerequisites(&files::read_text(&file).ok()?));
+        let paths = prerequisites(&files::read_text(&file).ok()?);
+        // Relative to what cargo's configuration says (`build.dep-info-basedir`).
+        if paths.iter().any(|path| path.is_relative()) {
+            return None;
+        }
+        named.extend(paths);
     }
     for output in &built.script_outputs {
         let said = files::read(output).ok()?;
         let said = String::from_utf8_lossy(&said);
         let paths = said.lines().filter_map(|line| READ.iter().find_map(|start| line.strip_prefix(start)));
         named.extend(paths.map(|path| Utf8PathBuf::from(path.trim())));
+    }
+    let leads_out = |path: &Utf8PathBuf| path.is_relative() && path.components().any(|part| part.as_str() == "..");
+    if named.iter().any(leads_out) {
+        return None;
     }
     let own = [&dirs.sources, &dirs.target, &dirs.crates];
     named.retain(|path| path.is_absolute() && !own.iter().any(|dir| path.starts_with(dir)));

@@ -221,6 +221,7 @@ pub fn show(messages: &mut impl Read, until: Option<&[u8]>) -> io::Result<Vec<u8
     loop {
         let count = messages.read(&mut buffer)?;
         new.extend_from_slice(&buffer[..count]);
+        // No window is empty: without a mark, none is found.
         let place = new.windows(until.len().max(1)).position(|window| window == until);
         // What may be the beginning of these bytes waits for more.
         let begun = (1..until.len()).rev().find(|&length| new.ends_with(&until[..length])).unwrap_or(0);

@@ -87,6 +87,9 @@ fn nothing_runs_until_something_changes() {
     // What a directory contains is not compared, so cargo is asked each time.
     fs::create_dir(path("of a build script")).expect("a directory");
     assert_eq!((image("ciao"), image("ciao")), (false, false));
+    // Nor what a path means that leads out of the package.
+    tree.write("plugins/hello/build.rs", "fn main() { println!(\"cargo::rerun-if-changed=../elsewhere\"); }\n");
+    assert_eq!((image("ciao"), image("ciao")), (false, false));
 }
 
 /// What xtask itself sets holds, whatever the variable was.

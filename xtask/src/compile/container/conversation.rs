@@ -49,8 +49,8 @@ while read -r bytes <&3 && IFS= read -r command <&3; do
 done
 "#;
 
-/// What a shown command writes to the container's stderr when it has ended: both streams come each by its own way.
-const END: &[u8] = b"\0end of messages\0";
+/// What a shown command writes to the container's stderr when it has ended, between two NUL: both streams come each by its own way.
+const END: &str = "end of messages";
 
 pub struct Conversation {
     engine: Engine,
@@ -111,10 +111,12 @@ impl Conversation {
 
     /// The same, its messages shown as they come; the output has their end.
     pub fn show(&self, command: &str) -> Result<Output> {
-        let command = format!("({command}) 2>&4; status=$?; printf '\\0end of messages\\0' >&4; exit $status");
+        let command = format!("({command}) 2>&4; status=$?; printf '\\0{END}\\0' >&4; exit $status");
+        let end = format!("\0{END}\0");
         let mut messages = Vec::new();
         let shown = |_: &mut BufReader<PipeReader>| {
-            messages = command::show(&mut *self.stderr.borrow_mut(), Some(END)).context("reading its messages")?;
+            messages =
+                command::show(&mut *self.stderr.borrow_mut(), Some(end.as_bytes())).context("reading its messages")?;
             Ok(())
         };
         let output = self.exchange(&command, &[], shown)?;
