@@ -136,7 +136,7 @@ impl Checking<'_> {
         let checkout = Checkout::read(paths, manifest::read(&paths.root)?, selection, Vec::new(), false)?;
         let toolchain = Toolchain::find(&self.session.ui, &paths.root, None)?;
         match prepare::build(self.session, &checkout, false, BuildEnvironment::Local, toolchain) {
-            Ok(plan) => Ok(Some(plan)),
+            Ok(plan) => Ok(Some(plan.for_runs())),
             Err(error) => {
                 self.errors.push_as("resolve", "", format!("{error:#}"));
                 Ok(None)

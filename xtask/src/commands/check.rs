@@ -45,7 +45,7 @@ impl CheckArgs {
             ui::result(codes::explanation(code).context("clap knows the codes")?)?;
             return Ok(true);
         }
-        let report = check::check(&Session::open(ui, paths)?, &self.names, self.config.as_deref())?;
+        let report = check::check(&Session::open(ui, &paths.for_runs())?, &self.names, self.config.as_deref())?;
         match self.format {
             Format::Human => ui::result(text(&report)?.trim_end())?,
             Format::Json => ui::result(&serde_json::to_string_pretty(&report)?)?,

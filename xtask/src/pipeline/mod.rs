@@ -96,8 +96,8 @@ pub fn build(session: &Session, request: &BuildRequest) -> Result<BuildPlan> {
     let checkout = outside::checkout(session, &request.selection, false)?;
     let toolchain = Toolchain::find(&session.ui, &session.paths.root, None)?;
     let mut plan = prepare::build(session, &checkout, request.locked, BuildEnvironment::Local, toolchain)?;
-    if let (true, Some(profile)) = (request.quick, &plan.host.run_profile) {
-        plan.profile = profile.clone();
+    if request.quick {
+        plan = plan.for_runs();
     }
     session.ui.status("Planning", plan.summary()?);
     prepare::announce_lock(session, &plan);

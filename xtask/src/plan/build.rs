@@ -128,6 +128,14 @@ impl BuildPlan {
         })
     }
 
+    /// Compiled quickly, for this machine alone.
+    pub fn for_runs(mut self) -> BuildPlan {
+        if let Some(profile) = &self.host.run_profile {
+            self.profile.clone_from(profile);
+        }
+        self
+    }
+
     /// Whether it is another set of plugins than the tree's: then the tree's `Cargo.lock` stays as it is.
     pub fn is_partial(&self) -> bool {
         !self.selection.is_everything()

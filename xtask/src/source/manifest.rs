@@ -74,7 +74,7 @@ pub struct HostSpec {
     pub port: u16,
     /// The path of its HTTP API that takes messages.
     pub send_path: Option<String>,
-    /// The profile of cargo that `cargo xtask run` compiles with, for speed; the image's if there is none.
+    /// The profile of cargo that `cargo xtask run` and `check` compile with, for speed; the image's if there is none.
     pub run_profile: Option<String>,
     /// What the host is started with to probe a plugin, in the tree; its log then says `address=IP:PORT`.
     pub probe_config: Option<Utf8PathBuf>,

@@ -1,30 +1,28 @@
-//! Verifies a finished image: checks the files in its layers, then runs its own command with the host's check flag, in a
-//! container or in the unpacked root file system.
+//! Verifies a finished image: checks the files in its layers, then runs its own command with the host's check flag, in the unpacked root
+//! file system, or in a container if that does not succeed here.
 
 pub mod contents;
+mod unpacked;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
+use std::panic::resume_unwind;
+use std::thread;
 
-use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
 use crate::assemble::{Image, archive};
 use crate::base::layers::BaseFiles;
+use crate::containers::engine::Engine;
 use crate::containers::engine::run::FOREIGN;
-use crate::containers::engine::{CHECK, Engine};
 use crate::containers::labels::Labels;
 use crate::oci::digest::Digest;
-use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
-use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
 use crate::support::ui::Ui;
+use crate::verify::unpacked::Outcome;
 
 /// The result of this stage.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -37,7 +35,7 @@ pub struct Verified {
 }
 
 /// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
-/// not verified again. Whether the engine keeps it, the caller says.
+/// not verified again. `keep`: the engine is to keep the image, and loads it meanwhile.
 pub fn verify(
     session: &Session,
     plan: &ImagePlan,
@@ -54,38 +52,26 @@ pub fn verify(
     contents::check(&tree, plan)?;
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
-    let (by, said) = match engine {
-        Some(engine) => {
-            let labels = Labels::new(session)?;
-            let platform = &plan.platform;
-            let native = format!("linux/{}", engine.architecture(ui)?);
-            let (loaded, checked) = in_engine(ui, &labels, engine, image, &command)?;
-            // What was not loaded here belongs to somebody else.
-            if let Some(id) = loaded.filter(|_| checked.is_err() || !keep) {
-                // An error of the removal would hide the real one.
-                let _ = engine.remove(ui, &id);
-            }
-            match checked {
-                Err(error) if *platform != native && format!("{error:#}").contains(FOREIGN) => {
-                    ui.status(
-                        "Not started",
-                        format!(
-                            "other architecture: {engine} runs {native} and has no emulator for {platform}; ABI records and \
-                             libraries were checked by reading"
-                        ),
-                    );
-                    return Ok(None);
-                }
-                checked => (engine.program().to_owned(), checked?),
-            }
+    // Loading takes longer than starting: the engine begins at once.
+    let (here, loaded) = thread::scope(|scope| {
+        let loading = engine.filter(|_| keep).map(|engine| scope.spawn(|| Loaded::find(ui, engine, image)));
+        let here = unpacked::start(session, plan, (&tree, &base.env), &command, engine.is_none());
+        (here, loading.map(|loading| loading.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    });
+    let loaded = loaded.transpose()?;
+    let started = match (here, engine) {
+        (Ok(Outcome::Started { by, said }), _) => Some((by, said)),
+        // A container may have what this machine denies.
+        (_, Some(engine)) => in_engine(session, plan, image, engine, loaded, &command)?,
+        (Ok(Outcome::Failed(error)) | Err(error), None) => return Err(error),
+        (Ok(Outcome::NotTried(why)), None) => {
+            ui.warning(format!("the image is not verified: docker and podman are not available, and {why}"));
+            None
         }
-        None => match unpacked(session, plan, (&tree, &base.env), &command)? {
-            Some(found) => found,
-            None => return Ok(None),
-        },
     };
+    let Some((by, said)) = started else { return Ok(None) };
     ui.status("Verifying", format!("{} ({by}): {said}", command.join(" ")));
-    let verified = Verified { manifest_digest: image.manifest_digest, by, said };
+    let verified = Verified { manifest_digest: image.manifest_digest, by: by.to_owned(), said };
     let text = serde_json::to_vec(&verified)?;
     files::write_atomically(&paths.verified(), |out| Ok(out.write_all(&text)?))?;
     Ok(Some(verified))
@@ -96,23 +82,60 @@ fn already(paths: &Paths, image: &Image) -> Option<Verified> {
     (verified.manifest_digest == image.manifest_digest).then_some(verified)
 }
 
-/// Loaded without a name: no name may point to an image that does not start. Returns its id if it was loaded for this, and what the host
-/// printed.
+/// An image in a container engine, without a name: no name may point to an image that does not start.
+struct Loaded {
+    id: String,
+    /// Whether it was there before. Then it belongs to somebody else.
+    known: bool,
+}
+
+impl Loaded {
+    fn find(ui: &Ui, engine: &Engine, image: &Image) -> Result<Loaded> {
+        if let Some(id) = held(ui, engine, image)? {
+            return Ok(Loaded { id, known: true });
+        }
+        let id = engine.load(ui, |out| archive::write(image, None, out))?;
+        Ok(Loaded { id, known: false })
+    }
+}
+
+/// Starts the image in a container; `loaded` if the engine keeps it. Returns by what it was started and what the host printed, or `None` if
+/// it is for another architecture.
 fn in_engine(
-    ui: &Ui,
-    labels: &Labels,
-    engine: &Engine,
+    session: &Session,
+    plan: &ImagePlan,
     image: &Image,
+    engine: &Engine,
+    loaded: Option<Loaded>,
     command: &[String],
-) -> Result<(Option<String>, Result<String>)> {
-    let known = held(ui, engine, image)?;
-    let id = match &known {
-        Some(id) => id.clone(),
-        None => engine.load(ui, |out| archive::write(image, None, out))?,
-    };
+) -> Result<Option<(&'static str, String)>> {
+    let ui = &session.ui;
+    let labels = Labels::new(session)?;
+    let keep = loaded.is_some();
+    let Loaded { id, known } = loaded.map_or_else(|| Loaded::find(ui, engine, image), Ok)?;
     labels.remove_leftovers(ui, engine)?;
     let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
-    Ok((known.is_none().then_some(id), checked))
+    if !known && (checked.is_err() || !keep) {
+        // An error of the removal would hide the real one.
+        let _ = engine.remove(ui, &id);
+    }
+    match checked {
+        Err(error) if format!("{error:#}").contains(FOREIGN) => {
+            let (platform, native) = (&plan.platform, format!("linux/{}", engine.architecture(ui)?));
+            if *platform == native {
+                return Err(error);
+            }
+            ui.status(
+                "Not started",
+                format!(
+                    "other architecture: {engine} runs {native} and has no emulator for {platform}; ABI records and libraries \
+                     were checked by reading"
+                ),
+            );
+            Ok(None)
+        }
+        checked => Ok(Some((engine.program(), checked?))),
+    }
 }
 
 /// The container engine's id of this image: the digest of its configuration, or with a containerd image store of its
@@ -124,89 +147,4 @@ pub fn held(ui: &Ui, engine: &Engine, image: &Image) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// As root by chroot, else in a user namespace, both with util-linux's `unshare`. Returns how, and what the host printed.
-fn unpacked(
-    session: &Session,
-    plan: &ImagePlan,
-    (tree, env): (&Tree, &[String]),
-    command: &[String],
-) -> Result<Option<(String, String)>> {
-    let Session { ui, paths, .. } = session;
-    let dir = paths.root_fs();
-    files::remove(&dir)?;
-    let host = &plan.build.host;
-    if let Err(error) = unpack(tree, &dir, &host.working_dir.join(&host.package)) {
-        // The unpacked image must not fill the disk.
-        let _ = files::remove(&dir);
-        return Err(error);
-    }
-    let root = fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
-    let place = [format!("--root={dir}"), format!("--wd={}", host.working_dir)];
-    let by = if root { "chroot" } else { "user namespace" };
-    let as_user = match root {
-        true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
-        false => ["--user", "--map-root-user"].map(str::to_owned).to_vec(),
-    };
-    // Without network: a plugin that is loaded may try to use it, and the result must not depend on that.
-    let start = |network: &[&str]| {
-        let unshare = Invocation::new("unshare", network.iter().copied()).args(place.clone()).args(as_user.clone());
-        let unshare = unshare.args(["--"]).args(command);
-        unshare.only_with(env.iter().filter_map(|variable| variable.split_once('=')))
-    };
-    let mut unshare = start(&["--net"]);
-    let mut answer = unshare.output_within(ui, CHECK);
-    if root && answer.as_ref().is_ok_and(|output| output.as_ref().is_some_and(is_forbidden)) {
-        ui.warning("verifying the image with network access: root cannot create a network namespace here");
-        unshare = start(&[]);
-        answer = unshare.output_within(ui, CHECK);
-    }
-    let output = match answer {
-        Ok(Some(output)) => output,
-        Ok(None) => bail!("the image does not start: `{unshare}` did not finish within {} s", CHECK.as_secs()),
-        Err(_) => {
-            ui.warning(
-                "the image is not verified: docker and podman are not available, and neither is `unshare` of util-linux",
-            );
-            return Ok(None);
-        }
-    };
-    files::remove(&dir)?;
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() {
-        return Ok(Some((by.to_owned(), String::from_utf8_lossy(&output.stdout).trim().to_owned())));
-    }
-    if let Some(reason) = error.strip_prefix("unshare: ").filter(|reason| !reason.contains("failed to execute")) {
-        ui.warning(format!(
-            "the image is not verified: docker and podman are not available, and creating a {by} failed: {}",
-            reason.trim()
-        ));
-        return Ok(None);
-    }
-    bail!("the image does not start: `{unshare}` ended with {}{}", output.status, tail(&output));
-}
-
-/// Whether the namespace could not be made, so nothing was started.
-fn is_forbidden(output: &Output) -> bool {
-    !output.status.success() && output.stderr.starts_with(b"unshare: unshare failed")
-}
-
-/// The image's root file system; `program` is what it starts.
-fn unpack(tree: &Tree, dir: &Utf8Path, program: &Utf8Path) -> Result<()> {
-    tree.write_to(dir)?;
-    // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
-    let process = dir.join(tree.resolve(Utf8Path::new("proc/self"))?);
-    files::remove(&process)?;
-    files::create_dir(&process)?;
-    std::os::unix::fs::symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
-    // The image's user must be able to read them, with any umask.
-    for entry in WalkDir::new(dir) {
-        let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
-        if entry.file_type().is_dir() {
-            let mode = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(entry.path(), mode).with_context(|| format!("writing {}", entry.path().display()))?;
-        }
-    }
-    Ok(())
 }
