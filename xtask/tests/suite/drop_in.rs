@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::support::engine::{ALPINE, GNU};
 use crate::support::{Tree, layers};
 use serde_json::Value;
 
@@ -34,13 +35,15 @@ impl Drop for Leftovers {
 #[test]
 fn a_dropped_in_plugin_is_in_the_next_image() {
     let tree = Tree::real("drop-in");
-    let before = tree.image(&["--tag", IMAGE]);
+    let engine = std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is set");
+    let args = ["--tag", IMAGE, "--engine", &engine, "--builder-image", GNU, "--base", ALPINE];
+    let before = tree.image(&args);
     let _leftovers = Leftovers;
     for example in ["syslog", "log", "ntfy", "frames"] {
         tree.drop_in(&format!("examples/{example}"));
     }
 
-    let run = tree.xtask(&["image", "--format", "json", "--tag", IMAGE]);
+    let run = tree.xtask(&[&["image", "--format", "json"], &args[..]].concat());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let locking: Vec<&str> = run.stderr.lines().filter(|line| line.contains("Locking jiff ")).collect();
     assert!(locking.len() == 1 && locking[0].ends_with(" added, needed by syslog"), "{}", run.stderr);

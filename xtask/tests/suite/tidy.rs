@@ -1,6 +1,8 @@
 //! What has to agree within the repository, and that its own words are true.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use crate::support::{Tree, repository};
 use walkdir::WalkDir;
@@ -40,6 +42,32 @@ fn read(path: &str) -> String {
 /// What stands between `before` and `after`, wherever it does.
 fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(before).skip(1).filter_map(move |rest| rest.split(after).next())
+}
+
+/// The crates of the host with these plugins, and their features.
+fn crates(plugins: &[&str]) -> BTreeSet<String> {
+    let packages = ["provost", "provost-sdk"].iter().chain(plugins).flat_map(|name| ["--package", name]);
+    let tree = ["tree", "--locked", "--quiet", "--prefix", "none", "--edges", "normal,build", "--format", "{p} {f}"];
+    let output =
+        Command::new("cargo").args(tree).args(packages).current_dir(repository()).output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// What other features are called for is compiled once more, and changes the layers of all.
+#[test]
+fn shared_crates_are_the_same_for_every_plugin() {
+    let plugins = ["file", "smtp", "webhook"];
+    let all = crates(&plugins);
+    let without: Vec<BTreeSet<String>> =
+        std::iter::once(crates(&[])).chain(plugins.map(|name| crates(&[name]))).collect();
+    let other: Vec<&String> = without.iter().flatten().filter(|found| !all.contains(*found)).collect();
+    assert_eq!(
+        other,
+        <[&String; 0]>::default(),
+        "their features are turned on by a plugin: host/sdk/Cargo.toml can do it for all"
+    );
 }
 
 #[test]
