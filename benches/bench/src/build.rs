@@ -14,8 +14,8 @@ const ROUNDS: usize = 5;
 
 const PLUGIN: &str = "plugins/file/src/lib.rs";
 
-/// How many plugins are added to the tree's three.
-const ADDED: usize = 97;
+/// Trees with so many plugins, beside the three that the tree has: the others are created from the smallest template.
+const MANY: [usize; 3] = [30, 100, 500];
 
 /// The most seconds: nothing changed, and one plugin edited beyond what cargo takes.
 const LOCAL: (f64, f64) = (0.4, 0.5);
@@ -117,18 +117,36 @@ impl Builds<'_> {
 
     fn many_plugins(&self, tree: &Tree, report: &mut Report) {
         let fresh = || median((0..ROUNDS).map(|_| self.image(tree)).collect());
-        let few = fresh();
+        let mut before = fresh();
+        let few = before;
         let add = |number: usize| {
             let name = format!("added{number}");
             tree.output(&self.places.xtask, &["new", &name, "--template", "minimal"]);
         };
-        add(0);
+        add(4);
         report.row(&format!("build: image, one plugin added ({})", self.engine), self.image(tree), "s", None);
-        (1..ADDED).for_each(add);
-        self.image(tree);
-        let many = fresh();
-        report.row(&format!("build: image of 100 plugins, nothing changed ({})", self.engine), many, "s", None);
-        report.row("build: nothing changed, 100 plugins / 3 plugins", many / few, "", Some(Bound::AtMost(3.0)));
+        let mut there = 4;
+        for number in MANY {
+            (there + 1..=number).for_each(add);
+            self.image(tree);
+            let now = fresh();
+            let of = format!("build: image of {number} plugins");
+            report.row(&format!("{of}, nothing changed ({})", self.engine), now, "s", None);
+            tree.edit(PLUGIN, number);
+            report.row(&format!("{of}, one plugin edited ({})", self.engine), self.image(tree), "s", None);
+            if number == 100 {
+                report.row("build: nothing changed, 100 plugins / 3 plugins", now / few, "", Some(Bound::AtMost(3.0)));
+            }
+            if number == 500 {
+                report.row(
+                    "build: nothing changed, 500 plugins / 100 plugins",
+                    now / before,
+                    "",
+                    Some(Bound::AtMost(5.0)),
+                );
+            }
+            (before, there) = (now, number);
+        }
     }
 
     /// `edited` is what the image took after one plugin was edited.
@@ -141,6 +159,7 @@ impl Builds<'_> {
         report.row("build: Dockerfile by hand, nothing changed", hand.nothing, "s", None);
         report.row("build: Dockerfile by hand, one plugin edited", hand.without, "s", None);
         report.row("build: Dockerfile by hand with cache mounts, one plugin edited", hand.with, "s", None);
+        report.row("build: Dockerfile with cargo-chef, one plugin edited", hand.chef, "s", None);
         report.row("build: by hand / image, one plugin edited", hand.without / edited, "", Some(Bound::AtLeast(40.0)));
         let with = "build: by hand with cache mounts / image, one plugin edited";
         report.row(with, hand.with / edited, "", Some(Bound::AtLeast(5.0)));

@@ -1,5 +1,5 @@
 //! The Dockerfile that people write by hand for the same tree: several stages, `COPY . .`, the plugins typed, with and without cache
-//! mounts. Built by docker's BuildKit, without a network: the crates lie in the tree.
+//! mounts, or with cargo-chef. Built by docker's BuildKit, without a network: the crates lie in the tree.
 
 use std::path::Path;
 
@@ -14,10 +14,11 @@ const PLUGIN: &str = "plugins/file/src/lib.rs";
 /// How often a build with cache mounts is measured. One without compiles everything, and is measured once.
 const ROUNDS: usize = 3;
 
-/// Seconds after one plugin was edited: without cache mounts, then with; and with nothing changed.
+/// Seconds after one plugin was edited: without cache mounts, with them, and with cargo-chef; and with nothing changed.
 pub struct ByHand {
     pub without: f64,
     pub with: f64,
+    pub chef: f64,
     pub nothing: f64,
 }
 
@@ -28,10 +29,11 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
     tree.append(".cargo/config.toml", source);
     tree.append(".dockerignore", "xtask\nexamples\nbenches\n");
     let channel = places.channel();
-    let text = |mounts: &str| {
+    let packages = "-p provost -p provost-sdk -p file -p smtp -p webhook";
+    let compile = |mounts: &str| {
         format!(
-            "FROM {builder} AS build\nENV RUSTUP_TOOLCHAIN={channel}\nWORKDIR /source\nCOPY . .\n\
-             RUN {mounts}cargo build --release --offline --lib --bin provost -p provost -p provost-sdk -p file -p smtp -p webhook && \
+            "COPY . .\n\
+             RUN {mounts}cargo build --release --offline --lib --bin provost {packages} && \
              mkdir /out && cp target/release/provost target/release/libprovost_sdk.so /out && \
              for plugin in file smtp webhook; do cp target/release/lib$plugin.so /out/$plugin.prov; done && \
              cp \"$(rustc --print target-libdir)\"/libstd-*.so /out\n\
@@ -40,22 +42,44 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
              \"--prov\", \"webhook.prov\"]\n"
         )
     };
+    let stage = |name: &str| format!("FROM {builder} AS {name}\nENV RUSTUP_TOOLCHAIN={channel}\nWORKDIR /source\n");
     let build = |file: &str| {
         let args = ["build", "--quiet", "--network", "none", "--tag", NAME, "--file", file, "."];
         tree.run(Path::new("docker"), &args)
     };
-    tree.write("without.Dockerfile", &text(""));
-    tree.write("with.Dockerfile", &text("--mount=type=cache,target=/source/target "));
+    tree.write("without.Dockerfile", &format!("{}{}", stage("build"), compile("")));
+    let mount = compile("--mount=type=cache,target=/source/target ");
+    tree.write("with.Dockerfile", &format!("{}{mount}", stage("build")));
+    install_chef(places, &tree);
+    let chef = "COPY chef/bin/cargo-chef /usr/local/bin/\n";
+    let recipe = format!("{}{chef}COPY . .\nRUN cargo chef prepare --recipe-path recipe.json\n", stage("recipe"));
+    let cook = format!(
+        "{}{chef}COPY vendor vendor\nCOPY .cargo .cargo\nCOPY --from=recipe /source/recipe.json .\n\
+         RUN cargo chef cook --release --offline --recipe-path recipe.json {packages}\n",
+        stage("build")
+    );
+    tree.write("chef.Dockerfile", &format!("{recipe}{cook}{}", compile("")));
     build("without.Dockerfile");
     let nothing = median((0..ROUNDS).map(|_| build("without.Dockerfile")).collect());
     build("with.Dockerfile");
+    build("chef.Dockerfile");
     tree.edit(PLUGIN, 0);
     let without = build("without.Dockerfile");
-    let edited = |round| {
-        tree.edit(PLUGIN, round);
-        build("with.Dockerfile")
+    let edited = |file: &'static str, first: usize| {
+        let edited = (first..first + ROUNDS).map(|round| {
+            tree.edit(PLUGIN, round);
+            build(file)
+        });
+        median(edited.collect())
     };
-    let with = median((1..=ROUNDS).map(edited).collect());
+    let (with, chef) = (edited("with.Dockerfile", 1), edited("chef.Dockerfile", 1 + ROUNDS));
     tree.output(Path::new("docker"), &["rmi", "--force", NAME]);
-    ByHand { without, with, nothing }
+    ByHand { without, with, chef, nothing }
+}
+
+/// A container without a network cannot.
+fn install_chef(places: &Places, tree: &Tree) {
+    let to = format!("{}/chef", tree.path());
+    let args = ["install", "--quiet", "--locked", "--root", &to, "cargo-chef"];
+    crate::process::output(&places.root, Path::new("cargo"), &args);
 }

@@ -1,7 +1,10 @@
-//! Requests through the host to a plugin that does nothing, against axum alone. Both run on this machine, as does what asks them, in turns.
+//! Requests through the host to a plugin that does nothing, against axum alone. Both run on this machine, as does what asks them, in turns;
+//! with a container engine also the host in its image, by which the C library is compared.
 
 use std::net::SocketAddr;
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::process::Server;
 use crate::report::{Bound, Report};
 use crate::statistics::{median, percentile};
+use crate::tree::Tree;
 use crate::{Places, bare, load};
 
 /// How many connections ask at a time, how long, and how often in turns.
@@ -29,43 +33,79 @@ struct Figures {
     nearly_all: Vec<f64>,
 }
 
-pub fn measure(places: &Places, report: &mut Report) {
+const CONTAINER: &str = "provost-bench-host";
+const IMAGE: &str = "localhost/provost-bench:host";
+
+/// The host in its image, with the network of this machine. It ends with its value.
+struct Contained<'a> {
+    engine: &'a str,
+    server: Server,
+}
+
+impl Drop for Contained<'_> {
+    fn drop(&mut self) {
+        for args in [["rm", "--force", CONTAINER], ["rmi", "--force", IMAGE]] {
+            let _ = Command::new(self.engine).args(args).output();
+        }
+    }
+}
+
+pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut Report) {
     let dist = load::dist(places);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let config = dir.path().join("config.toml");
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[providers.noop]\nconcurrency = 1000\n";
     std::fs::write(&config, text).expect("a temporary file");
+    // The image's user reads it, too.
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("a temporary directory");
     let mut host = Command::new(dist.join("provost"));
     host.env_clear().current_dir(&dist).arg("--config").arg(&config).args(["--prov", "noop.prov"]);
     let host = Server::start(&mut host);
+    let contained = (engine != "local").then(|| contained(places, engine, options, &config));
     let program = std::env::current_exe().expect("this program has a path");
     let axum = Server::start(Command::new(program).arg(bare::ARGUMENT));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut figures = [Figures::default(), Figures::default()];
+    let in_image = format!("host in its image ({engine})");
+    let mut servers = vec![("axum alone", &axum), ("host behind a plugin that does nothing", &host)];
+    servers.extend(contained.iter().map(|contained| (in_image.as_str(), &contained.server)));
+    let mut figures: Vec<Figures> = servers.iter().map(|_| Figures::default()).collect();
     for _ in 0..ROUNDS {
-        for (server, figures) in [&host, &axum].iter().zip(&mut figures) {
+        for ((_, server), figures) in servers.iter().zip(&mut figures) {
             figures.add(runtime.block_on(ask(server.address)));
         }
     }
-    let [host, axum] = figures.map(Figures::medians);
-    for (name, [rate, half, most, nearly_all]) in
-        [("host behind a plugin that does nothing", host), ("axum alone", axum)]
-    {
-        report.row(&format!("host: {name}"), rate, "requests/s", None);
-        report.row(&format!("host: {name}, p50"), half, "us", None);
-        report.row(&format!("host: {name}, p99"), most, "us", None);
-        report.row(&format!("host: {name}, p99.9"), nearly_all, "us", None);
+    let figures: Vec<[f64; 4]> = figures.into_iter().map(Figures::medians).collect();
+    for ((name, _), [rate, half, most, nearly_all]) in servers.iter().zip(&figures) {
+        report.row(&format!("host: {name}"), *rate, "requests/s", None);
+        report.row(&format!("host: {name}, p50"), *half, "us", None);
+        report.row(&format!("host: {name}, p99"), *most, "us", None);
+        report.row(&format!("host: {name}, p99.9"), *nearly_all, "us", None);
     }
-    report.row("host: requests per second / axum alone", host[0] / axum[0], "", Some(Bound::AtLeast(0.7)));
-    // Each connection waits for its turn behind the others.
-    let added = (host[1] - axum[1]) / CONNECTIONS as f64;
-    report.row(
-        "host: added to a request at p50, by its share of the processors",
-        added,
-        "us",
-        Some(Bound::AtMost(25.0)),
-    );
+    let axum = figures[0];
+    for ((name, _), host) in servers.iter().zip(&figures).skip(1) {
+        report.row(
+            &format!("{name}: requests per second / axum alone"),
+            host[0] / axum[0],
+            "",
+            Some(Bound::AtLeast(0.7)),
+        );
+        // Each connection waits for its turn behind the others.
+        let added = (host[1] - axum[1]) / CONNECTIONS as f64;
+        report.row(&format!("{name}: added to a request at p50, by its share"), added, "us", Some(Bound::AtMost(25.0)));
+    }
+}
+
+fn contained<'a>(places: &Places, engine: &'a str, options: &[String], config: &Path) -> Contained<'a> {
+    let noop = places.root.join("benches/noop");
+    let tree = Tree::new(places, "host-image");
+    let mut args = vec!["image", "--engine", engine, "--tag", IMAGE, "--with", noop.to_str().expect("UTF-8")];
+    args.extend(options.iter().map(String::as_str));
+    tree.output(&places.xtask, &args);
+    let mut run = Command::new(engine);
+    run.args(["run", "--rm", "--name", CONTAINER, "--network", "host", "--volume"]);
+    run.arg(format!("{}:/etc/provost/config.toml:ro", config.display())).arg(IMAGE).stdout(Stdio::null());
+    Contained { engine, server: Server::start(&mut run) }
 }
 
 impl Figures {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::Places;
 use crate::process::Server;
 use crate::report::{Bound, Report};
+use crate::static_link;
 use crate::tree::Tree;
 
 pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut Report) {
@@ -31,6 +32,15 @@ pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut R
     report.row("image: added to its base, unpacked", sum("unpacked"), "MB", Some(Bound::AtMost(13.0)));
     report.row("image: added to its base, compressed", sum("size"), "MB", Some(Bound::AtMost(5.0)));
     report.row("image: first push", megabytes(&first["pushed"]["moved"]), "MB", None);
+    let dist = std::fs::read_dir(std::path::Path::new(tree.path()).join("target/image/dist")).expect("built files");
+    let dist: u64 = dist
+        .map(|entry| entry.and_then(|entry| entry.metadata()).expect("a file"))
+        .filter(|file| file.is_file())
+        .map(|file| file.len())
+        .sum();
+    report.row("image: host, SDK, std and plugins, unpacked", dist as f64 / 1e6, "MB", None);
+    let program = static_link::size(places) as f64 / 1e6;
+    report.row("image: the same as one static program, with fat LTO", program, "MB", None);
     tree.edit("plugins/file/src/lib.rs", 1);
     report.row("image: push after one plugin was edited", megabytes(&image()["pushed"]["moved"]), "MB", None);
 }

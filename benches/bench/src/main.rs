@@ -14,6 +14,7 @@ mod load;
 mod noop;
 mod process;
 mod report;
+mod static_link;
 mod statistics;
 mod tree;
 mod wasm;
@@ -54,7 +55,7 @@ struct Args {
     #[arg(long)]
     target: PathBuf,
 
-    /// Where `build` and `image` compile
+    /// Where `build` and `image` compile; `host` also measures the host in the image that it makes there
     #[arg(long, default_value = "local")]
     engine: String,
 
@@ -103,7 +104,7 @@ fn main() {
         load::measure(&places, &mut report);
     }
     if is_wanted(What::Host) {
-        host::measure(&places, &mut report);
+        host::measure(&places, &args.engine, &args.image_options, &mut report);
     }
     if is_wanted(What::Build) {
         build::measure(&places, &args.engine, &args.image_options, &mut report);

@@ -32,6 +32,13 @@ impl Tree {
         self.write(path, &(old + text));
     }
 
+    /// Text that a file of the tree must have, by other text.
+    pub fn replace(&self, path: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.dir.join(path)).expect("a file of the tree");
+        assert!(text.contains(from), "{path} has no `{from}`");
+        self.write(path, &text.replacen(from, to, 1));
+    }
+
     /// What a program that runs in it prints.
     pub fn output(&self, program: &Path, arguments: &[&str]) -> String {
         process::output(&self.dir, program, arguments)

@@ -33,7 +33,7 @@ use crate::reproduce;
 use crate::source::copy;
 use crate::support::session::Session;
 use crate::support::ui::Stages;
-use crate::verify::{contents, verify};
+use crate::verify::{Verification, contents, verify};
 
 /// Makes an image, verifies it, and delivers it.
 pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
@@ -54,9 +54,9 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
     let layers = layers::finished(plan, &image);
     layers::report(&session.ui, plan, &layers);
-    let verified = stages.run("verify", || match request.verify {
+    let Verification { verified, held } = stages.run("verify", || match request.verify {
         true => verify(session, plan, &image, base, engine, request.load),
-        false => contents::check(&contents::tree(&image, base)?, plan).map(|()| None),
+        false => contents::check(&contents::tree(&image, base)?, plan).map(|()| Verification::default()),
     })?;
     if verified.is_none() {
         session.ui.status("Not verified", "the image was not started");
@@ -67,7 +67,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     };
     let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
     let documents = stages.run("describe", || attest::describe(&session.paths, plan, &dist, &image))?;
-    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, receiver))?;
+    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, receiver, held))?;
     remember::remember(&session.paths, plan, &dist, &image)?;
     let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();
     let pushed = stages.run("push", push)?;

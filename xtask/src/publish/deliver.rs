@@ -11,7 +11,8 @@ use crate::support::session::Session;
 use crate::support::ui::size;
 use crate::verify::held;
 
-/// Writes the archive and the other outputs, each with its documents, and loads the image. Skips what is there.
+/// Writes the archive and the other outputs, each with its documents, and loads the image. Skips what is there. `known` is its id in the
+/// engine, if that has it already.
 pub fn deliver(
     session: &Session,
     plan: &ImagePlan,
@@ -19,6 +20,7 @@ pub fn deliver(
     documents: &[Document],
     outputs: &[Output],
     engine: Option<&Engine>,
+    known: Option<String>,
 ) -> Result<()> {
     let Session { ui, paths, .. } = session;
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
@@ -37,7 +39,7 @@ pub fn deliver(
         ui.status("Unchanged", format!("{} in {engine}, {sizes}", plan.image));
         return Ok(());
     }
-    let id = match held(ui, engine, image)? {
+    let id = match known.map_or_else(|| held(ui, engine, image), |id| Ok(Some(id)))? {
         Some(id) => id,
         None => engine.load(ui, |out| archive::write(image, None, out))?,
     };

@@ -34,8 +34,17 @@ pub struct Verified {
     pub said: String,
 }
 
-/// `Ok(None)` if nothing here can start the image; an error if it does not start. An image that was verified once is
-/// not verified again. `keep`: the engine is to keep the image, and loads it meanwhile.
+/// What is known of an image after this stage.
+#[derive(Default)]
+pub struct Verification {
+    /// `None` if nothing here can start the image.
+    pub verified: Option<Verified>,
+    /// Its id in the container engine that is to keep it, if it was asked for that.
+    pub held: Option<String>,
+}
+
+/// An error if the image does not start. An image that was verified once is not verified again. `keep`: the engine is to keep the
+/// image, and loads it meanwhile.
 pub fn verify(
     session: &Session,
     plan: &ImagePlan,
@@ -43,10 +52,11 @@ pub fn verify(
     base: &BaseFiles,
     engine: Option<&Engine>,
     keep: bool,
-) -> Result<Option<Verified>> {
+) -> Result<Verification> {
     let Session { ui, paths, .. } = session;
-    if let Some(verified) = already(paths, image) {
-        return Ok(Some(verified));
+    let verified = already(paths, image);
+    if verified.is_some() {
+        return Ok(Verification { verified, held: None });
     }
     let tree = contents::tree(image, base)?;
     contents::check(&tree, plan)?;
@@ -59,6 +69,7 @@ pub fn verify(
         (here, loading.map(|loading| loading.join().unwrap_or_else(|panic| resume_unwind(panic))))
     });
     let loaded = loaded.transpose()?;
+    let held = loaded.as_ref().map(|loaded| loaded.id.clone());
     let started = match (here, engine) {
         (Ok(Outcome::Started { by, said }), _) => Some((by, said)),
         // A container may have what this machine denies.
@@ -69,12 +80,12 @@ pub fn verify(
             None
         }
     };
-    let Some((by, said)) = started else { return Ok(None) };
+    let Some((by, said)) = started else { return Ok(Verification { verified: None, held }) };
     ui.status("Verifying", format!("{} ({by}): {said}", command.join(" ")));
     let verified = Verified { manifest_digest: image.manifest_digest, by: by.to_owned(), said };
     let text = serde_json::to_vec(&verified)?;
     files::write_atomically(&paths.verified(), |out| Ok(out.write_all(&text)?))?;
-    Ok(Some(verified))
+    Ok(Verification { verified: Some(verified), held })
 }
 
 fn already(paths: &Paths, image: &Image) -> Option<Verified> {
@@ -115,36 +126,33 @@ fn in_engine(
     let Loaded { id, known } = loaded.map_or_else(|| Loaded::find(ui, engine, image), Ok)?;
     labels.remove_leftovers(ui, engine)?;
     let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
-    if !known && (checked.is_err() || !keep) {
+    let foreign = match &checked {
+        Err(error) if format!("{error:#}").contains(FOREIGN) => {
+            Some(format!("linux/{}", engine.architecture(ui)?)).filter(|native| plan.platform != *native)
+        }
+        _ => None,
+    };
+    if !known && (!keep || checked.is_err() && foreign.is_none()) {
         // An error of the removal would hide the real one.
         let _ = engine.remove(ui, &id);
     }
-    match checked {
-        Err(error) if format!("{error:#}").contains(FOREIGN) => {
-            let (platform, native) = (&plan.platform, format!("linux/{}", engine.architecture(ui)?));
-            if *platform == native {
-                return Err(error);
-            }
-            ui.status(
-                "Not started",
-                format!(
-                    "other architecture: {engine} runs {native} and has no emulator for {platform}; ABI records and libraries \
-                     were checked by reading"
-                ),
-            );
-            Ok(None)
-        }
-        checked => Ok(Some((engine.program(), checked?))),
+    if let Some(native) = foreign {
+        ui.status(
+            "Not started",
+            format!(
+                "other architecture: {engine} runs {native} and has no emulator for {}; ABI records and libraries were checked by \
+                 reading",
+                plan.platform
+            ),
+        );
+        return Ok(None);
     }
+    Ok(Some((engine.program(), checked?)))
 }
 
 /// The container engine's id of this image: the digest of its configuration, or with a containerd image store of its
 /// manifest.
 pub fn held(ui: &Ui, engine: &Engine, image: &Image) -> Result<Option<String>> {
-    for id in [&image.config_digest, &image.manifest_digest] {
-        if let Some(info) = engine.inspect(ui, &id.to_string())? {
-            return Ok(Some(info.id));
-        }
-    }
-    Ok(None)
+    let [config, manifest] = [&image.config_digest, &image.manifest_digest].map(ToString::to_string);
+    Ok(engine.inspect_first(ui, &[&config, &manifest])?.map(|info| info.id))
 }

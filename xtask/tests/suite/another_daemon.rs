@@ -97,7 +97,7 @@ fn the_daemon_that_docker_host_names_makes_the_same_image() {
     let tree = Tree::small("another-daemon").titled("Daemon").env("DOCKER_HOST", &daemon.address);
     let image = tree.image(&args);
     assert_eq!(image["manifest_digest"], expected["manifest_digest"]);
-    assert_eq!(image["verified"]["by"], "docker");
+    assert_eq!(image["loaded_into"], "docker");
     assert_eq!(second.run(NAME), GREETINGS);
     second.no_container_is_left(&tree);
     assert_eq!(second.volumes(&tree).len(), 1);

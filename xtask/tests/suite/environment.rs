@@ -282,6 +282,23 @@ fn a_check_that_cannot_be_kept_from_the_network_says_so() {
     "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }
 
+/// Then a container starts the image, and the network is no matter.
+#[test]
+fn a_check_that_is_denied_here_is_made_in_a_container() {
+    let (engine, name) = (Engine::docker(), "localhost/xtask-test/greeter:check-denied");
+    let tree = Tree::small("check-denied");
+    let _leftovers = Leftovers::new(&engine, &tree, name);
+    let tree = tree.by(&["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]);
+    let args = ["image", "--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", name];
+    let run = tree.xtask(&args);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines = run.stderr.lines().filter(|line| line.contains("warning") || line.contains("Verifying"));
+    expect![[r#"
+           Verifying ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug --dry-run (docker): 2 plugins loaded
+    "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    engine.no_container_is_left(&tree);
+}
+
 /// The host says what it sees, and whether another machine could be reached.
 #[test]
 fn the_check_of_an_image_sees_nothing_of_this_machine() {

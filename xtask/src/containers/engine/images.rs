@@ -47,18 +47,28 @@ pub struct RootFs {
 impl Engine {
     /// What it knows about an image, by name or id; `None` if it has no such image.
     pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
-        let command = self.command(["image", "inspect", reference]);
+        self.inspect_first(ui, &[reference])
+    }
+
+    /// The same of the first of these images that it has.
+    pub fn inspect_first(&self, ui: &Ui, references: &[&str]) -> Result<Option<ImageInfo>> {
+        let command = self.command(["image", "inspect"]).args(references.iter().copied());
         let output = command.output(ui)?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
-            if ["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
-                return Ok(None);
+            if !["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
+                command.succeeded(&output)?;
             }
-            command.succeeded(&output)?;
         }
-        let mut found: Vec<ImageInfo> =
-            serde_json::from_slice(&output.stdout).with_context(|| format!("reading what `{command}` wrote"))?;
-        let mut info = found.pop().with_context(|| format!("`{command}` wrote nothing"))?;
+        // Of those that are missing it only complains.
+        let found: Vec<ImageInfo> = match output.stdout.trim_ascii() {
+            b"" => Vec::new(),
+            text => serde_json::from_slice(text).with_context(|| format!("reading what `{command}` wrote"))?,
+        };
+        let Some(mut info) = found.into_iter().next() else {
+            anyhow::ensure!(!output.status.success(), "`{command}` wrote nothing");
+            return Ok(None);
+        };
         if !info.id.starts_with("sha256:") {
             info.id.insert_str(0, "sha256:");
         }

@@ -7,6 +7,7 @@ pub mod objects;
 pub mod run;
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -61,10 +62,16 @@ impl Engine {
         bail!("docker and podman are not available ({})", reasons.join("; "))
     }
 
-    /// The one with this name, if it answers.
+    /// The one with this name, if it answers. That it did is not asked again.
     pub fn named(ui: &Ui, program: &'static str) -> Result<Engine> {
+        static ANSWERED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+        let mut answered = ANSWERED.lock().unwrap_or_else(PoisonError::into_inner);
         let engine = Engine { program };
-        engine.answers(ui).map(|()| engine).with_context(|| program.to_owned())
+        if !answered.contains(&program) {
+            engine.answers(ui).with_context(|| program.to_owned())?;
+            answered.push(program);
+        }
+        Ok(engine)
     }
 
     /// Those that answer and cannot run a container. Engines without any image are not tried: there is nothing to run.
