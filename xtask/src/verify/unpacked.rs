@@ -1,5 +1,5 @@
 //! Starts the image's own command in its unpacked root file system: as root by chroot, else in a user namespace, both with util-linux's
-//! `unshare`. It takes a tenth of what a container engine needs to load an image and to start it.
+//! `unshare`. No image has to be loaded for it, and no container made.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -26,10 +26,6 @@ pub enum Outcome {
     NotTried(String),
 }
 
-/// Namespaces of its own: without network, since a plugin that is loaded may try to use it, and the result must not depend on that; and
-/// without the processes of this machine.
-const ALONE: [&str; 5] = ["--net", "--ipc", "--pid", "--fork", "--kill-child"];
-
 /// `tree` is the image's root file system, `env` the base image's environment. `must`: nothing else could start it, so this does it with
 /// the network too, if need be.
 pub fn start(
@@ -55,16 +51,17 @@ pub fn start(
         true => vec![format!("--setuid={}", host.user.uid), format!("--setgid={}", host.user.gid)],
         false => ["--user", "--map-root-user"].map(str::to_owned).to_vec(),
     };
-    let within = |namespaces: &[&str]| {
-        let unshare = Invocation::new("unshare", namespaces.iter().copied()).args(place.clone()).args(as_user.clone());
+    // Without network: a plugin that is loaded may try to use it, and the result must not depend on that.
+    let start = |network: &[&str]| {
+        let unshare = Invocation::new("unshare", network.iter().copied()).args(place.clone()).args(as_user.clone());
         let unshare = unshare.args(["--"]).args(command);
         unshare.only_with(env.iter().filter_map(|variable| variable.split_once('=')))
     };
-    let mut unshare = within(&ALONE);
+    let mut unshare = start(&["--net"]);
     let mut answer = unshare.output_within(ui, CHECK);
     if root && must && answer.as_ref().is_ok_and(|output| output.as_ref().is_some_and(is_forbidden)) {
         ui.warning("verifying the image with network access: root cannot create a network namespace here");
-        unshare = within(&[]);
+        unshare = start(&[]);
         answer = unshare.output_within(ui, CHECK);
     }
     files::remove(&dir)?;

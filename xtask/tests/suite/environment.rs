@@ -292,10 +292,7 @@ fn a_check_that_is_denied_here_is_made_in_a_container() {
     let args = ["image", "--engine", "docker", "--builder-image", GNU, "--base", ALPINE, "--tag", name];
     let run = tree.xtask(&args);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let lines = run.stderr.lines().filter(|line| line.contains("warning") || line.contains("Verifying"));
-    expect![[r#"
-           Verifying ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin hello.plug --dry-run (docker): 2 plugins loaded
-    "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    assert!(run.stderr.contains(" (docker): 2 plugins loaded\n") && !run.stderr.contains("warning"), "{}", run.stderr);
     engine.no_container_is_left(&tree);
 }
 

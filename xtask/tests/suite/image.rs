@@ -140,7 +140,7 @@ fn an_image_that_does_not_start_is_not_delivered() {
     );
     let run = tree.xtask(&["image"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    let error = "error: the image does not start: `unshare --net --ipc --pid --fork --kill-child --root=[ROOT]/target/image/rootfs --wd=/opt/greeter \
+    let error = "error: the image does not start: `unshare --net --root=[ROOT]/target/image/rootfs --wd=/opt/greeter \
         --setuid=1000 --setgid=1001 -- ./greeter --settings /opt/greeter/etc/settings.toml --plugin goodbye.plug --plugin \
         hello.plug --dry-run` ended with exit status: 3:\nnot today\n";
     assert!(run.stderr.ends_with(error), "{}", run.stderr);
