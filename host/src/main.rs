@@ -26,7 +26,7 @@ use providers::Providers;
 use provost_sdk::panics::catch;
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
-use telemetry::{log, panics};
+use telemetry::{log, panics, stderr};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
@@ -37,7 +37,9 @@ fn main() {
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
     // A panic of this thread too ends the process here: it is in the log.
-    let code = match catch(|| run(&Args::parse())) {
+    let result = catch(|| run(&Args::parse()));
+    stderr::flush();
+    let code = match result {
         Some(Ok(())) => 0,
         Some(Err(errors)) => {
             // Where nobody reads them nothing more can be done.

@@ -34,7 +34,7 @@ pub fn size(places: &Places) -> u64 {
         &format!("fn main() {{\n    std::hint::black_box([{linked}]);\n"),
     );
     tree.write(".cargo/config.toml", "");
-    tree.replace("Cargo.toml", "lto = false", "lto = \"fat\"\ncodegen-units = 1");
+    tree.replace("Cargo.toml", "lto = \"off\"", "lto = \"fat\"");
     tree.output(Path::new("cargo"), &["build", "--release", "--quiet", "--package", "provost", "--bin", "provost"]);
     let program = Path::new(tree.path()).join("target/release/provost");
     std::fs::metadata(program).expect("the program").len()

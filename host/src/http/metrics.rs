@@ -2,6 +2,7 @@
 
 use crate::providers::Providers;
 use crate::telemetry::counters::other_panics;
+use crate::telemetry::stderr;
 use std::fmt::{Display, Write};
 
 /// All numbers, sorted by provider.
@@ -29,6 +30,8 @@ pub fn text(providers: &Providers) -> String {
     }
     page.family("provost_other_panics_total", "counter", "Panics on threads that are no provider's.");
     page.sample(&[], other_panics());
+    page.family("provost_log_lines_dropped_total", "counter", "Log lines that stderr's reader was too slow for.");
+    page.sample(&[], stderr::dropped());
     page.text
 }
 

@@ -6,6 +6,7 @@ use crate::ground::errors::Errors;
 use crate::ground::threads::NO_THREAD;
 use crate::http::api;
 use crate::providers::Providers;
+use crate::telemetry::stderr;
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
@@ -58,6 +59,7 @@ async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Err
     let ended = ended().map_err(|error| Errors::one(format!("waiting for signals: {error}")))?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
     let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
+    stderr::in_background();
     tracing::info!(%address, providers = providers.len(), "listening");
 
     let begun = SetOnce::new();

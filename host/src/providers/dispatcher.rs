@@ -13,11 +13,12 @@ use crate::telemetry::panics;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, Message, Receipt};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
-use tokio::task::JoinHandle;
 
 /// The way into one provider.
 pub struct Dispatcher {
@@ -73,8 +74,7 @@ impl Dispatcher {
     /// Why there is no receipt.
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
         match self.begin(message) {
-            // Counted there, since this may be dropped.
-            Ok(guard) => guard.await.unwrap_or(Err(Failure::Ending)),
+            Ok(guard) => Finished(Some(Box::pin(guard))).await,
             Err(failure) => {
                 self.counters.count(failure.outcome());
                 Err(failure)
@@ -82,8 +82,8 @@ impl Dispatcher {
         }
     }
 
-    /// Begins the delivery, and its guard on this side.
-    fn begin(&self, message: Message) -> Result<JoinHandle<Result<Receipt, Failure>>, Failure> {
+    /// Begins the delivery. What it returns guards it on this side, and counts it at its end.
+    fn begin(&self, message: Message) -> Result<impl Future<Output = Result<Receipt, Failure>> + use<>, Failure> {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
@@ -102,7 +102,7 @@ impl Dispatcher {
             let _ = answer.send(result);
         }));
         let (delivery, timeout, counters) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.counters));
-        Ok(tokio::spawn(async move {
+        Ok(async move {
             let result = match tokio::time::timeout(timeout, answered).await {
                 Ok(result) => result.unwrap_or(Err(Failure::Ending)),
                 Err(_) => {
@@ -112,7 +112,7 @@ impl Dispatcher {
             };
             counters.count(result.as_ref().map_or_else(Failure::outcome, |_| Outcome::Delivered));
             result
-        }))
+        })
     }
 
     /// Waits until no delivery is under way, and lets none begin.
@@ -144,6 +144,30 @@ impl Dispatcher {
 
     fn provider(&self) -> MutexGuard<'_, Option<Arc<dyn AnyProvider>>> {
         self.provider.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Goes on as a task when whoever waits for it goes away. As a task from the start it would cost each delivery a way through the
+/// scheduler.
+struct Finished<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Finished<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<F::Output> {
+        let future = self.0.as_mut().expect("a future is not polled after its end");
+        let output = ready!(future.as_mut().poll(task));
+        self.0 = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Drop for Finished<F> {
+    fn drop(&mut self) {
+        // Where there is no runtime, the host has ended.
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(rest);
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The log: on stderr, one line for each event. stdout is for results.
 
+use crate::telemetry::stderr;
 use std::io::{self, IsTerminal, Write};
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
 /// Starts logging what `filter` lets through.
@@ -9,9 +12,42 @@ pub fn start(filter: &Targets) {
     let colours = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .compact()
-        .with_writer(move || Lines { to: io::stderr(), colours })
+        .with_writer(Log { colours })
         .with_ansi(colours);
     tracing_subscriber::registry().with(lines).with(filter.clone()).init();
+}
+
+/// Where events go.
+struct Log {
+    /// Whether the subscriber colours what it writes.
+    colours: bool,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Lines<Line>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lines { to: Line { urgent: false }, colours: self.colours }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        Lines { to: Line { urgent: *event.level() == Level::ERROR }, colours: self.colours }
+    }
+}
+
+/// One line on its way to stderr.
+struct Line {
+    urgent: bool,
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        stderr::line(line, self.urgent).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Keeps each event on one line: what a caller sent may be part of it, and must not look like an event of its own.

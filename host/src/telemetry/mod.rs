@@ -4,3 +4,4 @@ pub mod counters;
 pub mod log;
 pub mod outcome;
 pub mod panics;
+pub mod stderr;

@@ -4,6 +4,7 @@
 use crate::ground::errors::LINE;
 use crate::ground::ffi;
 use crate::telemetry::counters::{self, Counters};
+use crate::telemetry::stderr;
 use provost_sdk::excerpt;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -56,6 +57,7 @@ pub fn watch_exits() -> Result<(), &'static str> {
 /// The host itself ends by `_exit`. What the caller's code says is not passed on: an orchestrator would not start a host
 /// again that seems to have succeeded.
 extern "C" fn exited() {
+    stderr::flush();
     let _ = writeln!(io::stderr(), "error: {} called exit, which stops the host and all its providers", WHOSE.get());
     ffi::end(101);
 }

@@ -72,7 +72,7 @@ impl Tree {
 
     /// Not optimised, and so compiled in a fraction of the time, where a test is not about what the compiler makes of the code.
     pub fn quick(self) -> Tree {
-        self.replace("Cargo.toml", "[profile.release]\n", "[profile.release]\nopt-level = 0\ncodegen-units = 256\n");
+        self.replace("Cargo.toml", "codegen-units = 1 ", "opt-level = 0\ncodegen-units = 1 ");
         self
     }
 
