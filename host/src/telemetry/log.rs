@@ -10,10 +10,7 @@ use tracing_subscriber::prelude::*;
 /// Starts logging what `filter` lets through.
 pub fn start(filter: &Targets) {
     let colours = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer()
-        .compact()
-        .with_writer(Log { colours })
-        .with_ansi(colours);
+    let lines = tracing_subscriber::fmt::layer().compact().with_writer(Log { colours }).with_ansi(colours);
     tracing_subscriber::registry().with(lines).with(filter.clone()).init();
 }
 
@@ -60,6 +57,12 @@ struct Lines<W> {
 impl<W: Write> Write for Lines<W> {
     /// Takes a whole event, which is what the subscriber hands over at a time.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+        if let Some((b'\n', line)) = event.split_last()
+            && line.iter().all(is_plain)
+        {
+            return self.to.write_all(event).map(|()| event.len());
+        }
         let text = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
         let mut line = String::with_capacity(text.len() + 1);
         for (at, character) in text.char_indices() {

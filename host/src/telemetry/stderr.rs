@@ -13,7 +13,7 @@ const CAPACITY: usize = 1 << 20;
 const PIPE: usize = 4096;
 
 /// How long lines are gathered: a thread that is woken for each costs the API more than the write.
-const GATHERED: Duration = Duration::from_millis(1);
+const GATHERED: Duration = Duration::from_millis(10);
 
 /// How long an error waits to be read: the process may abort after it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -165,7 +165,8 @@ fn parts(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = lines;
     std::iter::from_fn(move || {
         let end = |within: &[u8]| within.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        let whole = end(&rest[..rest.len().min(PIPE)]).or_else(|| rest.iter().position(|byte| *byte == b'\n').map(|at| at + 1));
+        let whole =
+            end(&rest[..rest.len().min(PIPE)]).or_else(|| rest.iter().position(|byte| *byte == b'\n').map(|at| at + 1));
         let (part, after) = rest.split_at(whole.unwrap_or(rest.len()));
         rest = after;
         (!part.is_empty()).then_some(part)
