@@ -194,6 +194,9 @@ provost_panics_total{provider="full",place="background"} 0
 # HELP provost_other_panics_total Panics on threads that are no provider's.
 # TYPE provost_other_panics_total counter
 provost_other_panics_total 0
+# HELP provost_log_lines_dropped_total Log lines that stderr's reader was too slow for.
+# TYPE provost_log_lines_dropped_total counter
+provost_log_lines_dropped_total 0
 "#;
     assert_eq!(host.metrics().await, expected);
 }

@@ -20,6 +20,7 @@ mod records;
 mod schemas;
 mod smtp_answers;
 mod smtp_server;
+mod stalled_log;
 mod support;
 mod threads;
 mod unruly;

@@ -1,9 +1,10 @@
-//! The archive, read by every tool that reads images: under its name, with the digests that were printed.
+//! The archive: two engines make the same, and every tool that reads images reads it, under its name, with the digests that were
+//! printed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
-use crate::support::engine::{ALPINE, GREETINGS};
+use crate::support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers};
 use crate::support::{Tree, run, sha256};
 use camino::Utf8Path;
 use serde_json::Value;
@@ -64,6 +65,22 @@ fn skopeo_copies_it_there_and_back_with_its_digest() {
         let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", place])).expect("JSON");
         assert_eq!(inspected["Digest"], image["manifest_digest"], "{place}");
     }
+}
+
+#[test]
+fn docker_and_podman_make_the_same() {
+    let tree = Tree::small("peers-made");
+    let engines = [Engine::docker(), Engine::podman()];
+    let _leftovers = engines.each_ref().map(|engine| Leftovers::new(engine, &tree, NAME));
+    let digests = engines.each_ref().map(|engine| {
+        let args = ["--engine", &engine.program, "--builder-image", GNU, "--base", "scratch", "--tag", NAME];
+        let image = tree.image(&args);
+        assert_eq!(image["loaded_into"], engine.program.as_str());
+        // Nothing of one engine's is left to be taken for the other's own.
+        std::fs::remove_dir_all(tree.image_dir()).expect("the directory of the build");
+        image["manifest_digest"].clone()
+    });
+    assert_eq!(digests[0], digests[1]);
 }
 
 /// What is at a path: mode, owner, and of a file its size and its content's digest.

@@ -1,0 +1,100 @@
+//! The built host where nobody reads its log: it answers, counts the lines that find no place, and ends all the same.
+
+use crate::support::{PATIENCE, address, client, dir, metrics, provost, write_config};
+use serde_json::json;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use tokio::task::JoinSet;
+
+/// More lines than a pipe and the host's memory hold: a message with such an id is logged in more than 130 bytes.
+const MESSAGES: usize = 10_000;
+const ID: &str = "an-id-with-as-many-characters-as-an-id-may-have--that-is-64-----";
+
+/// A host with a log that nobody reads further than needed.
+struct Stalled {
+    child: Child,
+    url: String,
+    log: BufReader<ChildStderr>,
+}
+
+impl Stalled {
+    async fn start() -> Self {
+        let dir = dir();
+        let config = "[server]\nlisten = \"127.0.0.1:0\"\n[providers.file]\npath = \"/dev/null\"\nconcurrency = 100\n";
+        let mut command = provost();
+        command.arg("--config").arg(write_config(dir.path(), config)).args(["--prov", "file.prov"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
+        let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
+        let url = loop {
+            let mut line = String::new();
+            assert_ne!(log.read_line(&mut line).expect("the log is text"), 0, "the host ended before it listened");
+            if let Some(address) = address(&line) {
+                break format!("http://{address}");
+            }
+        };
+        let (client, mut senders) = (client(), JoinSet::new());
+        for _ in 0..8 {
+            let (client, url) = (client.clone(), format!("{url}/v1/messages"));
+            senders.spawn(async move {
+                let message = json!({ "provider": "file", "id": ID, "text": "a" });
+                for _ in 0..MESSAGES / 8 {
+                    let response = client.post(&url).json(&message).send().await.expect("the host answers");
+                    assert_eq!(response.status(), 200);
+                }
+            });
+        }
+        senders.join_all().await;
+        Self { child, url, log }
+    }
+
+    /// How many lines were dropped, as `/metrics` says.
+    async fn dropped(&self) -> usize {
+        let text = metrics(&format!("{}/metrics", self.url)).await;
+        let line = text.lines().find_map(|line| line.strip_prefix("provost_log_lines_dropped_total "));
+        line.expect("it is counted").parse().expect("a number")
+    }
+
+    /// Tells the host to end. How it ended, and what it had logged.
+    fn end(mut self) -> (ExitStatus, String) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(told.expect("kill is everywhere").success());
+        let (ended, end) = channel();
+        thread::spawn(move || ended.send(self.child.wait().expect("it is this process's own")));
+        let status = end.recv_timeout(PATIENCE).expect("the host ends");
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).expect("the log is text");
+        (status, log)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let host = Stalled::start().await;
+    let health = client().get(format!("{}/healthz", host.url)).send().await.expect("the host answers");
+    assert_eq!(health.status(), 200);
+    assert!(host.dropped().await > 0);
+    let (status, log) = host.end();
+    assert_eq!(status.code(), Some(0));
+    // What has left the host is whole lines, the oldest ones.
+    assert!(log.ends_with('\n') && log.lines().all(|line| line.contains(" delivered ")), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_late_reader_is_told_what_it_missed() {
+    let mut host = Stalled::start().await;
+    let dropped = host.dropped().await;
+    let expected = format!("log lines dropped: whoever reads stderr is too slow lines={dropped}");
+    let mut line = String::new();
+    while !line.contains(" log lines dropped") {
+        line.clear();
+        assert_ne!(host.log.read_line(&mut line).expect("the log is text"), 0, "the host says what was dropped");
+    }
+    assert!(line.contains(" WARN ") && line.trim_end().ends_with(&expected), "{line}");
+    let (status, log) = host.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("shutting down"), "{log}");
+}
