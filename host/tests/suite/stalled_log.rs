@@ -4,8 +4,7 @@ use crate::support::{PATIENCE, address, client, dir, metrics, provost, write_con
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 /// More lines than a pipe and the host's memory hold: a message with such an id is logged in more than 130 bytes.
@@ -17,14 +16,24 @@ struct Stalled {
     child: Child,
     url: String,
     log: BufReader<ChildStderr>,
+    /// Where its messages go.
+    _dir: TempDir,
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Stalled {
     async fn start() -> Self {
         let dir = dir();
-        let config = "[server]\nlisten = \"127.0.0.1:0\"\n[providers.file]\npath = \"/dev/null\"\nconcurrency = 100\n";
+        let path = dir.path().join("messages");
+        let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n[providers.file]\npath = {path:?}\n");
         let mut command = provost();
-        command.arg("--config").arg(write_config(dir.path(), config)).args(["--prov", "file.prov"]);
+        command.arg("--config").arg(write_config(dir.path(), &config)).args(["--prov", "file.prov"]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
         let url = loop {
@@ -46,7 +55,7 @@ impl Stalled {
             });
         }
         senders.join_all().await;
-        Self { child, url, log }
+        Self { child, url, log, _dir: dir }
     }
 
     /// How many lines were dropped, as `/metrics` says.
@@ -57,12 +66,18 @@ impl Stalled {
     }
 
     /// Tells the host to end. How it ended, and what it had logged.
-    fn end(mut self) -> (ExitStatus, String) {
+    async fn end(mut self) -> (ExitStatus, String) {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(told.expect("kill is everywhere").success());
-        let (ended, end) = channel();
-        thread::spawn(move || ended.send(self.child.wait().expect("it is this process's own")));
-        let status = end.recv_timeout(PATIENCE).expect("the host ends");
+        let ended = async {
+            loop {
+                match self.child.try_wait().expect("it is this process's own") {
+                    Some(status) => break status,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let status = tokio::time::timeout(PATIENCE, ended).await.expect("the host ends");
         let mut log = String::new();
         self.log.read_to_string(&mut log).expect("the log is text");
         (status, log)
@@ -76,7 +91,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     let health = client().get(format!("{}/healthz", host.url)).send().await.expect("the host answers");
     assert_eq!(health.status(), 200);
     assert!(host.dropped().await > 0);
-    let (status, log) = host.end();
+    let (status, log) = host.end().await;
     assert_eq!(status.code(), Some(0));
     // What has left the host is whole lines, the oldest ones.
     assert!(log.ends_with('\n') && log.lines().all(|line| line.contains(" delivered ")), "{log}");
@@ -94,7 +109,7 @@ async fn a_late_reader_is_told_what_it_missed() {
         assert_ne!(host.log.read_line(&mut line).expect("the log is text"), 0, "the host says what was dropped");
     }
     assert!(line.contains(" WARN ") && line.trim_end().ends_with(&expected), "{line}");
-    let (status, log) = host.end();
+    let (status, log) = host.end().await;
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("shutting down"), "{log}");
 }
