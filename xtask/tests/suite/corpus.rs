@@ -47,7 +47,7 @@ const PROFILES: [(&str, &str); 2] = [
 /// One test, since all builds share a directory: each takes what the one before it left.
 #[test]
 fn plugins_of_another_build() {
-    let tree = Tree::real().quick();
+    let tree = Tree::real("corpus").quick();
     // One plugin shows it: what the others need would only be compiled again and again.
     for plugin in ["plugins/smtp", "plugins/webhook"] {
         tree.remove(plugin);
@@ -97,9 +97,9 @@ fn plugins_of_another_build() {
     run("cargo", &["update", "--manifest-path", manifest.as_str(), "serde_json", "--precise", "1.0.145"]);
     first.differs_from(&Build::make(&tree, "other-version"), &["anchor"]);
 
-    // Last: other flags compile everything, and the way back would, too.
     tree.write("Cargo.lock", &lock);
-    let tree = tree.env("RUSTFLAGS", "--cfg wide -C target-cpu=x86-64-v2 -C link-arg=-Wl,--as-needed");
+    // Other flags compile everything, and the way back would, too.
+    let tree = tree.apart("other-flags").env("RUSTFLAGS", "--cfg wide -C target-cpu=x86-64-v2 -C link-arg=-Wl,--as-needed");
     let wide = Build::make(&tree, "other-flags");
     first.refuses_with(&wide, "flags --cfg wide -\n-C target-cpu=x86-64-v2 -\n");
     wide.refuses_with(&first, "flags - --cfg wide\n- -C target-cpu=x86-64-v2\n");

@@ -247,7 +247,7 @@ fn a_layout_with_referrers_holds_one_image() {
 
 #[test]
 fn the_real_trees_crates_stand_where_they_are_linked() {
-    let tree = Tree::real().quick().without_engine();
+    let tree = Tree::real("documents").quick().without_engine();
     tree.image(&["--base", "scratch"]);
     let sbom = document(&tree, "provost.cdx.json");
     let below = |reference: &str| -> Vec<String> {

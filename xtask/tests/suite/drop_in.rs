@@ -34,7 +34,7 @@ impl Drop for Leftovers {
 
 #[test]
 fn a_dropped_in_plugin_is_in_the_next_image() {
-    let tree = Tree::real();
+    let tree = Tree::real("drop-in");
     let engine = std::env::var("XTASK_ENGINE").expect("XTASK_ENGINE is set");
     let args = ["--tag", IMAGE, "--engine", &engine, "--builder-image", GNU, "--base", ALPINE];
     let before = tree.image(&args);

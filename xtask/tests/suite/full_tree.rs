@@ -5,7 +5,7 @@ use crate::support::Tree;
 
 #[test]
 fn by_this_machine() {
-    let tree = Tree::real().quick().without_engine();
+    let tree = Tree::real("full-tree-local").quick().without_engine();
     let dir = tree.image_dir().join("reproducible/another/directory/second");
     let image = tree.image(&["--verify-reproducible", "--base", "scratch"]);
     assert_eq!(image["reproduced"]["directory"], dir.as_str());

@@ -197,7 +197,7 @@ fn what_the_table_may_not_say() {
 /// What a plan of each image of this very tree builds is what its row says.
 #[test]
 fn the_rows_of_this_tree_build_what_they_say() {
-    let tree = Tree::real().without_engine();
+    let tree = Tree::real("matrix-real").without_engine();
     let rows = rows(&tree, &["--platform", "linux/amd64"]);
     let flavours: Vec<&Value> = rows.iter().map(|row| &row["flavour"]).collect();
     assert_eq!(flavours, ["full", "minimal"]);

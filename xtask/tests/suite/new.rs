@@ -18,7 +18,7 @@ fn files(dir: &camino::Utf8Path) -> Vec<(String, String)> {
 /// So formatting, lints and tests of the examples are those of the templates.
 #[test]
 fn the_examples_are_what_it_creates() {
-    let tree = Tree::real();
+    let tree = Tree::real("new-examples");
     for (name, template) in [("log", "minimal"), ("ntfy", "http"), ("frames", "ffi")] {
         let run = tree.xtask(&["new", name, "--template", template]);
         let expected = format!(

@@ -5,7 +5,7 @@ use crate::support::build::{Build, FIX, UNSEALED, lines, print};
 
 #[test]
 fn a_plugin_of_a_nightly_compiler() {
-    let tree = Tree::real().quick();
+    let tree = Tree::real("nightly").quick();
     let (own, nightly) = (Build::make(&tree, "pinned"), Build::alone(&tree, "nightly", Some("nightly")));
     assert_eq!((&nightly.record.source, &nightly.record.target), (&own.record.source, &own.record.target));
     assert_eq!(nightly.record.profile, own.record.profile);

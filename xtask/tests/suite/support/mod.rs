@@ -8,7 +8,7 @@ pub mod engine;
 pub mod layout;
 pub mod registry;
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
@@ -25,8 +25,6 @@ pub struct Tree {
     environment: Vec<(String, String)>,
     /// What starts xtask, in place of itself.
     wrapper: Vec<String>,
-    /// Of the place where real trees lie.
-    lock: Option<File>,
 }
 
 /// What a run of xtask came to.
@@ -59,14 +57,9 @@ impl Tree {
         self
     }
 
-    /// The tree that this test belongs to, its history too. One at a time: all lie in one place and share a target directory, so
-    /// what one has compiled is fresh for the next.
-    pub fn real() -> Tree {
-        let place = Tree::dir("real.lock");
-        fs::create_dir_all(place.parent().expect("a parent")).expect("a directory for trees");
-        let lock = File::create(place).expect("a file");
-        lock.lock().expect("a lock on it");
-        let mut tree = Tree::empty("real");
+    /// The tree that this test belongs to, its history too. All copies share a target directory, hence one compilation.
+    pub fn real(name: &str) -> Tree {
+        let mut tree = Tree::empty(name);
         for entry in fs::read_dir(repository()).expect("the repository") {
             let name = entry.expect("an entry").file_name().into_string().expect("a UTF-8 name");
             if name != "target" {
@@ -74,26 +67,27 @@ impl Tree {
             }
         }
         tree.target = Some(target().join("test"));
-        tree.lock = Some(lock);
         tree
     }
 
     /// Not optimised, and so compiled in a fraction of the time, where a test is not about what the compiler makes of the code.
     pub fn quick(self) -> Tree {
-        self.replace("Cargo.toml", "codegen-units = 1 ", "opt-level = 0\ncodegen-units = 1 ");
+        self.replace("Cargo.toml", "[profile.release]\n", "[profile.release]\nopt-level = 0\n");
         self
     }
 
-    fn dir(name: &str) -> Utf8PathBuf {
-        Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees").join(name)
+    /// With a target directory of its own, where all is compiled anyway and what others have compiled should stay.
+    pub fn apart(mut self, name: &str) -> Tree {
+        self.target = Some(target().join("test").join(name));
+        self
     }
 
     fn empty(name: &str) -> Tree {
-        let root = Tree::dir(name);
+        let root = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees").join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).expect("a directory for the tree");
         let root = root.canonicalize_utf8().expect("the tree's directory");
-        Tree { root, target: None, environment: Vec::new(), wrapper: Vec::new(), lock: None }
+        Tree { root, target: None, environment: Vec::new(), wrapper: Vec::new() }
     }
 
     pub fn copy(&self, from: &Utf8Path, to: &str) {
