@@ -99,7 +99,8 @@ fn plugins_of_another_build() {
 
     tree.write("Cargo.lock", &lock);
     // Other flags compile everything, and the way back would, too.
-    let tree = tree.apart("other-flags").env("RUSTFLAGS", "--cfg wide -C target-cpu=x86-64-v2 -C link-arg=-Wl,--as-needed");
+    let tree =
+        tree.apart("other-flags").env("RUSTFLAGS", "--cfg wide -C target-cpu=x86-64-v2 -C link-arg=-Wl,--as-needed");
     let wide = Build::make(&tree, "other-flags");
     first.refuses_with(&wide, "flags --cfg wide -\n-C target-cpu=x86-64-v2 -\n");
     wide.refuses_with(&first, "flags - --cfg wide\n- -C target-cpu=x86-64-v2\n");
