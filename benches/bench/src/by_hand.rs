@@ -1,7 +1,8 @@
 //! The Dockerfile that people write by hand for the same tree: several stages, `COPY . .`, the plugins typed, with and without cache
-//! mounts, or with cargo-chef. Built by docker's BuildKit, without a network: the crates lie in the tree.
+//! mounts, or with cargo-chef. Built by docker's BuildKit, without a network: the crates lie beside the tree, and are copied first.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Places;
 use crate::statistics::median;
@@ -23,16 +24,16 @@ pub struct ByHand {
 }
 
 pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
-    let tree = Tree::new(places, "by-hand");
-    tree.output(Path::new("cargo"), &["vendor", "--quiet", "--locked", "vendor"]);
-    let source = "\n[source.crates-io]\nreplace-with = \"here\"\n[source.here]\ndirectory = \"vendor\"\n";
+    let tree = Tree::new(places, "by-hand/tree");
+    tree.output(Path::new("cargo"), &["vendor", "--quiet", "--locked", "../vendor"]);
+    let source = "\n[source.crates-io]\nreplace-with = \"there\"\n[source.there]\ndirectory = \"/vendor\"\n";
     tree.append(".cargo/config.toml", source);
-    tree.append(".dockerignore", "xtask\nexamples\nbenches\n");
+    tree.write("../.dockerignore", "tree/.git\ntree/xtask\ntree/examples\ntree/benches\n");
     let channel = places.channel();
     let packages = "-p provost -p provost-sdk -p file -p smtp -p webhook";
     let compile = |mounts: &str| {
         format!(
-            "COPY . .\n\
+            "COPY tree .\n\
              RUN {mounts}cargo build --release --offline --lib --bin provost {packages} && \
              mkdir /out && cp target/release/provost target/release/libprovost_sdk.so /out && \
              for plugin in file smtp webhook; do cp target/release/lib$plugin.so /out/$plugin.prov; done && \
@@ -42,44 +43,46 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
              \"--prov\", \"webhook.prov\"]\n"
         )
     };
-    let stage = |name: &str| format!("FROM {builder} AS {name}\nENV RUSTUP_TOOLCHAIN={channel}\nWORKDIR /source\n");
+    let stage = |name: &str| {
+        format!("FROM {builder} AS {name}\nENV RUSTUP_TOOLCHAIN={channel}\nCOPY vendor /vendor\nWORKDIR /source\n")
+    };
     let build = |file: &str| {
-        let args = ["build", "--quiet", "--network", "none", "--tag", NAME, "--file", file, "."];
+        let args = ["build", "--quiet", "--network", "none", "--tag", NAME, "--file", file, ".."];
         tree.run(Path::new("docker"), &args)
     };
-    tree.write("without.Dockerfile", &format!("{}{}", stage("build"), compile("")));
+    tree.write("../without.Dockerfile", &format!("{}{}", stage("build"), compile("")));
     let mount = compile("--mount=type=cache,target=/source/target ");
-    tree.write("with.Dockerfile", &format!("{}{mount}", stage("build")));
+    tree.write("../with.Dockerfile", &format!("{}{mount}", stage("build")));
     install_chef(places, &tree);
     let chef = "COPY chef/bin/cargo-chef /usr/local/bin/\n";
-    let recipe = format!("{}{chef}COPY . .\nRUN cargo chef prepare --recipe-path recipe.json\n", stage("recipe"));
+    let recipe = format!("{}{chef}COPY tree .\nRUN cargo chef prepare --recipe-path recipe.json\n", stage("recipe"));
     let cook = format!(
-        "{}{chef}COPY vendor vendor\nCOPY .cargo .cargo\nCOPY --from=recipe /source/recipe.json .\n\
+        "{}{chef}COPY tree/.cargo .cargo\nCOPY --from=recipe /source/recipe.json .\n\
          RUN cargo chef cook --release --offline --recipe-path recipe.json {packages}\n",
         stage("build")
     );
-    tree.write("chef.Dockerfile", &format!("{recipe}{cook}{}", compile("")));
-    build("without.Dockerfile");
-    let nothing = median((0..ROUNDS).map(|_| build("without.Dockerfile")).collect());
-    build("with.Dockerfile");
-    build("chef.Dockerfile");
-    tree.edit(PLUGIN, 0);
-    let without = build("without.Dockerfile");
-    let edited = |file: &'static str, first: usize| {
-        let edited = (first..first + ROUNDS).map(|round| {
-            tree.edit(PLUGIN, round);
-            build(file)
-        });
-        median(edited.collect())
+    tree.write("../chef.Dockerfile", &format!("{recipe}{cook}{}", compile("")));
+    build("../without.Dockerfile");
+    let nothing = median((0..ROUNDS).map(|_| build("../without.Dockerfile")).collect());
+    build("../with.Dockerfile");
+    build("../chef.Dockerfile");
+    // BuildKit remembers the edits of earlier runs: none is made twice.
+    let mut round = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() as usize;
+    let mut edited = |file: &str| {
+        round += 1;
+        tree.edit(PLUGIN, round);
+        build(file)
     };
-    let (with, chef) = (edited("with.Dockerfile", 1), edited("chef.Dockerfile", 1 + ROUNDS));
+    let without = edited("../without.Dockerfile");
+    let [with, chef] =
+        ["../with.Dockerfile", "../chef.Dockerfile"].map(|file| median((0..ROUNDS).map(|_| edited(file)).collect()));
     tree.output(Path::new("docker"), &["rmi", "--force", NAME]);
     ByHand { without, with, chef, nothing }
 }
 
 /// A container without a network cannot.
 fn install_chef(places: &Places, tree: &Tree) {
-    let to = format!("{}/chef", tree.path());
+    let to = format!("{}/../chef", tree.path());
     let args = ["install", "--quiet", "--locked", "--root", &to, "cargo-chef"];
     crate::process::output(&places.root, Path::new("cargo"), &args);
 }

@@ -124,7 +124,11 @@ impl Stderr {
     fn write_all(&self) {
         let mut lines = Vec::new();
         loop {
-            self.next(&mut lines);
+            let untold = self.next(&mut lines);
+            if untold > 0 {
+                // There is room for it again.
+                tracing::warn!(lines = untold, "log lines dropped: whoever reads stderr is too slow");
+            }
             for part in parts(&lines) {
                 // Where nobody reads, nothing more can be done.
                 let _ = io::stderr().write_all(part);
@@ -135,15 +139,11 @@ impl Stderr {
                     self.changed.notify_all();
                 }
             }
-            let untold = std::mem::take(&mut self.state().untold);
-            if untold > 0 {
-                tracing::warn!(lines = untold, "log lines dropped: whoever reads stderr is too slow");
-            }
         }
     }
 
-    /// Waits for lines, and takes all that have come a moment later.
-    fn next(&self, lines: &mut Vec<u8>) {
+    /// Waits for lines, and takes all that have come a moment later. Returns how many were dropped after them.
+    fn next(&self, lines: &mut Vec<u8>) -> u64 {
         lines.clear();
         let mut state = self.state();
         if state.waiting.is_empty() {
@@ -157,6 +157,7 @@ impl Stderr {
         let waited = self.changed.wait_timeout_while(state, GATHERED, |state| state.flushing == 0);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(lines, &mut state.waiting);
+        std::mem::take(&mut state.untold)
     }
 }
 
