@@ -34,6 +34,7 @@ use tracing_subscriber::filter::Targets;
 provost_sdk::record!();
 
 fn main() {
+    ffi::end_at_signals();
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
     // A panic of this thread too ends the process here: it is in the log.

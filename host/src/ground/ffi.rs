@@ -11,6 +11,7 @@ use std::ffi::{CStr, OsStr};
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Loads the plugin in the file `path`, for as long as the process lives.
 ///
@@ -37,6 +38,32 @@ pub fn load(path: &Path) -> Result<&'static Plugin, libloading::Error> {
 pub fn end(code: i32) -> ! {
     // SAFETY: it takes any number, and no other code of this process runs after it.
     unsafe { libc::_exit(code) }
+}
+
+/// Whether somebody ends the process in order at a signal, and whether that has begun.
+static SERVES: AtomicBool = AtomicBool::new(false);
+static ENDS: AtomicBool = AtomicBool::new(false);
+
+/// Ends the process at SIGTERM and SIGINT, also where it is the first of a container, which the system ends at neither. After
+/// [`serves`] the first of them is left to whoever waits for it.
+pub fn end_at_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let handler: extern "C" fn(libc::c_int) = signalled;
+        // SAFETY: the handler is a function of the host, and does no more than a signal handler may.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+/// Says that somebody waits for the signals now, and ends the process in order at the first.
+pub fn serves() {
+    SERVES.store(true, Ordering::SeqCst);
+}
+
+/// With the exit code that shells give a program that a signal ended.
+extern "C" fn signalled(signal: libc::c_int) {
+    if !SERVES.load(Ordering::SeqCst) || ENDS.swap(true, Ordering::SeqCst) {
+        end(128 + signal);
+    }
 }
 
 /// Has `handler` called when somebody ends the process by exit(3), on the thread that does.

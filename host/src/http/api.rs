@@ -1,6 +1,7 @@
 //! The HTTP API: its routes, requests and responses. It knows providers only by name.
 
 use crate::config::Config;
+use crate::http::ending::Ending;
 use crate::http::metrics;
 use crate::http::problem::Problem;
 use crate::providers::Providers;
@@ -15,7 +16,7 @@ use provost_sdk::{Message, Receipt, SHOWN, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What the API needs to answer.
@@ -23,10 +24,11 @@ use uuid::Uuid;
 struct Api {
     providers: Arc<Providers>,
     request_timeout: Duration,
+    ending: Arc<Ending>,
 }
 
-/// The API in front of `providers`, with the limits of `config`.
-pub fn router(config: &Config, providers: Arc<Providers>) -> Router {
+/// The API in front of `providers`, with the limits of `config`, until `ending`.
+pub fn router(config: &Config, providers: Arc<Providers>, ending: Arc<Ending>) -> Router {
     Router::new()
         .route("/v1/messages", post(send))
         .route("/v1/providers", get(list))
@@ -35,7 +37,7 @@ pub fn router(config: &Config, providers: Arc<Providers>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(config.body_limit))
-        .with_state(Api { providers, request_timeout: config.request_timeout })
+        .with_state(Api { providers, request_timeout: config.request_timeout, ending })
 }
 
 /// The body of `POST /v1/messages`.
@@ -62,26 +64,20 @@ struct SentMessage {
 }
 
 async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessage>, Problem> {
-    let body = tokio::time::timeout(api.request_timeout, Json::from_request(request, &api)).await;
+    let body = tokio::select! {
+        biased;
+        body = tokio::time::timeout(api.request_timeout, Json::from_request(request, &api)) => body,
+        () = api.ending.gives_up_arrivals() => return Err(ending()),
+    };
     let Json(body): Json<SendMessage> = body.map_err(|_| half_sent())?.map_err(rejected)?;
     let Some(running) = api.providers.get(&body.provider) else {
         return Err(unknown_provider(&body.provider, &api.providers));
     };
     let (provider, message) = (body.provider.clone(), message(body)?);
     let id = message.id.clone();
-    let begun = Instant::now();
-    let result = running.dispatcher.deliver(message).await;
-    let milliseconds = begun.elapsed().as_millis();
-    match result {
-        Ok(receipt) => {
-            tracing::info!(provider, id, milliseconds, "delivered");
-            Ok(Json(SentMessage { id, provider, receipt }))
-        }
-        Err(failure) => {
-            let problem = Problem::from(failure).for_delivery(&provider, &id);
-            tracing::warn!(provider, id, milliseconds, failure = %problem.detail(), "not delivered");
-            Err(problem)
-        }
+    match running.dispatcher.deliver(message).await {
+        Ok(receipt) => Ok(Json(SentMessage { id, provider, receipt })),
+        Err(failure) => Err(Problem::from(failure).for_delivery(&provider, &id)),
     }
 }
 
@@ -110,6 +106,11 @@ fn half_sent() -> Problem {
         "request timeout",
         "the body was not complete within `server.request_timeout`",
     )
+}
+
+fn ending() -> Problem {
+    let detail = "the host shut down before the body was complete";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", detail)
 }
 
 fn rejected(rejection: JsonRejection) -> Problem {

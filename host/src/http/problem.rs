@@ -1,14 +1,11 @@
 //! Problem documents (RFC 9457): the body of every response that is not a success.
 
-use crate::providers::failure::Failure;
+use crate::providers::failure::{DETAIL, Failure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use provost_sdk::{DeliveryError, excerpt};
 use serde::Serialize;
 use std::time::Duration;
-
-/// How long a detail may be, in characters: part of it may be another side's words, or the caller's own.
-const DETAIL: usize = 500;
 
 /// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
 #[derive(Debug, Serialize)]
@@ -34,11 +31,6 @@ impl Problem {
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let detail = excerpt(&detail.into(), DETAIL);
         Self { kind, title, status, detail, provider: None, id: None, retry_after: None }
-    }
-
-    /// What happened, on one line.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 
     /// Says which delivery it was.

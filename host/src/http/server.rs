@@ -3,16 +3,12 @@
 use crate::config::Config;
 use crate::ground::channel::reports;
 use crate::ground::errors::Errors;
+use crate::ground::ffi;
 use crate::ground::threads::NO_THREAD;
-use crate::http::api;
+use crate::http::ending::Ending;
+use crate::http::{api, connections};
 use crate::providers::Providers;
 use crate::telemetry::stderr;
-use axum::Router;
-use axum::serve::Listener;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -22,13 +18,12 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::SetOnce;
 
 /// Serves until SIGTERM or SIGINT, on a runtime that is the API's alone.
 ///
 /// # Errors
 ///
-/// When the address cannot be listened on.
+/// When the address cannot be listened on, and when deliveries were given up at the end.
 pub fn serve(config: &Config, providers: Providers) -> Result<(), Errors> {
     let runtime = match runtime(config.startup_deadline) {
         Ok(runtime) => runtime,
@@ -38,11 +33,15 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Errors> {
         }
     };
     let providers = Arc::new(providers);
-    let result = runtime.block_on(run(config, &providers));
+    let ending = Arc::new(Ending::new(config.shutdown_deadline));
+    let result = runtime.block_on(run(config, &providers, &ending));
     runtime.shutdown_background();
-    let begun = result.as_ref().copied().unwrap_or_else(|_| Instant::now());
-    providers.close(begun, config.shutdown_deadline);
-    result.map(drop)
+    providers.close(ending.since().unwrap_or_else(Instant::now), config.shutdown_deadline);
+    match result? {
+        0 => Ok(()),
+        1 => Err(Errors::one("1 delivery was given up at the end; the log names it")),
+        lost => Err(Errors::one(format!("{lost} deliveries were given up at the end; the log names them"))),
+    }
 }
 
 /// On a thread of its own: where tokio gets one thread and not the next, it panics, and waits for the first for ever.
@@ -53,60 +52,41 @@ fn runtime(deadline: Duration) -> io::Result<Runtime> {
     reports.next(deadline).unwrap_or_else(|_| Err(io::Error::other(NO_THREAD)))
 }
 
-/// Returns since when the process ends.
-async fn run(config: &Config, providers: &Arc<Providers>) -> Result<Instant, Errors> {
+/// Returns how many deliveries were given up.
+async fn run(config: &Config, providers: &Arc<Providers>, ending: &Arc<Ending>) -> Result<usize, Errors> {
     // Before the line that says it listens: whoever reads it may signal at once.
     let ended = ended().map_err(|error| Errors::one(format!("waiting for signals: {error}")))?;
+    ffi::serves();
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
     let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
     stderr::in_background();
     tracing::info!(%address, providers = providers.len(), "listening");
 
-    let begun = SetOnce::new();
-    let graceful = async {
+    let begin = Arc::clone(ending);
+    tokio::spawn(async move {
         let signal = ended.await;
         tracing::info!(signal, "shutting down after the requests in flight");
-        // An error would say that it was told twice.
-        let _ = begun.set(Instant::now());
-    };
-    let router = api::router(config, Arc::clone(providers));
+        begin.begin();
+    });
+    let router = api::router(config, Arc::clone(providers), Arc::clone(ending));
+    let (mut answering, mut open) = (pin!(connections::answer(listener, router, config.request_timeout, ending)), true);
     let serving = async {
-        answer(listener, router, config.request_timeout, graceful).await;
+        (&mut answering).await;
+        open = false;
         // A caller who went away does not end its delivery.
         providers.idle().await;
     };
-    // The rest is for the providers: one that is stuck must not cost the others their orderly end.
-    let patience = config.shutdown_deadline - config.shutdown_deadline / 8;
-    let given_up = async {
-        begun.wait().await;
-        tokio::time::sleep(patience).await;
-    };
     tokio::select! {
-        () = serving => {}
-        () = given_up => tracing::warn!(after = ?patience, "gave up on requests in flight"),
+        () = serving => return Ok(0),
+        () = ending.gives_up_deliveries() => {}
     }
-    Ok(begun.get().copied().unwrap_or_else(Instant::now))
-}
-
-/// Answers requests until `end`, and then those in flight.
-///
-/// `axum::serve` would do the same, but wait for ever for a request's headers.
-async fn answer(mut listener: TcpListener, router: Router, timeout: Duration, end: impl Future<Output = ()>) {
-    let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(timeout);
-    let connections = GracefulShutdown::new();
-    let mut end = pin!(end);
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = Listener::accept(&mut listener) => accepted,
-            () = &mut end => break,
-        };
-        let service = TowerToHyperService::new(router.clone());
-        // How a connection ends is the caller's affair.
-        tokio::spawn(connections.watch(protocol.serve_connection(TokioIo::new(stream), service)));
+    let lost = providers.give_up();
+    tracing::warn!(after = ?ending.patience(), deliveries = lost, "gave up on requests in flight");
+    if open {
+        // Their callers are told.
+        let _ = tokio::time::timeout(ending.farewell(), answering).await;
     }
-    drop(listener);
-    connections.shutdown().await;
+    Ok(lost)
 }
 
 /// Resolves to the name of the signal that tells the process to end.

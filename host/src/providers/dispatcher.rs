@@ -5,20 +5,21 @@
 
 use crate::ground::channel::{Reports, reports};
 use crate::ground::threads::spawned;
-use crate::providers::failure::Failure;
+use crate::providers::failure::{DETAIL, Failure};
 use crate::providers::startup::Started;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::panics;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
-use provost_sdk::{Context, Message, Receipt};
+use provost_sdk::{Context, Message, Receipt, excerpt};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+use tokio::sync::{Semaphore, SetOnce, TryAcquireError, oneshot};
 
 /// The way into one provider.
 pub struct Dispatcher {
@@ -29,6 +30,21 @@ pub struct Dispatcher {
     runtime: Option<Runtime>,
     permits: Arc<Semaphore>,
     concurrency: usize,
+    counters: Arc<Counters>,
+    guards: Arc<Guards>,
+}
+
+/// Those who guard the deliveries under way.
+#[derive(Default)]
+struct Guards {
+    count: AtomicUsize,
+    given_up: SetOnce<()>,
+}
+
+/// A delivery, for those who count and log it.
+struct Delivery {
+    id: String,
+    begun: Instant,
     counters: Arc<Counters>,
 }
 
@@ -42,6 +58,7 @@ impl Dispatcher {
             permits: Arc::new(Semaphore::new(concurrency)),
             concurrency,
             counters: started.counters,
+            guards: Arc::default(),
         }
     }
 
@@ -73,16 +90,14 @@ impl Dispatcher {
     ///
     /// Why there is no receipt.
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
+        let delivery = Delivery { id: message.id.clone(), begun: Instant::now(), counters: Arc::clone(&self.counters) };
         match self.begin(message) {
-            Ok(guard) => Finished(Some(Box::pin(guard))).await,
-            Err(failure) => {
-                self.counters.count(failure.outcome());
-                Err(failure)
-            }
+            Ok(answer) => Finished(Some(Box::pin(async { delivery.ended(answer.await) }))).await,
+            Err(failure) => delivery.ended(Err(failure)),
         }
     }
 
-    /// Begins the delivery. What it returns guards it on this side, and counts it at its end.
+    /// Begins the delivery. What it returns guards it on this side.
     fn begin(&self, message: Message) -> Result<impl Future<Output = Result<Receipt, Failure>> + use<>, Failure> {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
@@ -101,18 +116,31 @@ impl Dispatcher {
             // An error says that it was given up.
             let _ = answer.send(result);
         }));
-        let (delivery, timeout, counters) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.counters));
+        let (delivery, timeout, guards) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.guards));
+        guards.count.fetch_add(1, Ordering::Relaxed);
         Ok(async move {
-            let result = match tokio::time::timeout(timeout, answered).await {
-                Ok(result) => result.unwrap_or(Err(Failure::Ending)),
-                Err(_) => {
-                    delivery.abort();
-                    Err(Failure::TimedOut(timeout))
-                }
+            let result = tokio::select! {
+                biased;
+                answer = tokio::time::timeout(timeout, answered) => match answer {
+                    Ok(answer) => answer.unwrap_or(Err(Failure::Ending)),
+                    Err(_) => Err(Failure::TimedOut(timeout)),
+                },
+                _ = guards.given_up.wait() => Err(Failure::Ending),
             };
-            counters.count(result.as_ref().map_or_else(Failure::outcome, |_| Outcome::Delivered));
+            guards.count.fetch_sub(1, Ordering::Relaxed);
+            if let Err(Failure::TimedOut(_) | Failure::Ending) = result {
+                delivery.abort();
+            }
             result
         })
+    }
+
+    /// Gives up the deliveries that somebody waits for: who does is told that the host ends. Returns how many there are.
+    pub fn give_up(&self) -> usize {
+        let count = self.guards.count.load(Ordering::Relaxed);
+        // An error would say that they were given up before.
+        let _ = self.guards.given_up.set(());
+        count
     }
 
     /// Waits until no delivery is under way, and lets none begin.
@@ -144,6 +172,25 @@ impl Dispatcher {
 
     fn provider(&self) -> MutexGuard<'_, Option<Arc<dyn AnyProvider>>> {
         self.provider.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    /// Counts and logs how it ended.
+    fn ended(self, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
+        let (provider, id, milliseconds) = (self.counters.provider(), self.id, self.begun.elapsed().as_millis());
+        match &result {
+            Ok(_) => {
+                self.counters.count(Outcome::Delivered);
+                tracing::info!(provider, id, milliseconds, "delivered");
+            }
+            Err(failure) => {
+                self.counters.count(failure.outcome());
+                let failure = excerpt(&failure.to_string(), DETAIL);
+                tracing::warn!(provider, id, milliseconds, failure = %failure, "not delivered");
+            }
+        }
+        result
     }
 }
 

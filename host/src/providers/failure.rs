@@ -5,6 +5,9 @@ use provost_sdk::DeliveryError;
 use std::fmt;
 use std::time::Duration;
 
+/// How much is repeated of a failure, in characters: part of it may be another side's words, or the caller's own.
+pub const DETAIL: usize = 500;
+
 /// How a delivery ended without a receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -33,7 +36,9 @@ impl fmt::Display for Failure {
             Self::Busy(limit) => {
                 write!(f, "{limit} deliveries are in progress, the limit that the provider's `concurrency` sets")
             }
-            Self::Ending => f.write_str("the host shut down before the delivery ended"),
+            Self::Ending => {
+                f.write_str("the host shut down before the delivery ended: the message may or may not arrive")
+            }
         }
     }
 }

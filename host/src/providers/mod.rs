@@ -76,6 +76,11 @@ impl Providers {
         }
     }
 
+    /// Gives up the deliveries under way, and returns how many there are.
+    pub fn give_up(&self) -> usize {
+        self.by_name.values().map(|running| running.dispatcher.give_up()).sum()
+    }
+
     /// Lets go of all providers at once, and waits for that until it is `deadline` since `begun`.
     pub fn close(&self, begun: Instant, deadline: Duration) {
         let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.dispatcher.close())).collect();

@@ -60,5 +60,9 @@ async fn everybody_else_answers_while_deliveries_are_stuck() {
     assert_eq!(callers.len(), STUCK * DELIVERIES);
     assert!(callers.try_join_next().is_none(), "and they are stuck still");
     callers.shutdown().await;
-    unruly.end().await;
+    let (log, lost) = (unruly.end_with(1).await, STUCK * DELIVERIES);
+    assert!(
+        log.ends_with(&format!("error: {lost} deliveries were given up at the end; the log names them\n")),
+        "{log}"
+    );
 }

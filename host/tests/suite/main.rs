@@ -9,6 +9,7 @@ mod corpus;
 mod corpus_image;
 mod cut_off;
 mod delivery;
+mod ending;
 mod endurance;
 mod errors;
 mod health;

@@ -1,9 +1,9 @@
 //! The built host where nobody reads its log: it answers, counts the lines that find no place, and ends all the same.
 
-use crate::support::{PATIENCE, address, client, dir, metrics, provost, write_config};
+use crate::support::{address, client, dir, ended, metrics, provost, terminate, write_config};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -67,17 +67,8 @@ impl Stalled {
 
     /// Tells the host to end. How it ended, and what it had logged.
     async fn end(mut self) -> (ExitStatus, String) {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(told.expect("kill is everywhere").success());
-        let ended = async {
-            loop {
-                match self.child.try_wait().expect("it is this process's own") {
-                    Some(status) => break status,
-                    None => tokio::task::yield_now().await,
-                }
-            }
-        };
-        let status = tokio::time::timeout(PATIENCE, ended).await.expect("the host ends");
+        terminate(self.child.id());
+        let status = ended(&mut self.child).await;
         let mut log = String::new();
         self.log.read_to_string(&mut log).expect("the log is text");
         (status, log)

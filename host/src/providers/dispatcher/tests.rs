@@ -3,6 +3,7 @@
 use super::*;
 use provost_sdk::{ConfigError, DeliveryError, Provider};
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::runtime::{Builder, Handle};
@@ -100,4 +101,18 @@ async fn a_caller_who_goes_away_ends_nothing() {
     assert_eq!(dispatcher.deliver(message("a")).await, Err(Failure::Busy(1)), "it is still under way");
     drop(release);
     dispatcher.idle().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_told_that_the_delivery_is_given_up() {
+    let (dispatcher, _release) = dispatcher(LONG);
+    let mut delivery = pin!(dispatcher.deliver(message("pend")));
+    tokio::select! {
+        biased;
+        result = &mut delivery => panic!("{result:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(dispatcher.give_up(), 1);
+    assert_eq!(delivery.await, Err(Failure::Ending));
+    assert_eq!(dispatcher.give_up(), 0, "nobody waits any more");
 }

@@ -140,9 +140,7 @@ impl Host {
 
     /// Tells the host to end, as `docker stop` does.
     pub fn terminate(&self) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill is everywhere");
-        assert!(status.success(), "the host is there to be told");
+        terminate(self.child.id());
     }
 
     /// Waits for the host's end, and returns how it ended and what it logged.
@@ -158,6 +156,25 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Tells a process to end.
+pub fn terminate(process: u32) {
+    let status = Command::new("kill").args(["-TERM", &process.to_string()]).status().expect("kill is everywhere");
+    assert!(status.success(), "the process is there to be told");
+}
+
+/// How a process ended, which it does soon.
+pub async fn ended(child: &mut Child) -> ExitStatus {
+    let end = async {
+        loop {
+            match child.try_wait().expect("it is this process's own") {
+                Some(status) => break status,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, end).await.expect("the process ends")
 }
 
 /// A plain HTTP client.

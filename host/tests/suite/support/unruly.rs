@@ -49,13 +49,18 @@ impl Unruly {
 
     /// Delivers through the other provider, lets the host end as it should, and returns its log.
     pub async fn end(self) -> String {
+        self.end_with(0).await
+    }
+
+    /// The same with this exit code.
+    pub async fn end_with(self, code: i32) -> String {
         let (status, answer) = self.send("file").await;
         assert_eq!(status, 200, "{answer}");
         let text = std::fs::read_to_string(&self.file).expect("the message is there");
         assert!(text.contains("\"message-1\""), "{text}");
         self.host.terminate();
         let (status, log) = self.host.wait();
-        assert_eq!(status.code(), Some(0), "{log}");
+        assert_eq!(status.code(), Some(code), "{log}");
         log
     }
 }
