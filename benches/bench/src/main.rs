@@ -60,7 +60,7 @@ struct Args {
     engine: String,
 
     /// Options of `cargo xtask image` for it: the builder and the base image
-    #[arg(long, value_delimiter = ' ')]
+    #[arg(long, value_delimiter = ' ', allow_hyphen_values = true)]
     image_options: Vec<String>,
 
     #[arg(long, value_enum, default_value_t)]
