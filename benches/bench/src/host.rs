@@ -61,7 +61,7 @@ pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut R
     let mut host = Command::new(dist.join("provost"));
     host.env_clear().current_dir(&dist).arg("--config").arg(&config).args(["--prov", "noop.prov"]);
     let host = Server::start(&mut host);
-    let contained = (engine != "local").then(|| contained(places, engine, options, &config));
+    let contained = (engine != "local").then(|| contained(places, engine, options, dir.path()));
     let program = std::env::current_exe().expect("this program has a path");
     let axum = Server::start(Command::new(program).arg(bare::ARGUMENT));
 
@@ -96,16 +96,20 @@ pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut R
     }
 }
 
-fn contained<'a>(places: &Places, engine: &'a str, options: &[String], config: &Path) -> Contained<'a> {
+/// With the log in a pipe, as on this machine: what an engine does with each line would be measured too.
+fn contained<'a>(places: &Places, engine: &'a str, options: &[String], dir: &Path) -> Contained<'a> {
     let noop = places.root.join("benches/noop");
     let tree = Tree::new(places, "host-image");
     let mut args = vec!["image", "--engine", engine, "--tag", IMAGE, "--with", noop.to_str().expect("UTF-8")];
     args.extend(options.iter().map(String::as_str));
     tree.output(&places.xtask, &args);
+    let log = dir.join("log");
+    tree.output(Path::new("mkfifo"), &["--mode", "666", log.to_str().expect("UTF-8")]);
     let mut run = Command::new(engine);
-    run.args(["run", "--rm", "--name", CONTAINER, "--network", "host", "--volume"]);
-    run.arg(format!("{}:/etc/provost/config.toml:ro", config.display())).arg(IMAGE).stdout(Stdio::null());
-    Contained { engine, server: Server::start(&mut run) }
+    run.args(["run", "--rm", "--name", CONTAINER, "--network", "host", "--security-opt", "seccomp=unconfined"]);
+    run.arg(format!("--volume={}:/bench", dir.display())).args(["--entrypoint", "sh", IMAGE, "-c"]);
+    run.arg("exec ./provost --config /bench/config.toml --prov noop.prov 2>/bench/log").stdout(Stdio::null());
+    Contained { engine, server: Server::start_logging_to(&log, &mut run) }
 }
 
 impl Figures {
