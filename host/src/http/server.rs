@@ -82,10 +82,14 @@ async fn run(config: &Config, providers: &Arc<Providers>, ending: &Arc<Ending>) 
     }
     let lost = providers.give_up();
     tracing::warn!(after = ?ending.patience(), deliveries = lost, "gave up on requests in flight");
-    if open {
-        // Their callers are told.
-        let _ = tokio::time::timeout(ending.farewell(), answering).await;
-    }
+    // Callers are told; of one who went away, the log is.
+    let told = async {
+        if open {
+            answering.await;
+        }
+        providers.told().await;
+    };
+    let _ = tokio::time::timeout(ending.farewell(), told).await;
     Ok(lost)
 }
 

@@ -41,11 +41,12 @@ struct Guards {
     given_up: SetOnce<()>,
 }
 
-/// A delivery, for those who count and log it.
+/// A delivery, for those who count and log it. It is under way until it is dropped.
 struct Delivery {
     id: String,
     begun: Instant,
     counters: Arc<Counters>,
+    guards: Arc<Guards>,
 }
 
 impl Dispatcher {
@@ -90,7 +91,7 @@ impl Dispatcher {
     ///
     /// Why there is no receipt.
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
-        let delivery = Delivery { id: message.id.clone(), begun: Instant::now(), counters: Arc::clone(&self.counters) };
+        let delivery = Delivery::new(message.id.clone(), self);
         match self.begin(message) {
             Ok(answer) => Finished(Some(Box::pin(async { delivery.ended(answer.await) }))).await,
             Err(failure) => delivery.ended(Err(failure)),
@@ -117,7 +118,6 @@ impl Dispatcher {
             let _ = answer.send(result);
         }));
         let (delivery, timeout, guards) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.guards));
-        guards.count.fetch_add(1, Ordering::Relaxed);
         Ok(async move {
             let result = tokio::select! {
                 biased;
@@ -127,7 +127,6 @@ impl Dispatcher {
                 },
                 _ = guards.given_up.wait() => Err(Failure::Ending),
             };
-            guards.count.fetch_sub(1, Ordering::Relaxed);
             if let Err(Failure::TimedOut(_) | Failure::Ending) = result {
                 delivery.abort();
             }
@@ -141,6 +140,11 @@ impl Dispatcher {
         // An error would say that they were given up before.
         let _ = self.guards.given_up.set(());
         count
+    }
+
+    /// Whether no delivery is left that is not logged.
+    pub fn is_told(&self) -> bool {
+        self.guards.count.load(Ordering::Relaxed) == 0
     }
 
     /// Waits until no delivery is under way, and lets none begin.
@@ -176,9 +180,14 @@ impl Dispatcher {
 }
 
 impl Delivery {
+    fn new(id: String, by: &Dispatcher) -> Self {
+        by.guards.count.fetch_add(1, Ordering::Relaxed);
+        Self { id, begun: Instant::now(), counters: Arc::clone(&by.counters), guards: Arc::clone(&by.guards) }
+    }
+
     /// Counts and logs how it ended.
     fn ended(self, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
-        let (provider, id, milliseconds) = (self.counters.provider(), self.id, self.begun.elapsed().as_millis());
+        let (provider, id, milliseconds) = (self.counters.provider(), &self.id, self.begun.elapsed().as_millis());
         match &result {
             Ok(_) => {
                 self.counters.count(Outcome::Delivered);
@@ -191,6 +200,12 @@ impl Delivery {
             }
         }
         result
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.guards.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

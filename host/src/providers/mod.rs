@@ -81,6 +81,13 @@ impl Providers {
         self.by_name.values().map(|running| running.dispatcher.give_up()).sum()
     }
 
+    /// Waits until all that were given up are logged.
+    pub async fn told(&self) {
+        while !self.by_name.values().all(|running| running.dispatcher.is_told()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Lets go of all providers at once, and waits for that until it is `deadline` since `begun`.
     pub fn close(&self, begun: Instant, deadline: Duration) {
         let closing: Vec<_> = self.iter().map(|(name, running)| (name, running, running.dispatcher.close())).collect();

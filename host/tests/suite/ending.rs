@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -47,10 +46,7 @@ async fn who_waits_for_a_stuck_delivery_is_told() {
     let host = Host::start(&format!("shutdown_deadline = \"4s\"\n{}concurrency = 2\n", receiver.provider("hook")));
     let _held = receiver.hold().await;
     let message = |id: &str| json!({ "provider": "hook", "id": id, "text": "a" });
-    // Its caller goes away.
-    let gone = client().post(host.url("/v1/messages")).json(&message("gone")).timeout(Duration::from_millis(500));
-    assert!(gone.send().await.expect_err("nobody answers").is_timeout());
-    receiver.arrived().await;
+    leave(&host, &receiver, message("gone")).await;
     let end = async {
         receiver.arrived().await;
         host.terminate();
@@ -71,6 +67,28 @@ async fn who_waits_for_a_stuck_delivery_is_told() {
         assert!(line.is_some_and(|line| line.ends_with(&format!(" failure={detail}"))), "{log}");
     }
     assert!(log.ends_with("error: 2 deliveries were given up at the end; the log names them\n"), "{log}");
+}
+
+/// Sends a message, and goes away when the far side has it.
+async fn leave(host: &Host, receiver: &Receiver, message: Value) {
+    tokio::select! {
+        answer = client().post(host.url("/v1/messages")).json(&message).send() => panic!("{answer:?}"),
+        () = receiver.arrived() => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_message_that_nobody_waits_for_is_in_the_log_too() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("shutdown_deadline = \"4s\"\n{}", receiver.provider("hook")));
+    let _held = receiver.hold().await;
+    leave(&host, &receiver, json!({ "provider": "hook", "id": "gone", "text": "a" })).await;
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(": not delivered provider=\"hook\" id=\"gone\" "), "{log}");
+    assert!(log.ends_with("error: 1 delivery was given up at the end; the log names it\n"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
