@@ -20,6 +20,7 @@ use crate::source::sync::{Source, sync};
 use crate::support::errors::Errors;
 use crate::support::files;
 use crate::support::paths::Paths;
+use crate::support::threads::at_once;
 
 /// Checks what cargo built and makes the dist directory hold it.
 pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &Built) -> Result<Dist> {
@@ -36,13 +37,14 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     let Compiled { host, sdk, plugins } = compiled;
     let mut dist = Dist { host, sdk, std, plugins, libraries };
     give(&mut dist, shipped)?;
-    check_imports(&dist)?;
     let [host, _, plugins @ ..] = there.as_slice() else { unreachable!("host and SDK come first") };
     let interpreter = &dist.libraries.interpreter.place;
     let library_dirs = built.library_dirs.iter().chain([&std_dir]);
     let start = schemas::Start::new(plan, machine, host, interpreter, library_dirs)?;
-    let schemas = schemas::gather(paths, plan, machine, &start, plugins)?;
-    for (plugin, schema) in dist.plugins.iter_mut().zip(schemas) {
+    let (checked, schemas) =
+        at_once(|| check_imports(&dist), || schemas::gather(paths, plan, machine, &start, plugins));
+    checked?;
+    for (plugin, schema) in dist.plugins.iter_mut().zip(schemas?) {
         plugin.assets.extend(schema);
     }
     seal(paths, plan, &mut dist)?;

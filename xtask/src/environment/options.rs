@@ -17,6 +17,7 @@ use crate::environment::builder::Builder;
 use crate::environment::{pins, target};
 use crate::support::paths::Paths;
 use crate::support::session::Session;
+use crate::support::threads::at_once;
 
 /// The request.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -158,8 +159,9 @@ impl EnvironmentOptions {
 
     fn locally(&self, session: &Session) -> Result<ResolvedEnvironment> {
         let Session { ui, paths, .. } = session;
-        let toolchain = Toolchain::find(ui, &paths.root, self.toolchain.as_deref())?;
-        let engine = Engine::find(ui, &self.broken);
+        let (engine, toolchain) =
+            at_once(|| Engine::find(ui, &self.broken), || Toolchain::find(ui, &paths.root, self.toolchain.as_deref()));
+        let toolchain = toolchain?;
         let architecture = toolchain.architecture()?;
         if let Some(wanted) = self.architecture.as_deref().filter(|wanted| *wanted != architecture) {
             bail!(

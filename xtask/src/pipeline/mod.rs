@@ -32,6 +32,7 @@ use crate::publish::push::Push;
 use crate::reproduce;
 use crate::source::copy;
 use crate::support::session::Session;
+use crate::support::threads::at_once;
 use crate::support::ui::Stages;
 use crate::verify::{Verification, contents, verify};
 
@@ -54,10 +55,16 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
     let layers = layers::finished(plan, &image);
     layers::report(&session.ui, plan, &layers);
-    let Verification { verified, held } = stages.run("verify", || match request.verify {
-        true => verify(session, plan, &image, base, engine, request.load),
-        false => contents::check(&contents::tree(&image, base)?, plan).map(|()| Verification::default()),
-    })?;
+    let (documents, verification) = at_once(
+        || attest::describe(&session.paths, plan, &dist, &image),
+        || {
+            stages.run("verify", || match request.verify {
+                true => verify(session, plan, &image, base, engine, request.load),
+                false => contents::check(&contents::tree(&image, base)?, plan).map(|()| Verification::default()),
+            })
+        },
+    );
+    let (Verification { verified, held }, documents) = (verification?, documents?);
     if verified.is_none() {
         session.ui.status("Not verified", "the image was not started");
     }
@@ -66,7 +73,6 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         reproduce::verify(session, plan, &image, |session| again(session, &prepared, &sources))
     };
     let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
-    let documents = stages.run("describe", || attest::describe(&session.paths, plan, &dist, &image))?;
     stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, receiver, held))?;
     remember::remember(&session.paths, plan, &dist, &image)?;
     let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();

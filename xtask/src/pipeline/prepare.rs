@@ -1,6 +1,8 @@
 //! Turns a request into a plan: chooses where to compile, copies the sources, asks git and cargo about the copy. It compiles
 //! nothing and writes only to the target directory.
 
+use std::thread;
+
 use anyhow::{Result, bail};
 
 use crate::base::layers::BaseFiles;
@@ -13,6 +15,7 @@ use crate::cargo::toolchain::{self, Toolchain};
 use crate::containers::engine::Engine;
 use crate::containers::images::BUILDER_FILE;
 use crate::environment::options::BuildEnvironment;
+use crate::oci::digest::Digest;
 use crate::outside;
 use crate::pipeline::request::PlanRequest;
 use crate::plan::forecast::Forecast;
@@ -37,6 +40,8 @@ pub struct Prepared {
 
 /// What `image` would make, and from what.
 pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
+    // It takes a moment, and is asked for below.
+    thread::spawn(Digest::own_program);
     let checkout = outside::checkout(session, &request.selection, request.test_plugins)?;
     let resolved = request.environment.resolve(session, request.strict)?;
     let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;

@@ -10,5 +10,6 @@ pub mod session;
 pub mod shell;
 #[cfg(test)]
 pub mod test_dir;
+pub mod threads;
 pub mod ui;
 pub mod variables;

@@ -5,8 +5,6 @@ pub mod contents;
 mod unpacked;
 
 use std::fs;
-use std::panic::resume_unwind;
-use std::thread;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -21,6 +19,7 @@ use crate::plan::ImagePlan;
 use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::session::Session;
+use crate::support::threads::at_once;
 use crate::support::ui::Ui;
 use crate::verify::unpacked::Outcome;
 
@@ -58,16 +57,22 @@ pub fn verify(
     if verified.is_some() {
         return Ok(Verification { verified, held: None });
     }
-    let tree = contents::tree(image, base)?;
-    contents::check(&tree, plan)?;
     let mut command = plan.command.clone();
     command.push(plan.build.host.check_flag.clone());
-    // Loading takes longer than starting: the engine begins at once.
-    let (here, loaded) = thread::scope(|scope| {
-        let loading = engine.filter(|_| keep).map(|engine| scope.spawn(|| Loaded::find(ui, engine, image)));
-        let here = unpacked::start(session, plan, (&tree, &base.env), &command, engine.is_none());
-        (here, loading.map(|loading| loading.join().unwrap_or_else(|panic| resume_unwind(panic))))
-    });
+    // Loading takes longer than all else: the engine begins at once.
+    let (loaded, here) = at_once(
+        || engine.filter(|_| keep).map(|engine| Loaded::find(ui, engine, image)),
+        || {
+            let tree = contents::tree(image, base)?;
+            contents::check(&tree, plan)?;
+            anyhow::Ok(unpacked::start(session, plan, (&tree, &base.env), &command, engine.is_none()))
+        },
+    );
+    let here = here.inspect_err(|_| {
+        if let (Some(engine), Some(Ok(loaded))) = (engine, &loaded) {
+            loaded.discard(ui, engine);
+        }
+    })?;
     let loaded = loaded.transpose()?;
     let held = loaded.as_ref().map(|loaded| loaded.id.clone());
     let started = match (here, engine) {
@@ -108,6 +113,13 @@ impl Loaded {
         let id = engine.load(ui, |out| archive::write(image, None, out))?;
         Ok(Loaded { id, known: false })
     }
+
+    /// Removes an image that is not to be kept. An error of the removal would hide the real one.
+    fn discard(&self, ui: &Ui, engine: &Engine) {
+        if !self.known {
+            let _ = engine.remove(ui, &self.id);
+        }
+    }
 }
 
 /// Starts the image in a container; `loaded` if the engine keeps it. Returns by what it was started and what the host printed, or `None` if
@@ -123,18 +135,17 @@ fn in_engine(
     let ui = &session.ui;
     let labels = Labels::new(session)?;
     let keep = loaded.is_some();
-    let Loaded { id, known } = loaded.map_or_else(|| Loaded::find(ui, engine, image), Ok)?;
+    let loaded = loaded.map_or_else(|| Loaded::find(ui, engine, image), Ok)?;
     labels.remove_leftovers(ui, engine)?;
-    let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &id, command);
+    let checked = engine.check(ui, &labels.process_name("verify"), &labels.options(), &loaded.id, command);
     let foreign = match &checked {
         Err(error) if format!("{error:#}").contains(FOREIGN) => {
             Some(format!("linux/{}", engine.architecture(ui)?)).filter(|native| plan.platform != *native)
         }
         _ => None,
     };
-    if !known && (!keep || checked.is_err() && foreign.is_none()) {
-        // An error of the removal would hide the real one.
-        let _ = engine.remove(ui, &id);
+    if !keep || checked.is_err() && foreign.is_none() {
+        loaded.discard(ui, engine);
     }
     if let Some(native) = foreign {
         ui.status(
