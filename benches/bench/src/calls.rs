@@ -22,7 +22,7 @@ pub fn measure(_places: &Places, report: &mut Report) {
     let beside = std::env::current_exe().expect("this program has a path");
     let loaded = load(&beside.with_file_name(FILE));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let context = || Context::new("noop", Duration::from_secs(1), "assets", runtime.handle().clone());
+    let context = || Context::new("noop", Duration::from_secs(1), "assets", "", runtime.handle().clone());
     let make = |plugin: &Plugin| plugin.construct(toml::Table::new(), context()).expect("a provider");
     let (there, here) = (make(loaded), make(&Plugin::new::<Noop>()));
     let message = Message { id: "1".to_owned(), text: "text".to_owned(), ..Message::default() };

@@ -4,7 +4,6 @@
 
 use provost_sdk::reqwest::{Client, Url, header};
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
-use std::path::PathBuf;
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -16,8 +15,6 @@ struct Config {
     topic: String,
     /// The token to log in with.
     token: Option<Secret>,
-    /// A file that contains the token.
-    token_file: Option<PathBuf>,
 }
 
 struct Ntfy {
@@ -32,9 +29,8 @@ impl Provider for Ntfy {
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let wrong = |error| ConfigError::new("url", format!("this is not a URL: {error}"));
-        let url = Url::parse(&config.url).map_err(wrong);
-        let (url, token) = ConfigError::both(url, token(config.token, config.token_file))?;
-        Ok(Self { url, topic: config.topic, token, client: context.http()? })
+        let url = Url::parse(&config.url).map_err(wrong)?;
+        Ok(Self { url, topic: config.topic, token: config.token, client: context.http()? })
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
@@ -46,14 +42,6 @@ impl Provider for Ntfy {
         // A refusal that may pass is a temporary error, any other a permanent one.
         let response = http::check(request.body(body.to_string()).send().await?)?;
         Ok(Receipt::with_reference(response.status().to_string()))
-    }
-}
-
-fn token(token: Option<Secret>, file: Option<PathBuf>) -> Result<Option<Secret>, ConfigError> {
-    match (token, file) {
-        (token, None) => Ok(token),
-        (None, Some(path)) => Secret::read("token_file", &path).map(Some),
-        (Some(_), Some(_)) => Err(ConfigError::new("token", "`token_file` is set too: keep one of them")),
     }
 }
 
@@ -87,7 +75,7 @@ mod tests {
     async fn a_refusal_is_permanent_and_a_failure_is_not() {
         let (config, server) = config().await;
         let provider = provider::<Ntfy>(&config).expect("a valid configuration");
-        for (status, permanent) in [(403, true), (503, false)] {
+        for (status, permanent) in [(400, true), (403, false), (503, false)] {
             server.answer(Answer::new(status));
             let error = provider.deliver(&message("the text")).await.expect_err("it is refused");
             assert_eq!(matches!(error, DeliveryError::Permanent { .. }), permanent, "{error:?}");

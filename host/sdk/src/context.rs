@@ -20,22 +20,29 @@ struct Shared {
     provider: String,
     timeout: Duration,
     assets: PathBuf,
+    configuration: PathBuf,
     span: Span,
     runtime: Handle,
     http: OnceLock<reqwest::Client>,
 }
 
 impl Context {
-    /// The context of the provider `provider` whose deliveries may take `timeout` and run on `runtime`, and whose plugin
-    /// finds its files in `assets`.
+    /// The context of the provider `provider` whose deliveries may take `timeout` and run on `runtime`, whose plugin finds its
+    /// files in `assets`, and whose configuration lies in the directory `configuration`.
     ///
     /// The host makes it; a plugin's unit tests do too, with `Handle::current()`.
-    pub fn new(provider: impl Into<String>, timeout: Duration, assets: impl Into<PathBuf>, runtime: Handle) -> Self {
+    pub fn new(
+        provider: impl Into<String>,
+        timeout: Duration,
+        assets: impl Into<PathBuf>,
+        configuration: impl Into<PathBuf>,
+        runtime: Handle,
+    ) -> Self {
         // For unit tests of plugins, where no host did it.
         tls::install();
-        let (provider, assets) = (provider.into(), assets.into());
-        let span = tracing::info_span!("provider", name = provider);
-        Self { shared: Arc::new(Shared { provider, timeout, assets, span, runtime, http: OnceLock::new() }) }
+        let (provider, assets, configuration) = (provider.into(), assets.into(), configuration.into());
+        let (span, http) = (tracing::info_span!("provider", name = provider), OnceLock::new());
+        Self { shared: Arc::new(Shared { provider, timeout, assets, configuration, span, runtime, http }) }
     }
 
     /// The provider's name in the configuration.
@@ -52,6 +59,12 @@ impl Context {
     /// working directory, as the plugin's file was named; it is not there when the plugin ships none.
     pub fn assets(&self) -> &Path {
         &self.shared.assets
+    }
+
+    /// Where a path of the configuration leads: a relative one begins in the directory of the file that has it, wherever the host
+    /// was started.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.shared.configuration.join(path)
     }
 
     /// The span that the provider's log lines belong to. Deliveries and spawned tasks are in it already.
@@ -96,8 +109,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn paths_begin_where_the_configuration_is() {
+        let context = Context::new("a", Duration::from_secs(1), "assets", "/etc/provost", Handle::current());
+        for (path, expected) in [("secret", "/etc/provost/secret"), ("../b", "/etc/provost/../b"), ("/a/b", "/a/b")] {
+            assert_eq!(context.path(path), Path::new(expected));
+        }
+    }
+
+    #[tokio::test]
     async fn the_handle_of_a_task_says_how_it_ended() {
-        let context = Context::new("a", Duration::from_secs(1), "assets", Handle::current());
+        let context = Context::new("a", Duration::from_secs(1), "assets", "configuration", Handle::current());
         assert!(context.spawn(async {}).await.is_ok());
         let error = context.spawn(async { panic!("as told") }).await.expect_err("it panicked");
         assert!(error.is_panic() && error.to_string().ends_with("the task panicked; see the log\""), "{error}");

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A duration of a configuration: `"10s"`, `"1m 30s"`, `"250ms"`; never zero.
+/// The longest: what is longer would overflow a clock at some place.
+const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration of a configuration: `"10s"`, `"1m 30s"`, `"250ms"`; never zero, and at most a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(Duration);
 
@@ -30,6 +33,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
         let text = String::deserialize(deserializer)?;
         match humantime::parse_duration(&text) {
             Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
+            Ok(duration) if duration > MOST => Err(D::Error::custom("a duration must be at most a day, \"24h\"")),
             Ok(duration) => Ok(Self(duration)),
             Err(error) => {
                 let text = excerpt(&text, SHOWN);

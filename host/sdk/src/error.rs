@@ -136,6 +136,12 @@ pub enum DeliveryError {
         /// What happened: lower case, no full stop.
         reason: String,
     },
+    /// The other side refuses the host, not the message: a password or token that is wrong, expired or being rotated. The message may
+    /// be accepted once whoever runs the host has mended it.
+    Unauthorized {
+        /// What happened: lower case, no full stop.
+        reason: String,
+    },
 }
 
 impl DeliveryError {
@@ -148,12 +154,19 @@ impl DeliveryError {
     pub fn permanent(reason: impl Into<String>) -> Self {
         Self::Permanent { reason: reason.into() }
     }
+
+    /// The other side refuses the host, not the message.
+    pub fn unauthorized(reason: impl Into<String>) -> Self {
+        Self::Unauthorized { reason: reason.into() }
+    }
 }
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Temporary { reason, .. } | Self::Permanent { reason } => f.write_str(reason),
+            Self::Temporary { reason, .. } | Self::Permanent { reason } | Self::Unauthorized { reason } => {
+                f.write_str(reason)
+            }
         }
     }
 }

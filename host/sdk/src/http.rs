@@ -18,8 +18,8 @@ pub(crate) fn client() -> Result<Client, ConfigError> {
         .map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
 }
 
-/// What an answer means: 2xx is delivered; 408, 425, 429 and 5xx may be tried again, later if `Retry-After` says so;
-/// all else is for good.
+/// What an answer means: 2xx is delivered; 408, 425, 429 and 5xx may be tried again, later if `Retry-After` says so; 401, 403 and
+/// 407 refuse the host's own token or password; all else is for good.
 ///
 /// # Errors
 ///
@@ -32,8 +32,11 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
     let reason = format!("the server answered {status}");
     let temporary = status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+        return Err(DeliveryError::unauthorized(reason));
+    }
     if !temporary {
-        return Err(DeliveryError::Permanent { reason });
+        return Err(DeliveryError::permanent(reason));
     }
     // The header's other form, a date, is rare, and the other side's clock is not ours.
     let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

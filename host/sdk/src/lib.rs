@@ -25,6 +25,7 @@ mod duration;
 mod error;
 #[cfg(test)]
 mod example;
+pub mod files;
 #[cfg(test)]
 #[path = "../build/flags.rs"]
 mod flags;

@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn the_example_delivers() {
         let plugin = Plugin::new::<Log>();
-        let context = || Context::new("log", Duration::from_secs(1), "assets/log", Handle::current());
+        let context = || Context::new("log", Duration::from_secs(1), "assets/log", "", Handle::current());
         let table = |text: &str| text.parse().expect("the test's TOML is valid");
         let provider = plugin.construct(table("greeting = \"hello\""), context()).expect("a valid table");
         assert_eq!(provider.validate(), Ok(()));

@@ -1,13 +1,15 @@
-//! Secrets of a configuration: never shown, in the table itself or in a file of their own.
+//! Secrets of a configuration: never shown, and kept in the table itself, in an environment variable or in a file.
 
-use crate::ConfigError;
+use crate::{ConfigError, SHOWN, excerpt, files};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::borrow::Cow;
+use std::env;
 use std::fmt;
 use std::path::Path;
 
-/// A text that is never shown: not by `Debug`, not in an error.
+/// A text that is never shown: not by `Debug`, not in an error. In a configuration it is the secret itself, or says where it is:
+/// `env:NAME` in an environment variable, `file:/PATH` in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -28,12 +30,35 @@ impl Secret {
     ///
     /// When the file cannot be read, or is empty.
     pub fn read(key: &str, path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::new(key, format!("reading {}: {error}", path.display())))?;
+        Self::of_file(path).map_err(|error| ConfigError::new(key, error))
+    }
+
+    fn of_file(path: &Path) -> Result<Self, String> {
+        let text = files::read_text(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
         match text.trim() {
-            "" => Err(ConfigError::new(key, format!("{} is empty", path.display()))),
+            "" => Err(format!("{} is empty", path.display())),
             text => Ok(Self::new(text)),
         }
+    }
+
+    /// The secret that a text of a configuration is, or names.
+    fn named_by(text: &str) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("env:") {
+            let shown = excerpt(name, SHOWN);
+            return match env::var(name) {
+                Ok(value) if !value.trim().is_empty() => Ok(Self::new(value)),
+                Ok(_) => Err(format!("the environment variable {shown} is empty")),
+                Err(_) => Err(format!("the environment variable {shown} is not set, or is not UTF-8")),
+            };
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            let path = Path::new(path);
+            if path.is_relative() {
+                return Err("`file:` needs an absolute path, such as `file:/run/secrets/NAME`".to_owned());
+            }
+            return Self::of_file(path);
+        }
+        if text.trim().is_empty() { Err("the secret is empty".to_owned()) } else { Ok(Self::new(text)) }
     }
 }
 
@@ -70,7 +95,7 @@ impl Visitor<'_> for SecretVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
-        if text.is_empty() { Err(E::custom("the secret is empty")) } else { Ok(Secret::new(text)) }
+        Secret::named_by(text).map_err(E::custom)
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
@@ -104,9 +129,34 @@ mod tests {
         let config: Config = toml::from_str("secret = \"hunter2\"").expect("a text");
         assert_eq!(config.secret.expose(), "hunter2");
         assert_eq!(format!("{:?}", config.secret), "***");
-        for wrong in ["20260101", "3.25", "true", "\"\""] {
+        for wrong in ["20260101", "3.25", "true"] {
             let error = toml::from_str::<Config>(&format!("secret = {wrong}")).err().expect("refused");
-            assert!(!error.message().contains(wrong.trim_matches('"')) || wrong == "\"\"", "{}", error.message());
+            assert_eq!(error.message(), "a secret is a text in quotes");
         }
+    }
+
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let config = toml::from_str::<Config>(&format!("secret = {text:?}"));
+        let found = config.as_ref().map(|config| config.secret.expose()).map_err(|error| error.message());
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn it_is_there_or_elsewhere() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("secret");
+        let named = format!("file:{}", path.display());
+        check(&named, Err(&format!("reading {}: No such file or directory (os error 2)", path.display())));
+        std::fs::write(&path, "\n").expect("a temporary file");
+        check(&named, Err(&format!("{} is empty", path.display())));
+        std::fs::write(&path, "hunter2\n").expect("a temporary file");
+        check(&named, Ok("hunter2"));
+        check("file:secret", Err("`file:` needs an absolute path, such as `file:/run/secrets/NAME`"));
+        // Cargo sets it for tests.
+        check("env:CARGO_PKG_NAME", Ok("provost-sdk"));
+        check("env:NOBODY_SETS_IT", Err("the environment variable NOBODY_SETS_IT is not set, or is not UTF-8"));
+        check("", Err("the secret is empty"));
+        check(" \t", Err("the secret is empty"));
+        check("hunter2", Ok("hunter2"));
     }
 }

@@ -7,14 +7,13 @@ pub mod schema;
 
 use crate::ground::errors::{Errors, LINE};
 use provost_sdk::config::COMMON_KEYS;
-use provost_sdk::{HumanDuration, SHOWN, excerpt};
+use provost_sdk::{HumanDuration, SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Table;
+use toml::{Table, Value};
 use tracing_subscriber::filter::Targets;
 
 /// How long plugins may take to be loaded where nothing else is configured.
@@ -27,8 +26,16 @@ pub struct Config {
     pub path: PathBuf,
     /// The address the API listens on.
     pub listen: SocketAddr,
+    /// The hosts that requests may be for; all if there is none.
+    pub hosts: Vec<String>,
+    /// How many connections may be open at a time.
+    pub connections_limit: usize,
+    /// How many bytes the bodies of all messages under way may have together.
+    pub memory_limit: usize,
     /// The most bytes that a request's body may have.
     pub body_limit: usize,
+    /// What a message may have.
+    pub limits: Limits,
     /// How long a caller may take to send a request's headers, and then its body.
     pub request_timeout: Duration,
     /// How long all plugins together may take to be loaded, and then to make and check their providers.
@@ -39,6 +46,17 @@ pub struct Config {
     pub log: Targets,
     /// The providers, sorted by name.
     pub providers: Vec<ProviderConfig>,
+}
+
+/// What a message may have. Its text is limited by its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Recipients.
+    pub recipients: usize,
+    /// Bytes of a recipient, of the subject, and of a key or value of the metadata.
+    pub field: usize,
+    /// Pairs of metadata.
+    pub metadata: usize,
 }
 
 /// The configuration of one provider.
@@ -81,8 +99,24 @@ struct RawFile {
 struct RawServer {
     /// The address and port of the API.
     listen: String,
+    /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
+    hosts: Vec<String>,
     /// Size limit of a request's body, in bytes.
+    #[schemars(range(min = 1, max = MOST_BYTES))]
     body_limit: usize,
+    /// Size limit of the bodies of all messages under way together, in bytes.
+    #[schemars(range(min = 1, max = MOST_BYTES))]
+    memory_limit: usize,
+    /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
+    /// of the one that has waited longest for its next request.
+    #[schemars(range(min = 1))]
+    connections_limit: usize,
+    /// Number of recipients of a message.
+    recipients_limit: usize,
+    /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
+    field_limit: usize,
+    /// Number of pairs in a message's metadata.
+    metadata_limit: usize,
     /// Time limit for the headers of a request, and then for its body.
     request_timeout: HumanDuration,
     /// Time limit for loading all plugins and creating all providers.
@@ -95,7 +129,13 @@ impl Default for RawServer {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
+            hosts: Vec::new(),
             body_limit: 1024 * 1024,
+            memory_limit: 64 * 1024 * 1024,
+            connections_limit: 10_000,
+            recipients_limit: 1000,
+            field_limit: 4096,
+            metadata_limit: 100,
             request_timeout: Duration::from_secs(30).into(),
             startup_deadline: STARTUP_DEADLINE.into(),
             // `docker stop` kills after 10 s.
@@ -146,6 +186,17 @@ impl Config {
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
+        for (key, value) in [("server.body_limit", server.body_limit), ("server.memory_limit", server.memory_limit)] {
+            if value == 0 || value > MOST_BYTES {
+                reader.error(key, &format!("must be 1 to {MOST_BYTES}"));
+            }
+        }
+        if server.memory_limit < server.body_limit {
+            reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
+        }
+        if server.connections_limit == 0 {
+            reader.error("server.connections_limit", "must be at least 1");
+        }
         let listen = server.listen.parse().unwrap_or_else(|_| {
             let message = format!("`{}` is not an address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
             reader.error("server.listen", &message);
@@ -168,7 +219,15 @@ impl Config {
         Some(Self {
             path: path.to_owned(),
             listen,
+            hosts: server.hosts,
+            connections_limit: server.connections_limit,
+            memory_limit: server.memory_limit,
             body_limit: server.body_limit,
+            limits: Limits {
+                recipients: server.recipients_limit,
+                field: server.field_limit,
+                metadata: server.metadata_limit,
+            },
             request_timeout: *server.request_timeout,
             startup_deadline: *server.startup_deadline,
             shutdown_deadline: *server.shutdown_deadline,
@@ -180,7 +239,7 @@ impl Config {
 
 /// What is in the file `path`.
 fn table(path: &Path, errors: &mut Errors) -> Option<Table> {
-    let text = match fs::read_to_string(path) {
+    let text = match files::read_text(path) {
         Ok(text) => text,
         Err(error) => {
             errors.add(format!("reading the configuration {}: {error}", path.display()));
@@ -188,11 +247,28 @@ fn table(path: &Path, errors: &mut Errors) -> Option<Table> {
         }
     };
     match text.parse::<Table>() {
-        Ok(table) => Some(table),
+        Ok(table) => {
+            table.iter().for_each(|(key, value)| no_variables(path, key, value, errors));
+            Some(table)
+        }
         Err(error) => {
             errors.add(syntax_error(path, &text, &error));
             None
         }
+    }
+}
+
+/// Whoever writes `${NAME}` expects it to be replaced.
+fn no_variables(path: &Path, key: &str, value: &Value, errors: &mut Errors) {
+    match value {
+        Value::String(text) if text.contains("${") => {
+            errors.add_key(path, key, "`${...}` is not replaced here; write the value, or for a secret `env:NAME`");
+        }
+        Value::Array(values) => values.iter().for_each(|value| no_variables(path, key, value, errors)),
+        Value::Table(table) => {
+            table.iter().for_each(|(name, value)| no_variables(path, &join(key, name), value, errors));
+        }
+        _ => {}
     }
 }
 
@@ -233,6 +309,9 @@ impl Reader<'_> {
         ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }
     }
 }
+
+/// What a host with its whole memory for one message could hold: a gibibyte.
+const MOST_BYTES: usize = 1 << 30;
 
 /// More deliveries at a time than any provider's own runtime can serve.
 const MOST_DELIVERIES: usize = 10_000;

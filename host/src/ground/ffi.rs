@@ -66,6 +66,20 @@ extern "C" fn signalled(signal: libc::c_int) {
     }
 }
 
+/// Lets the process have as many files as the system allows it, and returns how many these are: shells and container engines set the
+/// soft limit to 1024 for programs that use select(2).
+pub fn raise_file_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: it fills the struct, which lives here.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return u64::MAX;
+    }
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: it reads the struct. Where the system refuses, the limit stays as it is.
+    let refused = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } != 0;
+    if refused { limit.rlim_cur } else { raised.rlim_cur }
+}
+
 /// Has `handler` called when somebody ends the process by exit(3), on the thread that does.
 ///
 /// # Errors

@@ -1,12 +1,13 @@
 //! The HTTP API: its routes, requests and responses. It knows providers only by name.
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::http::body::{self, Bodies};
 use crate::http::ending::Ending;
 use crate::http::metrics;
+use crate::http::object::Object;
 use crate::http::problem::Problem;
 use crate::providers::Providers;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::routing::{get, post};
@@ -24,6 +25,8 @@ use uuid::Uuid;
 struct Api {
     providers: Arc<Providers>,
     request_timeout: Duration,
+    limits: Limits,
+    bodies: Bodies,
     ending: Arc<Ending>,
 }
 
@@ -36,8 +39,13 @@ pub fn router(config: &Config, providers: Arc<Providers>, ending: Arc<Ending>) -
         .route("/metrics", get(watch))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(config.body_limit))
-        .with_state(Api { providers, request_timeout: config.request_timeout, ending })
+        .with_state(Api {
+            providers,
+            request_timeout: config.request_timeout,
+            limits: config.limits,
+            bodies: Bodies::new(config.body_limit, config.memory_limit),
+            ending,
+        })
 }
 
 /// The body of `POST /v1/messages`.
@@ -55,6 +63,25 @@ struct SendMessage {
     metadata: BTreeMap<String, String>,
 }
 
+impl SendMessage {
+    /// What is too much for `limits`, if anything is.
+    fn check(&self, limits: Limits) -> Result<(), String> {
+        let number = |what: &str, have: usize, key: &str, most: usize| {
+            let error = || format!("{what}: {have}, and `server.{key}` allows {most}");
+            (have <= most).then_some(()).ok_or_else(error)
+        };
+        number("recipients in `to`", self.to.len(), "recipients_limit", limits.recipients)?;
+        number("pairs in `metadata`", self.metadata.len(), "metadata_limit", limits.metadata)?;
+        let size = |what: &str, text: &str| number(what, text.len(), "field_limit", limits.field);
+        size("bytes in `subject`", &self.subject)?;
+        self.to.iter().try_for_each(|to| size("bytes of a recipient", to))?;
+        self.metadata
+            .iter()
+            .flat_map(|(key, value)| [key, value])
+            .try_for_each(|text| size("bytes of a key or value in `metadata`", text))
+    }
+}
+
 /// The answer to a message that was delivered.
 #[derive(Serialize)]
 struct SentMessage {
@@ -64,16 +91,22 @@ struct SentMessage {
 }
 
 async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessage>, Problem> {
+    if !body::is_json(request.headers()) {
+        return Err(not_json());
+    }
     let body = tokio::select! {
         biased;
-        body = tokio::time::timeout(api.request_timeout, Json::from_request(request, &api)) => body,
+        body = tokio::time::timeout(api.request_timeout, api.bodies.read(request.into_body())) => body,
         () = api.ending.gives_up_arrivals() => return Err(ending()),
     };
-    let Json(body): Json<SendMessage> = body.map_err(|_| half_sent())?.map_err(rejected)?;
+    // Held to the end of the delivery.
+    let (body, _room) = body.map_err(|_| half_sent())??;
+    let Json(Object(body)) =
+        Json::<Object<SendMessage>>::from_bytes(&body).map_err(|error| invalid(error.body_text()))?;
     let Some(running) = api.providers.get(&body.provider) else {
         return Err(unknown_provider(&body.provider, &api.providers));
     };
-    let (provider, message) = (body.provider.clone(), message(body)?);
+    let (provider, message) = (body.provider.clone(), message(body, api.limits)?);
     let id = message.id.clone();
     match running.dispatcher.deliver(message).await {
         Ok(receipt) => Ok(Json(SentMessage { id, provider, receipt })),
@@ -82,7 +115,8 @@ async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessa
 }
 
 /// The message that `body` describes, with an id.
-fn message(body: SendMessage) -> Result<Message, Problem> {
+fn message(body: SendMessage, limits: Limits) -> Result<Message, Problem> {
+    body.check(limits).map_err(invalid)?;
     let is_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let id = match body.id {
         None => Uuid::now_v7().to_string(),
@@ -113,22 +147,9 @@ fn ending() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", detail)
 }
 
-fn rejected(rejection: JsonRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "the body is too large",
-            "the body has more bytes than `server.body_limit` allows",
-        ),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "not-json",
-            "not JSON",
-            "send the header `content-type: application/json`",
-        ),
-        _ => invalid(rejection.body_text()),
-    }
+fn not_json() -> Problem {
+    let detail = "send the header `content-type: application/json`";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "not JSON", detail)
 }
 
 fn unknown_provider(name: &str, providers: &Providers) -> Problem {

@@ -1,7 +1,12 @@
 //! The connections of the API, each a task.
 
+use crate::config::Config;
 use crate::http::ending::Ending;
+use crate::http::hosts::Hosts;
+use crate::http::refusals;
+use crate::http::wire::Wire;
 use axum::Router;
+use axum::response::IntoResponse;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -12,7 +17,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
 
@@ -23,6 +28,11 @@ const TICK: Duration = Duration::from_millis(20);
 struct Connections {
     protocol: http1::Builder,
     router: Router,
+    hosts: Arc<Hosts>,
+    /// How long a caller may not read its answer.
+    patience: Duration,
+    /// How many may be open.
+    most: usize,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
     open: HashMap<Id, Connection>,
@@ -31,6 +41,7 @@ struct Connections {
 /// One of them.
 struct Connection {
     task: AbortHandle,
+    since: Instant,
     /// Whether a request has arrived that is not answered.
     busy: Arc<AtomicBool>,
     /// How often in a row it was not.
@@ -40,15 +51,18 @@ struct Connection {
 /// Answers requests until the end begins, and then those in flight.
 ///
 /// `axum::serve` would do the same, but wait for ever for a request's headers.
-pub async fn answer(mut listener: TcpListener, router: Router, timeout: Duration, ending: &Ending) {
+/// At most `most` connections are open.
+pub async fn answer(mut listener: TcpListener, router: Router, config: &Config, most: usize, ending: &Ending) {
     let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(timeout);
+    protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
     let (tasks, open, graceful) = (JoinSet::new(), HashMap::new(), GracefulShutdown::new());
-    let mut connections = Connections { protocol, router, graceful, tasks, open };
+    let hosts = Arc::new(Hosts::new(config.hosts.clone()));
+    let patience = config.request_timeout;
+    let mut connections = Connections { protocol, router, hosts, patience, most, graceful, tasks, open };
     let mut begun = pin!(ending.begun());
     loop {
         tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => connections.open(stream),
+            (stream, _) = Listener::accept(&mut listener) => connections.take(stream),
             Some(closed) = connections.tasks.join_next_with_id() => connections.closed(closed.map_or_else(|error| error.id(), |(id, ())| id)),
             () = &mut begun => break,
         }
@@ -58,22 +72,44 @@ pub async fn answer(mut listener: TcpListener, router: Router, timeout: Duration
 }
 
 impl Connections {
+    /// Opens a connection, if need be in the place of one that waits for its next request. So health can always be asked.
+    fn take(&mut self, stream: TcpStream) {
+        if self.open.len() >= self.most {
+            let waits = |(_, connection): &(&Id, &Connection)| !connection.busy.load(Ordering::Relaxed);
+            let oldest = self.open.iter().filter(waits).min_by_key(|(_, connection)| connection.since);
+            refusals::cut();
+            // Without any, this one has to go.
+            let Some(id) = oldest.map(|(id, _)| *id) else { return };
+            if let Some(connection) = self.open.remove(&id) {
+                connection.task.abort();
+            }
+        }
+        self.open(stream);
+    }
+
     fn open(&mut self, stream: TcpStream) {
         let busy = Arc::new(AtomicBool::new(false));
         let (router, in_flight) = (TowerToHyperService::new(self.router.clone()), Arc::clone(&busy));
+        let hosts = Arc::clone(&self.hosts);
         let service = service_fn(move |request| {
             in_flight.store(true, Ordering::Relaxed);
-            let (answer, in_flight) = (router.call(request), Arc::clone(&in_flight));
+            let answer = hosts.check(&request).map(|()| router.call(request));
+            let in_flight = Arc::clone(&in_flight);
             async move {
-                let answer = answer.await;
+                let answer = match answer {
+                    Ok(answer) => answer.await,
+                    Err(problem) => Ok(problem.into_response()),
+                };
                 in_flight.store(false, Ordering::Relaxed);
                 answer
             }
         });
-        let connection = self.graceful.watch(self.protocol.serve_connection(TokioIo::new(stream), service));
+        let connection = self
+            .graceful
+            .watch(self.protocol.serve_connection(TokioIo::new(Wire::new(stream, self.patience)), service));
         // How a connection ends is the caller's affair.
         let task = self.tasks.spawn(async { drop(connection.await) });
-        self.open.insert(task.id(), Connection { task, busy, idle: 0 });
+        self.open.insert(task.id(), Connection { task, since: Instant::now(), busy, idle: 0 });
     }
 
     fn closed(&mut self, id: Id) {

@@ -1,5 +1,6 @@
 //! The metrics of all providers, as text in the Prometheus format.
 
+use crate::http::refusals;
 use crate::providers::Providers;
 use crate::telemetry::counters::other_panics;
 use crate::telemetry::stderr;
@@ -22,6 +23,12 @@ pub fn text(providers: &Providers) -> String {
     for (provider, running) in providers.iter() {
         page.sample(&[("provider", provider)], running.dispatcher.concurrency());
     }
+    page.family("provost_requests_refused_total", "counter", "Requests refused before a delivery, by problem.");
+    for (problem, count) in refusals::counts() {
+        page.sample(&[("problem", problem)], count);
+    }
+    page.family("provost_connections_cut_total", "counter", "Connections closed because too many were open.");
+    page.sample(&[], refusals::cuts());
     page.family("provost_panics_total", "counter", "Panics on a provider's threads, caught or not.");
     for (provider, running) in providers.iter() {
         for (place, count) in running.dispatcher.counters().panics() {

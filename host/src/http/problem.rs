@@ -1,11 +1,15 @@
 //! Problem documents (RFC 9457): the body of every response that is not a success.
 
+use crate::http::refusals;
 use crate::providers::failure::{DETAIL, Failure};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use provost_sdk::{DeliveryError, excerpt};
 use serde::Serialize;
 use std::time::Duration;
+
+/// When what is full now may have room.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
 #[derive(Debug, Serialize)]
@@ -40,6 +44,20 @@ impl Problem {
         self.id = Some(id.into());
         self
     }
+
+    /// Says that the same request may succeed in a second.
+    #[must_use]
+    pub fn retry_soon(mut self) -> Self {
+        self.retry_after = Some(SOON);
+        self
+    }
+
+    /// Counts the request as refused, if there was no delivery, which is counted by itself.
+    pub fn count(&self) {
+        if self.provider.is_none() {
+            refusals::count(self.kind, &self.detail);
+        }
+    }
 }
 
 impl From<Failure> for Problem {
@@ -47,6 +65,9 @@ impl From<Failure> for Problem {
         let (status, title) = match &failure {
             Failure::Provider(DeliveryError::Temporary { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not delivered yet")
+            }
+            Failure::Provider(DeliveryError::Unauthorized { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the other side refuses the host")
             }
             Failure::Provider(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
             Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
@@ -57,7 +78,7 @@ impl From<Failure> for Problem {
         let mut problem = Self::new(status, failure.outcome().name(), title, failure.to_string());
         problem.retry_after = match failure {
             Failure::Provider(DeliveryError::Temporary { retry_after, .. }) => retry_after,
-            Failure::Busy(_) => Some(Duration::from_secs(1)),
+            Failure::Busy(_) => Some(SOON),
             _ => None,
         };
         problem
@@ -66,6 +87,7 @@ impl From<Failure> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        self.count();
         let status = self.status;
         let wait = self.retry_after.map(|wait| wait.as_secs().max(1));
         let mut response = (status, axum::Json(self)).into_response();

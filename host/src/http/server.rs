@@ -19,6 +19,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How many files are left to providers, for their own connections, and to the host itself.
+const OWN_FILES: usize = 256;
+
 /// Serves until SIGTERM or SIGINT, on a runtime that is the API's alone.
 ///
 /// # Errors
@@ -57,6 +60,8 @@ async fn run(config: &Config, providers: &Arc<Providers>, ending: &Arc<Ending>) 
     // Before the line that says it listens: whoever reads it may signal at once.
     let ended = ended().map_err(|error| Errors::one(format!("waiting for signals: {error}")))?;
     ffi::serves();
+    let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
+    let most = config.connections_limit.min(files.saturating_sub(OWN_FILES).max(1));
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
     let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
     stderr::in_background();
@@ -69,7 +74,7 @@ async fn run(config: &Config, providers: &Arc<Providers>, ending: &Arc<Ending>) 
         begin.begin();
     });
     let router = api::router(config, Arc::clone(providers), Arc::clone(ending));
-    let (mut answering, mut open) = (pin!(connections::answer(listener, router, config.request_timeout, ending)), true);
+    let (mut answering, mut open) = (pin!(connections::answer(listener, router, config, most, ending)), true);
     let serving = async {
         (&mut answering).await;
         open = false;

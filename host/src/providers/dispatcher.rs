@@ -194,9 +194,13 @@ impl Delivery {
                 tracing::info!(provider, id, milliseconds, "delivered");
             }
             Err(failure) => {
-                self.counters.count(failure.outcome());
+                let outcome = failure.outcome();
+                self.counters.count(outcome);
                 let failure = excerpt(&failure.to_string(), DETAIL);
                 tracing::warn!(provider, id, milliseconds, failure = %failure, "not delivered");
+                if outcome == Outcome::Unauthorized && self.counters.alarm() {
+                    tracing::error!(provider, failure = %failure, "the other side refuses this host: check its login in the configuration");
+                }
             }
         }
         result

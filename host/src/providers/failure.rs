@@ -48,6 +48,7 @@ impl Failure {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Provider(DeliveryError::Temporary { .. }) => Outcome::TemporaryFailure,
+            Self::Provider(DeliveryError::Unauthorized { .. }) => Outcome::Unauthorized,
             Self::Provider(_) => Outcome::Refused,
             Self::TimedOut(_) => Outcome::Timeout,
             Self::Panicked => Outcome::Panic,

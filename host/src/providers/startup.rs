@@ -12,6 +12,7 @@ use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context};
 use std::io;
 use std::mem;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -54,7 +55,9 @@ impl Startup {
     pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
         let counters = Arc::new(Counters::new(&config.name, &config.plugin));
         let runtime = spawned(|| runtime(&counters))??;
-        let context = Context::new(&config.name, config.timeout, &loaded.assets, runtime.handle().clone());
+        let configuration = config.file.parent().unwrap_or(Path::new(""));
+        let handle = runtime.handle().clone();
+        let context = Context::new(&config.name, config.timeout, &loaded.assets, configuration, handle);
         let (reporter, reports) = reports();
         let (plugin, table, given) = (loaded.plugin, config.table.clone(), context.clone());
         let make = move || {

@@ -2,6 +2,8 @@
 
 use crate::telemetry::outcome::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is counted of one provider.
 pub struct Counters {
@@ -9,7 +11,11 @@ pub struct Counters {
     plugin: String,
     deliveries: [AtomicU64; Outcome::ALL.len()],
     panics: [AtomicU64; PLACES.len()],
+    alarmed: Mutex<Option<Instant>>,
 }
+
+/// How often whoever runs the host is told that a provider needs care.
+const ALARM: Duration = Duration::from_secs(60);
 
 /// Where a provider's code panicked.
 const PLACES: [&str; 2] = ["delivery", "background"];
@@ -20,8 +26,8 @@ static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
 impl Counters {
     /// All counters are zero.
     pub fn new(provider: impl Into<String>, plugin: impl Into<String>) -> Self {
-        let (deliveries, panics) = Default::default();
-        Self { provider: provider.into(), plugin: plugin.into(), deliveries, panics }
+        let (deliveries, panics, alarmed) = Default::default();
+        Self { provider: provider.into(), plugin: plugin.into(), deliveries, panics, alarmed }
     }
 
     /// The provider's name.
@@ -42,6 +48,16 @@ impl Counters {
     /// Counts a panic in a delivery, or beside them.
     pub fn count_panic(&self, in_delivery: bool) {
         self.panics[usize::from(!in_delivery)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to say once more that the provider needs care.
+    pub fn alarm(&self) -> bool {
+        let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = alarmed.is_none_or(|last| last.elapsed() >= ALARM);
+        if is_time {
+            *alarmed = Some(Instant::now());
+        }
+        is_time
     }
 
     /// How many deliveries ended in each way.
@@ -81,6 +97,6 @@ mod tests {
             (0..=index).for_each(|_| counters.count(outcome));
         }
         let counted: Vec<_> = counters.deliveries().map(|(_, count)| count).collect();
-        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

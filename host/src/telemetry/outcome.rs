@@ -7,6 +7,8 @@ pub enum Outcome {
     Delivered,
     /// It may succeed later.
     TemporaryFailure,
+    /// The other side refused the host's password or token.
+    Unauthorized,
     /// It will never succeed.
     Refused,
     /// No answer came in time.
@@ -21,14 +23,23 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 7] =
-        [Self::Delivered, Self::TemporaryFailure, Self::Refused, Self::Timeout, Self::Panic, Self::Busy, Self::Ending];
+    pub const ALL: [Self; 8] = [
+        Self::Delivered,
+        Self::TemporaryFailure,
+        Self::Unauthorized,
+        Self::Refused,
+        Self::Timeout,
+        Self::Panic,
+        Self::Busy,
+        Self::Ending,
+    ];
 
     /// A label's value; but for the first also the last part of a problem's type.
     pub fn name(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
             Self::TemporaryFailure => "temporary-failure",
+            Self::Unauthorized => "unauthorized",
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Panic => "panic",

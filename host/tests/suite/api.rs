@@ -44,6 +44,14 @@ async fn bad_messages_are_problems() {
     ] {
         check(&host, body, 400, "invalid-message", detail).await;
     }
+    for (body, what) in
+        [(r#"["file","a",[],"","b",{}]"#, "sequence"), ("[]", "sequence"), ("null", "null"), ("7", "integer `7`")]
+    {
+        let expected = format!("invalid type: {what}, expected an object at line 1 column ");
+        let request = client().post(host.url("/v1/messages")).header("content-type", "application/json").body(body);
+        let problem: Value = request.send().await.expect("the host answers").json().await.expect("a problem is JSON");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&expected)), "{problem}");
+    }
     check(
         &host,
         r#"{"provider":"fle","text":"a"}"#,
@@ -54,6 +62,87 @@ async fn bad_messages_are_problems() {
     .await;
     let large = json!({ "provider": "file", "text": "a".repeat(200) }).to_string();
     check(&host, &large, 413, "too-large", "the body has more bytes than `server.body_limit` allows").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn messages_have_limits() {
+    let dir = dir();
+    let file = format!("[providers.file]\npath = {:?}\n", dir.path().join("messages.jsonl"));
+    let host = Host::start(&format!("recipients_limit = 1\nfield_limit = 3\nmetadata_limit = 1\n{file}"));
+    for (more, detail) in [
+        (r#""to":["a","b"]"#, "recipients in `to`: 2, and `server.recipients_limit` allows 1"),
+        (r#""to":["abcd"]"#, "bytes of a recipient: 4, and `server.field_limit` allows 3"),
+        (r#""subject":"abcd""#, "bytes in `subject`: 4, and `server.field_limit` allows 3"),
+        (r#""metadata":{"a":"1","b":"2"}"#, "pairs in `metadata`: 2, and `server.metadata_limit` allows 1"),
+        (r#""metadata":{"abcd":""}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
+        (r#""metadata":{"":"abcd"}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
+    ] {
+        check(&host, &format!(r#"{{"provider":"file","text":"a",{more}}}"#), 400, "invalid-message", detail).await;
+    }
+    let all =
+        json!({ "provider": "file", "text": "long", "to": ["abc"], "subject": "abc", "metadata": { "abc": "abc" } });
+    assert_eq!(host.send(all).await.0, 200);
+}
+
+/// A connection that waits makes room for one that asks.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn idle_connections_do_not_silence_the_host() {
+    let host = Host::start(&format!("connections_limit = 3\n{FILE}"));
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(tokio::net::TcpStream::connect(host.address).await.expect("the host listens"));
+    }
+    let health = client().get(host.url("/healthz")).send().await.expect("the host answers");
+    assert_eq!(health.status(), 200);
+    let mut first = idle.swap_remove(0);
+    let end = tokio::time::timeout(Duration::from_secs(10), first.read(&mut [0])).await.expect("it is closed");
+    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    // 20 that waited and the one that asked, less the three that may be open.
+    let metrics = host.metrics().await;
+    let cut = metrics.lines().find_map(|line| line.strip_prefix("provost_connections_cut_total ")).expect("a metric");
+    assert!(cut.parse::<u64>().expect("a number") >= 18, "{cut}");
+}
+
+/// What the HTTP library refuses by itself, too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn what_is_no_request_is_a_problem_too() {
+    let host = Host::start(&format!("hosts = [\"a.example\", \"127.0.0.1\"]\n{FILE}"));
+    let (long, many) = ("x".repeat(70_000), "a: b\r\n".repeat(200));
+    for (request, status, kind) in [
+        ("\u{1}\r\n\r\n".to_owned(), 400, "not-http"),
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400, "not-http"),
+        ("GET / HTTP/1.1\r\na b: c\r\n\r\n".to_owned(), 400, "not-http"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: a.example\r\n\r\n"), 414, "uri-too-long"),
+        (format!("GET / HTTP/1.1\r\nhost: a.example\r\n{many}\r\n"), 431, "headers-too-large"),
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400, "bad-host"),
+        (
+            "GET / HTTP/1.1\r\nhost: a.example\r\nhost: a.example\r\nconnection: close\r\n\r\n".to_owned(),
+            400,
+            "bad-host",
+        ),
+        ("GET / HTTP/1.1\r\nhost: b.example\r\nconnection: close\r\n\r\n".to_owned(), 421, "bad-host"),
+        ("GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n".to_owned(), 404, "not-found"),
+    ] {
+        let mut connection = tokio::net::TcpStream::connect(host.address).await.expect("the host listens");
+        connection.write_all(request.as_bytes()).await.expect("the host reads");
+        let mut answer = Vec::new();
+        // A host that has not read all may reset the connection after its answer.
+        let _ = connection.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\ncontent-type: application/problem+json"), "{head}");
+        let problem: Value = serde_json::from_str(body).expect("a problem is JSON");
+        assert_eq!(
+            (problem["type"].as_str(), problem["status"].as_u64()),
+            (Some(format!("urn:provost:problem:{kind}").as_str()), Some(status))
+        );
+    }
+    let metrics = host.metrics().await;
+    assert!(metrics.contains("provost_requests_refused_total{problem=\"not-http\"} 3\n"), "{metrics}");
 }
 
 /// Whatever a caller sends, an answer repeats a line of it at most, and no work grows faster than the message.
@@ -165,6 +254,7 @@ async fn metrics_count_what_happened() {
 # TYPE provost_deliveries_total counter
 provost_deliveries_total{provider="file",outcome="delivered"} 1
 provost_deliveries_total{provider="file",outcome="temporary-failure"} 0
+provost_deliveries_total{provider="file",outcome="unauthorized"} 0
 provost_deliveries_total{provider="file",outcome="refused"} 0
 provost_deliveries_total{provider="file",outcome="timeout"} 0
 provost_deliveries_total{provider="file",outcome="panic"} 0
@@ -172,6 +262,7 @@ provost_deliveries_total{provider="file",outcome="busy"} 0
 provost_deliveries_total{provider="file",outcome="ending"} 0
 provost_deliveries_total{provider="full",outcome="delivered"} 0
 provost_deliveries_total{provider="full",outcome="temporary-failure"} 2
+provost_deliveries_total{provider="full",outcome="unauthorized"} 0
 provost_deliveries_total{provider="full",outcome="refused"} 0
 provost_deliveries_total{provider="full",outcome="timeout"} 0
 provost_deliveries_total{provider="full",outcome="panic"} 0
@@ -185,6 +276,24 @@ provost_deliveries_in_flight{provider="full"} 0
 # TYPE provost_deliveries_limit gauge
 provost_deliveries_limit{provider="file"} 2
 provost_deliveries_limit{provider="full"} 16
+# HELP provost_requests_refused_total Requests refused before a delivery, by problem.
+# TYPE provost_requests_refused_total counter
+provost_requests_refused_total{problem="bad-host"} 0
+provost_requests_refused_total{problem="ending"} 0
+provost_requests_refused_total{problem="half-sent"} 0
+provost_requests_refused_total{problem="headers-too-large"} 0
+provost_requests_refused_total{problem="invalid-message"} 0
+provost_requests_refused_total{problem="method-not-allowed"} 0
+provost_requests_refused_total{problem="no-room"} 0
+provost_requests_refused_total{problem="not-found"} 0
+provost_requests_refused_total{problem="not-http"} 0
+provost_requests_refused_total{problem="not-json"} 0
+provost_requests_refused_total{problem="too-large"} 0
+provost_requests_refused_total{problem="unknown-provider"} 1
+provost_requests_refused_total{problem="uri-too-long"} 0
+# HELP provost_connections_cut_total Connections closed because too many were open.
+# TYPE provost_connections_cut_total counter
+provost_connections_cut_total 0
 # HELP provost_panics_total Panics on a provider's threads, caught or not.
 # TYPE provost_panics_total counter
 provost_panics_total{provider="file",place="delivery"} 0

@@ -94,7 +94,18 @@ async fn what_a_webhooks_answer_means() {
     let host = Host::start(&receiver.provider("hook"));
     let elsewhere = Receiver::start().await;
     let location = format!("http://{}/", elsewhere.address);
-    for (answer, expected) in [(200, 200), (204, 200), (301, 422), (400, 422), (410, 422), (408, 503), (500, 503)] {
+    for (answer, expected) in [
+        (200, 200),
+        (204, 200),
+        (301, 422),
+        (400, 422),
+        (410, 422),
+        (401, 503),
+        (403, 503),
+        (407, 503),
+        (408, 503),
+        (500, 503),
+    ] {
         receiver.answer(answer, &[("location", &location)]);
         assert_eq!(host.send(message("hook")).await.0, expected, "for {answer}");
     }
@@ -148,11 +159,15 @@ async fn a_wrong_password_is_never_shown() {
         command.env("SSL_CERT_FILE", bundle).args(["--log", "trace"]);
     });
     let (status, answer) = host.send(message("mail")).await;
-    assert_eq!(status, 422, "{answer}");
+    // The message is as good as before: whoever runs the host has to act, and is told so once in a while.
+    assert_eq!((status, &answer["type"]), (503, &json!("urn:provost:problem:unauthorized")), "{answer}");
     assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    assert_eq!(host.send(message("mail")).await.0, 503);
     host.terminate();
     let (_, log) = host.wait();
     assert!(!log.contains("hunter2"), "{log}");
+    let alarms: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(matches!(alarms[..], [line] if line.contains("the other side refuses this host")), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

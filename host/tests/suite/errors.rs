@@ -215,8 +215,66 @@ fn a_file_that_is_a_pipe() {
         &format!("[providers.file]\npath = \"{pipe}\"\n"),
         &ALL[..1],
         &format!(
-            "error: @/config.toml: providers.file.path: {pipe} is a pipe or a socket, which stores nothing; choose a file\n"
+            "error: @/config.toml: providers.file.path: {pipe} is a pipe, a socket or a disk, which stores no lines; choose \
+            a file\n"
         ),
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn settings_that_seem_right() {
+    check(
+        "[server]\nrequest_timeout = \"300000y\"\n",
+        &[],
+        "error: @/config.toml: server.request_timeout: a duration must be at most a day, \"24h\"\n",
+    );
+    // `@` would be replaced.
+    check(
+        r#"
+[server]
+body_limit = 0
+memory_limit = 2000000000
+connections_limit = 0
+[providers.a]
+plugin = "smtp"
+host = "smtp://mail.example.org"
+from = "a\u0040example.org"
+timeout = "25h"
+[providers.b]
+plugin = "smtp"
+host = "mail.example.org"
+port = 0
+from = "a\u0040example.org"
+user = "alice"
+password = "${PASSWORD}"
+[providers.c]
+plugin = "webhook"
+url = "https://example.org"
+secret = "  "
+[providers.d]
+plugin = "webhook"
+url = "https://example.org"
+secret = "env:NOBODY_SETS_IT"
+[providers.e]
+plugin = "webhook"
+url = "https://example.org:0/"
+secret_file = "none"
+"#,
+        &ALL,
+        "\
+error: @/config.toml: providers.b.password: `${...}` is not replaced here; write the value, or for a secret `env:NAME`
+error: @/config.toml: server.body_limit: must be 1 to 1073741824
+error: @/config.toml: server.memory_limit: must be 1 to 1073741824
+error: @/config.toml: server.connections_limit: must be at least 1
+error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
+error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
+error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a nonzero u16 (plugin `smtp`)
+error: @/config.toml: providers.c.secret: the secret is empty (plugin `webhook`)
+error: @/config.toml: providers.d.secret: the environment variable NOBODY_SETS_IT is not set, or is not UTF-8 (plugin `webhook`)
+error: @/config.toml: providers.e.url: nothing can listen on port 0 (plugin `webhook`)
+error: @/config.toml: providers.e.secret_file: reading @/none: No such file or directory (os error 2) (plugin `webhook`)
+",
     );
 }
 
@@ -243,14 +301,35 @@ fn a_configuration_that_cannot_be_read() {
         "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
     );
     let dir = dir();
-    let mut command = provost();
-    command.arg("--config").arg(dir.path().join("none.toml")).arg("--check");
-    let output = command.output().expect("the host starts");
-    let expected = format!(
-        "error: reading the configuration {}/none.toml: No such file or directory (os error 2)\n",
-        dir.path().display()
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe")).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    for (name, why) in [
+        ("none.toml", "No such file or directory (os error 2)"),
+        ("", "Is a directory (os error 21)"),
+        ("pipe", "not a file, but a pipe, a socket or a device"),
+    ] {
+        let path = dir.path().join(name);
+        let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
+        let expected = format!("error: reading the configuration {}: {why}\n", path.display());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_ref()), (Some(1), expected.as_str()));
+    }
+}
+
+/// A path of the configuration begins at the file that has it, wherever the host is started.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn relative_paths() {
+    let (dir, elsewhere) = (dir(), dir());
+    let config = write_config(
+        dir.path(),
+        "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\nsecret_file = \"secret\"\n",
     );
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
+    std::fs::write(dir.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("a temporary file");
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check").arg("--prov").arg(dist().join("webhook.prov"));
+    let output = command.current_dir(elsewhere.path()).output().expect("the host starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 #[test]

@@ -136,8 +136,9 @@ async fn one_answer_too_many_is_no_receipt() {
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_refusal_does_not_wait_for_a_goodbye() {
     for (word, status, answer, expected) in [
-        ("EHLO", 422, "550 go away", "permanent error (550): go away"),
+        ("EHLO", 503, "550 go away", "permanent error (550): go away"),
         ("MAIL", 422, "550 go away", "permanent error (550): go away"),
+        ("MAIL", 503, "530 log in", "permanent error (530): log in"),
         ("RCPT", 503, "450 come back", "transient error (450): come back"),
         ("DATA", 422, "554 nobody to send to", "permanent error (554): nobody to send to"),
         (".", 422, "550 not taken", "permanent error (550): not taken"),
@@ -146,8 +147,8 @@ async fn a_refusal_does_not_wait_for_a_goodbye() {
     }
     for (word, status, answer, expected) in [
         ("STARTTLS", 503, "454 not now", "transient error (454): not now"),
-        ("AUTH", 422, "535 not you", "permanent error (535): not you"),
-        ("c2VjcmV0", 422, "535 not you", "permanent error (535): not you"),
+        ("AUTH", 503, "535 not you", "permanent error (535): not you"),
+        ("c2VjcmV0", 503, "535 not you", "permanent error (535): not you"),
         ("RCPT", 422, "550 nobody", "permanent error (550): nobody"),
     ] {
         check("starttls", &[(word, answer)], &[(status, expected)]).await;

@@ -25,11 +25,11 @@ struct File {
 impl Provider for File {
     type Config = Config;
 
-    fn new(config: Config, _context: Context) -> Result<Self, ConfigError> {
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         if config.path.file_name().is_none() {
             return Err(ConfigError::new("path", format!("`{}` is not a file name", config.path.display())));
         }
-        Ok(Self { path: config.path })
+        Ok(Self { path: context.path(config.path) })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -38,8 +38,10 @@ impl Provider for File {
             return Err(ConfigError::new("path", message));
         }
         let kind = fs::metadata(&self.path).map(|metadata| metadata.file_type());
-        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket()) {
-            let message = format!("{} is a pipe or a socket, which stores nothing; choose a file", self.path.display());
+        // A device such as /dev/null takes lines as a file does; a disk does not.
+        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket() || kind.is_block_device()) {
+            let path = self.path.display();
+            let message = format!("{path} is a pipe, a socket or a disk, which stores no lines; choose a file");
             return Err(ConfigError::new("path", message));
         }
         match self.path.ancestors().skip(1).find(|dir| dir.exists()) {

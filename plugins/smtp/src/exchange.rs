@@ -4,7 +4,7 @@
 //! success of the first for a receipt. (lettre's own `send` takes any answer that is no refusal. After a refusal it waits for
 //! the answer to QUIT, which may never come: here whoever owns the connection closes it.)
 
-use crate::server::failure;
+use crate::server::{failure, no_mail_yet};
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -52,7 +52,7 @@ pub(crate) async fn log_in(
         let known: Vec<_> = DEFAULT_MECHANISMS.iter().map(ToString::to_string).collect();
         DeliveryError::temporary(format!("the server does not support login with {}", known.join(" or ")))
     })?;
-    let error = |error: Error| failure(&error);
+    let error = |error: Error| no_mail_yet(&error);
     let auth = Auth::new(mechanism, credentials.clone(), None).map_err(error)?;
     let mut response = connection.command(auth).await.map_err(error)?;
     for _ in 0..CHALLENGES {

@@ -5,6 +5,7 @@
 mod clear;
 mod exchange;
 mod mail;
+mod names;
 mod pool;
 mod server;
 
@@ -13,6 +14,7 @@ use pool::Pool;
 use provost_sdk::serde::Serialize;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt};
 use server::Server;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ struct Config {
     /// The server's name, which its certificate must be for.
     host: String,
     /// The server's port: without it 587 for STARTTLS, 465 for TLS, 25 for none.
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
     /// How the connection is protected.
     #[serde(default)]
     tls: Protection,
@@ -35,6 +37,9 @@ struct Config {
     password_file: Option<PathBuf>,
     /// Whom the mail is from: `Alerts <alerts@example.org>`.
     from: String,
+    /// Whether recipients are not told of each other.
+    #[serde(default)]
+    undisclosed: bool,
     /// How many connections are kept open at most.
     #[serde(default = "default_pool")]
     pool: u32,
@@ -60,6 +65,7 @@ enum Protection {
 
 struct Smtp {
     from: Mailbox,
+    undisclosed: bool,
     pool: Arc<Pool>,
 }
 
@@ -72,13 +78,13 @@ impl Provider for Smtp {
             let message = format!("`{from}` is not a mail address such as `Alerts <alerts@example.org>`: {error}");
             ConfigError::new("from", message)
         });
-        let most = config.pool as usize;
-        let (from, server) = ConfigError::both(from, Server::new(config))?;
-        Ok(Self { from, pool: Pool::new(server, most, context) })
+        let (most, undisclosed) = (config.pool as usize, config.undisclosed);
+        let (from, server) = ConfigError::both(from, Server::new(config, &context))?;
+        Ok(Self { from, undisclosed, pool: Pool::new(server, most, context) })
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
-        let mail = mail::compose(&self.from, message)?;
+        let mail = mail::compose(&self.from, message, self.undisclosed)?;
         let response = self.pool.send(mail.envelope(), &mail.formatted()).await?;
         Ok(Receipt::with_reference(exchange::line(&response)))
     }

@@ -1,78 +1,170 @@
-//! Turns a message into a mail. Knows nothing of servers.
+//! Turns a message into a mail (RFC 5322), in time that grows as the message does. Knows nothing of servers.
 
-use lettre::message::header::{ContentType, To};
-use lettre::message::{Mailbox, Mailboxes};
+use super::names;
+use email_encoding::headers::rfc2047;
+use email_encoding::headers::writer::EmailWriter;
+use lettre::address::{Address, Envelope};
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject, To,
+};
+use lettre::message::{Body, Mailbox, Mailboxes};
 use provost_sdk::{DeliveryError, Message, SHOWN, excerpt};
 
-/// The mail for `message`.
+/// What may stand in one line of a mail, in bytes, with room for a header's name (RFC 5322 section 2.1.1 allows 998).
+const LINE: usize = 900;
+
+const TO: HeaderName = HeaderName::new_from_ascii_str("To");
+const SUBJECT: HeaderName = HeaderName::new_from_ascii_str("Subject");
+
+/// The mail for `message`. `undisclosed`: no recipient is told of the others.
 ///
 /// # Errors
 ///
 /// When a recipient is no mail address, or there is none: such a message will never be accepted.
-pub(crate) fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Message, DeliveryError> {
+pub(crate) fn compose(from: &Mailbox, message: &Message, undisclosed: bool) -> Result<lettre::Message, DeliveryError> {
     if message.to.is_empty() {
         return Err(DeliveryError::permanent("`to` has no recipient; a mail needs one"));
     }
-    let mailbox = |recipient: &String| {
-        recipient.parse::<Mailbox>().map_err(|error| {
-            let reason = format!("`{}` in `to` is not a mail address: {error}", excerpt(recipient, SHOWN));
-            DeliveryError::permanent(reason)
-        })
-    };
-    let to: Mailboxes = message.to.iter().map(mailbox).collect::<Result<_, _>>()?;
-    lettre::Message::builder()
+    let to = message.to.iter().map(|recipient| mailbox(recipient)).collect::<Result<Vec<_>, _>>()?;
+    let addresses = to.iter().map(|mailbox| mailbox.email.clone()).collect();
+    let failed =
+        |error: &dyn std::error::Error| DeliveryError::permanent(format!("making a mail of the message: {error}"));
+    // Otherwise it would be read again from the headers.
+    let envelope = Envelope::new(Some(from.email.clone()), addresses).map_err(|error| failed(&error))?;
+    let builder = lettre::Message::builder()
+        .envelope(envelope)
         .from(from.clone())
-        .subject(&message.subject)
         // The same for each try, so that a receiver can tell a repetition.
         .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())))
+        .header(MIME_VERSION_1_0)
+        .header(ContentType::TEXT_PLAIN);
+    let builder = match undisclosed {
+        true => builder.raw_header(HeaderValue::new(TO, "undisclosed-recipients:;".to_owned())),
         // All at once: the builder reads the header again for each one that is added.
-        .header(To::from(to))
-        .header(ContentType::TEXT_PLAIN)
-        .body(message.text.clone())
-        .map_err(|error| DeliveryError::permanent(format!("making a mail of the message: {error}")))
+        false => builder.header(To::from(Mailboxes::from(to))),
+    };
+    let builder = match subject(&message.subject) {
+        Some(subject) => builder.raw_header(subject),
+        None => builder.header(Subject::from(message.subject.clone())),
+    };
+    builder.body(body(&message.text)).map_err(|error| failed(&error))
+}
+
+/// A recipient, whose domain is sent in ASCII: not every server knows others.
+fn mailbox(recipient: &str) -> Result<Mailbox, DeliveryError> {
+    let refused = |why: &str| {
+        DeliveryError::permanent(format!("`{}` in `to` is not a mail address: {why}", excerpt(recipient, SHOWN)))
+    };
+    if recipient.len() > LINE || recipient.contains(char::is_control) {
+        return Err(refused("it is longer than a line, or has control characters"));
+    }
+    let mailbox: Mailbox =
+        recipient.parse().map_err(|error: lettre::address::AddressError| refused(&error.to_string()))?;
+    let Mailbox { name, email } = mailbox;
+    if email.domain().is_ascii() {
+        return Ok(Mailbox { name, email });
+    }
+    let domain = names::in_ascii(email.domain()).ok_or_else(|| refused("its domain is not a name of DNS"))?;
+    let email = Address::new(email.user(), domain).map_err(|error| refused(&error.to_string()))?;
+    Ok(Mailbox { name, email })
+}
+
+/// The header, if it has to be encoded though it is ASCII (RFC 2047): a word that no line can hold, or one that a reader would decode.
+fn subject(text: &str) -> Option<HeaderValue> {
+    if !text.is_ascii() || !(text.contains("=?") || text.split(' ').any(|word| word.len() > LINE)) {
+        return None;
+    }
+    let mut encoded = String::new();
+    let mut writer = EmailWriter::new(&mut encoded, SUBJECT.len() + ": ".len(), 0, false);
+    rfc2047::encode(text, &mut writer).expect("a string takes all");
+    drop(writer);
+    Some(HeaderValue::dangerous_new_pre_encoded(SUBJECT, text.to_owned(), encoded))
+}
+
+/// The text with the line ends of a mail, encoded if a mail cannot hold it as it is.
+fn body(text: &str) -> Body {
+    // In one pass: lettre would move the rest of the text for each line.
+    let mut lines = String::with_capacity(text.len() + text.len() / 16);
+    let mut rest = text;
+    while let Some(end) = rest.find(['\r', '\n']) {
+        lines += &rest[..end];
+        lines += "\r\n";
+        rest = rest[end..].strip_prefix("\r\n").unwrap_or(&rest[end + 1..]);
+    }
+    lines += rest;
+    let is_text = |character: char| !character.is_control() || matches!(character, '\t' | '\r' | '\n');
+    if lines.chars().all(is_text) {
+        return Body::new(lines);
+    }
+    // Fits all.
+    let encoding = ContentTransferEncoding::QuotedPrintable;
+    Body::new_with_encoding(lines, encoding).unwrap_or_else(Body::new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(to: &[&str], expected: Result<&[&str], &str>) {
+    fn check(message: &Message, undisclosed: bool, expected: Result<&[&str], &str>) {
         let from = "Provost <provost@example.org>".parse().expect("an address");
-        let message = Message {
-            id: "a1".into(),
-            to: to.iter().map(ToString::to_string).collect(),
-            subject: "Grüße".into(),
-            text: "a line\n.\nanother".into(),
-            ..Message::default()
-        };
-        match (compose(&from, &message), expected) {
+        match (compose(&from, message, undisclosed), expected) {
             (Ok(mail), Ok(lines)) => {
                 let text = String::from_utf8(mail.formatted()).expect("a mail is text");
                 for line in lines {
-                    assert!(text.lines().any(|found| found == *line), "{line} is not in {text}");
+                    assert!(text.split("\r\n").any(|found| found == *line), "{line} is not in {text}");
                 }
+                assert!(
+                    text.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n', '\0'])),
+                    "{text}"
+                );
             }
             (result, expected) => assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected.err()),
+        }
+    }
+
+    fn message(to: &[&str], subject: &str, text: &str) -> Message {
+        Message {
+            id: "a1".into(),
+            to: to.iter().map(ToString::to_string).collect(),
+            subject: subject.into(),
+            text: text.into(),
+            ..Message::default()
         }
     }
 
     #[test]
     fn headers_and_text() {
         check(
-            &["a@example.org", "B <b@example.org>"],
+            &message(&["a@example.org", "B <b@müller.example>"], "Grüße", "a line\n.\ranother\r\n\n"),
+            false,
             Ok(&[
                 "From: Provost <provost@example.org>",
-                "To: a@example.org, B <b@example.org>",
+                "To: a@example.org, B <b@xn--mller-kva.example>",
                 "Message-ID: <a1@example.org>",
+                "MIME-Version: 1.0",
                 "Subject: =?utf-8?b?R3LDvMOfZQ==?=",
+                "a line",
+                ".",
                 "another",
             ]),
         );
+        check(&message(&["a@example.org"], "", "a"), true, Ok(&["To: undisclosed-recipients:;", "Subject: "]));
+        check(&message(&["a@example.org"], "=?utf-8?q?a?=", "a\0b"), false, Ok(&["a=00b"]));
+        check(&message(&["a@example.org"], &"a".repeat(3000), &"b".repeat(3000)), false, Ok(&[]));
     }
 
     #[test]
     fn recipients_are_needed_and_checked() {
-        check(&[], Err("`to` has no recipient; a mail needs one"));
-        check(&["nobody"], Err("`nobody` in `to` is not a mail address: Invalid input"));
+        check(&message(&[], "", ""), false, Err("`to` has no recipient; a mail needs one"));
+        check(&message(&["nobody"], "", ""), false, Err("`nobody` in `to` is not a mail address: Invalid input"));
+        let long = format!("{} <a@example.org>", "b".repeat(LINE));
+        let shown = "b".repeat(SHOWN);
+        check(
+            &message(&[&long], "", ""),
+            false,
+            Err(&format!(
+                "`{shown}...` in `to` is not a mail address: it is longer than a line, or has control characters"
+            )),
+        );
     }
 }

@@ -34,7 +34,8 @@ impl Provider for Webhook {
     type Config = Config;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let (url, keys) = ConfigError::both(parse_url(&config.url), keys(config.secret, config.secret_file))?;
+        let file = config.secret_file.map(|path| context.path(path));
+        let (url, keys) = ConfigError::both(parse_url(&config.url), keys(config.secret, file))?;
         Ok(Self { url, keys, client: context.http()? })
     }
 
@@ -59,6 +60,7 @@ fn parse_url(text: &str) -> Result<Url, ConfigError> {
     // The address itself is not repeated: it may hold a token.
     let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is not a URL: {error}")))?;
     match url.scheme() {
+        "http" | "https" if url.port() == Some(0) => Err(ConfigError::new("url", "nothing can listen on port 0")),
         "http" | "https" => Ok(url),
         other => Err(ConfigError::new("url", format!("`{}` is neither https nor http", excerpt(other, SHOWN)))),
     }
@@ -93,6 +95,28 @@ mod tests {
     }
 
     provost_test::conformance!(Webhook, config().await, secrets = [KEY]);
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn what_refuses_the_host_is_no_refusal_of_the_message() {
+        let (config, server) = config().await;
+        let webhook = provider::<Webhook>(&config).expect("a valid configuration");
+        for status in [401, 403, 407] {
+            server.answer(Answer::new(status));
+            let error = webhook.deliver(&message("hello")).await.expect_err("it is refused");
+            assert!(matches!(error, DeliveryError::Unauthorized { .. }), "{status}: {error:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn settings_that_cannot_work_are_errors() {
+        for (config, expected) in [
+            ("url = \"https://example.org\"\nsecret = \"  \"", "secret: the secret is empty"),
+            (&format!("url = \"https://example.org:0\"\nsecret = \"{KEY}\""), "url: nothing can listen on port 0"),
+            (&format!("url = \"https://\"\nsecret = \"{KEY}\""), "url: this is not a URL: empty host"),
+        ] {
+            assert_eq!(provider::<Webhook>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
     async fn a_message_is_posted_and_signed() {

@@ -49,7 +49,7 @@ pub fn provider<P: Provider>(config: &str) -> Result<TestProvider, ConfigError> 
 
 fn make<P: Provider>(table: toml::Table) -> Result<TestProvider, ConfigError> {
     let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/no-assets");
-    let context = Context::new("test", TIMEOUT, assets, Handle::current());
+    let context = Context::new("test", TIMEOUT, assets, "", Handle::current());
     let provider = Plugin::new::<P>().construct(table, context)?;
     provider.validate()?;
     Ok(TestProvider(provider))

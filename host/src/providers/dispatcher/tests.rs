@@ -41,7 +41,7 @@ fn dispatcher(timeout: Duration) -> (Dispatcher, Sender<()>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let (release, blocked) = channel();
     let provider = Obedient { release: Mutex::new(Some(blocked)) };
-    let context = Context::new("obedient", timeout, "assets/obedient", runtime.handle().clone());
+    let context = Context::new("obedient", timeout, "assets/obedient", "", runtime.handle().clone());
     let counters = Arc::new(Counters::new("obedient", "obedient"));
     (Dispatcher::new(Started { provider: Box::new(provider), context, runtime, counters }, 1), release)
 }

@@ -1,0 +1,109 @@
+//! Reads the bodies of requests, whole, into memory that is bounded for each and for all.
+
+use crate::http::problem::Problem;
+use axum::body::{Body, HttpBody};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What all bodies may take.
+#[derive(Clone)]
+pub struct Bodies {
+    each: usize,
+    /// Bytes that are free.
+    room: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// At most `each` bytes for one, and `all` for all that are held at a time.
+    pub fn new(each: usize, all: usize) -> Self {
+        Self { each, room: Arc::new(Semaphore::new(all)) }
+    }
+
+    /// The whole body, and its place among all.
+    ///
+    /// Into one buffer: a body of many small parts would take many times its bytes if they were kept.
+    pub async fn read(&self, body: Body) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+        let expected = body.size_hint().lower();
+        if expected > self.each as u64 {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        // It is there at once: nobody takes much for a body that may never come.
+        let mut room = self.more(0)?;
+        let mut body = pin!(body);
+        while let Some(frame) = poll_fn(|task| body.as_mut().poll_frame(task)).await {
+            let frame = frame.map_err(|error| not_read(&error))?;
+            let Ok(part) = frame.into_data() else { continue };
+            if bytes.len() + part.len() > self.each {
+                return Err(too_large());
+            }
+            room.merge(self.more(part.len())?);
+            bytes.extend_from_slice(&part);
+        }
+        Ok((bytes, room))
+    }
+
+    fn more(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| {
+            let detail = "the messages under way have as many bytes as `server.memory_limit` allows";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "no-room", "too many messages at a time", detail).retry_soon()
+        })
+    }
+}
+
+/// Whether a request says that its body is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+}
+
+fn too_large() -> Problem {
+    let detail = "the body has more bytes than `server.body_limit` allows";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
+}
+
+fn not_read(error: &axum::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "not-http", "not HTTP", format!("reading the body: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_has_its_limit_and_all_have_theirs() {
+        let bodies = Bodies::new(4, 6);
+        let read = async |text: &'static str| {
+            let read = bodies.read(Body::from(text)).await;
+            read.map_err(|problem| serde_json::to_value(problem).expect("a problem")["status"].clone())
+        };
+        let (bytes, _room) = read("abcd").await.expect("it fits");
+        assert_eq!(bytes, b"abcd");
+        assert_eq!(read("abcde").await.err(), Some(413.into()));
+        assert_eq!(read("abc").await.err(), Some(429.into()));
+        assert_eq!(read("ab").await.expect("it fits").0, b"ab");
+        drop(_room);
+        assert_eq!(read("abcd").await.expect("there is room again").0, b"abcd");
+    }
+
+    #[test]
+    fn types_of_json() {
+        for (kind, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/problem+json", true),
+            ("text/json", false),
+            ("application/jsonx", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a header"))]);
+            assert_eq!(is_json(&headers), expected, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Requests that were refused before there was a delivery: counted all, and logged once a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The problems that such a request can have, by the last parts of their types.
+const KINDS: [&str; 13] = [
+    "bad-host",
+    "ending",
+    "half-sent",
+    "headers-too-large",
+    "invalid-message",
+    "method-not-allowed",
+    "no-room",
+    "not-found",
+    "not-http",
+    "not-json",
+    "too-large",
+    "unknown-provider",
+    "uri-too-long",
+];
+
+static COUNTS: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];
+
+/// How often the log tells of them.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// When it last did, and how many were refused since.
+static TOLD: Mutex<(Option<Instant>, u64)> = Mutex::new((None, 0));
+
+/// Counts a request that was refused.
+pub fn count(kind: &'static str, detail: &str) {
+    if let Some(at) = KINDS.iter().position(|known| *known == kind) {
+        COUNTS[at].fetch_add(1, Ordering::Relaxed);
+    }
+    let more = {
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, untold) = &mut *told;
+        if last.is_some_and(|last| last.elapsed() < PAUSE) {
+            *untold += 1;
+            return;
+        }
+        *last = Some(Instant::now());
+        std::mem::take(untold)
+    };
+    tracing::warn!(problem = kind, detail, more, "request refused");
+}
+
+static CUT: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a connection that was cut, since too many were open.
+pub fn cut() {
+    if CUT.fetch_add(1, Ordering::Relaxed) == 0 {
+        tracing::warn!(
+            "more connections than `server.connections_limit` allows: the one that has waited longest is closed"
+        );
+    }
+}
+
+/// How many connections were.
+pub fn cuts() -> u64 {
+    CUT.load(Ordering::Relaxed)
+}
+
+/// How many there were, by problem.
+pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+    KINDS.into_iter().zip(COUNTS.iter().map(|count| count.load(Ordering::Relaxed)))
+}
