@@ -30,13 +30,13 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
         return Ok(response);
     }
     let reason = format!("the server answered {status}");
-    let temporary = status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
-        return Err(DeliveryError::unauthorized(reason));
-    }
-    if !temporary {
-        return Err(DeliveryError::permanent(reason));
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            return Err(DeliveryError::unauthorized(reason));
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {}
+        _ if status.is_server_error() => {}
+        _ => return Err(DeliveryError::permanent(reason)),
     }
     // The header's other form, a date, is rare, and the other side's clock is not ours.
     let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -4,11 +4,14 @@
 
 mod include;
 pub mod schema;
+mod server;
 
 use crate::ground::errors::{Errors, LINE};
 use provost_sdk::config::COMMON_KEYS;
 use provost_sdk::{HumanDuration, SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
+pub use server::Limits;
+use server::RawServer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -48,17 +51,6 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
 }
 
-/// What a message may have. Its text is limited by its body.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Recipients.
-    pub recipients: usize,
-    /// Bytes of a recipient, of the subject, and of a key or value of the metadata.
-    pub field: usize,
-    /// Pairs of metadata.
-    pub metadata: usize,
-}
-
 /// The configuration of one provider.
 #[derive(Debug)]
 pub struct ProviderConfig {
@@ -91,57 +83,6 @@ struct RawFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, RawProvider>")]
     providers: BTreeMap<String, Table>,
-}
-
-/// The HTTP API, start and shutdown.
-#[provost_sdk::config]
-#[serde(default)]
-struct RawServer {
-    /// The address and port of the API.
-    listen: String,
-    /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
-    hosts: Vec<String>,
-    /// Size limit of a request's body, in bytes.
-    #[schemars(range(min = 1, max = MOST_BYTES))]
-    body_limit: usize,
-    /// Size limit of the bodies of all messages under way together, in bytes.
-    #[schemars(range(min = 1, max = MOST_BYTES))]
-    memory_limit: usize,
-    /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
-    /// of the one that has waited longest for its next request.
-    #[schemars(range(min = 1))]
-    connections_limit: usize,
-    /// Number of recipients of a message.
-    recipients_limit: usize,
-    /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
-    field_limit: usize,
-    /// Number of pairs in a message's metadata.
-    metadata_limit: usize,
-    /// Time limit for the headers of a request, and then for its body.
-    request_timeout: HumanDuration,
-    /// Time limit for loading all plugins and creating all providers.
-    startup_deadline: HumanDuration,
-    /// Time limit for the whole shutdown: seven eighths for requests in progress, the rest for providers.
-    shutdown_deadline: HumanDuration,
-}
-
-impl Default for RawServer {
-    fn default() -> Self {
-        Self {
-            listen: "0.0.0.0:8080".to_owned(),
-            hosts: Vec::new(),
-            body_limit: 1024 * 1024,
-            memory_limit: 64 * 1024 * 1024,
-            connections_limit: 10_000,
-            recipients_limit: 1000,
-            field_limit: 4096,
-            metadata_limit: 100,
-            request_timeout: Duration::from_secs(30).into(),
-            startup_deadline: STARTUP_DEADLINE.into(),
-            // `docker stop` kills after 10 s.
-            shutdown_deadline: Duration::from_secs(8).into(),
-        }
-    }
 }
 
 /// What is logged.
@@ -186,22 +127,7 @@ impl Config {
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
-        for (key, value) in [("server.body_limit", server.body_limit), ("server.memory_limit", server.memory_limit)] {
-            if value == 0 || value > MOST_BYTES {
-                reader.error(key, &format!("must be 1 to {MOST_BYTES}"));
-            }
-        }
-        if server.memory_limit < server.body_limit {
-            reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
-        }
-        if server.connections_limit == 0 {
-            reader.error("server.connections_limit", "must be at least 1");
-        }
-        let listen = server.listen.parse().unwrap_or_else(|_| {
-            let message = format!("`{}` is not an address with a port such as \"0.0.0.0:8080\"", shown(&server.listen));
-            reader.error("server.listen", &message);
-            SocketAddr::from(([0, 0, 0, 0], 8080))
-        });
+        let (listen, limits) = (server.check(&mut reader), server.limits());
         let filter = log.filter.parse().unwrap_or_else(|error| {
             let message = format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
             reader.error("log.filter", &message);
@@ -223,11 +149,7 @@ impl Config {
             connections_limit: server.connections_limit,
             memory_limit: server.memory_limit,
             body_limit: server.body_limit,
-            limits: Limits {
-                recipients: server.recipients_limit,
-                field: server.field_limit,
-                metadata: server.metadata_limit,
-            },
+            limits,
             request_timeout: *server.request_timeout,
             startup_deadline: *server.startup_deadline,
             shutdown_deadline: *server.shutdown_deadline,
@@ -309,9 +231,6 @@ impl Reader<'_> {
         ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }
     }
 }
-
-/// What a host with its whole memory for one message could hold: a gibibyte.
-const MOST_BYTES: usize = 1 << 30;
 
 /// More deliveries at a time than any provider's own runtime can serve.
 const MOST_DELIVERIES: usize = 10_000;

@@ -100,9 +100,10 @@ async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessa
         () = api.ending.gives_up_arrivals() => return Err(ending()),
     };
     // Held to the end of the delivery.
-    let (body, _room) = body.map_err(|_| half_sent())??;
-    let Json(Object(body)) =
-        Json::<Object<SendMessage>>::from_bytes(&body).map_err(|error| invalid(error.body_text()))?;
+    let (bytes, _room) = body.map_err(|_| half_sent())??;
+    let body = Json::<Object<SendMessage>>::from_bytes(&bytes);
+    drop(bytes);
+    let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
     let Some(running) = api.providers.get(&body.provider) else {
         return Err(unknown_provider(&body.provider, &api.providers));
     };

@@ -13,16 +13,19 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 /// How often it is looked for connections without a request, at the end.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How many connections are looked at for one that can make room.
+const LOOKS: usize = 64;
 
 /// Connections that are open.
 struct Connections {
@@ -36,14 +39,17 @@ struct Connections {
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
     open: HashMap<Id, Connection>,
+    /// Whose turn it is to make room. Some may be closed.
+    turns: VecDeque<Id>,
 }
 
 /// One of them.
 struct Connection {
     task: AbortHandle,
-    since: Instant,
     /// Whether a request has arrived that is not answered.
     busy: Arc<AtomicBool>,
+    /// Whether one has arrived since a place was last looked for.
+    used: Arc<AtomicBool>,
     /// How often in a row it was not.
     idle: u8,
 }
@@ -55,10 +61,11 @@ struct Connection {
 pub async fn answer(mut listener: TcpListener, router: Router, config: &Config, most: usize, ending: &Ending) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
-    let (tasks, open, graceful) = (JoinSet::new(), HashMap::new(), GracefulShutdown::new());
+    let (tasks, open, turns) = (JoinSet::new(), HashMap::new(), VecDeque::new());
+    let graceful = GracefulShutdown::new();
     let hosts = Arc::new(Hosts::new(config.hosts.clone()));
     let patience = config.request_timeout;
-    let mut connections = Connections { protocol, router, hosts, patience, most, graceful, tasks, open };
+    let mut connections = Connections { protocol, router, hosts, patience, most, graceful, tasks, open, turns };
     let mut begun = pin!(ending.begun());
     loop {
         tokio::select! {
@@ -75,24 +82,37 @@ impl Connections {
     /// Opens a connection, if need be in the place of one that waits for its next request. So health can always be asked.
     fn take(&mut self, stream: TcpStream) {
         if self.open.len() >= self.most {
-            let waits = |(_, connection): &(&Id, &Connection)| !connection.busy.load(Ordering::Relaxed);
-            let oldest = self.open.iter().filter(waits).min_by_key(|(_, connection)| connection.since);
             refusals::cut();
-            // Without any, this one has to go.
-            let Some(id) = oldest.map(|(id, _)| *id) else { return };
-            if let Some(connection) = self.open.remove(&id) {
-                connection.task.abort();
+            if !self.make_room() {
+                return;
             }
         }
         self.open(stream);
     }
 
+    /// Cuts the first connection in turn that has had no request since it was looked at last. Each look is paid for by a request, and
+    /// a few are free, so that a flood of connections is no work for all that are open.
+    fn make_room(&mut self) -> bool {
+        for _ in 0..LOOKS {
+            let Some(id) = self.turns.pop_front() else { return false };
+            let Some(connection) = self.open.get(&id) else { continue };
+            if connection.busy.load(Ordering::Relaxed) || connection.used.swap(false, Ordering::Relaxed) {
+                self.turns.push_back(id);
+            } else if let Some(connection) = self.open.remove(&id) {
+                connection.task.abort();
+                return true;
+            }
+        }
+        false
+    }
+
     fn open(&mut self, stream: TcpStream) {
-        let busy = Arc::new(AtomicBool::new(false));
+        let (busy, used) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (router, in_flight) = (TowerToHyperService::new(self.router.clone()), Arc::clone(&busy));
-        let hosts = Arc::clone(&self.hosts);
+        let (hosts, served) = (Arc::clone(&self.hosts), Arc::clone(&used));
         let service = service_fn(move |request| {
             in_flight.store(true, Ordering::Relaxed);
+            served.store(true, Ordering::Relaxed);
             let answer = hosts.check(&request).map(|()| router.call(request));
             let in_flight = Arc::clone(&in_flight);
             async move {
@@ -109,11 +129,15 @@ impl Connections {
             .watch(self.protocol.serve_connection(TokioIo::new(Wire::new(stream, self.patience)), service));
         // How a connection ends is the caller's affair.
         let task = self.tasks.spawn(async { drop(connection.await) });
-        self.open.insert(task.id(), Connection { task, since: Instant::now(), busy, idle: 0 });
+        self.turns.push_back(task.id());
+        self.open.insert(task.id(), Connection { task, busy, used, idle: 0 });
     }
 
     fn closed(&mut self, id: Id) {
         self.open.remove(&id);
+        if self.turns.len() > 2 * self.open.len() + LOOKS {
+            self.turns.retain(|id| self.open.contains_key(id));
+        }
     }
 
     /// Lets each connection finish the request in flight. One without any, whose caller has sent half of it or reads no answer, is cut.

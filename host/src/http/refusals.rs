@@ -58,7 +58,7 @@ pub fn cut() {
     }
 }
 
-/// How many connections were.
+/// How many connections were cut.
 pub fn cuts() -> u64 {
     CUT.load(Ordering::Relaxed)
 }
@@ -66,4 +66,22 @@ pub fn cuts() -> u64 {
 /// How many there were, by problem.
 pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
     KINDS.into_iter().zip(COUNTS.iter().map(|count| count.load(Ordering::Relaxed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::outcome::Outcome;
+
+    #[test]
+    fn each_problem_is_described() {
+        let page = include_str!("../../../docs/http-api.md");
+        let mut described: Vec<&str> = page
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `urn:provost:problem:")?.split_once('`')?.0))
+            .filter(|kind| Outcome::ALL.iter().all(|outcome| outcome.name() != *kind) || *kind == "ending")
+            .collect();
+        described.sort_unstable();
+        assert_eq!(described, KINDS);
+    }
 }

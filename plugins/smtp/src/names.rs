@@ -5,10 +5,10 @@ use provost_sdk::reqwest::Url;
 /// A name in ASCII (RFC 5890): `xn--mller-kva.example` for `müller.example`. `None` if it is no name and no IPv4 address, or has
 /// anything beside it, such as a port.
 pub(crate) fn in_ascii(name: &str) -> Option<String> {
-    if name.contains([':', '/', '?', '#', '@', '\\']) {
+    // URLs have the same rules, once nothing is left that they would take for something else, or drop.
+    if name.contains(|letter: char| letter.is_control() || letter.is_whitespace() || ":/?#@\\%".contains(letter)) {
         return None;
     }
-    // URLs have the same rules.
     let url = Url::parse(&format!("https://{name}/")).ok()?;
     let host = url.host_str()?;
     (!name.is_ascii() || name.eq_ignore_ascii_case(host)).then(|| host.to_owned())
@@ -32,6 +32,8 @@ mod tests {
             ("mail.example.org/", None),
             ("müller.example:25", None),
             ("müller.example/", None),
+            ("mü\tller.example", None),
+            ("mü%6cler.example", None),
             ("[::1", None),
             ("0x7f.1", None),
             ("", None),

@@ -1,0 +1,104 @@
+//! The section `[server]`: its keys, their defaults, and what they may be.
+
+use super::{Reader, STARTUP_DEADLINE, shown};
+use provost_sdk::HumanDuration;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a host with its whole memory for one message could hold: a gibibyte.
+const MOST_BYTES: usize = 1 << 30;
+
+/// What a message may have. Its text is limited by its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Recipients.
+    pub recipients: usize,
+    /// Bytes of a recipient, of the subject, and of a key or value of the metadata.
+    pub field: usize,
+    /// Pairs of metadata.
+    pub metadata: usize,
+}
+
+/// The HTTP API, start and shutdown.
+#[provost_sdk::config]
+#[serde(default)]
+pub struct RawServer {
+    /// The address and port of the API.
+    pub listen: String,
+    /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
+    pub hosts: Vec<String>,
+    /// Size limit of a request's body, in bytes.
+    #[schemars(range(min = 1, max = MOST_BYTES))]
+    pub body_limit: usize,
+    /// Size limit of the bodies of all messages under way together, in bytes.
+    #[schemars(range(min = 1, max = MOST_BYTES))]
+    pub memory_limit: usize,
+    /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
+    /// of the one that has waited longest for its next request.
+    #[schemars(range(min = 1))]
+    pub connections_limit: usize,
+    /// Number of recipients of a message.
+    pub recipients_limit: usize,
+    /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
+    pub field_limit: usize,
+    /// Number of pairs in a message's metadata.
+    pub metadata_limit: usize,
+    /// Time limit for the headers of a request, and then for its body.
+    pub request_timeout: HumanDuration,
+    /// Time limit for loading all plugins and creating all providers.
+    pub startup_deadline: HumanDuration,
+    /// Time limit for the whole shutdown: seven eighths for requests in progress, the rest for providers.
+    pub shutdown_deadline: HumanDuration,
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:8080".to_owned(),
+            hosts: Vec::new(),
+            body_limit: 1024 * 1024,
+            memory_limit: 64 * 1024 * 1024,
+            connections_limit: 10_000,
+            recipients_limit: 1000,
+            field_limit: 4096,
+            metadata_limit: 100,
+            request_timeout: Duration::from_secs(30).into(),
+            startup_deadline: STARTUP_DEADLINE.into(),
+            // `docker stop` kills after 10 s.
+            shutdown_deadline: Duration::from_secs(8).into(),
+        }
+    }
+}
+
+impl RawServer {
+    /// Reports what cannot work. Returns the address of the API.
+    pub fn check(&self, reader: &mut Reader) -> SocketAddr {
+        for (key, value) in [("server.body_limit", self.body_limit), ("server.memory_limit", self.memory_limit)] {
+            if value == 0 || value > MOST_BYTES {
+                reader.error(key, &format!("must be 1 to {MOST_BYTES}"));
+            }
+        }
+        if self.memory_limit < self.body_limit {
+            reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
+        }
+        if self.connections_limit == 0 {
+            reader.error("server.connections_limit", "must be at least 1");
+        }
+        // An address of IPv6 is in brackets.
+        let is_host = |host: &str| !host.is_empty() && (host.starts_with('[') || !host.contains([':', '/']));
+        for host in self.hosts.iter().filter(|host| !is_host(host)) {
+            let message = format!("`{}` is not a host without a port such as \"example.org\"", shown(host));
+            reader.error("server.hosts", &message);
+        }
+        self.listen.parse().unwrap_or_else(|_| {
+            let message = format!("`{}` is not an address with a port such as \"0.0.0.0:8080\"", shown(&self.listen));
+            reader.error("server.listen", &message);
+            SocketAddr::from(([0, 0, 0, 0], 8080))
+        })
+    }
+
+    /// What a message may have.
+    pub fn limits(&self) -> Limits {
+        Limits { recipients: self.recipients_limit, field: self.field_limit, metadata: self.metadata_limit }
+    }
+}

@@ -1,0 +1,294 @@
+//! What the built host says of a configuration that is wrong: whole messages, and exit code 1.
+
+use crate::support::{dir, dist, provost, write_config};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
+
+/// Runs `--check` with a configuration; `@` stands for the test's own directory.
+fn check(config: &str, plugins: &[&str], expected: &str) {
+    let dir = dir();
+    let shown = dir.path().to_str().expect("a temporary directory's name is text");
+    let config = write_config(dir.path(), &config.replace('@', shown));
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check");
+    for plugin in plugins {
+        command.args(["--prov", plugin]);
+    }
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text").replace(shown, "@");
+    assert_eq!(stderr, expected);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{:?}", output.status.signal());
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn errors_of_a_configuration_come_together() {
+    check(
+        r#"
+lgo = 1
+[server]
+lisen = "127.0.0.1:0"
+listen = "localhost:8080"
+[log]
+filter = "info,smtp=loud"
+[providers.file]
+pathh = "x"
+timout = "3s"
+[providers.mail]
+plugin = "smpt"
+[providers.alerts]
+plugin = "webhook"
+url = "ftp://example.org"
+[providers.other]
+plugin = "smtp"
+host = "localhost"
+from = "nobody"
+user = "alice"
+[providers."a b"]
+plugin = "file"
+path = "@"
+timeout = "0s"
+[providers.slow]
+plugin = "file"
+path = "x"
+timeout = "soon"
+"#,
+        &ALL,
+        "\
+error: @/config.toml: lgo: unknown key; did you mean `log`?
+error: @/config.toml: server.lisen: unknown key; did you mean `listen`?
+error: @/config.toml: server.listen: `localhost:8080` is not an address with a port such as \"0.0.0.0:8080\"
+error: @/config.toml: log.filter: `info,smtp=loud` is not a filter such as \"info,smtp=debug\": error parsing level filter: \
+expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
+error: @/config.toml: providers.a b: a provider's name may contain only letters, digits, `-` and `_`; rename it
+error: @/config.toml: providers.a b.timeout: a duration must be more than zero
+error: @/config.toml: providers.slow.timeout: `soon` is not a duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a b.path: @ is a directory; choose a file in it (plugin `file`)
+error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
+error: @/config.toml: providers.file.pathh: unknown key; did you mean `path`?
+error: @/config.toml: providers.file.timout: unknown key; did you mean `timeout`?
+error: @/config.toml: providers.file: missing field `path`
+error: @/config.toml: providers.mail: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+error: @/config.toml: providers.other.from: `nobody` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.other.user: missing password: set `password` or `password_file` (plugin `smtp`)
+",
+    );
+}
+
+/// A file in the place of the configuration is not written to the log.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn long_keys_and_values_are_not_repeated() {
+    let long = "x".repeat(100_000);
+    let (value, key, line) = (&long[..64], &long[..250], &long[..1000 - "unknown variant `".len()]);
+    check(
+        &format!(
+            "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n \
+             [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \
+             \"{long}:\"\n [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
+        ),
+        &ALL,
+        &format!(
+            "\
+error: @/config.toml: {key}...: unknown key; remove it, or use one of include, log, providers, server
+error: @/config.toml: server.request_timeout: `{value}...` is not a duration such as \"10s\": expected number at 0
+error: @/config.toml: providers.a: its plugin `{value}...` is not loaded (loaded: file, smtp, webhook): set `plugin`, \
+or add `--prov {value}....prov` to the command
+error: @/config.toml: providers.b.from: `{value}...` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.c.url: `{value}...` is neither https nor http (plugin `webhook`)
+error: @/config.toml: providers.c.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
+error: @/config.toml: providers.d.tls: unknown variant `{line}...
+"
+        ),
+    );
+    let file = dir();
+    let path = file.path().join("config.toml");
+    std::fs::write(&path, format!("a = {long}")).expect("a temporary file");
+    let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
+    let expected = format!("error: {}:1:5: string values must be quoted, expected literal string\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+}
+
+/// The configuration of a new image is also the list of what can be configured.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_default_configuration_shows_every_key() {
+    let shown = include_str!("../../config/default.toml");
+    let dir = dir();
+    let mut config = "zzzzzz = 1\n[server]\nzzzzzz = 1\n[log]\nzzzzzz = 1\n".to_owned();
+    for plugin in ["file", "smtp", "webhook"] {
+        config += &format!("[providers.{plugin}]\nzzzzzz = 1\n");
+    }
+    let config = write_config(dir.path(), &config);
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
+    let output = command.output().expect("the host starts");
+    let stderr = String::from_utf8(output.stderr).expect("messages are text");
+    let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("use one of ")?.1)).collect();
+    assert_eq!(known.len(), 6, "{stderr}");
+    for key in known.iter().flat_map(|keys| keys.split(", ")) {
+        let shows = |line: &str| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']', '.']))
+        };
+        let instead = format!("# or {key} = ");
+        assert!(shown.lines().any(|line| shows(line) || line.contains(&instead)), "{key} is missing");
+    }
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_file_that_is_a_pipe() {
+    let dir = dir();
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    let pipe = pipe.display();
+    check(
+        &format!("[providers.file]\npath = \"{pipe}\"\n"),
+        &ALL[..1],
+        &format!(
+            "error: @/config.toml: providers.file.path: {pipe} is a pipe, a socket or a disk, which stores no lines; choose \
+            a file\n"
+        ),
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn settings_that_seem_right() {
+    check(
+        "[server]\nrequest_timeout = \"300000y\"\n",
+        &[],
+        "error: @/config.toml: server.request_timeout: a duration must be at most a day, \"24h\"\n",
+    );
+    // `@` would be replaced.
+    check(
+        r#"
+[server]
+hosts = ["example.org:8080", "", "[::1]", "example.org"]
+body_limit = 0
+memory_limit = 2000000000
+connections_limit = 0
+[providers.a]
+plugin = "smtp"
+host = "smtp://mail.example.org"
+from = "a\u0040example.org"
+timeout = "25h"
+[providers.b]
+plugin = "smtp"
+host = "mail.example.org"
+port = 0
+from = "a\u0040example.org"
+user = "alice"
+password = "${PASSWORD}"
+[providers.c]
+plugin = "webhook"
+url = "https://example.org"
+secret = "  "
+[providers.d]
+plugin = "webhook"
+url = "https://example.org"
+secret = "env:NOBODY_SETS_IT"
+[providers.e]
+plugin = "webhook"
+url = "https://example.org:0/"
+secret_file = "none"
+"#,
+        &ALL,
+        "\
+error: @/config.toml: providers.b.password: `${...}` is not replaced here; write the value, or for a secret `env:NAME`
+error: @/config.toml: server.body_limit: must be 1 to 1073741824
+error: @/config.toml: server.memory_limit: must be 1 to 1073741824
+error: @/config.toml: server.connections_limit: must be at least 1
+error: @/config.toml: server.hosts: `example.org:8080` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `` is not a host without a port such as \"example.org\"
+error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
+error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
+error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a nonzero u16 (plugin `smtp`)
+error: @/config.toml: providers.c.secret: the secret is empty (plugin `webhook`)
+error: @/config.toml: providers.d.secret: the environment variable NOBODY_SETS_IT is not set, or is not UTF-8 (plugin `webhook`)
+error: @/config.toml: providers.e.url: nothing can listen on port 0 (plugin `webhook`)
+error: @/config.toml: providers.e.secret_file: reading @/none: No such file or directory (os error 2) (plugin `webhook`)
+",
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_value_of_a_wrong_type() {
+    check(
+        "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
+        &ALL,
+        "\
+error: @/config.toml: server.body_limit: invalid type: string \"big\", expected usize
+error: @/config.toml: providers.file.concurrency: must be 1 to 10000
+error: @/config.toml: providers.file.path: invalid type: integer `3`, expected path string
+",
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_configuration_that_cannot_be_read() {
+    check(
+        "[providers.mail]\npassword = \"hunter2\" x\n",
+        &ALL,
+        "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
+    );
+    let dir = dir();
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe")).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    for (name, why) in [
+        ("none.toml", "No such file or directory (os error 2)"),
+        ("", "Is a directory (os error 21)"),
+        ("pipe", "not a file, but a pipe, a socket or a device"),
+    ] {
+        let path = dir.path().join(name);
+        let output = provost().arg("--config").arg(&path).arg("--check").output().expect("the host starts");
+        let expected = format!("error: reading the configuration {}: {why}\n", path.display());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_ref()), (Some(1), expected.as_str()));
+    }
+}
+
+/// A path of the configuration begins at the file that has it, wherever the host is started.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn relative_paths() {
+    let (dir, elsewhere) = (dir(), dir());
+    let config = write_config(
+        dir.path(),
+        "[providers.hook]\nplugin = \"webhook\"\nurl = \"https://example.org\"\nsecret_file = \"secret\"\n",
+    );
+    std::fs::write(dir.path().join("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("a temporary file");
+    let mut command = provost();
+    command.arg("--config").arg(config).arg("--check").arg("--prov").arg(dist().join("webhook.prov"));
+    let output = command.current_dir(elsewhere.path()).output().expect("the host starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_provider_without_its_plugin() {
+    check(
+        "[providers.alerts]\nplugin = \"pager\"\n[providers.smpt]\n",
+        &ALL,
+        "\
+error: @/config.toml: providers.alerts: its plugin `pager` is not loaded (loaded: file, smtp, webhook): \
+set `plugin`, or add `--prov pager.prov` to the command
+error: @/config.toml: providers.smpt: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
+did you mean `plugin = \"smtp\"`?
+",
+    );
+    check(
+        "[providers.file]\n",
+        &[],
+        "error: @/config.toml: providers.file: its plugin `file` is not loaded (no plugin is loaded): \
+        set `plugin`, or add `--prov file.prov` to the command\n",
+    );
+}

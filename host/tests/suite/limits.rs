@@ -1,0 +1,129 @@
+//! What callers can take of the built host: of its memory, its connections and its time.
+
+use crate::support::{Host, client, dir};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn messages_have_limits() {
+    let dir = dir();
+    let file = format!("[providers.file]\npath = {:?}\n", dir.path().join("messages.jsonl"));
+    let host = Host::start(&format!("recipients_limit = 1\nfield_limit = 3\nmetadata_limit = 1\n{file}"));
+    for (more, detail) in [
+        (r#""to":["a","b"]"#, "recipients in `to`: 2, and `server.recipients_limit` allows 1"),
+        (r#""to":["abcd"]"#, "bytes of a recipient: 4, and `server.field_limit` allows 3"),
+        (r#""subject":"abcd""#, "bytes in `subject`: 4, and `server.field_limit` allows 3"),
+        (r#""metadata":{"a":"1","b":"2"}"#, "pairs in `metadata`: 2, and `server.metadata_limit` allows 1"),
+        (r#""metadata":{"abcd":""}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
+        (r#""metadata":{"":"abcd"}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
+    ] {
+        let body = format!(r#"{{"provider":"file","text":"a",{more}}}"#);
+        let (status, problem) = host.send(serde_json::from_str(&body).expect("JSON")).await;
+        assert_eq!((status, problem["detail"].as_str()), (400, Some(detail)), "{body}");
+    }
+    let all =
+        json!({ "provider": "file", "text": "long", "to": ["abc"], "subject": "abc", "metadata": { "abc": "abc" } });
+    assert_eq!(host.send(all).await.0, 200);
+}
+
+/// Whatever a caller sends, an answer repeats a line of it at most, and no work grows faster than the message.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn long_values_are_not_repeated() {
+    let host = Host::start(FILE);
+    let long = "x".repeat(1_000_000);
+    let problem = |body: Value, status: u16, detail: String| {
+        let host = &host;
+        async move {
+            let (code, answer) = host.send(body).await;
+            assert_eq!((code, answer["detail"].as_str()), (status, Some(detail.as_str())));
+        }
+    };
+    // Far more than one after the other, so that health is asked while they are judged.
+    let unknown = || {
+        let detail = format!("there is no provider `{}...`: GET /v1/providers lists all providers", &long[..64]);
+        problem(json!({ "provider": long, "text": "" }), 404, detail)
+    };
+    let health = async || client().get(host.url("/healthz")).send().await.expect("the host answers").status();
+    let (_, _, _, _, health) = tokio::join!(unknown(), unknown(), unknown(), unknown(), health());
+    assert_eq!(health, 200);
+    let lines = json!({ "provider": "a\n\u{1b}[2J", "text": "" });
+    let detail = "there is no provider `a\\n\\u{1b}[2J`: GET /v1/providers lists all providers";
+    problem(lines, 404, detail.to_owned()).await;
+    let refused = "Failed to deserialize the JSON body into the target type: ";
+    let key = format!("{refused}{long}");
+    problem(json!({ "provider": "file", "text": "", &long: 1 }), 400, format!("{}...", &key[..500])).await;
+    let id = "`id` must have 1 to 64 letters, digits, `-` or `_`";
+    problem(json!({ "provider": "file", "text": "", "id": long }), 400, id.to_owned()).await;
+
+    let path = format!("/{}", &long[..10_000]);
+    let shown = format!("/{}...", &long[..63]);
+    for (method, path, expected) in [
+        ("GET", path.as_str(), format!("there is nothing at {shown}")),
+        (&long[..5000], "/healthz", format!("/healthz does not support {}...; see the header `allow`", &long[..64])),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let response = client().request(method, host.url(path)).send().await.expect("the host answers");
+        let answer: Value = response.json().await.expect("a problem is JSON");
+        assert_eq!(answer["detail"], expected);
+    }
+}
+
+/// A connection that waits makes room for one that asks.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn idle_connections_do_not_silence_the_host() {
+    let host = Host::start(&format!("connections_limit = 3\n{FILE}"));
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(host.address).await.expect("the host listens"));
+    }
+    let health = client().get(host.url("/healthz")).send().await.expect("the host answers");
+    assert_eq!(health.status(), 200);
+    let mut first = idle.swap_remove(0);
+    let end = tokio::time::timeout(Duration::from_secs(10), first.read(&mut [0])).await.expect("it is closed");
+    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    // 20 that waited and the one that asked, less the three that may be open.
+    let metrics = host.metrics().await;
+    let cut = metrics.lines().find_map(|line| line.strip_prefix("provost_connections_cut_total ")).expect("a metric");
+    assert!(cut.parse::<u64>().expect("a number") >= 18, "{cut}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn half_a_request_is_given_up() {
+    let host = Host::start(&format!("request_timeout = \"100ms\"\n{FILE}"));
+    let headers = "POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let body = format!("{headers}content-length: 100\r\n\r\n{{\"provider\":");
+    let answer = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n";
+    for (half, expected) in [("", ""), (headers, ""), (&body, answer)] {
+        let mut connection = TcpStream::connect(host.address).await.expect("the host listens");
+        connection.write_all(half.as_bytes()).await.expect("the host reads");
+        let mut answer = String::new();
+        let end = tokio::time::timeout(Duration::from_secs(10), connection.read_to_string(&mut answer)).await;
+        end.expect("the host closes the connection").expect("an orderly end");
+        assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{answer}");
+        assert_eq!(answer.contains("urn:provost:problem:half-sent"), !expected.is_empty(), "{answer}");
+    }
+}
+
+/// Not one whose caller goes on to ask.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_connection_that_is_used_is_not_cut() {
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    let host = Host::start(&format!("connections_limit = 5\n{FILE}"));
+    let mut used = TcpStream::connect(host.address).await.expect("the host listens");
+    let (mut idle, mut answer) = (Vec::new(), [0; 4096]);
+    for round in 0..50 {
+        idle.push(TcpStream::connect(host.address).await.expect("the host listens"));
+        used.write_all(REQUEST).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let count = used.read(&mut answer).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200 OK\r\n"), "round {round}: {count} bytes");
+    }
+}
