@@ -30,6 +30,7 @@ pub mod files;
 #[path = "../build/flags.rs"]
 mod flags;
 pub mod http;
+mod malloc;
 mod message;
 pub mod panics;
 pub mod plugin;
