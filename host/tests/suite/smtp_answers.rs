@@ -27,7 +27,7 @@ const WILLING: [(&str, &str); 12] = [
 ];
 
 /// Listens, and serves each connection by the script.
-async fn server(script: Script, certificate: &Certificate) -> u16 {
+async fn server(script: Script, certificate: &Certificate, tls: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let acceptor = certificate.acceptor();
@@ -35,6 +35,13 @@ async fn server(script: Script, certificate: &Certificate) -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let (script, acceptor) = (script.clone(), acceptor.clone());
             tokio::spawn(async move {
+                if tls == "tls" {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let mut stream = BufStream::new(stream);
+                    speak(&mut stream, &script, "").await;
+                    talk(&mut stream, &script).await;
+                    return;
+                }
                 let mut stream = BufStream::new(stream);
                 speak(&mut stream, &script, "").await;
                 if talk(&mut stream, &script).await
@@ -80,10 +87,10 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// What becomes of mails, one after the other, that a server of this script is sent: the status, and the receipt or the problem.
-async fn check(tls: &str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
+async fn check(tls: &'static str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
     let (dir, certificate) = (dir(), Certificate::new());
     let script = changed.iter().chain(&WILLING).copied().collect();
-    let port = server(script, &certificate).await;
+    let port = server(script, &certificate, tls).await;
     let login = if tls == "none" { "" } else { "user = \"alice\"\npassword = \"secret\"\n" };
     let bundle = certificate.write_bundle(dir.path());
     let provider = format!(
@@ -104,7 +111,7 @@ async fn check(tls: &str, changed: &[(&'static str, &'static str)], expected: &[
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_willing_server_takes_mails() {
-    for tls in ["none", "starttls"] {
+    for tls in ["none", "starttls", "tls"] {
         check(tls, &[], &[(200, "250 taken"), (200, "250 taken")]).await;
     }
 }
@@ -137,7 +144,8 @@ async fn one_answer_too_many_is_no_receipt() {
 async fn a_refusal_does_not_wait_for_a_goodbye() {
     for (word, status, answer, expected) in [
         ("EHLO", 503, "550 go away", "permanent error (550): go away"),
-        ("MAIL", 422, "550 go away", "permanent error (550): go away"),
+        ("MAIL", 503, "550 go away", "permanent error (550): go away"),
+        ("MAIL", 422, "552 too large", "permanent error (552): too large"),
         ("MAIL", 503, "530 log in", "permanent error (530): log in"),
         ("RCPT", 503, "450 come back", "transient error (450): come back"),
         ("DATA", 422, "554 nobody to send to", "permanent error (554): nobody to send to"),
@@ -152,6 +160,20 @@ async fn a_refusal_does_not_wait_for_a_goodbye() {
         ("RCPT", 422, "550 nobody", "permanent error (550): nobody"),
     ] {
         check("starttls", &[(word, answer)], &[(status, expected)]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn an_answer_has_an_end() {
+    const ENDLESS: (u16, &str) = (503, "network error: the server's answer has no end");
+    let lines: &str = "250-and more\r\n".repeat(10_000).leak();
+    let line: &str = "250 and more, ".repeat(10_000).leak();
+    for tls in ["none", "starttls", "tls"] {
+        for said in ["", "EHLO", "RCPT", "."] {
+            check(tls, &[(said, lines)], &[ENDLESS]).await;
+            check(tls, &[(said, line)], &[ENDLESS]).await;
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn send(
     mail: &[u8],
 ) -> Result<Response, DeliveryError> {
     let parameters = parameters(connection.server_info(), envelope, mail)?;
-    completed("MAIL", connection.command(Mail::new(envelope.from().cloned(), parameters)).await)?;
+    known_sender(connection.command(Mail::new(envelope.from().cloned(), parameters)).await)?;
     for recipient in envelope.to() {
         completed("RCPT", connection.command(Rcpt::new(recipient.clone(), Vec::new())).await)?;
     }
@@ -91,6 +91,17 @@ fn parameters(server: &ServerInfo, envelope: &Envelope, mail: &[u8]) -> Result<V
         need(Extension::EightBitMime, "mails that are not ASCII (8BITMIME)", parameter)?;
     }
     Ok(parameters)
+}
+
+/// More than the server takes (RFC 1870 section 6.1).
+const TOO_LARGE: u16 = 552;
+
+/// The answer to MAIL. A server that refuses the sender refuses what is configured; of the message it knows its size at most.
+fn known_sender(answer: Result<Response, Error>) -> Result<Response, DeliveryError> {
+    match answer {
+        Err(error) if error.status().map(u16::from) != Some(TOO_LARGE) => Err(no_mail_yet(&error)),
+        answer => completed("MAIL", answer),
+    }
 }
 
 fn completed(asked: &str, answer: Result<Response, Error>) -> Result<Response, DeliveryError> {

@@ -2,16 +2,17 @@
 //!
 //! `to` are mail addresses. The message's metadata is not sent.
 
-mod clear;
 mod exchange;
 mod mail;
 mod names;
 mod pool;
 mod server;
+mod stream;
 
 use lettre::message::Mailbox;
 use pool::Pool;
 use provost_sdk::serde::Serialize;
+use provost_sdk::tokio::task::block_in_place;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt};
 use server::Server;
 use std::num::NonZeroU16;
@@ -63,6 +64,10 @@ enum Protection {
     None,
 }
 
+/// More than a moment's work: a mail with such a text, in bytes, or so many recipients.
+const LARGE: usize = 64 * 1024;
+const MANY: usize = 100;
+
 struct Smtp {
     from: Mailbox,
     undisclosed: bool,
@@ -84,8 +89,13 @@ impl Provider for Smtp {
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
-        let mail = mail::compose(&self.from, message, self.undisclosed)?;
-        let response = self.pool.send(mail.envelope(), &mail.formatted()).await?;
+        let compose = || {
+            mail::compose(&self.from, message, self.undisclosed).map(|mail| (mail.envelope().clone(), mail.formatted()))
+        };
+        // Of a large mail the provider's other deliveries do not wait for the end.
+        let (envelope, mail) =
+            if message.text.len() > LARGE || message.to.len() > MANY { block_in_place(compose) } else { compose() }?;
+        let response = self.pool.send(&envelope, &mail).await?;
         Ok(Receipt::with_reference(exchange::line(&response)))
     }
 }

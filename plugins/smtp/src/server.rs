@@ -1,19 +1,31 @@
 //! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
 
-use crate::clear::{Phase, Stream};
+use crate::stream::{Phase, Stream};
 use crate::{Config, Protection, exchange, names};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, Tls as Mode, TlsParameters};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters,
+};
 use lettre::transport::smtp::extension::ClientId;
+use provost_sdk::rustls::pki_types::ServerName;
 use provost_sdk::tls::TlsRoots;
 use provost_sdk::tokio::net::TcpStream;
 use provost_sdk::{ConfigError, Context, DeliveryError, SHOWN, Secret, excerpt, with_causes};
+use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_rustls::TlsConnector;
+
+/// How a connection is protected, with what it takes.
+enum Mode {
+    Starttls(TlsParameters),
+    Tls(TlsConnector, ServerName<'static>),
+    None,
+}
 
 /// The way to the server.
 pub(crate) struct Server {
@@ -37,8 +49,8 @@ impl Server {
             return Err(ConfigError::new("tls", message));
         }
         let (mode, port) = match config.tls {
-            Protection::Starttls => (Mode::Required(parameters(&host)?), 587),
-            Protection::Tls => (Mode::Wrapper(parameters(&host)?), 465),
+            Protection::Starttls => (Mode::Starttls(parameters(&host)?), 587),
+            Protection::Tls => (wrapped(&host)?, 465),
             Protection::None => (Mode::None, 25),
         };
         let port = config.port.map_or(port, NonZeroU16::get);
@@ -47,40 +59,44 @@ impl Server {
 
     /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
     pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
-        let address = (self.host.as_str(), self.port);
         let error = |error: Error| no_mail_yet(&error);
-        let mut connection = if let Mode::Wrapper(parameters) = &self.mode {
-            AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, Some(parameters.clone()), None)
-                .await
-                .map_err(error)?
-        } else {
-            self.connect_in_the_clear(address).await?
-        };
+        let ready = Arc::new(AtomicBool::new(false));
+        let stream = self.open(&ready).await.map_err(|error| {
+            DeliveryError::temporary(format!("connecting to {}, port {}: {error}", self.host, self.port))
+        })?;
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(error)?;
+        if let Mode::Starttls(parameters) = &self.mode {
+            connection.starttls(parameters.clone(), &self.hello).await.map_err(error)?;
+        }
+        ready.store(true, Ordering::Relaxed);
         if let Some(credentials) = &self.credentials {
             exchange::log_in(&mut connection, credentials).await?;
         }
         Ok(connection)
     }
 
-    /// The same without the login, for a connection that is protected after it has begun, or never.
-    async fn connect_in_the_clear(&self, address: (&str, u16)) -> Result<AsyncSmtpConnection, DeliveryError> {
-        let error = |error: Error| no_mail_yet(&error);
-        let stream = TcpStream::connect(address).await.map_err(|error| {
-            let (host, port) = address;
-            DeliveryError::temporary(format!("connecting to {host}, port {port}: {error}"))
-        })?;
+    async fn open(&self, ready: &Arc<AtomicBool>) -> io::Result<Box<dyn AsyncTokioStream>> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         // A mail is several short writes, each of which would wait for an answer to the one before. An error costs only this.
         let _ = stream.set_nodelay(true);
-        let ready = Arc::new(AtomicBool::new(false));
-        let phase = if let Mode::Required(_) = self.mode { Phase::Clear } else { Phase::Settled };
-        let stream = Box::new(Stream::new(stream, phase, Arc::clone(&ready)));
-        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(error)?;
-        if let Mode::Required(parameters) = &self.mode {
-            connection.starttls(parameters.clone(), &self.hello).await.map_err(error)?;
-        }
-        ready.store(true, Ordering::Relaxed);
-        Ok(connection)
+        let (peer, ready) = (stream.peer_addr()?, Arc::clone(ready));
+        Ok(match &self.mode {
+            Mode::Starttls(_) => Box::new(Stream::new(stream, peer, Phase::Clear, ready)),
+            Mode::None => Box::new(Stream::new(stream, peer, Phase::Settled, ready)),
+            Mode::Tls(connector, name) => {
+                let stream = connector.connect(name.clone(), stream).await?;
+                Box::new(Stream::new(stream, peer, Phase::Settled, ready))
+            }
+        })
     }
+}
+
+/// TLS from the first byte.
+fn wrapped(host: &str) -> Result<Mode, ConfigError> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+        ConfigError::new("host", format!("`{}` is no name that a certificate has: {error}", excerpt(host, SHOWN)))
+    })?;
+    Ok(Mode::Tls(TlsConnector::from(Arc::new(TlsRoots::load()?.client_config()?)), name))
 }
 
 fn host(text: &str) -> Result<String, ConfigError> {

@@ -1,4 +1,4 @@
-//! A connection to a server while it is in the clear.
+//! A connection to a server, and what is read of it: no answer without an end, and while it is in the clear, no byte too many.
 //!
 //! lettre reads whatever has come, and keeps what stands behind an answer for the next one, through the start of TLS: whoever
 //! sits on the way could put answers there that seem to be the server's own. So it is given one byte at a time until TLS
@@ -6,7 +6,7 @@
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use provost_sdk::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use provost_sdk::tokio::net::TcpStream;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,46 +25,60 @@ pub(crate) enum Phase {
     Settled,
 }
 
+/// How many bytes an answer may have. A line has 512 (RFC 5321 section 4.5.3.1.5), and the beginning of TLS a few thousand.
+const ANSWER: usize = 64 * 1024;
+
 /// What lettre reads and writes.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    stream: TcpStream,
+pub(crate) struct Stream<S> {
+    stream: S,
+    peer: SocketAddr,
     phase: Phase,
+    /// Bytes that came since something was written.
+    answer: usize,
     /// Whether the connection was ever ready for a mail.
     ready: Arc<AtomicBool>,
     /// Whether the client has given up before: it does not wait for the server's goodbye, since it has a refusal to report.
     given_up: bool,
 }
 
-impl Stream {
-    /// Of this connection. `ready` is set by whoever may send mail over it from then on.
-    pub(crate) fn new(stream: TcpStream, phase: Phase, ready: Arc<AtomicBool>) -> Self {
-        Self { stream, phase, ready, given_up: false }
+impl<S> Stream<S> {
+    /// Of this connection to `peer`. `ready` is set by whoever may send mail over it from then on.
+    pub(crate) fn new(stream: S, peer: SocketAddr, phase: Phase, ready: Arc<AtomicBool>) -> Self {
+        Self { stream, peer, phase, answer: 0, ready, given_up: false }
     }
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.given_up {
             return Poll::Ready(Ok(()));
         }
+        if self.answer > ANSWER {
+            return Poll::Ready(Err(io::Error::other("the server's answer has no end")));
+        }
         if self.phase == Phase::Settled {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            self.answer += buf.filled().len() - before;
+            return Poll::Ready(Ok(()));
         }
         let mut byte = [0];
         let mut one = ReadBuf::new(&mut byte);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut one))?;
         buf.put_slice(one.filled());
+        self.answer += one.filled().len();
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.phase == Phase::Asked {
             self.phase = Phase::Settled;
         }
         let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.answer = 0;
         if self.phase == Phase::Clear && bytes.starts_with(b"STARTTLS") {
             self.phase = Phase::Asked;
         }
@@ -83,8 +97,8 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl AsyncTokioStream for Stream {
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Sync + Unpin> AsyncTokioStream for Stream<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        Ok(self.peer)
     }
 }
