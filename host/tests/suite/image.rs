@@ -73,6 +73,22 @@ async fn the_image_delivers_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
+async fn another_user_is_told_where_it_cannot_write() {
+    let dir = dir();
+    let config = write_providers(dir.path(), "");
+    let user = ["--user", "12345:12345"];
+    let container = Container::create_with(&user, &[(&config, CONFIG)], &[]);
+    let error = "error: /etc/provost/config.toml: providers.file.path: no file can be made in /var/lib/provost: Permission \
+        denied (os error 13); let the user that the host runs as write there\n";
+    assert_eq!(container.run().await, (Some(1), error.to_owned()));
+    let options = ["--user", "12345:12345", "--tmpfs", "/var/lib/provost:mode=1777"];
+    let container = Container::create_with(&options, &[(&config, CONFIG)], &[]);
+    delivers(&format!("http://{}/v1/messages", container.start()), &["file"]).await;
+    container.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
 async fn the_image_trusts_its_bases_bundle() {
     let (dir, certificate) = (dir(), Certificate::new());
     let receiver = Receiver::start_tls(&certificate).await;

@@ -5,10 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod append;
+mod place;
 
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};
-use std::fs;
-use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 /// The provider's configuration.
@@ -33,24 +32,7 @@ impl Provider for File {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        if self.path.is_dir() {
-            let message = format!("{} is a directory; choose a file in it", self.path.display());
-            return Err(ConfigError::new("path", message));
-        }
-        let kind = fs::metadata(&self.path).map(|metadata| metadata.file_type());
-        // A device such as /dev/null takes lines as a file does; a disk does not.
-        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket() || kind.is_block_device()) {
-            let path = self.path.display();
-            let message = format!("{path} is a pipe, a socket or a disk, which stores no lines; choose a file");
-            return Err(ConfigError::new("path", message));
-        }
-        match self.path.ancestors().skip(1).find(|dir| dir.exists()) {
-            Some(parent) if !parent.is_dir() => {
-                let message = format!("{} is not a directory, so no file can be in it", parent.display());
-                Err(ConfigError::new("path", message))
-            }
-            _ => Ok(()),
-        }
+        place::check(&self.path).map_err(|why| ConfigError::new("path", why))
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
@@ -88,7 +70,7 @@ mod tests {
         for text in ["one", "two\nlines"] {
             file.deliver(&message(text)).await.expect("it is written");
         }
-        let content = fs::read_to_string(dir.path().join("new/messages.jsonl")).expect("the file is there");
+        let content = std::fs::read_to_string(dir.path().join("new/messages.jsonl")).expect("the file is there");
         let texts = content.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         assert_eq!(texts.map(|message| message["text"].clone()).collect::<Vec<_>>(), ["one", "two\nlines"]);
     }

@@ -10,8 +10,10 @@ use camino::Utf8Path;
 use walkdir::WalkDir;
 
 use crate::containers::engine::CHECK;
+use crate::oci::entry::relative;
 use crate::oci::rootfs::Tree;
 use crate::plan::ImagePlan;
+use crate::source::manifest::HostSpec;
 use crate::support::command::{Invocation, tail};
 use crate::support::files;
 use crate::support::session::Session;
@@ -39,7 +41,7 @@ pub fn start(
     let dir = paths.root_fs();
     files::remove(&dir)?;
     let host = &plan.build.host;
-    if let Err(error) = unpack(tree, &dir, &host.working_dir.join(&host.package)) {
+    if let Err(error) = unpack(tree, &dir, host) {
         // The unpacked image must not fill the disk.
         let _ = files::remove(&dir);
         return Err(error);
@@ -97,19 +99,21 @@ fn is_forbidden(output: &Output) -> bool {
     !output.status.success() && output.stderr.starts_with(b"unshare: unshare failed")
 }
 
-/// The image's root file system; `program` is what it starts.
-fn unpack(tree: &Tree, dir: &Utf8Path, program: &Utf8Path) -> Result<()> {
+/// The image's root file system.
+fn unpack(tree: &Tree, dir: &Utf8Path, host: &HostSpec) -> Result<()> {
     tree.write_to(dir)?;
     // Dynamic linkers ask /proc where $ORIGIN is; a link is all they need, and it can be made without mounting anything.
     let process = dir.join(tree.resolve(Utf8Path::new("proc/self"))?);
     files::remove(&process)?;
     files::create_dir(&process)?;
-    symlink(program, process.join("exe")).with_context(|| format!("writing into {process}"))?;
-    // The image's user must be able to read them, with any umask.
+    symlink(host.working_dir.join(&host.package), process.join("exe"))
+        .with_context(|| format!("writing into {process}"))?;
+    // The image's user must be able to read them, with any umask, and to write to what is its own.
+    let state = dir.join(tree.resolve(&relative(&host.state_dir))?);
     for entry in WalkDir::new(dir) {
         let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
         if entry.file_type().is_dir() {
-            let mode = fs::Permissions::from_mode(0o755);
+            let mode = fs::Permissions::from_mode(if entry.path() == state { 0o777 } else { 0o755 });
             fs::set_permissions(entry.path(), mode).with_context(|| format!("writing {}", entry.path().display()))?;
         }
     }

@@ -29,8 +29,14 @@ pub struct Container {
 impl Container {
     /// Makes a container, with files of the test's own at these places in the image, and these variables.
     pub fn create(files: &[(&Path, &str)], environment: &[&str]) -> Self {
+        Self::create_with(&[], files, environment)
+    }
+
+    /// The same with more options for the runtime.
+    pub fn create_with(options: &[&str], files: &[(&Path, &str)], environment: &[&str]) -> Self {
         let image = variable("XTASK_IMAGE");
         let mut arguments = vec!["create", "--read-only", "--network", "host"];
+        arguments.extend(options);
         let mounts: Vec<String> = files.iter().map(|(from, to)| mount(from, to)).collect();
         arguments.extend(mounts.iter().flat_map(|mount| ["--mount", mount]));
         arguments.extend(environment.iter().flat_map(|variable| ["--env", variable]));
