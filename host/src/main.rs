@@ -20,6 +20,7 @@ use cli::Args;
 use config::Config;
 use ground::errors::Errors;
 use ground::ffi;
+use http::reload::Reload;
 use http::{health, server};
 use plugins::{Checked, Plugins, records};
 use providers::Providers;
@@ -34,7 +35,7 @@ use tracing_subscriber::filter::Targets;
 provost_sdk::record!();
 
 fn main() {
-    ffi::end_at_signals();
+    ffi::handle_signals();
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
     // A panic of this thread too ends the process here: it is in the log.
@@ -88,9 +89,10 @@ fn run(args: &Args) -> Result<(), Errors> {
     let Some(plugins) = load(checked, begun, config.startup_deadline, &mut errors)? else {
         return Err(errors);
     };
-    let providers = Providers::start(&config, &plugins, begun, &mut errors);
+    let providers = Providers::start(&config, &plugins, None, begun, &mut errors);
     if errors.is_empty() && !args.check {
-        return server::serve(&config, providers);
+        let reload = Reload { path: config.path.clone(), plugins, logs: args.log.is_none() };
+        return server::serve(config, providers, reload);
     }
     providers.close(Instant::now(), config.shutdown_deadline);
     if errors.is_empty() { print(&summary(plugins.len(), providers.len())) } else { Err(errors) }

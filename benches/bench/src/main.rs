@@ -6,6 +6,7 @@ mod build;
 mod by_hand;
 mod calls;
 mod chart;
+mod compose;
 mod grpc;
 mod host;
 mod image;
@@ -32,7 +33,7 @@ enum What {
     Build,
     /// What an image adds to its base, and what a push sends
     Image,
-    /// What a call into a plugin costs, and loading it
+    /// What a call into a plugin costs, and loading it; what a mail costs
     Plugin,
     /// Requests for each second through the host
     Host,
@@ -102,6 +103,7 @@ fn main() {
     if is_wanted(What::Plugin) {
         calls::measure(&places, &mut report);
         load::measure(&places, &mut report);
+        compose::measure(&mut report);
     }
     if is_wanted(What::Host) {
         host::measure(&places, &args.engine, &args.image_options, &mut report);

@@ -2,11 +2,14 @@
 //!
 //! It splits a provider's table: it reads the keys that every provider has, and leaves the others to the plugin.
 
+mod clients;
 mod include;
 pub mod schema;
 mod server;
 
 use crate::ground::errors::{Errors, LINE};
+use clients::RawClient;
+pub use clients::{Anonymous, Client};
 use provost_sdk::config::COMMON_KEYS;
 use provost_sdk::{HumanDuration, SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
@@ -31,8 +34,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The hosts that requests may be for; all if there is none.
     pub hosts: Vec<String>,
+    /// Who needs no token, where somebody said so.
+    pub anonymous: Option<Anonymous>,
+    /// Who may send messages, sorted by name.
+    pub clients: Vec<Client>,
     /// How many connections may be open at a time.
     pub connections_limit: usize,
+    /// How many of them one peer may have.
+    pub peer_connections_limit: usize,
     /// How many bytes the bodies of all messages under way may have together.
     pub memory_limit: usize,
     /// The most bytes that a request's body may have.
@@ -79,6 +88,10 @@ struct RawFile {
     #[serde(default)]
     #[schemars(with = "RawLog")]
     log: Table,
+    /// One table for each client, under a name for the log.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RawClient>")]
+    clients: BTreeMap<String, Table>,
     /// One table for each provider, named as callers name it.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, RawProvider>")]
@@ -142,11 +155,19 @@ impl Config {
         };
         providers.extend(raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)));
         providers.sort_by(|one, other| one.name.cmp(&other.name));
+        let clients = raw.clients.into_iter().filter_map(|(name, table)| {
+            let raw: RawClient = reader.section(&format!("clients.{name}"), table)?;
+            Some(raw.check(name, &providers, &mut reader))
+        });
+        let clients = clients.collect();
         Some(Self {
             path: path.to_owned(),
             listen,
             hosts: server.hosts,
+            anonymous: server.anonymous,
+            clients,
             connections_limit: server.connections_limit,
+            peer_connections_limit: server.peer_connections_limit,
             memory_limit: server.memory_limit,
             body_limit: server.body_limit,
             limits,

@@ -1,6 +1,6 @@
 //! The section `[server]`: its keys, their defaults, and what they may be.
 
-use super::{Reader, STARTUP_DEADLINE, shown};
+use super::{Anonymous, Reader, STARTUP_DEADLINE, shown};
 use provost_sdk::HumanDuration;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct RawServer {
     pub listen: String,
     /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
     pub hosts: Vec<String>,
+    /// Who needs no token: `nobody`, `loopback` (requests from this machine) or `everyone`. Without it `loopback`, or with clients `nobody`.
+    pub anonymous: Option<Anonymous>,
     /// Size limit of a request's body, in bytes.
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub body_limit: usize,
@@ -37,6 +39,9 @@ pub struct RawServer {
     /// of the one that has waited longest for its next request.
     #[schemars(range(min = 1))]
     pub connections_limit: usize,
+    /// Number of connections that one address may have open at once; of IPv6, one network of 64 bits.
+    #[schemars(range(min = 1))]
+    pub peer_connections_limit: usize,
     /// Number of recipients of a message.
     pub recipients_limit: usize,
     /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
@@ -56,9 +61,11 @@ impl Default for RawServer {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
             hosts: Vec::new(),
+            anonymous: None,
             body_limit: 1024 * 1024,
             memory_limit: 64 * 1024 * 1024,
             connections_limit: 10_000,
+            peer_connections_limit: 1000,
             recipients_limit: 1000,
             field_limit: 4096,
             metadata_limit: 100,
@@ -81,8 +88,13 @@ impl RawServer {
         if self.memory_limit < self.body_limit {
             reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
         }
-        if self.connections_limit == 0 {
-            reader.error("server.connections_limit", "must be at least 1");
+        for (key, value) in [
+            ("server.connections_limit", self.connections_limit),
+            ("server.peer_connections_limit", self.peer_connections_limit),
+        ] {
+            if value == 0 {
+                reader.error(key, "must be at least 1");
+            }
         }
         // An address of IPv6 is in brackets.
         let is_host = |host: &str| !host.is_empty() && (host.starts_with('[') || !host.contains([':', '/']));

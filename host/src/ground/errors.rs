@@ -34,6 +34,11 @@ impl Errors {
         self.add(format!("{}: {key}{colon}{message}", file.display()));
     }
 
+    /// Each error.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|text| text.trim_end())
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
@@ -42,6 +47,6 @@ impl Errors {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.texts.iter().try_for_each(|text| writeln!(f, "error: {}", text.trim_end()))
+        self.iter().try_for_each(|text| writeln!(f, "error: {text}"))
     }
 }

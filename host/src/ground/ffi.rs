@@ -44,11 +44,15 @@ pub fn end(code: i32) -> ! {
 static SERVES: AtomicBool = AtomicBool::new(false);
 static ENDS: AtomicBool = AtomicBool::new(false);
 
+/// Whether SIGHUP has come.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
+
 /// Ends the process at SIGTERM and SIGINT, also where it is the first of a container, which the system ends at neither. After
-/// [`serves`] the first of them is left to whoever waits for it.
-pub fn end_at_signals() {
-    for signal in [libc::SIGTERM, libc::SIGINT] {
-        let handler: extern "C" fn(libc::c_int) = signalled;
+/// [`serves`] the first of them is left to whoever waits for it. SIGHUP is remembered, and ends nothing.
+pub fn handle_signals() {
+    let handlers: [(_, extern "C" fn(libc::c_int)); 3] =
+        [(libc::SIGTERM, signalled), (libc::SIGINT, signalled), (libc::SIGHUP, hung_up)];
+    for (signal, handler) in handlers {
         // SAFETY: the handler is a function of the host, and does no more than a signal handler may.
         unsafe { libc::signal(signal, handler as libc::sighandler_t) };
     }
@@ -57,6 +61,15 @@ pub fn end_at_signals() {
 /// Says that somebody waits for the signals now, and ends the process in order at the first.
 pub fn serves() {
     SERVES.store(true, Ordering::SeqCst);
+}
+
+/// Whether SIGHUP has come since this was last asked.
+pub fn take_hang_up() -> bool {
+    HUNG_UP.swap(false, Ordering::SeqCst)
+}
+
+extern "C" fn hung_up(_signal: libc::c_int) {
+    HUNG_UP.store(true, Ordering::SeqCst);
 }
 
 /// With the exit code that shells give a program that a signal ended.

@@ -1,6 +1,7 @@
 //! The HTTP API: its routes, requests and responses. It knows providers only by name.
 
 use crate::config::{Config, Limits};
+use crate::http::access::Caller;
 use crate::http::body::{self, Bodies};
 use crate::http::ending::Ending;
 use crate::http::metrics;
@@ -90,20 +91,24 @@ struct SentMessage {
     receipt: Receipt,
 }
 
-async fn send(State(api): State<Api>, request: Request) -> Result<Json<SentMessage>, Problem> {
+async fn send(State(api): State<Api>, mut request: Request) -> Result<Json<SentMessage>, Problem> {
+    let caller = request.extensions_mut().remove::<Arc<Caller>>();
     if !body::is_json(request.headers()) {
         return Err(not_json());
     }
     let body = tokio::select! {
         biased;
         body = tokio::time::timeout(api.request_timeout, api.bodies.read(request.into_body())) => body,
-        () = api.ending.gives_up_arrivals() => return Err(ending()),
+        _ = api.ending.gives_up_arrivals() => return Err(ending()),
     };
     // Held to the end of the delivery.
     let (bytes, _room) = body.map_err(|_| half_sent())??;
     let body = Json::<Object<SendMessage>>::from_bytes(&bytes);
     drop(bytes);
     let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
+    if let Some(caller) = caller {
+        caller.may_send(&body.provider)?;
+    }
     let Some(running) = api.providers.get(&body.provider) else {
         return Err(unknown_provider(&body.provider, &api.providers));
     };
@@ -178,8 +183,10 @@ struct ListedProvider {
     timeout_seconds: f64,
 }
 
-async fn list(State(api): State<Api>) -> Json<ProviderList> {
-    let listed = api.providers.iter().map(|(name, running)| ListedProvider {
+async fn list(State(api): State<Api>, request: Request) -> Json<ProviderList> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    let seen = api.providers.iter().filter(|(name, _)| caller.is_none_or(|caller| caller.may_use(name)));
+    let listed = seen.map(|(name, running)| ListedProvider {
         name: name.to_owned(),
         plugin: running.plugin.clone(),
         version: running.version.clone(),

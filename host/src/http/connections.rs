@@ -1,19 +1,19 @@
 //! The connections of the API, each a task.
 
-use crate::config::Config;
 use crate::http::ending::Ending;
-use crate::http::hosts::Hosts;
+use crate::http::generations::{Generation, Generations};
 use crate::http::refusals;
 use crate::http::wire::Wire;
-use axum::Router;
 use axum::response::IntoResponse;
 use axum::serve::Listener;
-use hyper::server::conn::http1;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,23 +29,20 @@ const LOOKS: usize = 64;
 
 /// Connections that are open.
 struct Connections {
-    protocol: http1::Builder,
-    router: Router,
-    hosts: Arc<Hosts>,
-    /// How long a caller may not read its answer.
-    patience: Duration,
-    /// How many may be open.
-    most: usize,
+    generations: Arc<Generations>,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
     open: HashMap<Id, Connection>,
     /// Whose turn it is to make room. Some may be closed.
     turns: VecDeque<Id>,
+    /// How many each peer has.
+    peers: HashMap<IpAddr, usize>,
 }
 
 /// One of them.
 struct Connection {
     task: AbortHandle,
+    peer: IpAddr,
     /// Whether a request has arrived that is not answered.
     busy: Arc<AtomicBool>,
     /// Whether one has arrived since a place was last looked for.
@@ -57,19 +54,14 @@ struct Connection {
 /// Answers requests until the end begins, and then those in flight.
 ///
 /// `axum::serve` would do the same, but wait for ever for a request's headers.
-/// At most `most` connections are open.
-pub async fn answer(mut listener: TcpListener, router: Router, config: &Config, most: usize, ending: &Ending) {
-    let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
-    let (tasks, open, turns) = (JoinSet::new(), HashMap::new(), VecDeque::new());
-    let graceful = GracefulShutdown::new();
-    let hosts = Arc::new(Hosts::new(config.hosts.clone()));
-    let patience = config.request_timeout;
-    let mut connections = Connections { protocol, router, hosts, patience, most, graceful, tasks, open, turns };
+pub async fn answer(mut listener: TcpListener, generations: &Arc<Generations>, ending: &Ending) {
+    let (tasks, open, turns, peers) = (JoinSet::new(), HashMap::new(), VecDeque::new(), HashMap::new());
+    let (generations, graceful) = (Arc::clone(generations), GracefulShutdown::new());
+    let mut connections = Connections { generations, graceful, tasks, open, turns, peers };
     let mut begun = pin!(ending.begun());
     loop {
         tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => connections.take(stream),
+            (stream, address) = Listener::accept(&mut listener) => connections.take(stream, address.ip().to_canonical()),
             Some(closed) = connections.tasks.join_next_with_id() => connections.closed(closed.map_or_else(|error| error.id(), |(id, ())| id)),
             () = &mut begun => break,
         }
@@ -80,14 +72,18 @@ pub async fn answer(mut listener: TcpListener, router: Router, config: &Config, 
 
 impl Connections {
     /// Opens a connection, if need be in the place of one that waits for its next request. So health can always be asked.
-    fn take(&mut self, stream: TcpStream) {
-        if self.open.len() >= self.most {
-            refusals::cut();
+    fn take(&mut self, stream: TcpStream, address: IpAddr) {
+        let generation = self.generations.current();
+        if self.peers.get(&peer(address)).is_some_and(|count| *count >= generation.config.peer_connections_limit) {
+            return refusals::cut("server.peer_connections_limit");
+        }
+        if self.open.len() >= generation.most {
+            refusals::cut("server.connections_limit");
             if !self.make_room() {
                 return;
             }
         }
-        self.open(stream);
+        self.open(stream, address, &generation);
     }
 
     /// Cuts the first connection in turn that has had no request since it was looked at last. Each look is paid for by a request, and
@@ -98,43 +94,58 @@ impl Connections {
             let Some(connection) = self.open.get(&id) else { continue };
             if connection.busy.load(Ordering::Relaxed) || connection.used.swap(false, Ordering::Relaxed) {
                 self.turns.push_back(id);
-            } else if let Some(connection) = self.open.remove(&id) {
+            } else {
                 connection.task.abort();
+                self.closed(id);
                 return true;
             }
         }
         false
     }
 
-    fn open(&mut self, stream: TcpStream) {
+    fn open(&mut self, stream: TcpStream, address: IpAddr, generation: &Generation) {
         let (busy, used) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (router, in_flight) = (TowerToHyperService::new(self.router.clone()), Arc::clone(&busy));
-        let (hosts, served) = (Arc::clone(&self.hosts), Arc::clone(&used));
-        let service = service_fn(move |request| {
+        let (in_flight, served, generations) = (Arc::clone(&busy), Arc::clone(&used), Arc::clone(&self.generations));
+        let (here, peer) = (address.is_loopback(), peer(address));
+        let service = service_fn(move |mut request: Request<Incoming>| {
             in_flight.store(true, Ordering::Relaxed);
             served.store(true, Ordering::Relaxed);
-            let answer = hosts.check(&request).map(|()| router.call(request));
+            // Each request has the configuration that is in force when it arrives.
+            let generation = generations.current();
+            let caller = generation.hosts.check(&request).and_then(|()| generation.access.check(&request, here));
+            let answer = caller.map(|caller| {
+                caller.map(|caller| request.extensions_mut().insert(caller));
+                generation.router.call(request)
+            });
             let in_flight = Arc::clone(&in_flight);
             async move {
                 let answer = match answer {
                     Ok(answer) => answer.await,
                     Err(problem) => Ok(problem.into_response()),
                 };
+                drop(generation);
                 in_flight.store(false, Ordering::Relaxed);
                 answer
             }
         });
-        let connection = self
-            .graceful
-            .watch(self.protocol.serve_connection(TokioIo::new(Wire::new(stream, self.patience)), service));
+        let stream = TokioIo::new(Wire::new(stream, generation.config.request_timeout, Arc::clone(&busy)));
+        let connection = self.graceful.watch(generation.protocol.serve_connection(stream, service));
         // How a connection ends is the caller's affair.
         let task = self.tasks.spawn(async { drop(connection.await) });
         self.turns.push_back(task.id());
-        self.open.insert(task.id(), Connection { task, busy, used, idle: 0 });
+        self.open.insert(task.id(), Connection { task, peer, busy, used, idle: 0 });
+        *self.peers.entry(peer).or_default() += 1;
     }
 
     fn closed(&mut self, id: Id) {
-        self.open.remove(&id);
+        if let Some(Connection { peer, .. }) = self.open.remove(&id)
+            && let Entry::Occupied(mut count) = self.peers.entry(peer)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         if self.turns.len() > 2 * self.open.len() + LOOKS {
             self.turns.retain(|id| self.open.contains_key(id));
         }
@@ -155,6 +166,14 @@ impl Connections {
             () = self.graceful.shutdown() => {}
             () = cut => {}
         }
+    }
+}
+
+/// The peer at an address. Of IPv6, one has a whole network (RFC 6177).
+fn peer(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The metrics of all providers, as text in the Prometheus format.
 
-use crate::http::refusals;
+use crate::http::{refusals, reload};
 use crate::providers::Providers;
 use crate::telemetry::counters::other_panics;
 use crate::telemetry::stderr;
@@ -29,6 +29,10 @@ pub fn text(providers: &Providers) -> String {
     }
     page.family("provost_connections_cut_total", "counter", "Connections closed because too many were open.");
     page.sample(&[], refusals::cuts());
+    page.family("provost_reloads_total", "counter", "Readings of the configuration at SIGHUP, by result.");
+    for (result, count) in reload::counts() {
+        page.sample(&[("result", result)], count);
+    }
     page.family("provost_panics_total", "counter", "Panics on a provider's threads, caught or not.");
     for (provider, running) in providers.iter() {
         for (place, count) in running.dispatcher.counters().panics() {

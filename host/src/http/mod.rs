@@ -1,14 +1,17 @@
 //! The HTTP side: the API, problem documents, metrics, and the server.
 
+mod access;
 mod api;
 mod body;
 mod connections;
 mod ending;
+mod generations;
 pub mod health;
 mod hosts;
 mod metrics;
 mod object;
 mod problem;
 mod refusals;
+pub mod reload;
 pub mod server;
 mod wire;

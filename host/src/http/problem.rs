@@ -47,9 +47,20 @@ impl Problem {
 
     /// Says that the same request may succeed in a second.
     #[must_use]
-    pub fn retry_soon(mut self) -> Self {
-        self.retry_after = Some(SOON);
+    pub fn retry_soon(self) -> Self {
+        self.retry_after(SOON)
+    }
+
+    /// Says that the same request may succeed after this time.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
+    }
+
+    /// The status of its answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Counts the request as refused, if there was no delivery, which is counted by itself.
@@ -89,10 +100,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.count();
         let status = self.status;
-        let wait = self.retry_after.map(|wait| wait.as_secs().max(1));
+        let wait = self.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0) as u64);
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"provost\""));
+        }
         if let Some(seconds) = wait {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The problems that such a request can have, by the last parts of their types.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 16] = [
     "bad-host",
     "ending",
+    "forbidden",
     "half-sent",
     "headers-too-large",
     "invalid-message",
@@ -16,7 +17,9 @@ const KINDS: [&str; 13] = [
     "not-found",
     "not-http",
     "not-json",
+    "rate-limited",
     "too-large",
+    "unauthenticated",
     "unknown-provider",
     "uri-too-long",
 ];
@@ -26,35 +29,47 @@ static COUNTS: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.le
 /// How often the log tells of them.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// When it last did, and how many were refused since.
-static TOLD: Mutex<(Option<Instant>, u64)> = Mutex::new((None, 0));
+/// When it last did, and how many there were since.
+struct Told(Mutex<(Option<Instant>, u64)>);
+
+static REQUESTS: Told = Told::never();
+static CONNECTIONS: Told = Told::never();
+
+impl Told {
+    const fn never() -> Self {
+        Self(Mutex::new((None, 0)))
+    }
+
+    /// How many more there were, if it is time to tell.
+    fn is_due(&self) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, untold) = &mut *told;
+        if last.is_some_and(|last| last.elapsed() < PAUSE) {
+            *untold += 1;
+            return None;
+        }
+        *last = Some(Instant::now());
+        Some(std::mem::take(untold))
+    }
+}
 
 /// Counts a request that was refused.
 pub fn count(kind: &'static str, detail: &str) {
     if let Some(at) = KINDS.iter().position(|known| *known == kind) {
         COUNTS[at].fetch_add(1, Ordering::Relaxed);
     }
-    let more = {
-        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, untold) = &mut *told;
-        if last.is_some_and(|last| last.elapsed() < PAUSE) {
-            *untold += 1;
-            return;
-        }
-        *last = Some(Instant::now());
-        std::mem::take(untold)
-    };
-    tracing::warn!(problem = kind, detail, more, "request refused");
+    if let Some(more) = REQUESTS.is_due() {
+        tracing::warn!(problem = kind, detail, more, "request refused");
+    }
 }
 
 static CUT: AtomicU64 = AtomicU64::new(0);
 
-/// Counts a connection that was cut, since too many were open.
-pub fn cut() {
-    if CUT.fetch_add(1, Ordering::Relaxed) == 0 {
-        tracing::warn!(
-            "more connections than `server.connections_limit` allows: the one that has waited longest is closed"
-        );
+/// Counts a connection that was closed, since more were open than `limit`, a key of the configuration, allows.
+pub fn cut(limit: &'static str) {
+    CUT.fetch_add(1, Ordering::Relaxed);
+    if let Some(more) = CONNECTIONS.is_due() {
+        tracing::warn!(limit, more, "connection closed: too many are open");
     }
 }
 

@@ -5,8 +5,10 @@ use crate::ground::channel::reports;
 use crate::ground::errors::Errors;
 use crate::ground::ffi;
 use crate::ground::threads::NO_THREAD;
-use crate::http::ending::Ending;
-use crate::http::{api, connections};
+use crate::http::connections;
+use crate::http::ending::{Begun, Ending};
+use crate::http::generations::{Generation, Generations};
+use crate::http::reload::Reload;
 use crate::providers::Providers;
 use crate::telemetry::stderr;
 use std::future::Future;
@@ -19,15 +21,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How many files are left to providers, for their own connections, and to the host itself.
-const OWN_FILES: usize = 256;
-
 /// Serves until SIGTERM or SIGINT, on a runtime that is the API's alone.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened on, and when deliveries were given up at the end.
-pub fn serve(config: &Config, providers: Providers) -> Result<(), Errors> {
+pub fn serve(config: Config, providers: Providers, reload: Reload) -> Result<(), Errors> {
     let runtime = match runtime(config.startup_deadline) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -35,11 +34,14 @@ pub fn serve(config: &Config, providers: Providers) -> Result<(), Errors> {
             return Err(Errors::one(format!("starting the API's threads: {error}")));
         }
     };
-    let providers = Arc::new(providers);
-    let ending = Arc::new(Ending::new(config.shutdown_deadline));
-    let result = runtime.block_on(run(config, &providers, &ending));
+    let ending = Arc::new(Ending::default());
+    let generations = Arc::new(Generations::new(Generation::new(config, providers, Arc::clone(&ending))));
+    let result = runtime.block_on(run(&generations, reload, &ending));
     runtime.shutdown_background();
-    providers.close(ending.since().unwrap_or_else(Instant::now), config.shutdown_deadline);
+    // Without a signal, it could not begin to serve.
+    let now = || Begun { at: Instant::now(), deadline: generations.current().config.shutdown_deadline };
+    let begun = ending.since().unwrap_or_else(now);
+    generations.close(begun.at, begun.deadline);
     match result? {
         0 => Ok(()),
         1 => Err(Errors::one("1 delivery was given up at the end; the log names it")),
@@ -56,46 +58,50 @@ fn runtime(deadline: Duration) -> io::Result<Runtime> {
 }
 
 /// Returns how many deliveries were given up.
-async fn run(config: &Config, providers: &Arc<Providers>, ending: &Arc<Ending>) -> Result<usize, Errors> {
+async fn run(generations: &Arc<Generations>, reload: Reload, ending: &Arc<Ending>) -> Result<usize, Errors> {
     // Before the line that says it listens: whoever reads it may signal at once.
-    let ended = ended().map_err(|error| Errors::one(format!("waiting for signals: {error}")))?;
+    let waiting = |error| Errors::one(format!("waiting for signals: {error}"));
+    let ended = ended().map_err(waiting)?;
+    let reloading = reload.at_signals(generations, ending).map_err(waiting)?;
     ffi::serves();
-    let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
-    let most = config.connections_limit.min(files.saturating_sub(OWN_FILES).max(1));
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
-    let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
-    stderr::in_background();
-    tracing::info!(%address, providers = providers.len(), "listening");
-
-    let begin = Arc::clone(ending);
+    let listener = listen(&generations.current()).await?;
+    tokio::spawn(reloading);
+    let (begin, current) = (Arc::clone(ending), Arc::clone(generations));
     tokio::spawn(async move {
         let signal = ended.await;
         tracing::info!(signal, "shutting down after the requests in flight");
-        begin.begin();
+        begin.begin(current.current().config.shutdown_deadline);
     });
-    let router = api::router(config, Arc::clone(providers), Arc::clone(ending));
-    let (mut answering, mut open) = (pin!(connections::answer(listener, router, config, most, ending)), true);
+    let (mut answering, mut open) = (pin!(connections::answer(listener, generations, ending)), true);
     let serving = async {
         (&mut answering).await;
         open = false;
-        // A caller who went away does not end its delivery.
-        providers.idle().await;
+        generations.idle().await;
     };
-    tokio::select! {
+    let begun = tokio::select! {
         () = serving => return Ok(0),
-        () = ending.gives_up_deliveries() => {}
-    }
-    let lost = providers.give_up();
-    tracing::warn!(after = ?ending.patience(), deliveries = lost, "gave up on requests in flight");
+        begun = ending.gives_up_deliveries() => begun,
+    };
+    let lost = generations.give_up();
+    tracing::warn!(after = ?begun.patience(), deliveries = lost, "gave up on requests in flight");
     // Callers are told; of one who went away, the log is.
     let told = async {
         if open {
             answering.await;
         }
-        providers.told().await;
+        generations.told().await;
     };
-    let _ = tokio::time::timeout(ending.farewell(), told).await;
+    let _ = tokio::time::timeout(begun.farewell(), told).await;
     Ok(lost)
+}
+
+async fn listen(first: &Generation) -> Result<TcpListener, Errors> {
+    let config = &first.config;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
+    let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
+    stderr::in_background();
+    tracing::info!(%address, providers = first.providers.len(), "listening");
+    Ok(listener)
 }
 
 /// Resolves to the name of the signal that tells the process to end.

@@ -1,10 +1,13 @@
-//! What the HTTP library answers by itself to a request that it cannot read, as a problem document.
+//! What the HTTP library answers by itself to a request that it cannot read, or does not answer to one that stays half sent: a problem
+//! document.
 
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -19,24 +22,27 @@ const REFUSAL: &[u8] = b"HTTP/1.1 4";
 const LONGEST: usize = 256;
 
 /// A connection as the library reads and writes it. One whose other side does not read ends after a while.
-pub struct Wire<S> {
+pub struct Wire<S: AsyncWrite + Unpin> {
     stream: S,
     patience: Duration,
+    /// Whether something came and nothing was answered.
+    open: bool,
+    /// Whether a request has arrived with all of its headers, and waits for its answer.
+    busy: Arc<AtomicBool>,
     /// Set while the other side does not read.
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is written in place of what the library gave, and how much of it is.
     instead: Option<(Vec<u8>, usize)>,
 }
 
-impl<S> Wire<S> {
-    /// Over this stream, which may stall for `patience`.
-    pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, instead: None }
-    }
-}
-
 impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Over this stream, which may stall for `patience`. `busy` says whether a request is being answered.
+    pub fn new(stream: S, patience: Duration, busy: Arc<AtomicBool>) -> Self {
+        Self { stream, patience, open: false, busy, stalled: None, instead: None }
+    }
+
     fn write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.open = false;
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(task, bytes) {
             self.stalled = None;
             return Poll::Ready(result);
@@ -48,9 +54,26 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+/// The library closes a connection whose headers do not come to their end, and says nothing.
+impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
+    fn drop(&mut self) {
+        if self.open && !self.busy.load(Ordering::Relaxed) {
+            let detail = "the headers were not complete within `server.request_timeout`";
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail);
+            let answer = answer(&problem).unwrap_or_default();
+            // Nobody waits for it: whoever does not read goes without.
+            let _ = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), &answer);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(task, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(task, buffer))?;
+        // At its end nobody is there to be told.
+        self.open = buffer.filled().len() > before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -100,28 +123,59 @@ fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
         }
         _ => ("not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)"),
     };
-    let problem = Problem::new(status, kind, title, detail);
+    let answer = answer(&Problem::new(status, kind, title, detail))?;
+    Some([&bytes[..start], &answer].concat())
+}
+
+/// The last answer of a connection.
+fn answer(problem: &Problem) -> Option<Vec<u8>> {
     problem.count();
-    let body = serde_json::to_string(&problem).ok()?;
-    let reason = status.canonical_reason().unwrap_or_default();
-    let answer = format!(
-        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        status.as_u16(),
-        body.len()
-    );
-    Some([&bytes[..start], answer.as_bytes()].concat())
+    let body = serde_json::to_string(problem).ok()?;
+    let (status, length) = (problem.status(), body.len());
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n");
+    Some(format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    fn wire(near: DuplexStream, patience: Duration) -> Wire<DuplexStream> {
+        Wire::new(near, patience, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn who_sends_half_a_head_is_told() {
+        for (sent, ends, busy, expected) in [
+            ("POST / HTTP/1.1\r\nhost", false, false, "HTTP/1.1 408 Request Timeout\r\n"),
+            ("POST / HTTP/1.1\r\nhost", true, false, ""),
+            ("POST / HTTP/1.1\r\nhost", false, true, ""),
+            ("", false, false, ""),
+        ] {
+            let (near, mut far) = tokio::io::duplex(1000);
+            let mut wire = wire(near, Duration::from_secs(60));
+            wire.busy.store(busy, Ordering::Relaxed);
+            far.write_all(sent.as_bytes()).await.expect("a pipe takes all");
+            let mut read = vec![0; sent.len()];
+            wire.read_exact(&mut read).await.expect("it was sent");
+            if ends {
+                far.shutdown().await.expect("a pipe");
+                assert_eq!(wire.read(&mut [0]).await.expect("its end"), 0);
+            }
+            drop(wire);
+            let mut text = String::new();
+            far.read_to_string(&mut text).await.expect("text");
+            let head = text.split_inclusive("\r\n").next().unwrap_or_default();
+            assert_eq!(head, expected, "{sent} {ends} {busy}");
+        }
+    }
 
     /// What leaves, through a pipe that takes a few bytes at a time.
     async fn check(bytes: &str, expected: &str) {
         let (near, mut far) = tokio::io::duplex(7);
         let writing = async {
-            let mut wire = Wire::new(near, Duration::from_secs(60));
+            let mut wire = wire(near, Duration::from_secs(60));
             wire.write_all(bytes.as_bytes()).await.expect("a pipe takes all");
         };
         let mut text = String::new();
@@ -133,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_read_is_given_up() {
         let (near, _far) = tokio::io::duplex(7);
-        let error = Wire::new(near, Duration::from_millis(1)).write_all(&[b'a'; 20]).await.expect_err("nobody reads");
+        let error = wire(near, Duration::from_millis(1)).write_all(&[b'a'; 20]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

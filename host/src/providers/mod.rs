@@ -10,8 +10,10 @@ use crate::ground::errors::Errors;
 use crate::plugins::Plugins;
 use crate::providers::dispatcher::Dispatcher;
 use crate::providers::startup::Startup;
+use crate::telemetry::counters::Counters;
 use provost_sdk::ConfigError;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The running providers.
@@ -30,10 +32,22 @@ pub struct Running {
 }
 
 impl Providers {
-    /// Starts the providers of `config`, all at once, in a start that has `begun`. What is wrong goes to `errors`, and then
-    /// the rest is of no use.
-    pub fn start(config: &Config, plugins: &Plugins, begun: Instant, errors: &mut Errors) -> Self {
-        let begin = |provider| (provider, begin(provider, plugins));
+    /// Starts the providers of `config`, all at once, in a start that has `begun`. They go on counting where those of the same names
+    /// `before` them are. What is wrong goes to `errors`, and then the rest is of no use.
+    pub fn start(
+        config: &Config,
+        plugins: &Plugins,
+        before: Option<&Self>,
+        begun: Instant,
+        errors: &mut Errors,
+    ) -> Self {
+        let counters = |provider: &ProviderConfig| {
+            let there = before.and_then(|before| before.get(&provider.name));
+            let there = there.filter(|running| running.plugin == provider.plugin);
+            let new = || Arc::new(Counters::new(&provider.name, &provider.plugin));
+            there.map_or_else(new, |running| Arc::clone(running.dispatcher.counters()))
+        };
+        let begin = |provider| (provider, begin(provider, plugins, counters(provider)));
         let starting: Vec<_> = config.providers.iter().map(begin).collect();
         let mut by_name = BTreeMap::new();
         for (provider, startup) in starting {
@@ -101,14 +115,18 @@ impl Providers {
 }
 
 /// The version of the provider's plugin, and what it makes.
-fn begin(provider: &ProviderConfig, plugins: &Plugins) -> Result<(String, Startup), ConfigError> {
+fn begin(
+    provider: &ProviderConfig,
+    plugins: &Plugins,
+    counters: Arc<Counters>,
+) -> Result<(String, Startup), ConfigError> {
     let loaded = plugins.get(&provider.plugin).ok_or_else(|| {
         ConfigError::new(
             "",
             format!("its {}", plugins.not_loaded(&provider.plugin, ("plugin = \"", "\""), "set `plugin`")),
         )
     })?;
-    let startup = Startup::begin(provider, loaded)
+    let startup = Startup::begin(provider, loaded, counters)
         .map_err(|error| ConfigError::new("", format!("starting the provider's threads: {error}")))?;
     Ok((loaded.version.clone(), startup))
 }

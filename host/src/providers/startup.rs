@@ -52,8 +52,7 @@ impl Startup {
     /// # Errors
     ///
     /// When the provider's threads cannot be started.
-    pub fn begin(config: &ProviderConfig, loaded: &Loaded) -> io::Result<Self> {
-        let counters = Arc::new(Counters::new(&config.name, &config.plugin));
+    pub fn begin(config: &ProviderConfig, loaded: &Loaded, counters: Arc<Counters>) -> io::Result<Self> {
         let runtime = spawned(|| runtime(&counters))??;
         let configuration = config.file.parent().unwrap_or(Path::new(""));
         let handle = runtime.handle().clone();

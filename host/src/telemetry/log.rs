@@ -2,16 +2,34 @@
 
 use crate::telemetry::stderr;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload;
+
+/// Changes what is logged; the type behind it has no short name.
+type Select = Box<dyn Fn(Targets) + Send + Sync>;
+
+static SELECT: OnceLock<Select> = OnceLock::new();
 
 /// Starts logging what `filter` lets through.
 pub fn start(filter: &Targets) {
     let colours = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().compact().with_writer(Log { colours }).with_ansi(colours);
-    tracing_subscriber::registry().with(lines).with(filter.clone()).init();
+    let (filter, handle) = reload::Layer::new(filter.clone());
+    tracing_subscriber::registry().with(lines).with(filter).init();
+    // An error would say that the log has ended, which it does with the process.
+    let select = move |filter| drop(handle.reload(filter));
+    let _ = SELECT.set(Box::new(select));
+}
+
+/// From now on logs what `filter` lets through.
+pub fn select(filter: &Targets) {
+    if let Some(select) = SELECT.get() {
+        select(filter.clone());
+    }
 }
 
 /// Where events go.

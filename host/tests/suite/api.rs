@@ -177,6 +177,7 @@ provost_deliveries_limit{provider="full"} 16
 # TYPE provost_requests_refused_total counter
 provost_requests_refused_total{problem="bad-host"} 0
 provost_requests_refused_total{problem="ending"} 0
+provost_requests_refused_total{problem="forbidden"} 0
 provost_requests_refused_total{problem="half-sent"} 0
 provost_requests_refused_total{problem="headers-too-large"} 0
 provost_requests_refused_total{problem="invalid-message"} 0
@@ -185,12 +186,18 @@ provost_requests_refused_total{problem="no-room"} 0
 provost_requests_refused_total{problem="not-found"} 0
 provost_requests_refused_total{problem="not-http"} 0
 provost_requests_refused_total{problem="not-json"} 0
+provost_requests_refused_total{problem="rate-limited"} 0
 provost_requests_refused_total{problem="too-large"} 0
+provost_requests_refused_total{problem="unauthenticated"} 0
 provost_requests_refused_total{problem="unknown-provider"} 1
 provost_requests_refused_total{problem="uri-too-long"} 0
 # HELP provost_connections_cut_total Connections closed because too many were open.
 # TYPE provost_connections_cut_total counter
 provost_connections_cut_total 0
+# HELP provost_reloads_total Readings of the configuration at SIGHUP, by result.
+# TYPE provost_reloads_total counter
+provost_reloads_total{result="done"} 0
+provost_reloads_total{result="refused"} 0
 # HELP provost_panics_total Panics on a provider's threads, caught or not.
 # TYPE provost_panics_total counter
 provost_panics_total{provider="file",place="delivery"} 0

@@ -94,7 +94,7 @@ fn long_keys_and_values_are_not_repeated() {
         &ALL,
         &format!(
             "\
-error: @/config.toml: {key}...: unknown key; remove it, or use one of include, log, providers, server
+error: @/config.toml: {key}...: unknown key; remove it, or use one of clients, include, log, providers, server
 error: @/config.toml: server.request_timeout: `{value}...` is not a duration such as \"10s\": expected number at 0
 error: @/config.toml: providers.a: its plugin `{value}...` is not loaded (loaded: file, smtp, webhook): set `plugin`, \
 or add `--prov {value}....prov` to the command
@@ -174,6 +174,13 @@ hosts = ["example.org:8080", "", "[::1]", "example.org"]
 body_limit = 0
 memory_limit = 2000000000
 connections_limit = 0
+peer_connections_limit = 0
+[clients.shop]
+tokens = ["hunter2", "sha256:12"]
+providers = ["aa"]
+rate_limit = 0
+[clients.none]
+tokens = []
 [providers.a]
 plugin = "smtp"
 host = "smtp://mail.example.org"
@@ -205,9 +212,15 @@ error: @/config.toml: providers.b.password: `${...}` is not replaced here; write
 error: @/config.toml: server.body_limit: must be 1 to 1073741824
 error: @/config.toml: server.memory_limit: must be 1 to 1073741824
 error: @/config.toml: server.connections_limit: must be at least 1
+error: @/config.toml: server.peer_connections_limit: must be at least 1
 error: @/config.toml: server.hosts: `example.org:8080` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.hosts: `` is not a host without a port such as \"example.org\"
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
+error: @/config.toml: clients.none.tokens: empty: such a client can send nothing
+error: @/config.toml: clients.shop.tokens: number 1 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
+error: @/config.toml: clients.shop.tokens: number 2 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
+error: @/config.toml: clients.shop.providers: there is no provider `aa`: did you mean `a`?
+error: @/config.toml: clients.shop.rate_limit: must be 1 to 1000000
 error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
 error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a nonzero u16 (plugin `smtp`)
 error: @/config.toml: providers.c.secret: the secret is empty (plugin `webhook`)

@@ -4,7 +4,7 @@ use crate::support::{Host, client, dir};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
 
@@ -101,7 +101,7 @@ async fn half_a_request_is_given_up() {
     let headers = "POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
     let body = format!("{headers}content-length: 100\r\n\r\n{{\"provider\":");
     let answer = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n";
-    for (half, expected) in [("", ""), (headers, ""), (&body, answer)] {
+    for (half, expected) in [("", ""), (headers, answer), (&body, answer)] {
         let mut connection = TcpStream::connect(host.address).await.expect("the host listens");
         connection.write_all(half.as_bytes()).await.expect("the host reads");
         let mut answer = String::new();
@@ -112,18 +112,60 @@ async fn half_a_request_is_given_up() {
     }
 }
 
+/// One address cannot have all of them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_peer_has_a_part_of_the_connections() {
+    let host = Host::start(&format!("peer_connections_limit = 2\n{FILE}"));
+    let from = async |address: &str| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{address}:0").parse().expect("an address")).expect("an address of this machine");
+        let mut stream = socket.connect(host.address).await.expect("the host listens");
+        // A connection that the host closes may be reset.
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 4096])).await;
+        (read.expect("an answer or an end").is_ok_and(|count| count > 0), stream)
+    };
+    let mut open = Vec::new();
+    for (address, expected) in [("127.0.0.2", true), ("127.0.0.2", true), ("127.0.0.2", false), ("127.0.0.3", true)] {
+        let (answered, stream) = from(address).await;
+        assert_eq!(answered, expected, "{address}, with {} open", open.len());
+        open.push(stream);
+    }
+    // Its place is free again when the host knows that it is closed.
+    open.remove(0);
+    while !from("127.0.0.2").await.0 {}
+}
+
 /// Not one whose caller goes on to ask.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_connection_that_is_used_is_not_cut() {
-    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
-    let host = Host::start(&format!("connections_limit = 5\n{FILE}"));
+    const MOST: usize = 5;
+    let host = Host::start(&format!("connections_limit = {MOST}\n{FILE}"));
     let mut used = TcpStream::connect(host.address).await.expect("the host listens");
-    let (mut idle, mut answer) = (Vec::new(), [0; 4096]);
-    for round in 0..50 {
+    let mut idle = Vec::new();
+    for round in 1..50_usize {
         idle.push(TcpStream::connect(host.address).await.expect("the host listens"));
-        used.write_all(REQUEST).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
-        let count = used.read(&mut answer).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
-        assert!(answer[..count].starts_with(b"HTTP/1.1 200 OK\r\n"), "round {round}: {count} bytes");
+        // Until the host has taken it.
+        let cut = format!("\nprovost_connections_cut_total {}\n", (round + 1).saturating_sub(MOST));
+        while !ask(&mut used, "/metrics").await.contains(&cut) {}
+    }
+}
+
+/// An answer over a connection that stays open.
+async fn ask(stream: &mut TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the host reads");
+    let (mut answer, mut part) = (String::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut part).await.expect("the host answers");
+        assert!(count > 0, "the host closed the connection after {answer}");
+        answer += std::str::from_utf8(&part[..count]).expect("an answer is text");
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        if body.len() == length.unwrap_or(0) {
+            return answer;
+        }
     }
 }

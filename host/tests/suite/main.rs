@@ -1,6 +1,7 @@
 //! The tests of the built host, in one program: each module is about one thing that people rely on. What a module needs
 //! beside Rust is written in Cargo.toml, under `test-needs`.
 
+mod access;
 mod api;
 mod assets;
 mod changed_bytes;
@@ -20,6 +21,7 @@ mod limits;
 mod linker_lock;
 mod mutants;
 mod records;
+mod reload;
 mod schemas;
 mod smtp_answers;
 mod smtp_server;

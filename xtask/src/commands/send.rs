@@ -55,6 +55,10 @@ pub struct SendArgs {
     #[arg(long)]
     url: Option<String>,
 
+    /// Token of a client of the host, where it wants one
+    #[arg(long)]
+    token: Option<String>,
+
     /// Print the receipt as text or as JSON
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -90,7 +94,10 @@ impl SendArgs {
         let workspace = manifest::read(&paths.root)?;
         let url = self.address(workspace.image())?;
         let body = Value::Object(self.message()?).to_string();
-        let request = minreq::post(&url).with_header("content-type", "application/json").with_body(body);
+        let mut request = minreq::post(&url).with_header("content-type", "application/json").with_body(body);
+        if let Some(token) = &self.token {
+            request = request.with_header("authorization", format!("Bearer {token}"));
+        }
         let answer = request.with_timeout(TIMEOUT).send().map_err(|error| unreachable(&url, &error))?;
         let text = answer.as_str().with_context(|| format!("reading the answer of {url}"))?;
         if answer.status_code == 200 {
@@ -172,6 +179,7 @@ fn advice(status: i32, retry_after: Option<&str>, id: Option<&str>) -> String {
     let again = id.map(|id| format!(" with --id {id}")).unwrap_or_default();
     match (status, retry_after) {
         (429 | 503, Some(seconds)) => format!("; send it again{again} in {seconds} s"),
+        (401, _) => "; name a client's token with --token".to_owned(),
         (408 | 429 | 503, _) => format!("; send it again{again} later"),
         (500 | 504, _) => format!("; it may have arrived: to send it again, use the same id{again}"),
         _ => String::new(),

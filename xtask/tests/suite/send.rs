@@ -41,7 +41,7 @@ fn send(tree: &Tree, args: &[&str], stdin: &str, answer: &str) -> (String, Value
     let (head, body) = host.join().expect("a request");
     let mut run = tree.masked(output);
     run.stderr = run.stderr.replace(&url, "[URL]/");
-    (head.lines().next().unwrap_or_default().to_owned(), body, run)
+    (head, body, run)
 }
 
 const DELIVERED: &str = "200 OK\n\n{\"id\":\"a1\",\"provider\":\"file\",\"receipt\":{\"reference\":\"line 7\"}}";
@@ -50,17 +50,18 @@ const DELIVERED: &str = "200 OK\n\n{\"id\":\"a1\",\"provider\":\"file\",\"receip
 fn a_message_from_options_or_as_json() {
     let tree = Tree::small("send");
     let (request, body, run) = send(&tree, &["file", "--text", "hello"], "", DELIVERED);
-    assert_eq!(request, "POST /messages HTTP/1.1");
+    assert!(request.starts_with("POST /messages HTTP/1.1\r\n") && !request.contains("authorization"), "{request}");
     assert_eq!(body, json!({ "provider": "file", "text": "hello", "to": [], "metadata": {} }));
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "file delivered a1: line 7\n", ""));
 
-    let options = ["--subject", "s", "--to", "a", "--to", "b", "--metadata", "k=v=w", "--id", "a1"];
-    let (_, body, run) =
+    let options = ["--token", "t1", "--subject", "s", "--to", "a", "--to", "b", "--metadata", "k=v=w", "--id", "a1"];
+    let (request, body, run) =
         send(&tree, &[&["file", "--text", "x"], &options[..]].concat(), "", "200 OK\n\n{\"id\":\"a1\",\"receipt\":{}}");
     let expected = json!({
         "provider": "file", "text": "x", "subject": "s", "to": ["a", "b"], "metadata": { "k": "v=w" }, "id": "a1"
     });
     assert_eq!((body, run.stdout.as_str()), (expected, "file delivered a1\n"));
+    assert!(request.contains("\r\nauthorization: Bearer t1\r\n"), "{request}");
 
     let (_, body, run) = send(&tree, &["file", "--json", "-", "--format", "json"], "{\"text\": \"x\"}", DELIVERED);
     assert_eq!(body, json!({ "provider": "file", "text": "x" }));
@@ -74,6 +75,7 @@ fn a_problem_in_words() {
         r#"{"type":"urn:a","title":"refused","status":422,"detail":"no such mailbox","provider":"file","id":"a1"}"#;
     for (head, advice) in [
         ("422 Unprocessable Entity", ""),
+        ("401 Unauthorized", "; name a client's token with --token"),
         ("503 Service Unavailable", "; send it again with --id a1 later"),
         ("429 Too Many Requests\nRetry-After: 7", "; send it again with --id a1 in 7 s"),
         ("504 Gateway Timeout", "; it may have arrived: to send it again, use the same id with --id a1"),

@@ -93,7 +93,10 @@ pub struct Host {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its configuration, which can be written anew.
+    pub config: PathBuf,
     log: Receiver<String>,
+    _dir: TempDir,
 }
 
 impl Host {
@@ -107,7 +110,7 @@ impl Host {
         let dir = dir();
         let config = write_config(dir.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{providers}"));
         let mut command = provost();
-        command.arg("--config").arg(config);
+        command.arg("--config").arg(&config);
         for plugin in ["file.prov", "smtp.prov", "webhook.prov"] {
             command.args(["--prov", plugin]);
         }
@@ -115,7 +118,7 @@ impl Host {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let stderr = child.stderr.take().expect("it was asked for");
         let (address, log) = listening(stderr);
-        Self { child, address, log }
+        Self { child, address, config, log, _dir: dir }
     }
 
     /// The number of its process.
@@ -160,7 +163,13 @@ impl Drop for Host {
 
 /// Tells a process to end.
 pub fn terminate(process: u32) {
-    let status = Command::new("kill").args(["-TERM", &process.to_string()]).status().expect("kill is everywhere");
+    signal(process, "TERM");
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: u32, name: &str) {
+    let (name, process) = (format!("-{name}"), process.to_string());
+    let status = Command::new("kill").args([name, process]).status().expect("kill is everywhere");
     assert!(status.success(), "the process is there to be told");
 }
 

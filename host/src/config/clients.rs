@@ -1,0 +1,109 @@
+//! The tables `[clients.NAME]`: who may send messages, and which.
+
+use super::{ProviderConfig, Reader, join, shown};
+use provost_sdk::config::suggest;
+use provost_sdk::serde::Serialize;
+
+/// Who needs no token.
+#[provost_sdk::config]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    /// Every request needs one.
+    Nobody,
+    /// Requests from this machine.
+    Loopback,
+    /// Whoever reaches the host.
+    Everyone,
+}
+
+/// Who may send messages.
+#[provost_sdk::config]
+pub struct RawClient {
+    /// SHA-256 of each of its tokens: `sha256:` and 64 hexadecimal digits. Several while tokens are rotated.
+    tokens: Vec<String>,
+    /// The providers that it may use; without it all.
+    providers: Option<Vec<String>>,
+    /// Number of messages that it may send in a second; without it any number.
+    #[schemars(range(min = 1, max = MOST_MESSAGES))]
+    rate_limit: Option<u32>,
+}
+
+/// More than a host can take.
+const MOST_MESSAGES: u32 = 1_000_000;
+
+/// A client that may be one.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The SHA-256 of its tokens.
+    pub tokens: Vec<[u8; 32]>,
+    /// The providers that it may use, or all.
+    pub providers: Option<Vec<String>>,
+    /// How many messages it may send in a second, or any number.
+    pub rate_limit: Option<u32>,
+}
+
+impl RawClient {
+    /// Reports what cannot work.
+    pub fn check(self, name: String, providers: &[ProviderConfig], reader: &mut Reader) -> Client {
+        let key = format!("clients.{name}");
+        let Self { tokens: given, providers: used, rate_limit } = self;
+        if given.is_empty() {
+            reader.error(&join(&key, "tokens"), "empty: such a client can send nothing");
+        }
+        let mut tokens = Vec::new();
+        for (index, token) in given.iter().enumerate() {
+            match digest(token) {
+                Some(digest) => tokens.push(digest),
+                // It may be the token itself, which nobody should see.
+                None => reader.error(
+                    &join(&key, "tokens"),
+                    &format!(
+                        "number {} is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them",
+                        index + 1
+                    ),
+                ),
+            }
+        }
+        for provider in used.iter().flatten() {
+            if providers.iter().all(|known| known.name != *provider) {
+                let meant = suggest(provider, providers.iter().map(|known| known.name.as_str()));
+                let hint = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+                let message = format!("there is no provider `{}`{hint}", shown(provider));
+                reader.error(&join(&key, "providers"), &message);
+            }
+        }
+        if rate_limit.is_some_and(|rate| rate == 0 || rate > MOST_MESSAGES) {
+            reader.error(&join(&key, "rate_limit"), &format!("must be 1 to {MOST_MESSAGES}"));
+        }
+        Client { name, tokens, providers: used, rate_limit }
+    }
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii())?;
+    let mut digest = [0; 32];
+    for (index, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_64_digits() {
+        let digits = "0123456789abcdefABCDEF0000000000".repeat(2);
+        let found = digest(&format!("sha256:{digits}")).expect("a digest");
+        assert_eq!(found[..3], [0x01, 0x23, 0x45]);
+        for wrong in
+            ["", "sha256:", &digits, &format!("sha256:{digits}0"), &format!("sha256:{}", digits.replace('0', "+"))]
+        {
+            assert_eq!(digest(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Who may ask for what: callers by their token (RFC 6750), and how often.
+
+use crate::config::{Anonymous, Client, Config};
+use crate::http::problem::Problem;
+use axum::http::{Request, StatusCode, header};
+use provost_sdk::{SHOWN, excerpt};
+use ring::digest::{SHA256, digest};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// The variable that makes a client of its own, for a host without a configuration of clients.
+const TOKEN: &str = "PROVOST_TOKEN";
+
+/// Everybody who may ask.
+pub struct Access {
+    anonymous: Anonymous,
+    callers: Vec<Arc<Caller>>,
+}
+
+/// Who asks.
+pub struct Caller {
+    client: Client,
+    /// When the message of a caller that never pauses would be due.
+    due: Mutex<Instant>,
+}
+
+/// How much of a second's messages may come at once: all of them.
+const BURST: Duration = Duration::from_secs(1);
+
+impl Access {
+    /// As `config` says. Without clients and without a word about anonymous callers, the rest of the world needs a token that is made
+    /// at the first need, and printed on stdout.
+    pub fn new(config: &Config) -> Self {
+        let mut clients = config.clients.clone();
+        let given = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+        clients.extend(given.map(|token| default_client(sha256(token.trim()))));
+        let default = if clients.is_empty() { Anonymous::Loopback } else { Anonymous::Nobody };
+        let anonymous = config.anonymous.unwrap_or(default);
+        if clients.is_empty() && config.anonymous.is_none() && !config.listen.ip().is_loopback() {
+            clients.push(default_client(token_of_this_start()));
+        }
+        let caller = |client| Arc::new(Caller { client, due: Mutex::new(Instant::now()) });
+        Self { anonymous, callers: clients.into_iter().map(caller).collect() }
+    }
+
+    /// Who sends this request; `None` for somebody without a name who needs none. `here`: from this machine.
+    ///
+    /// # Errors
+    ///
+    /// When a token is missing, or unknown.
+    pub fn check<B>(&self, request: &Request<B>, here: bool) -> Result<Option<Arc<Caller>>, Problem> {
+        // Whoever asks for the health of a container has no secrets.
+        if request.uri().path() == "/healthz" {
+            return Ok(None);
+        }
+        let unknown =
+            |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "authentication required", detail);
+        let Some(header) = request.headers().get(header::AUTHORIZATION) else {
+            return match self.anonymous {
+                Anonymous::Everyone => Ok(None),
+                Anonymous::Loopback if here => Ok(None),
+                _ => Err(unknown("send the header `authorization: Bearer TOKEN`")),
+            };
+        };
+        let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let digest = sha256(token.ok_or_else(|| unknown("the header `authorization` is not `Bearer TOKEN`"))?);
+        // All of them each time: how long it takes says nothing of any.
+        let is = |caller: &Caller| {
+            caller.client.tokens.iter().fold(false, |is, known| is | bool::from(known.ct_eq(&digest)))
+        };
+        let found = self.callers.iter().fold(None, |found, caller| if is(caller) { Some(caller) } else { found });
+        found.cloned().map(Some).ok_or_else(|| unknown("no client has this token"))
+    }
+}
+
+impl Caller {
+    /// Whether it may use the provider `name`.
+    pub fn may_use(&self, name: &str) -> bool {
+        self.client.providers.as_ref().is_none_or(|providers| providers.iter().any(|provider| provider == name))
+    }
+
+    /// Whether it may send a message through the provider `name` now.
+    ///
+    /// # Errors
+    ///
+    /// When it may not.
+    pub fn may_send(&self, name: &str) -> Result<(), Problem> {
+        if !self.may_use(name) {
+            let (client, name) = (&self.client.name, excerpt(name, SHOWN));
+            let detail = format!("the client `{client}` may not use the provider `{name}`");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "not allowed", detail));
+        }
+        let Some(rate) = self.client.rate_limit else { return Ok(()) };
+        self.take(rate, Instant::now()).map_err(|wait| {
+            let detail =
+                format!("the client `{}` has sent {rate} messages in a second, its `rate_limit`", self.client.name);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "too many messages", detail).retry_after(wait)
+        })
+    }
+
+    /// Counts a message, or says after which time there may be one. Source: the generic cell rate algorithm, ITU-T I.371.
+    fn take(&self, rate: u32, now: Instant) -> Result<(), Duration> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = (*due).max(now);
+        let interval = Duration::from_secs(1) / rate;
+        let ahead = from + interval - now;
+        if ahead > BURST.max(interval) {
+            return Err(ahead - BURST.max(interval));
+        }
+        *due = from + interval;
+        Ok(())
+    }
+}
+
+fn default_client(token: [u8; 32]) -> Client {
+    Client { name: "default".to_owned(), tokens: vec![token], providers: None, rate_limit: None }
+}
+
+/// The digest of a token that lasts as long as the process. Only who sees its stdout knows it.
+fn token_of_this_start() -> [u8; 32] {
+    static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
+    *DIGEST.get_or_init(|| {
+        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let text = format!("no client is configured: until the next start, requests need the token {token}\n");
+        // Where nobody reads it, nobody can use it.
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+        sha256(&token)
+    })
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str, token: &str, providers: Option<&[&str]>, rate_limit: Option<u32>) -> Arc<Caller> {
+        let providers = providers.map(|names| names.iter().map(ToString::to_string).collect());
+        let client =
+            Client { name: name.to_owned(), tokens: vec![sha256("old"), sha256(token)], providers, rate_limit };
+        Arc::new(Caller { client, due: Mutex::new(Instant::now()) })
+    }
+
+    #[test]
+    fn tokens_say_who_asks() {
+        const MISSING: &str = "send the header `authorization: Bearer TOKEN`";
+        let check = |anonymous, here, path: &str, header: Option<&str>, expected: Result<Option<&str>, &str>| {
+            let access =
+                Access { anonymous, callers: vec![caller("one", "1", None, None), caller("two", "2", None, None)] };
+            let mut request = Request::builder().uri(path);
+            if let Some(header) = header {
+                request = request.header(header::AUTHORIZATION, header);
+            }
+            let found = access.check(&request.body(()).expect("a request"), here);
+            let found = found.map_err(|problem| serde_json::to_value(problem).expect("a problem")["detail"].clone());
+            let name = |caller: &Option<Arc<Caller>>| caller.as_ref().map(|caller| caller.client.name.clone());
+            let expected = expected.map(|name| name.map(str::to_owned)).map_err(Into::into);
+            assert_eq!(
+                found.as_ref().map(name).map_err(Clone::clone),
+                expected,
+                "{anonymous:?} {here} {path} {header:?}"
+            );
+        };
+        use Anonymous::{Everyone, Loopback, Nobody};
+        check(Nobody, true, "/", None, Err(MISSING));
+        check(Nobody, false, "/healthz", None, Ok(None));
+        check(Loopback, true, "/", None, Ok(None));
+        check(Loopback, false, "/", None, Err(MISSING));
+        check(Everyone, false, "/", None, Ok(None));
+        check(Nobody, false, "/", Some("Bearer 1"), Ok(Some("one")));
+        check(Nobody, false, "/", Some("bearer  2"), Ok(Some("two")));
+        for anonymous in [Nobody, Loopback, Everyone] {
+            check(anonymous, true, "/", Some("Bearer 3"), Err("no client has this token"));
+            check(anonymous, true, "/", Some("Basic MTox"), Err("the header `authorization` is not `Bearer TOKEN`"));
+        }
+    }
+
+    #[test]
+    fn a_client_has_its_providers() {
+        let caller = caller("one", "1", Some(&["mail"]), None);
+        assert!(caller.may_send("mail").is_ok());
+        let problem = serde_json::to_value(caller.may_send("file").expect_err("not allowed")).expect("a problem");
+        assert_eq!(problem["detail"], "the client `one` may not use the provider `file`");
+    }
+
+    #[test]
+    fn a_client_has_its_rate() {
+        let caller = caller("one", "1", None, None);
+        let begin = Instant::now() + Duration::from_secs(1);
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        for _ in 0..4 {
+            assert_eq!(caller.take(4, at(0)), Ok(()));
+        }
+        assert_eq!(caller.take(4, at(0)), Err(Duration::from_millis(250)));
+        assert_eq!(caller.take(4, at(249)), Err(Duration::from_millis(1)));
+        assert_eq!(caller.take(4, at(250)), Ok(()));
+        // A pause saves no more than a second's messages.
+        for _ in 0..4 {
+            assert_eq!(caller.take(4, at(60_000)), Ok(()));
+        }
+        assert_eq!(caller.take(4, at(60_000)), Err(Duration::from_millis(250)));
+        assert_eq!(caller.take(1, at(120_000)), Ok(()));
+        assert_eq!(caller.take(1, at(120_000)), Err(Duration::from_secs(1)));
+    }
+}

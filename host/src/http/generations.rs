@@ -1,0 +1,128 @@
+//! What each reading of the configuration made: providers, and the API in front of them. A reading replaces all of it at once.
+
+use crate::config::Config;
+use crate::ground::ffi;
+use crate::http::access::Access;
+use crate::http::api;
+use crate::http::ending::Ending;
+use crate::http::hosts::Hosts;
+use crate::providers::Providers;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+use hyper_util::service::TowerToHyperService;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How many files are left to providers, for their own connections, and to the host itself.
+const OWN_FILES: usize = 256;
+
+/// How often it is looked for requests to one that was replaced.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What one reading made.
+pub struct Generation {
+    /// What was read.
+    pub config: Config,
+    /// The providers.
+    pub providers: Arc<Providers>,
+    /// Whom requests may be for.
+    pub hosts: Hosts,
+    /// Who may ask.
+    pub access: Access,
+    /// How connections are served that are opened meanwhile.
+    pub protocol: http1::Builder,
+    /// How many connections may be open.
+    pub most: usize,
+    /// What answers.
+    pub router: TowerToHyperService<Router>,
+}
+
+impl Generation {
+    /// Of these, until `ending`.
+    pub fn new(config: Config, providers: Providers, ending: Arc<Ending>) -> Self {
+        let (hosts, access) = (Hosts::new(config.hosts.clone()), Access::new(&config));
+        let providers = Arc::new(providers);
+        let router = TowerToHyperService::new(api::router(&config, Arc::clone(&providers), ending));
+        let mut protocol = http1::Builder::new();
+        protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
+        let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
+        let most = config.connections_limit.min(files.saturating_sub(OWN_FILES).max(1));
+        Self { config, providers, hosts, access, protocol, most, router }
+    }
+}
+
+/// The one in force, and those that still have deliveries under way.
+pub struct Generations {
+    current: RwLock<Arc<Generation>>,
+    replaced: Mutex<Vec<Arc<Providers>>>,
+}
+
+impl Generations {
+    /// With the first.
+    pub fn new(first: Generation) -> Self {
+        Self { current: RwLock::new(Arc::new(first)), replaced: Mutex::default() }
+    }
+
+    /// The one in force.
+    pub fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `next` into force, and returns the one before.
+    pub fn replace(&self, next: Generation) -> Arc<Generation> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // First, so that it is among all at each moment.
+        self.replaced().push(Arc::clone(&current.providers));
+        std::mem::replace(&mut *current, Arc::new(next))
+    }
+
+    /// Ends the providers of one that was replaced, after its requests and their deliveries.
+    pub async fn end(&self, before: Arc<Generation>) {
+        // A request has it until it is answered.
+        while Arc::strong_count(&before) > 1 {
+            tokio::time::sleep(TICK).await;
+        }
+        before.providers.idle().await;
+        let (providers, deadline) = (Arc::clone(&before.providers), before.config.shutdown_deadline);
+        // It waits for code of plugins. An error would say that the host has ended.
+        let _ = tokio::task::spawn_blocking(move || providers.close(Instant::now(), deadline)).await;
+        self.replaced().retain(|replaced| !Arc::ptr_eq(replaced, &before.providers));
+    }
+
+    /// Waits until no delivery is under way, and lets none begin.
+    pub async fn idle(&self) {
+        for providers in self.all() {
+            // A caller who went away does not end its delivery.
+            providers.idle().await;
+        }
+    }
+
+    /// Gives up the deliveries under way, and returns how many there are.
+    pub fn give_up(&self) -> usize {
+        self.all().iter().map(|providers| providers.give_up()).sum()
+    }
+
+    /// Waits until all that were given up are logged.
+    pub async fn told(&self) {
+        for providers in self.all() {
+            providers.told().await;
+        }
+    }
+
+    /// Lets go of all providers, and waits for that until it is `deadline` since `begun`.
+    pub fn close(&self, begun: Instant, deadline: Duration) {
+        for providers in self.all() {
+            providers.close(begun, deadline);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Providers>> {
+        let current = Arc::clone(&self.current().providers);
+        self.replaced().iter().cloned().chain([current]).collect()
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, Vec<Arc<Providers>>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

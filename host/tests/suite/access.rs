@@ -1,0 +1,124 @@
+//! Who may send messages to the built host: by token, by address, through which provider, and how often.
+
+use crate::support::{Host, address, client, dir, provost, write_config};
+use reqwest::Response;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+
+/// What the configuration has of a token, by the program that people would use.
+fn digest(token: &str) -> String {
+    let mut command = Command::new("sha256sum");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum is everywhere");
+    child.stdin.take().expect("it was asked for").write_all(token.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    format!("sha256:{}", text.split(' ').next().unwrap_or_default())
+}
+
+async fn send(host: SocketAddr, token: Option<&str>, provider: &str) -> Response {
+    let request = client().post(format!("http://{host}/v1/messages"));
+    let request = request.json(&json!({ "provider": provider, "text": "a" }));
+    let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+    request.send().await.expect("the host answers")
+}
+
+/// Status and kind of the problem, or the status alone.
+async fn outcome(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let answer: Value = response.json().await.expect("JSON");
+    let kind = answer["type"].as_str().unwrap_or_default();
+    (status, kind.trim_start_matches("urn:provost:problem:").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn clients_have_tokens_providers_and_a_rate() {
+    let dir = dir();
+    let provider = |name: &str| format!("[providers.{name}]\nplugin = \"file\"\npath = {:?}\n", dir.path().join(name));
+    let clients = format!(
+        "[clients.one]\ntokens = [\"{}\", \"{}\"]\n[clients.two]\ntokens = [\"{}\"]\nproviders = [\"b\"]\nrate_limit = 2\n",
+        digest("old"),
+        digest("new"),
+        digest("two")
+    );
+    let host = Host::start(&(clients + &provider("a") + &provider("b")));
+    for (token, provider, status, kind) in [
+        (None, "a", 401, "unauthenticated"),
+        (Some("none"), "a", 401, "unauthenticated"),
+        (Some("old"), "a", 200, ""),
+        (Some("new"), "b", 200, ""),
+        (Some("two"), "a", 403, "forbidden"),
+        (Some("two"), "b", 200, ""),
+        (Some("two"), "b", 200, ""),
+        (Some("two"), "b", 429, "rate-limited"),
+        (Some("new"), "b", 200, ""),
+    ] {
+        let response = send(host.address, token, provider).await;
+        let (challenge, wait) = (response.headers().get("www-authenticate"), response.headers().get("retry-after"));
+        assert_eq!((challenge.is_some(), wait.is_some()), (status == 401, status == 429), "{token:?} {provider}");
+        assert_eq!(outcome(response).await, (status, kind.to_owned()), "{token:?} {provider}");
+    }
+    let answer = client().get(host.url("/v1/providers")).bearer_auth("two").send().await.expect("the host answers");
+    let answer: Value = answer.json().await.expect("JSON");
+    let names: Vec<_> = answer["providers"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["b"]);
+    for (path, status) in [("/healthz", 200), ("/metrics", 401), ("/v1/providers", 401)] {
+        let answer = client().get(host.url(path)).send().await.expect("the host answers");
+        assert_eq!(answer.status(), status, "{path}");
+    }
+}
+
+/// An address of this machine that is not loopback, if it has one: connecting a UDP socket sends nothing.
+fn outside() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect("192.0.2.1:9").expect("this machine has a network");
+    socket.local_addr().expect("it is bound").ip()
+}
+
+/// A host that listens everywhere, and what it prints on stdout.
+fn everywhere(server: &str, token: Option<&str>) -> (Child, SocketAddr) {
+    let dir = dir();
+    let path = dir.path().join("messages");
+    let text = format!("[server]\nlisten = \"0.0.0.0:0\"\n{server}[providers.file]\npath = {path:?}\n");
+    let mut command = provost();
+    command.arg("--config").arg(write_config(dir.path(), &text)).args(["--prov", "file.prov"]);
+    command.envs(token.map(|token| ("PROVOST_TOKEN", token)));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the host starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it was asked for")).lines().map_while(Result::ok);
+    let found = log.find_map(|line| address(&line)).expect("it listens");
+    std::thread::spawn(move || log.for_each(drop));
+    (child, found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn nobody_asks_from_outside_without_a_token() {
+    for (server, given, near, far) in [
+        ("", None, 200, 401),
+        ("", Some("correct horse"), 401, 401),
+        ("anonymous = \"everyone\"\n", None, 200, 200),
+        ("anonymous = \"loopback\"\n", None, 200, 401),
+        ("anonymous = \"nobody\"\n", None, 401, 401),
+    ] {
+        let (mut child, host) = everywhere(server, given);
+        let mut printed = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let (here, there) = (([127, 0, 0, 1], host.port()).into(), (outside(), host.port()).into());
+        for (from, expected) in [(here, near), (there, far)] {
+            assert_eq!(send(from, None, "file").await.status(), expected, "{server} {given:?}");
+        }
+        let mut line = String::new();
+        if server.is_empty() && given.is_none() {
+            printed.read_line(&mut line).expect("text");
+            let begin = "no client is configured: until the next start, requests need the token ";
+            assert!(line.starts_with(begin), "{line}");
+        }
+        let token = given.or(line.split_whitespace().last()).unwrap_or("unknown");
+        let expected = if token == "unknown" { 401 } else { 200 };
+        assert_eq!(send(there, Some(token), "file").await.status(), expected, "{server} {given:?}");
+        child.kill().and_then(|()| child.wait()).expect("it runs");
+        let rest = std::io::read_to_string(printed).expect("text");
+        assert_eq!(rest, "", "{server} {given:?}");
+    }
+}

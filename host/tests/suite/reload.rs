@@ -1,0 +1,167 @@
+//! The built host reads its configuration again at SIGHUP: all of it or nothing, and no message is lost meanwhile.
+
+use crate::support::receiver::Receiver;
+use crate::support::{Host, client, dir, signal};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Writes the rest of the configuration anew.
+fn write(host: &Host, rest: &str) {
+    std::fs::write(&host.config, format!("[server]\nlisten = \"127.0.0.1:0\"\n{rest}")).expect("a temporary file");
+}
+
+/// Signals, and waits until the configuration was read `done` times in all, and refused `refused` times.
+async fn reload(host: &Host, done: u64, refused: u64) {
+    signal(host.process(), "HUP");
+    let expected = [("done", done), ("refused", refused)]
+        .map(|(result, count)| format!("provost_reloads_total{{result=\"{result}\"}} {count}\n"))
+        .concat();
+    while !host.metrics().await.contains(&expected) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn file(name: &str, dir: &Path) -> String {
+    format!("[providers.{name}]\nplugin = \"file\"\npath = {:?}\n", dir.join(name))
+}
+
+async fn names(host: &Host) -> Value {
+    let answer = client().get(host.url("/v1/providers")).send().await.expect("the host answers");
+    let answer: Value = answer.json().await.expect("JSON");
+    let providers = answer["providers"].as_array().expect("a list").iter();
+    providers.map(|provider| provider["name"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_configuration_counts_whole_or_not_at_all() {
+    let dir = dir();
+    let host = Host::start(&file("one", dir.path()));
+    let message = |provider: &str| json!({ "provider": provider, "text": "a" });
+    assert_eq!(host.send(message("one")).await.0, 200);
+
+    write(&host, &format!("recipients_limit = 0\n{}{}", file("one", dir.path()), file("two", dir.path())));
+    reload(&host, 1, 0).await;
+    assert_eq!(names(&host).await, json!(["one", "two"]));
+    assert_eq!(host.send(message("two")).await.0, 200);
+    // It counts on.
+    assert_eq!(host.send(message("one")).await.0, 200);
+    let delivered = "provost_deliveries_total{provider=\"one\",outcome=\"delivered\"} 2\n";
+    assert!(host.metrics().await.contains(delivered), "{}", host.metrics().await);
+    let (status, problem) = host.send(json!({ "provider": "one", "text": "a", "to": ["b"] })).await;
+    let detail = json!("recipients in `to`: 1, and `server.recipients_limit` allows 0");
+    assert_eq!((status, &problem["detail"]), (400, &detail));
+
+    // One error in the host's part, one in a provider's.
+    write(&host, &format!("body_limit = 0\n{}[providers.file]\n", file("three", dir.path())));
+    reload(&host, 1, 1).await;
+    std::fs::write(&host.config, "[server]\nlisten = \"127.0.0.2:0\"\n").expect("a temporary file");
+    reload(&host, 1, 2).await;
+    assert_eq!(names(&host).await, json!(["one", "two"]));
+    assert_eq!(host.send(message("two")).await.0, 200);
+    let config = host.config.display().to_string();
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for error in [
+        "server.body_limit: must be 1 to 1073741824",
+        "providers.file: missing field `path`",
+        "server.listen: it cannot change while the host runs: start the host again, or change it back",
+    ] {
+        let line =
+            format!("ERROR provost::http::reload: the configuration from before stays in force: {config}: {error}");
+        assert!(log.contains(&line), "{line} is not in {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn no_message_is_lost_meanwhile() {
+    let dir = dir();
+    let providers = format!("{}concurrency = 1000\n", file("one", dir.path()));
+    let host = Host::start(&providers);
+    let ends = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..4)
+        .map(|_| {
+            let (url, ends, client) = (host.url("/v1/messages"), Arc::clone(&ends), client());
+            tokio::spawn(async move {
+                let mut sent = 0;
+                while !ends.load(Ordering::Relaxed) {
+                    let message = json!({ "provider": "one", "text": "a" });
+                    let answer = client.post(&url).json(&message).send().await;
+                    assert_eq!(answer.expect("the host answers").status(), 200);
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+    for round in 1..=10 {
+        write(&host, &format!("field_limit = {round}\n{providers}"));
+        reload(&host, round, 0).await;
+    }
+    ends.store(true, Ordering::Relaxed);
+    let mut sent = 0;
+    for sender in senders {
+        sent += sender.await.expect("each is answered");
+    }
+    let lines = std::fs::read_to_string(dir.path().join("one")).expect("the file").lines().count();
+    assert_eq!(lines, sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn who_waits_gets_the_answer_of_the_provider_that_was_asked() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let held = receiver.hold().await;
+    let change = async {
+        receiver.arrived().await;
+        write(&host, "");
+        reload(&host, 1, 0).await;
+        assert_eq!(names(&host).await, json!([]));
+        drop(held);
+    };
+    let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), change);
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_delivery_of_before_is_given_up_at_the_end_like_any_other() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let _held = receiver.hold().await;
+    let change = async {
+        receiver.arrived().await;
+        write(&host, "shutdown_deadline = \"1s\"\n");
+        reload(&host, 1, 0).await;
+        host.terminate();
+    };
+    let ((status, problem), ()) =
+        tokio::join!(host.send(json!({ "provider": "hook", "id": "lost", "text": "a" })), change);
+    assert_eq!((status, &problem["type"]), (503, &json!("urn:provost:problem:ending")));
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(": not delivered provider=\"hook\" id=\"lost\" "), "{log}");
+}
+
+/// Secrets and what is logged are read again, too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn files_and_filters_are_read_again() {
+    let dir = dir();
+    let (one, log) = (file("one", dir.path()), "[log]\nfilter = \"off\"\n");
+    let host = Host::start(&one);
+    write(&host, &format!("{log}{one}"));
+    reload(&host, 1, 0).await;
+    assert_eq!(host.send(json!({ "provider": "one", "id": "unseen", "text": "a" })).await.0, 200);
+    write(&host, &one);
+    reload(&host, 2, 0).await;
+    assert_eq!(host.send(json!({ "provider": "one", "id": "seen", "text": "a" })).await.0, 200);
+    host.terminate();
+    let (_, log) = host.wait();
+    assert!(log.contains("id=\"seen\"") && !log.contains("id=\"unseen\""), "{log}");
+}
