@@ -1,7 +1,10 @@
 //! The command line.
 
+use crate::ground::errors::Errors;
 use crate::plugins::records::Format;
 use clap::Parser;
+use provost_sdk::{SHOWN, excerpt};
+use std::env;
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
@@ -9,8 +12,8 @@ use tracing_subscriber::filter::Targets;
 #[derive(Parser)]
 #[command(version)]
 pub struct Args {
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["inspect", "schema"])]
+    /// Configuration file (TOML); the variable PROVOST_CONFIG replaces it
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Plugin to load; can be repeated
@@ -25,7 +28,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "check")]
     pub health: bool,
 
-    /// Select what is logged, in place of `log.filter` in the configuration; for example `info,smtp=debug`
+    /// Select what is logged, in place of `log.filter` in the configuration; for example `info,smtp=debug`. The variable PROVOST_LOG
+    /// replaces it
     #[arg(long, value_name = "FILTER")]
     pub log: Option<Targets>,
 
@@ -40,4 +44,30 @@ pub struct Args {
     /// Format of `--inspect`
     #[arg(long, value_enum, default_value_t, requires = "inspect")]
     pub format: Format,
+}
+
+impl Args {
+    /// Lets the environment count more than the command: in an image the command is written already.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a variable, or missing.
+    pub fn with_environment(mut self) -> Result<Self, Errors> {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(path) = variable("PROVOST_CONFIG") {
+            self.config = Some(path.into());
+        }
+        if let Some(text) = variable("PROVOST_LOG") {
+            let text = text.to_string_lossy();
+            let log = text.parse().map_err(|error| {
+                let text = excerpt(&text, SHOWN);
+                Errors::one(format!("PROVOST_LOG: `{text}` is not a filter such as \"info,smtp=debug\": {error}"))
+            })?;
+            self.log = Some(log);
+        }
+        if self.config.is_none() && self.inspect.is_none() && self.schema.is_none() {
+            return Err(Errors::one("no configuration is named: add `--config FILE`, or set PROVOST_CONFIG"));
+        }
+        Ok(self)
+    }
 }

@@ -39,7 +39,7 @@ fn main() {
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
     // A panic of this thread too ends the process here: it is in the log.
-    let result = catch(|| run(&Args::parse()));
+    let result = catch(|| run(&Args::parse().with_environment()?));
     stderr::flush();
     let code = match result {
         Some(Ok(())) => 0,
@@ -72,7 +72,7 @@ fn run(args: &Args) -> Result<(), Errors> {
         return schema(args, plugin.as_deref());
     }
     let mut errors = Errors::default();
-    let config = args.config.as_ref().expect("clap demands it when nothing is inspected");
+    let config = args.config.as_ref().expect("it is named when nothing is inspected");
     let config = Config::read(config, &mut errors);
     if args.health {
         return match config.filter(|_| errors.is_empty()) {

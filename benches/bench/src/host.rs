@@ -22,8 +22,7 @@ const CONNECTIONS: usize = 16;
 const TIME: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 
-const BODY: &str =
-    r#"{"provider": "noop", "id": "a-message", "to": ["bob@example.org"], "subject": "Hello", "text": "World"}"#;
+const BODY: &str = r#"{"provider": "noop", "to": ["bob@example.org"], "subject": "Hello", "text": "World"}"#;
 
 #[derive(Default)]
 struct Figures {

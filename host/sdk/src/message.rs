@@ -16,6 +16,12 @@ pub struct Message {
     pub text: String,
     /// Whatever else the caller said.
     pub metadata: BTreeMap<String, String>,
+    /// What the caller calls its request, for logs: visible ASCII, to be passed on in the header `x-request-id`.
+    #[serde(skip)]
+    pub request_id: Option<String>,
+    /// The trace that the request belongs to, to be passed on in the header of this name (W3C Trace Context).
+    #[serde(skip)]
+    pub traceparent: Option<String>,
 }
 
 /// Says that a message was delivered.

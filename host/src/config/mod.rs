@@ -13,8 +13,8 @@ pub use clients::{Anonymous, Client};
 use provost_sdk::config::COMMON_KEYS;
 use provost_sdk::{HumanDuration, SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
-pub use server::Limits;
 use server::RawServer;
+pub use server::{Idempotency, Limits};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The address the API listens on.
     pub listen: SocketAddr,
+    /// The address of metrics and health alone, if they have one.
+    pub metrics_listen: Option<SocketAddr>,
     /// The hosts that requests may be for; all if there is none.
     pub hosts: Vec<String>,
     /// Who needs no token, where somebody said so.
@@ -140,7 +142,7 @@ impl Config {
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
-        let (listen, limits) = (server.check(&mut reader), server.limits());
+        let ((listen, metrics_listen), limits) = (server.check(&mut reader), server.limits());
         let filter = log.filter.parse().unwrap_or_else(|error| {
             let message = format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
             reader.error("log.filter", &message);
@@ -163,6 +165,7 @@ impl Config {
         Some(Self {
             path: path.to_owned(),
             listen,
+            metrics_listen,
             hosts: server.hosts,
             anonymous: server.anonymous,
             clients,

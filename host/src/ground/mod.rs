@@ -4,4 +4,5 @@ pub mod channel;
 pub mod errors;
 #[allow(unsafe_code)]
 pub mod ffi;
+pub mod finished;
 pub mod threads;

@@ -52,7 +52,7 @@ impl Access {
     /// When a token is missing, or unknown.
     pub fn check<B>(&self, request: &Request<B>, here: bool) -> Result<Option<Arc<Caller>>, Problem> {
         // Whoever asks for the health of a container has no secrets.
-        if request.uri().path() == "/healthz" {
+        if is_health(request) {
             return Ok(None);
         }
         let unknown =
@@ -77,6 +77,11 @@ impl Access {
 }
 
 impl Caller {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.client.name
+    }
+
     /// Whether it may use the provider `name`.
     pub fn may_use(&self, name: &str) -> bool {
         self.client.providers.as_ref().is_none_or(|providers| providers.iter().any(|provider| provider == name))
@@ -119,6 +124,11 @@ fn default_client(token: [u8; 32]) -> Client {
     Client { name: "default".to_owned(), tokens: vec![token], providers: None, rate_limit: None }
 }
 
+/// Whether a request asks for the health of the host.
+pub fn is_health<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
 /// The digest of a token that lasts as long as the process. Only who sees its stdout knows it.
 fn token_of_this_start() -> [u8; 32] {
     static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
@@ -127,13 +137,14 @@ fn token_of_this_start() -> [u8; 32] {
         let text = format!("no client is configured: until the next start, requests need the token {token}\n");
         // Where nobody reads it, nobody can use it.
         let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-        sha256(&token)
+        sha256(token)
     })
 }
 
-fn sha256(text: &str) -> [u8; 32] {
+/// A digest.
+pub fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes.copy_from_slice(digest(&SHA256, text.as_ref()).as_ref());
     bytes
 }
 

@@ -1,25 +1,30 @@
 //! The HTTP API: its routes, requests and responses. It knows providers only by name.
 
 use crate::config::{Config, Limits};
-use crate::http::access::Caller;
+use crate::ground::finished::Finished;
+use crate::http::access::{Caller, is_health, sha256};
 use crate::http::body::{self, Bodies};
 use crate::http::ending::Ending;
+use crate::http::idempotency::{Key, Repetitions, Turn};
+use crate::http::listing::{self, ProviderList, ProviderState};
+use crate::http::message::{self, SendMessage, invalid};
 use crate::http::metrics;
 use crate::http::object::Object;
 use crate::http::problem::Problem;
 use crate::providers::Providers;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use provost_sdk::config::suggest;
 use provost_sdk::{Message, Receipt, SHOWN, excerpt};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
+
+const METRICS: &str = "/metrics";
 
 /// What the API needs to answer.
 #[derive(Clone)]
@@ -28,16 +33,29 @@ struct Api {
     request_timeout: Duration,
     limits: Limits,
     bodies: Bodies,
+    repetitions: Arc<Repetitions<Answer>>,
     ending: Arc<Ending>,
 }
 
-/// The API in front of `providers`, with the limits of `config`, until `ending`.
-pub fn router(config: &Config, providers: Arc<Providers>, ending: Arc<Ending>) -> Router {
+/// What lasts as long as the host does, whatever the configuration.
+#[derive(Clone, Default)]
+pub struct Lasting {
+    /// What was delivered.
+    repetitions: Arc<Repetitions<Answer>>,
+    /// The end.
+    pub ending: Arc<Ending>,
+}
+
+/// The API in front of `providers`, with the limits of `config`.
+pub fn router(config: &Config, providers: Arc<Providers>, lasting: Lasting) -> Router {
+    let Lasting { repetitions, ending } = lasting;
     Router::new()
         .route("/v1/messages", post(send))
         .route("/v1/providers", get(list))
+        .route("/v1/providers/{name}", get(show))
         .route("/healthz", get(health))
-        .route("/metrics", get(watch))
+        .route("/readyz", get(ready))
+        .route(METRICS, get(watch))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(Api {
@@ -45,98 +63,104 @@ pub fn router(config: &Config, providers: Arc<Providers>, ending: Arc<Ending>) -
             request_timeout: config.request_timeout,
             limits: config.limits,
             bodies: Bodies::new(config.body_limit, config.memory_limit),
+            repetitions,
             ending,
         })
 }
 
-/// The body of `POST /v1/messages`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SendMessage {
-    provider: String,
-    id: Option<String>,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    subject: String,
-    text: String,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
-}
-
-impl SendMessage {
-    /// What is too much for `limits`, if anything is.
-    fn check(&self, limits: Limits) -> Result<(), String> {
-        let number = |what: &str, have: usize, key: &str, most: usize| {
-            let error = || format!("{what}: {have}, and `server.{key}` allows {most}");
-            (have <= most).then_some(()).ok_or_else(error)
-        };
-        number("recipients in `to`", self.to.len(), "recipients_limit", limits.recipients)?;
-        number("pairs in `metadata`", self.metadata.len(), "metadata_limit", limits.metadata)?;
-        let size = |what: &str, text: &str| number(what, text.len(), "field_limit", limits.field);
-        size("bytes in `subject`", &self.subject)?;
-        self.to.iter().try_for_each(|to| size("bytes of a recipient", to))?;
-        self.metadata
-            .iter()
-            .flat_map(|(key, value)| [key, value])
-            .try_for_each(|text| size("bytes of a key or value in `metadata`", text))
-    }
-}
-
 /// The answer to a message that was delivered.
-#[derive(Serialize)]
-struct SentMessage {
+#[derive(Clone, Serialize)]
+pub struct SentMessage {
     id: String,
     provider: String,
     receipt: Receipt,
 }
 
-async fn send(State(api): State<Api>, mut request: Request) -> Result<Json<SentMessage>, Problem> {
+/// What came of a message.
+type Answer = Result<SentMessage, Problem>;
+
+/// The header of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+async fn send(State(api): State<Api>, mut request: Request) -> Result<Response, Problem> {
     let caller = request.extensions_mut().remove::<Arc<Caller>>();
-    if !body::is_json(request.headers()) {
+    let (head, body) = request.into_parts();
+    if !body::is_json(&head.headers) {
         return Err(not_json());
     }
+    let key = message::idempotency_key(&head.headers)?;
     let body = tokio::select! {
         biased;
-        body = tokio::time::timeout(api.request_timeout, api.bodies.read(request.into_body())) => body,
+        body = tokio::time::timeout(api.request_timeout, api.bodies.read(body)) => body,
         _ = api.ending.gives_up_arrivals() => return Err(ending()),
     };
     // Held to the end of the delivery.
     let (bytes, _room) = body.map_err(|_| half_sent())??;
     let body = Json::<Object<SendMessage>>::from_bytes(&bytes);
-    drop(bytes);
     let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
-    if let Some(caller) = caller {
+    if let Some(caller) = &caller {
         caller.may_send(&body.provider)?;
     }
-    let Some(running) = api.providers.get(&body.provider) else {
+    if api.providers.get(&body.provider).is_none() {
         return Err(unknown_provider(&body.provider, &api.providers));
+    }
+    let provider = body.provider.clone();
+    let key = match key {
+        Some(key) => Some((None, key)),
+        None => body.id.clone().map(|id| (Some(provider.clone()), id)),
     };
-    let (provider, message) = (body.provider.clone(), message(body, api.limits)?);
+    let caller = caller.map(|caller| caller.name().to_owned());
+    let key = key.filter(|_| api.limits.idempotency.most > 0).map(|(provider, key)| Key { caller, provider, key });
+    let digest = key.as_ref().map(|_| sha256(&bytes)).unwrap_or_default();
+    drop(bytes);
+    let message = body.message(&head.headers, api.limits)?;
+    match key {
+        None => deliver(&api.providers, provider, message).await.map(|sent| Json(sent).into_response()),
+        Some(key) => api.deliver_once(&key, digest, provider, message).await,
+    }
+}
+
+impl Api {
+    /// Delivers a message unless it was, or is under way.
+    async fn deliver_once(
+        &self,
+        key: &Key,
+        digest: [u8; 32],
+        provider: String,
+        message: Message,
+    ) -> Result<Response, Problem> {
+        loop {
+            match self.repetitions.begin(key, digest, self.limits.idempotency)? {
+                Turn::First(delivery) => {
+                    let providers = Arc::clone(&self.providers);
+                    // Who repeats it wants to know the end, also after the first caller went away.
+                    let answer = Finished::new(async move {
+                        let answer = deliver(&providers, provider, message).await;
+                        delivery.ended(answer.clone(), answer.is_ok());
+                        answer
+                    });
+                    return answer.await.map(|sent| Json(sent).into_response());
+                }
+                Turn::Again(mut answer) => {
+                    // Without an answer it ended in no way that is known, and may be tried.
+                    if let Ok(answer) = answer.wait_for(Option::is_some).await
+                        && let Some(answer) = answer.clone()
+                    {
+                        return answer.map(|sent| ([(REPLAYED, "true")], Json(sent)).into_response());
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn deliver(providers: &Providers, provider: String, message: Message) -> Answer {
     let id = message.id.clone();
+    let Some(running) = providers.get(&provider) else { return Err(unknown_provider(&provider, providers)) };
     match running.dispatcher.deliver(message).await {
-        Ok(receipt) => Ok(Json(SentMessage { id, provider, receipt })),
+        Ok(receipt) => Ok(SentMessage { id, provider, receipt }),
         Err(failure) => Err(Problem::from(failure).for_delivery(&provider, &id)),
     }
-}
-
-/// The message that `body` describes, with an id.
-fn message(body: SendMessage, limits: Limits) -> Result<Message, Problem> {
-    body.check(limits).map_err(invalid)?;
-    let is_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let id = match body.id {
-        None => Uuid::now_v7().to_string(),
-        Some(id) if (1..=64).contains(&id.len()) && id.chars().all(is_id) => id,
-        Some(_) => return Err(invalid("`id` must have 1 to 64 letters, digits, `-` or `_`")),
-    };
-    if body.subject.contains(char::is_control) {
-        return Err(invalid("`subject` must be one line, without control characters"));
-    }
-    Ok(Message { id, to: body.to, subject: body.subject, text: body.text, metadata: body.metadata })
-}
-
-fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-message", "invalid message", detail)
 }
 
 fn half_sent() -> Problem {
@@ -167,33 +191,26 @@ fn unknown_provider(name: &str, providers: &Providers) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown-provider", "no such provider", detail)
 }
 
-/// The answer of `GET /v1/providers`.
-#[derive(Serialize)]
-struct ProviderList {
-    providers: Vec<ListedProvider>,
-}
-
-/// A provider in the list.
-#[derive(Serialize)]
-struct ListedProvider {
-    name: String,
-    plugin: String,
-    version: String,
-    concurrency: usize,
-    timeout_seconds: f64,
-}
-
 async fn list(State(api): State<Api>, request: Request) -> Json<ProviderList> {
-    let caller = request.extensions().get::<Arc<Caller>>();
-    let seen = api.providers.iter().filter(|(name, _)| caller.is_none_or(|caller| caller.may_use(name)));
-    let listed = seen.map(|(name, running)| ListedProvider {
-        name: name.to_owned(),
-        plugin: running.plugin.clone(),
-        version: running.version.clone(),
-        concurrency: running.dispatcher.concurrency(),
-        timeout_seconds: running.dispatcher.timeout().as_secs_f64(),
-    });
-    Json(ProviderList { providers: listed.collect() })
+    Json(listing::all(&api.providers, request.extensions().get::<Arc<Caller>>().map(Arc::as_ref)))
+}
+
+async fn show(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<ProviderState>, Problem> {
+    let caller = request.extensions().get::<Arc<Caller>>().map(Arc::as_ref);
+    let state = listing::one(&api.providers, caller, &name);
+    state.map(Json).ok_or_else(|| unknown_provider(&name, &api.providers))
+}
+
+/// Whether messages are taken; while the host shuts down, those that ask over an open connection are told so.
+async fn ready(State(api): State<Api>) -> Result<Json<serde_json::Value>, Problem> {
+    if api.ending.since().is_some() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", "the host shuts down"));
+    }
+    Ok(Json(serde_json::json!({ "status": "ready" })))
 }
 
 async fn health() -> Json<serde_json::Value> {
@@ -204,7 +221,20 @@ async fn watch(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], Stri
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&api.providers))
 }
 
+/// Whether a request is for metrics or health.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn is_watch<B>(request: &axum::http::Request<B>) -> Result<(), Problem> {
+    if request.uri().path() == METRICS || is_health(request) { Ok(()) } else { Err(nothing_at(request.uri())) }
+}
+
 async fn no_route(uri: Uri) -> Problem {
+    nothing_at(&uri)
+}
+
+fn nothing_at(uri: &Uri) -> Problem {
     let detail = format!("there is nothing at {}", excerpt(uri.path(), SHOWN));
     Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing there", detail)
 }

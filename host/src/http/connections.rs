@@ -1,10 +1,13 @@
 //! The connections of the API, each a task.
 
+use crate::http::api;
 use crate::http::ending::Ending;
 use crate::http::generations::{Generation, Generations};
+use crate::http::message::{self, REQUEST_ID};
 use crate::http::refusals;
 use crate::http::wire::Wire;
-use axum::response::IntoResponse;
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -27,8 +30,18 @@ const TICK: Duration = Duration::from_millis(20);
 /// How many connections are looked at for one that can make room.
 const LOOKS: usize = 64;
 
+/// What is answered where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The whole API, to whom may ask.
+    Api,
+    /// Metrics and health, to everybody who can reach them.
+    Metrics,
+}
+
 /// Connections that are open.
 struct Connections {
+    door: Door,
     generations: Arc<Generations>,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
@@ -54,10 +67,10 @@ struct Connection {
 /// Answers requests until the end begins, and then those in flight.
 ///
 /// `axum::serve` would do the same, but wait for ever for a request's headers.
-pub async fn answer(mut listener: TcpListener, generations: &Arc<Generations>, ending: &Ending) {
+pub async fn answer(mut listener: TcpListener, door: Door, generations: &Arc<Generations>, ending: &Ending) {
     let (tasks, open, turns, peers) = (JoinSet::new(), HashMap::new(), VecDeque::new(), HashMap::new());
     let (generations, graceful) = (Arc::clone(generations), GracefulShutdown::new());
-    let mut connections = Connections { generations, graceful, tasks, open, turns, peers };
+    let mut connections = Connections { door, generations, graceful, tasks, open, turns, peers };
     let mut begun = pin!(ending.begun());
     loop {
         tokio::select! {
@@ -106,13 +119,17 @@ impl Connections {
     fn open(&mut self, stream: TcpStream, address: IpAddr, generation: &Generation) {
         let (busy, used) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (in_flight, served, generations) = (Arc::clone(&busy), Arc::clone(&used), Arc::clone(&self.generations));
-        let (here, peer) = (address.is_loopback(), peer(address));
+        let (door, here, peer) = (self.door, address.is_loopback(), peer(address));
         let service = service_fn(move |mut request: Request<Incoming>| {
             in_flight.store(true, Ordering::Relaxed);
             served.store(true, Ordering::Relaxed);
             // Each request has the configuration that is in force when it arrives.
             let generation = generations.current();
-            let caller = generation.hosts.check(&request).and_then(|()| generation.access.check(&request, here));
+            let id = message::visible(request.headers(), &REQUEST_ID).and_then(|id| HeaderValue::from_str(id).ok());
+            let caller = match door {
+                Door::Api => generation.hosts.check(&request).and_then(|()| generation.access.check(&request, here)),
+                Door::Metrics => api::is_watch(&request).map(|()| None),
+            };
             let answer = caller.map(|caller| {
                 caller.map(|caller| request.extensions_mut().insert(caller));
                 generation.router.call(request)
@@ -125,7 +142,10 @@ impl Connections {
                 };
                 drop(generation);
                 in_flight.store(false, Ordering::Relaxed);
-                answer
+                answer.map(|mut answer: Response| {
+                    id.map(|id| answer.headers_mut().insert(REQUEST_ID, id));
+                    answer
+                })
             }
         });
         let stream = TokioIo::new(Wire::new(stream, generation.config.request_timeout, Arc::clone(&busy)));

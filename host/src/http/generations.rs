@@ -3,8 +3,7 @@
 use crate::config::Config;
 use crate::ground::ffi;
 use crate::http::access::Access;
-use crate::http::api;
-use crate::http::ending::Ending;
+use crate::http::api::{self, Lasting};
 use crate::http::hosts::Hosts;
 use crate::providers::Providers;
 use axum::Router;
@@ -39,11 +38,11 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Of these, until `ending`.
-    pub fn new(config: Config, providers: Providers, ending: Arc<Ending>) -> Self {
+    /// Of these, with what lasts.
+    pub fn new(config: Config, providers: Providers, lasting: Lasting) -> Self {
         let (hosts, access) = (Hosts::new(config.hosts.clone()), Access::new(&config));
         let providers = Arc::new(providers);
-        let router = TowerToHyperService::new(api::router(&config, Arc::clone(&providers), ending));
+        let router = TowerToHyperService::new(api::router(&config, Arc::clone(&providers), lasting));
         let mut protocol = http1::Builder::new();
         protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
         let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);

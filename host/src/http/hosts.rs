@@ -1,5 +1,6 @@
 //! For which host a request is (RFC 9112 section 3.2).
 
+use crate::http::access::is_health;
 use crate::http::problem::Problem;
 use axum::http::{Request, StatusCode, Version, header};
 use provost_sdk::{SHOWN, excerpt};
@@ -27,7 +28,7 @@ impl Hosts {
         };
         // What stands in the request line counts more.
         let host = request.uri().authority().map(|authority| authority.as_str()).or(host).unwrap_or_default();
-        if self.0.is_empty() || request.uri().path() == "/healthz" {
+        if self.0.is_empty() || is_health(request) {
             return Ok(());
         }
         let name = without_port(host);

@@ -2,8 +2,9 @@
 
 use crate::http::{refusals, reload};
 use crate::providers::Providers;
-use crate::telemetry::counters::other_panics;
+use crate::telemetry::counters::{BUCKETS, Counters, other_panics};
 use crate::telemetry::stderr;
+use provost_sdk::abi::BUILT;
 use std::fmt::{Display, Write};
 
 /// All numbers, sorted by provider.
@@ -14,6 +15,10 @@ pub fn text(providers: &Providers) -> String {
         for (outcome, count) in running.dispatcher.counters().deliveries() {
             page.sample(&[("provider", provider), ("outcome", outcome)], count);
         }
+    }
+    page.family("provost_delivery_seconds", "histogram", "How long deliveries took, however they ended.");
+    for (provider, running) in providers.iter() {
+        page.histogram(provider, running.dispatcher.counters());
     }
     page.family("provost_deliveries_in_flight", "gauge", "Deliveries in progress, including stuck ones.");
     for (provider, running) in providers.iter() {
@@ -41,6 +46,9 @@ pub fn text(providers: &Providers) -> String {
     }
     page.family("provost_other_panics_total", "counter", "Panics on threads that are no provider's.");
     page.sample(&[], other_panics());
+    page.family("provost_build_info", "gauge", "The host's version, and the compiler of host and plugins.");
+    let rustc = BUILT.rustc.lines().next().unwrap_or_default();
+    page.sample(&[("version", env!("CARGO_PKG_VERSION")), ("rustc", rustc)], 1);
     page.family("provost_log_lines_dropped_total", "counter", "Log lines that stderr's reader was too slow for.");
     page.sample(&[], stderr::dropped());
     page.text
@@ -60,11 +68,27 @@ impl Page {
         write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect("memory takes all");
     }
 
+    /// Adds what took how long to the family that was begun last.
+    fn histogram(&mut self, provider: &str, counters: &Counters) {
+        let all: u64 = counters.deliveries().map(|(_, count)| count).sum();
+        let bounds = BUCKETS.iter().map(|bound| (*bound as f64 / 1000.0).to_string());
+        let counts = counters.durations().into_iter().chain([all]);
+        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
+            self.line("_bucket", &[("provider", provider), ("le", &bound)], count);
+        }
+        self.line("_sum", &[("provider", provider)], counters.seconds());
+        self.line("_count", &[("provider", provider)], all);
+    }
+
     /// Adds a sample to the family that was begun last.
     fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.line("", labels, value);
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        writeln!(self.text, "{}{labels} {value}", self.family).expect("memory takes all");
+        writeln!(self.text, "{}{suffix}{labels} {value}", self.family).expect("memory takes all");
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(1);
 
 /// A problem. 4xx says that the request must change (or, with 429, wait); 5xx that it may be sent again.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     #[serde(rename = "type", serialize_with = "as_type")]
     kind: &'static str,

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The problems that such a request can have, by the last parts of their types.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "bad-host",
+    "conflict",
     "ending",
     "forbidden",
     "half-sent",

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::ground::errors::Errors;
 use crate::ground::ffi;
-use crate::http::ending::Ending;
+use crate::http::api::Lasting;
 use crate::http::generations::{Generation, Generations};
 use crate::plugins::Plugins;
 use crate::providers::Providers;
@@ -43,19 +43,19 @@ impl Reload {
     pub fn at_signals(
         self,
         generations: &Arc<Generations>,
-        ending: &Arc<Ending>,
+        lasting: Lasting,
     ) -> io::Result<impl Future<Output = ()> + use<>> {
         let (hang_ups, this) = (signal(SignalKind::hangup())?, Arc::new(self));
-        let (generations, ending) = (Arc::clone(generations), Arc::clone(ending));
+        let generations = Arc::clone(generations);
         Ok(async move {
             tokio::select! {
-                () = ending.begun() => {}
-                () = this.read_at(hang_ups, &generations, &ending) => {}
+                () = lasting.ending.begun() => {}
+                () = this.read_at(hang_ups, &generations, &lasting) => {}
             }
         })
     }
 
-    async fn read_at(self: &Arc<Self>, mut hang_ups: Signal, generations: &Arc<Generations>, ending: &Arc<Ending>) {
+    async fn read_at(self: &Arc<Self>, mut hang_ups: Signal, generations: &Arc<Generations>, lasting: &Lasting) {
         // One may have come before anybody waited.
         while ffi::take_hang_up() || hang_ups.recv().await.is_some() {
             ffi::take_hang_up();
@@ -68,7 +68,7 @@ impl Reload {
                         log::select(&config.log);
                     }
                     let count = providers.len();
-                    let before = generations.replace(Generation::new(config, providers, Arc::clone(ending)));
+                    let before = generations.replace(Generation::new(config, providers, lasting.clone()));
                     DONE.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(providers = count, "the configuration is in force");
                     // The next signal does not wait for the deliveries under way.
@@ -89,9 +89,13 @@ impl Reload {
     fn read(&self, before: &Generation) -> Result<(Config, Providers), Errors> {
         let (begun, mut errors) = (Instant::now(), Errors::default());
         let Some(config) = Config::read(&self.path, &mut errors) else { return Err(errors) };
-        if config.listen != before.config.listen {
+        let fixed = [
+            ("server.listen", config.listen == before.config.listen),
+            ("server.metrics_listen", config.metrics_listen == before.config.metrics_listen),
+        ];
+        for (key, _) in fixed.iter().filter(|(_, is_same)| !is_same) {
             let message = "it cannot change while the host runs: start the host again, or change it back";
-            errors.add_key(&config.path, "server.listen", message);
+            errors.add_key(&config.path, key, message);
         }
         let providers = Providers::start(&config, &self.plugins, Some(&before.providers), begun, &mut errors);
         if errors.is_empty() {

@@ -5,14 +5,16 @@ use crate::ground::channel::reports;
 use crate::ground::errors::Errors;
 use crate::ground::ffi;
 use crate::ground::threads::NO_THREAD;
-use crate::http::connections;
-use crate::http::ending::{Begun, Ending};
+use crate::http::api::Lasting;
+use crate::http::connections::{self, Door};
+use crate::http::ending::Begun;
 use crate::http::generations::{Generation, Generations};
 use crate::http::reload::Reload;
 use crate::providers::Providers;
 use crate::telemetry::stderr;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
@@ -34,9 +36,10 @@ pub fn serve(config: Config, providers: Providers, reload: Reload) -> Result<(),
             return Err(Errors::one(format!("starting the API's threads: {error}")));
         }
     };
-    let ending = Arc::new(Ending::default());
-    let generations = Arc::new(Generations::new(Generation::new(config, providers, Arc::clone(&ending))));
-    let result = runtime.block_on(run(&generations, reload, &ending));
+    let lasting = Lasting::default();
+    let ending = Arc::clone(&lasting.ending);
+    let generations = Arc::new(Generations::new(Generation::new(config, providers, lasting.clone())));
+    let result = runtime.block_on(run(&generations, reload, lasting));
     runtime.shutdown_background();
     // Without a signal, it could not begin to serve.
     let now = || Begun { at: Instant::now(), deadline: generations.current().config.shutdown_deadline };
@@ -58,13 +61,14 @@ fn runtime(deadline: Duration) -> io::Result<Runtime> {
 }
 
 /// Returns how many deliveries were given up.
-async fn run(generations: &Arc<Generations>, reload: Reload, ending: &Arc<Ending>) -> Result<usize, Errors> {
+async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -> Result<usize, Errors> {
+    let ending = &Arc::clone(&lasting.ending);
     // Before the line that says it listens: whoever reads it may signal at once.
     let waiting = |error| Errors::one(format!("waiting for signals: {error}"));
     let ended = ended().map_err(waiting)?;
-    let reloading = reload.at_signals(generations, ending).map_err(waiting)?;
+    let reloading = reload.at_signals(generations, lasting).map_err(waiting)?;
     ffi::serves();
-    let listener = listen(&generations.current()).await?;
+    let (api, metrics) = listen(&generations.current()).await?;
     tokio::spawn(reloading);
     let (begin, current) = (Arc::clone(ending), Arc::clone(generations));
     tokio::spawn(async move {
@@ -72,7 +76,15 @@ async fn run(generations: &Arc<Generations>, reload: Reload, ending: &Arc<Ending
         tracing::info!(signal, "shutting down after the requests in flight");
         begin.begin(current.current().config.shutdown_deadline);
     });
-    let (mut answering, mut open) = (pin!(connections::answer(listener, generations, ending)), true);
+    let answering = async {
+        let metrics = async {
+            if let Some(listener) = metrics {
+                connections::answer(listener, Door::Metrics, generations, ending).await;
+            }
+        };
+        tokio::join!(connections::answer(api, Door::Api, generations, ending), metrics);
+    };
+    let (mut answering, mut open) = (pin!(answering), true);
     let serving = async {
         (&mut answering).await;
         open = false;
@@ -95,13 +107,29 @@ async fn run(generations: &Arc<Generations>, reload: Reload, ending: &Arc<Ending
     Ok(lost)
 }
 
-async fn listen(first: &Generation) -> Result<TcpListener, Errors> {
+/// Where the API is answered, and where metrics and health are.
+async fn listen(first: &Generation) -> Result<(TcpListener, Option<TcpListener>), Errors> {
     let config = &first.config;
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config, &error))?;
-    let address = listener.local_addr().map_err(|error| in_use(config, &error))?;
+    let (api, address) = bind(config, "server.listen", config.listen).await?;
+    let metrics = match config.metrics_listen {
+        Some(listen) => Some(bind(config, "server.metrics_listen", listen).await?),
+        None => None,
+    };
     stderr::in_background();
+    let metrics = metrics.map(|(listener, address)| {
+        tracing::info!(%address, "metrics and health");
+        listener
+    });
     tracing::info!(%address, providers = first.providers.len(), "listening");
-    Ok(listener)
+    Ok((api, metrics))
+}
+
+async fn bind(config: &Config, key: &str, listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Errors> {
+    let bound = TcpListener::bind(listen).await.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| in_use(config, key, listen, &error))
 }
 
 /// Resolves to the name of the signal that tells the process to end.
@@ -115,13 +143,13 @@ fn ended() -> io::Result<impl Future<Output = &'static str>> {
     })
 }
 
-fn in_use(config: &Config, error: &io::Error) -> Errors {
-    let (path, listen) = (config.path.display(), config.listen);
+fn in_use(config: &Config, key: &str, listen: SocketAddr, error: &io::Error) -> Errors {
+    let path = config.path.display();
     let fix = match error.kind() {
         io::ErrorKind::AddrInUse => ": stop the program that listens there, or choose another port",
         io::ErrorKind::AddrNotAvailable => ": it is not an address of this machine",
         io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
         _ => "",
     };
-    Errors::one(format!("{path}: server.listen: listening on {listen}: {error}{fix}"))
+    Errors::one(format!("{path}: {key}: listening on {listen}: {error}{fix}"))
 }

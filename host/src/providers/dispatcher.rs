@@ -4,6 +4,7 @@
 //! On the other side a stuck call would stop the clock that is to end it; on this side it would stop the API.
 
 use crate::ground::channel::{Reports, reports};
+use crate::ground::finished::Finished;
 use crate::ground::threads::spawned;
 use crate::providers::failure::{DETAIL, Failure};
 use crate::providers::startup::Started;
@@ -13,12 +14,10 @@ use crate::telemetry::panics;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
 use provost_sdk::{Context, Message, Receipt, excerpt};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, SetOnce, TryAcquireError, oneshot};
 
 /// The way into one provider.
@@ -44,6 +43,8 @@ struct Guards {
 /// A delivery, for those who count and log it. It is under way until it is dropped.
 struct Delivery {
     id: String,
+    /// What the caller calls the request.
+    request: Option<String>,
     begun: Instant,
     counters: Arc<Counters>,
     guards: Arc<Guards>,
@@ -91,9 +92,9 @@ impl Dispatcher {
     ///
     /// Why there is no receipt.
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
-        let delivery = Delivery::new(message.id.clone(), self);
+        let delivery = Delivery::new(&message, self);
         match self.begin(message) {
-            Ok(answer) => Finished(Some(Box::pin(async { delivery.ended(answer.await) }))).await,
+            Ok(answer) => Finished::new(async { delivery.ended(answer.await) }).await,
             Err(failure) => delivery.ended(Err(failure)),
         }
     }
@@ -180,24 +181,27 @@ impl Dispatcher {
 }
 
 impl Delivery {
-    fn new(id: String, by: &Dispatcher) -> Self {
+    fn new(message: &Message, by: &Dispatcher) -> Self {
         by.guards.count.fetch_add(1, Ordering::Relaxed);
-        Self { id, begun: Instant::now(), counters: Arc::clone(&by.counters), guards: Arc::clone(&by.guards) }
+        let (id, request) = (message.id.clone(), message.request_id.clone());
+        Self { id, request, begun: Instant::now(), counters: Arc::clone(&by.counters), guards: Arc::clone(&by.guards) }
     }
 
     /// Counts and logs how it ended.
     fn ended(self, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
-        let (provider, id, milliseconds) = (self.counters.provider(), &self.id, self.begun.elapsed().as_millis());
+        let (provider, id, took) = (self.counters.provider(), &self.id, self.begun.elapsed());
+        let milliseconds = took.as_millis();
+        let request = self.request.as_deref();
         match &result {
             Ok(_) => {
-                self.counters.count(Outcome::Delivered);
-                tracing::info!(provider, id, milliseconds, "delivered");
+                self.counters.count(Outcome::Delivered, took);
+                tracing::info!(provider, id, request, milliseconds, "delivered");
             }
             Err(failure) => {
                 let outcome = failure.outcome();
-                self.counters.count(outcome);
+                self.counters.count(outcome, took);
                 let failure = excerpt(&failure.to_string(), DETAIL);
-                tracing::warn!(provider, id, milliseconds, failure = %failure, "not delivered");
+                tracing::warn!(provider, id, request, milliseconds, failure = %failure, "not delivered");
                 if outcome == Outcome::Unauthorized && self.counters.alarm() {
                     tracing::error!(provider, failure = %failure, "the other side refuses this host: check its login in the configuration");
                 }
@@ -210,30 +214,6 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.guards.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Goes on as a task when whoever waits for it goes away. As a task from the start it would cost each delivery a way through the
-/// scheduler.
-struct Finished<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
-
-impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Finished<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<F::Output> {
-        let future = self.0.as_mut().expect("a future is not polled after its end");
-        let output = ready!(future.as_mut().poll(task));
-        self.0 = None;
-        Poll::Ready(output)
-    }
-}
-
-impl<F: Future<Output: Send + 'static> + Send + 'static> Drop for Finished<F> {
-    fn drop(&mut self) {
-        // Where there is no runtime, the host has ended.
-        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(rest);
-        }
     }
 }
 

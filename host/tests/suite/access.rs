@@ -70,6 +70,24 @@ async fn clients_have_tokens_providers_and_a_rate() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn metrics_and_health_can_have_an_address_of_their_own() {
+    let token = digest("one");
+    let clients = format!("metrics_listen = \"127.0.0.1:0\"\n[clients.one]\ntokens = [\"{token}\"]\n");
+    let host = Host::start(&clients);
+    let line = host.start.lines().find_map(|line| line.split_once("metrics and health address="));
+    let metrics = line.expect("the log says where they are").1;
+    for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/v1/providers", 404)] {
+        let answer = client().get(format!("http://{metrics}{path}")).send().await.expect("the host answers");
+        assert_eq!(answer.status(), status, "{path}");
+    }
+    assert_eq!(client().get(host.url("/metrics")).send().await.expect("the host answers").status(), 401);
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
 /// An address of this machine that is not loopback, if it has one: connecting a UDP socket sends nothing.
 fn outside() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");

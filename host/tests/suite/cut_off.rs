@@ -107,7 +107,7 @@ async fn a_late_mail_servers_answer_is_no_other_mails() {
         }
     });
     let host = Host::start(&format!(
-        "[providers.it]\nplugin = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
+        "idempotency_limit = 0\n[providers.it]\nplugin = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
         from = \"a@example.org\"\ntimeout = \"500ms\"\n"
     ));
     for _ in 0..3 {
@@ -164,7 +164,7 @@ async fn a_late_web_servers_answer_is_no_other_messages() {
         }
     });
     let host = Host::start(&format!(
-        "[providers.it]\nplugin = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n\
+        "idempotency_limit = 0\n[providers.it]\nplugin = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n\
         secret = \"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"\ntimeout = \"500ms\"\n"
     ));
     assert_eq!(host.send(message("late")).await.0, 504);

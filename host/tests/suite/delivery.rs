@@ -6,6 +6,9 @@ use crate::support::smtp::{PASSWORD, SmtpServer};
 use crate::support::{Host, client, dir};
 use serde_json::{Value, json};
 
+/// Each message is delivered, also one that was.
+const AGAIN: &str = "idempotency_limit = 0\n";
+
 fn message(provider: &str) -> Value {
     json!({
         "provider": provider,
@@ -66,6 +69,51 @@ async fn a_full_file_system_is_temporary() {
     assert_eq!(answer["detail"], "appending to /dev/full: No space left on device (os error 28)");
 }
 
+/// What the caller calls the request is in its answer, in the log and in what the other side gets.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn requests_can_be_followed() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    for (path, status) in [("/v1/messages", 200), ("/none", 404)] {
+        let request = client().post(host.url(path)).header("x-request-id", "request-7").header("traceparent", TRACE);
+        let answer = request.json(&message("hook")).send().await.expect("the host answers");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-request-id"]),
+            (status, &"request-7".parse().expect("a header"))
+        );
+    }
+    let requests = receiver.requests();
+    let [request] = requests.as_slice() else { panic!("{} requests came", requests.len()) };
+    assert_eq!(
+        (&request.headers["x-request-id"], &request.headers["traceparent"]),
+        (&"request-7".parse().expect("a header"), &TRACE.parse().expect("a header"))
+    );
+    host.terminate();
+    let (_, log) = host.wait();
+    assert!(
+        log.contains(": delivered provider=\"hook\" id=\"message-1\" request=\"request-7\" milliseconds="),
+        "{log}"
+    );
+}
+
+/// Only the proxy knows where the far side is.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_proxy_of_the_environment_is_used() {
+    let receiver = Receiver::start().await;
+    let provider = receiver.provider("hook");
+    let (_, proxy) = provider.split_once("url = \"").expect("it has a URL");
+    let (proxy, _) = proxy.split_once("/hook\"").expect("it has a path");
+    let host = Host::start_with(&provider.replace(proxy, "http://hooks.example.invalid"), |command| {
+        command.env("HTTP_PROXY", proxy);
+    });
+    let (status, answer) = host.send(message("hook")).await;
+    assert_eq!((status, &answer["receipt"]["reference"]), (200, &json!("204 No Content")));
+    assert_eq!(receiver.requests()[0].headers["host"], "hooks.example.invalid");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_webhook_is_signed() {
@@ -81,6 +129,7 @@ async fn a_webhook_is_signed() {
         let verifier = standardwebhooks::Webhook::new(secret).expect("a valid secret");
         verifier.verify(&request.body, &request.headers).expect("the signature is valid");
     }
+    assert!(!request.headers.contains_key("x-request-id") && !request.headers.contains_key("traceparent"));
     let mut data = message("hook");
     data.as_object_mut().expect("an object").remove("provider");
     let body: Value = serde_json::from_slice(&request.body).expect("the body is JSON");
@@ -91,7 +140,7 @@ async fn a_webhook_is_signed() {
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn what_a_webhooks_answer_means() {
     let receiver = Receiver::start().await;
-    let host = Host::start(&receiver.provider("hook"));
+    let host = Host::start(&format!("{AGAIN}{}", receiver.provider("hook")));
     let elsewhere = Receiver::start().await;
     let location = format!("http://{}/", elsewhere.address);
     for (answer, expected) in [
@@ -124,7 +173,7 @@ async fn a_mail_is_sent() {
     let (dir, certificate) = (dir(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
     let bundle = certificate.write_bundle(dir.path());
-    let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
+    let host = Host::start_with(&format!("{AGAIN}{}", server.provider("mail", PASSWORD)), |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
     let (status, answer) = host.send(message("mail")).await;

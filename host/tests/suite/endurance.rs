@@ -44,9 +44,7 @@ async fn everybody_else_answers_while_deliveries_are_stuck() {
 
     let (client, mut slowest) = (client(), [Duration::ZERO; 3]);
     let post = |provider: &str| {
-        client
-            .post(unruly.host.url("/v1/messages"))
-            .json(&json!({ "provider": provider, "id": "message-1", "text": "a" }))
+        client.post(unruly.host.url("/v1/messages")).json(&json!({ "provider": provider, "text": "a" }))
     };
     for _ in 0..100 {
         let requests = [(client.get(unruly.host.url("/healthz")), 200), (post("file"), 200), (post("stuck-1"), 429)];

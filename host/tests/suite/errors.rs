@@ -25,6 +25,36 @@ fn a_result_that_cannot_be_written_is_an_error() {
     }
 }
 
+/// An image's command names a configuration, and cannot be added to.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn variables_count_more_than_the_command() {
+    let dir = dir();
+    let config = write_config(dir.path(), "");
+    let config = config.to_str().expect("a temporary directory's name is text");
+    let valid = "0 plugins loaded, 0 ABI records match, 0 providers valid\n";
+    let none = "error: reading the configuration none: No such file or directory (os error 2)\n";
+    let filter = "error: PROVOST_LOG: `a=b=c` is not a filter such as \"info,smtp=debug\": invalid filter directive: \
+        too many '=' in filter directive, expected 0 or 1\n";
+    let unnamed = "error: no configuration is named: add `--config FILE`, or set PROVOST_CONFIG\n";
+    for (args, variables, code, stdout, stderr) in [
+        (&["--config", "none"][..], &[("PROVOST_CONFIG", config)][..], 0, valid, ""),
+        (&[], &[("PROVOST_CONFIG", config), ("PROVOST_LOG", "debug")], 0, valid, ""),
+        (&["--config", config], &[("PROVOST_CONFIG", "none")], 1, "", none),
+        (&["--config", config], &[("PROVOST_CONFIG", ""), ("PROVOST_LOG", "a=b=c")], 1, "", filter),
+        (&[], &[], 1, "", unnamed),
+    ] {
+        let output =
+            provost().args(args).arg("--check").envs(variables.iter().copied()).output().expect("the host starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(
+            (output.status.code(), text(&output.stdout).as_str(), text(&output.stderr).as_str()),
+            (Some(code), stdout, stderr),
+            "{args:?} {variables:?}"
+        );
+    }
+}
+
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn nothing_is_wrong() {

@@ -20,7 +20,7 @@ const BASES_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 fn write_providers(dir: &Path, providers: &str) -> PathBuf {
     let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
-    write_config(dir, &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}{providers}"))
+    write_config(dir, &format!("[server]\nlisten = \"127.0.0.1:0\"\nidempotency_limit = 0\n{file}{providers}"))
 }
 
 /// Sends one message through a provider.

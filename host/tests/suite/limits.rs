@@ -1,8 +1,10 @@
 //! What callers can take of the built host: of its memory, its connections and its time.
 
-use crate::support::{Host, client, dir};
+use crate::support::{Host, client, dir, dist};
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -110,6 +112,66 @@ async fn half_a_request_is_given_up() {
         assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{answer}");
         assert_eq!(answer.contains("urn:provost:problem:half-sent"), !expected.is_empty(), "{answer}");
     }
+}
+
+/// A provider that stores messages, and where it does.
+fn file() -> (TempDir, String) {
+    let dir = dir();
+    let provider = format!("[providers.file]\npath = {:?}\n", dir.path().join("messages"));
+    (dir, provider)
+}
+
+/// Where the system allows few files, some are left to answer with.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn few_files_do_not_silence_the_host() {
+    let (_dir, file) = file();
+    let host = Host::start_with(&file, |command| {
+        let mut limited = Command::new("prlimit");
+        limited.arg("--nofile=300:300").arg(command.get_program()).args(command.get_args());
+        limited.current_dir(dist()).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        *command = limited;
+    });
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.push(TcpStream::connect(host.address).await.expect("the host listens"));
+    }
+    assert_eq!(client().get(host.url("/healthz")).send().await.expect("the host answers").status(), 200);
+    assert_eq!(host.send(json!({ "provider": "file", "text": "a" })).await.0, 200);
+}
+
+/// The most memory that a process had, in bytes.
+fn peak(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a process has memory");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+}
+
+/// However a body is cut, it costs a few times its bytes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn small_chunks_cost_no_more_than_their_bytes() {
+    let (_dir, file) = file();
+    const BODIES: usize = 3;
+    let host = Host::start(&file);
+    let text = json!({ "provider": "file", "text": "a".repeat(1_000_000) }).to_string();
+    let mut request =
+        b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        transfer-encoding: chunked\r\n\r\n"
+            .to_vec();
+    text.bytes().for_each(|byte| request.extend([b'1', b'\r', b'\n', byte, b'\r', b'\n']));
+    request.extend(b"0\r\n\r\n");
+    let before = peak(host.process());
+    let send = async || {
+        let mut stream = TcpStream::connect(host.address).await.expect("the host listens");
+        stream.write_all(&request).await.expect("the host reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the host answers");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    };
+    let _: [(); BODIES] = tokio::join!(send(), send(), send()).into();
+    let grown = peak(host.process()) - before;
+    assert!(grown < 8 * BODIES * text.len(), "{grown} bytes for {BODIES} bodies of {}", text.len());
 }
 
 /// One address cannot have all of them.

@@ -101,7 +101,8 @@ async fn check(tls: &'static str, changed: &[(&'static str, &'static str)], expe
         command.env("SSL_CERT_FILE", bundle);
     });
     for (index, expected) in expected.iter().enumerate() {
-        let message = json!({ "provider": "mail", "id": "m1", "to": ["bob@example.org"], "text": "a\nb" });
+        let message =
+            json!({ "provider": "mail", "id": format!("m{index}"), "to": ["bob@example.org"], "text": "a\nb" });
         let (status, answer): (u16, Value) = host.send(message).await;
         let said = answer["receipt"]["reference"].as_str().or(answer["detail"].as_str()).unwrap_or_default();
         assert_eq!((status, said), *expected, "{tls}, {changed:?}, mail {index}");

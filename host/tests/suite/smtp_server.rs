@@ -63,10 +63,9 @@ async fn exim_takes_the_mail() {
     let host = Host::start_with(&provider, |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
-    let message =
-        |to: &str| json!({ "provider": "mail", "id": "m1", "to": [to], "subject": "a", "text": "one\n.\nthree" });
+    let message = |id: &str, to: &str| json!({ "provider": "mail", "id": id, "to": [to], "subject": "a", "text": "one\n.\nthree" });
 
-    let (status, answer) = host.send(message("bob@example.org")).await;
+    let (status, answer) = host.send(message("m1", "bob@example.org")).await;
     assert_eq!(status, 200, "{answer}");
     let reference = answer["receipt"]["reference"].as_str().expect("the server answers");
     let (_, id) = reference.split_once("id=").expect("Exim answers with its id");
@@ -78,9 +77,9 @@ async fn exim_takes_the_mail() {
         assert!(headers.contains(part), "{part} is not in {headers}");
     }
 
-    let (status, answer) = host.send(message("full@example.org")).await;
+    let (status, answer) = host.send(message("m2", "full@example.org")).await;
     assert_eq!((status, answer["type"].as_str()), (503, Some("urn:provost:problem:temporary-failure")), "{answer}");
-    let (status, answer) = host.send(message("bob@example.net")).await;
+    let (status, answer) = host.send(message("m3", "bob@example.net")).await;
     assert_eq!((status, answer["type"].as_str()), (422, Some("urn:provost:problem:refused")), "{answer}");
 }
 

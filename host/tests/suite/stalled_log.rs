@@ -31,7 +31,8 @@ impl Stalled {
     async fn start() -> Self {
         let dir = dir();
         let path = dir.path().join("messages");
-        let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n[providers.file]\npath = {path:?}\n");
+        let config =
+            format!("[server]\nlisten = \"127.0.0.1:0\"\nidempotency_limit = 0\n[providers.file]\npath = {path:?}\n");
         let mut command = provost();
         command.arg("--config").arg(write_config(dir.path(), &config)).args(["--prov", "file.prov"]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");

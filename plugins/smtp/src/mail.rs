@@ -1,17 +1,21 @@
 //! Turns a message into a mail (RFC 5322), in time that grows as the message does. Knows nothing of servers.
 
 use super::names;
-use email_encoding::headers::rfc2047;
 use email_encoding::headers::writer::EmailWriter;
+use email_encoding::headers::{quoted_string, rfc2047};
 use lettre::address::{Address, Envelope};
 use lettre::message::header::{
-    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject, To,
+    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject,
 };
-use lettre::message::{Body, Mailbox, Mailboxes};
+use lettre::message::{Body, Mailbox};
 use provost_sdk::{DeliveryError, Message, SHOWN, excerpt};
+use std::fmt::Write;
 
 /// What may stand in one line of a mail, in bytes, with room for a header's name (RFC 5322 section 2.1.1 allows 998).
 const LINE: usize = 900;
+
+/// What a line should have (RFC 5322 section 2.1.1).
+const FOLDED: usize = 78;
 
 const TO: HeaderName = HeaderName::new_from_ascii_str("To");
 const SUBJECT: HeaderName = HeaderName::new_from_ascii_str("Subject");
@@ -41,7 +45,7 @@ pub(crate) fn compose(from: &Mailbox, message: &Message, undisclosed: bool) -> R
     let builder = match undisclosed {
         true => builder.raw_header(HeaderValue::new(TO, "undisclosed-recipients:;".to_owned())),
         // All at once: the builder reads the header again for each one that is added.
-        false => builder.header(To::from(Mailboxes::from(to))),
+        false => builder.raw_header(recipients(&to)),
     };
     let builder = match subject(&message.subject) {
         Some(subject) => builder.raw_header(subject),
@@ -67,6 +71,34 @@ fn mailbox(recipient: &str) -> Result<Mailbox, DeliveryError> {
     let domain = names::in_ascii(email.domain()).ok_or_else(|| refused("its domain is not a name of DNS"))?;
     let email = Address::new(email.user(), domain).map_err(|error| refused(&error.to_string()))?;
     Ok(Mailbox { name, email })
+}
+
+/// The header that names all, in lines of at most 78 characters where a name is not longer: lettre would write one line.
+fn recipients(mailboxes: &[Mailbox]) -> HeaderValue {
+    let mut encoded = String::new();
+    let mut writer = EmailWriter::new(&mut encoded, TO.len() + ": ".len(), 0, false);
+    let mut write = |mailbox: &Mailbox, first: bool| {
+        let Mailbox { name, email } = mailbox;
+        let (name, email): (&str, &str) = (name.as_deref().unwrap_or_default(), email.as_ref());
+        if !first {
+            writer.write_char(',')?;
+            if writer.line_len() + name.len() + email.len() + " <>, ".len() > FOLDED {
+                writer.new_line()?;
+            }
+            writer.space();
+        }
+        if name.is_empty() {
+            return writer.write_str(email);
+        }
+        quoted_string::encode(name, &mut writer)?;
+        writer.space();
+        write!(writer, "<{email}>")
+    };
+    for (index, mailbox) in mailboxes.iter().enumerate() {
+        write(mailbox, index == 0).expect("a string takes all");
+    }
+    drop(writer);
+    HeaderValue::dangerous_new_pre_encoded(TO, String::new(), encoded)
 }
 
 /// The header, if it has to be encoded though it is ASCII (RFC 2047): a word that no line can hold, or one that a reader would decode.
@@ -148,6 +180,10 @@ mod tests {
                 "another",
             ]),
         );
+        let many: Vec<String> = (0..1000).map(|number| format!("\"A {number}\" <a{number}@example.org>")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let first = "To: \"A 0\" <a0@example.org>, \"A 1\" <a1@example.org>, \"A 2\" <a2@example.org>,";
+        check(&message(&many, "", "a"), false, Ok(&[first]));
         check(&message(&["a@example.org"], "", "a"), true, Ok(&["To: undisclosed-recipients:;", "Subject: "]));
         check(&message(&["a@example.org"], "=?utf-8?q?a?=", "a\0b"), false, Ok(&["a=00b"]));
         check(&message(&["a@example.org"], &"a".repeat(3000), &"b".repeat(3000)), false, Ok(&[]));

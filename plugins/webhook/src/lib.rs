@@ -51,6 +51,11 @@ impl Provider for Webhook {
             .header("webhook-timestamp", now)
             .header("webhook-signature", signature::sign(&self.keys, &message.id, now, &body))
             .body(body);
+        let passed_on = [("x-request-id", &message.request_id), ("traceparent", &message.traceparent)];
+        let request = passed_on.into_iter().fold(request, |request, (name, value)| match value {
+            Some(value) => request.header(name, value),
+            None => request,
+        });
         let response = http::check(request.send().await?)?;
         Ok(Receipt::with_reference(response.status().to_string()))
     }

@@ -93,6 +93,8 @@ pub struct Host {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it logged until it listened.
+    pub start: String,
     /// Its configuration, which can be written anew.
     pub config: PathBuf,
     log: Receiver<String>,
@@ -117,8 +119,8 @@ impl Host {
         change(&mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let stderr = child.stderr.take().expect("it was asked for");
-        let (address, log) = listening(stderr);
-        Self { child, address, config, log, _dir: dir }
+        let (address, start, log) = listening(stderr);
+        Self { child, address, start, config, log, _dir: dir }
     }
 
     /// The number of its process.
@@ -207,7 +209,7 @@ pub async fn metrics(url: &str) -> String {
 }
 
 /// Reads the log up to the line that says where the host listens; the rest is read in the background.
-fn listening(stderr: ChildStderr) -> (SocketAddr, Receiver<String>) {
+fn listening(stderr: ChildStderr) -> (SocketAddr, String, Receiver<String>) {
     let mut reader = BufReader::new(stderr);
     let mut log = String::new();
     loop {
@@ -215,13 +217,13 @@ fn listening(stderr: ChildStderr) -> (SocketAddr, Receiver<String>) {
         let read = reader.read_line(&mut log).expect("the log is text");
         assert_ne!(read, 0, "the host ended before it listened:\n{log}");
         if let Some(address) = address(&log[begin..]) {
-            let (ended, whole) = channel();
+            let (start, (ended, whole)) = (log.clone(), channel());
             thread::spawn(move || {
                 reader.read_to_string(&mut log).expect("the log is text");
                 // An error says that the test has ended.
                 let _ = ended.send(log);
             });
-            return (address, whole);
+            return (address, start, whole);
         }
     }
 }

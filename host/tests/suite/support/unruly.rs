@@ -28,7 +28,9 @@ impl Unruly {
         let dir = dir();
         let file = dir.path().join("messages.jsonl");
         // Part of `[server]`, which the host's configuration begins with.
-        let config = format!("shutdown_deadline = \"100ms\"\n{providers}[providers.file]\npath = {file:?}\n");
+        let config = format!(
+            "shutdown_deadline = \"100ms\"\nidempotency_limit = 0\n{providers}[providers.file]\npath = {file:?}\n"
+        );
         let host = Host::start_with(&config, |command| {
             command.args(["--prov", "unruly.prov"]);
             change(command);

@@ -1,0 +1,121 @@
+//! A message that is sent again is delivered once, and its caller gets the first answer.
+
+use crate::support::receiver::Receiver;
+use crate::support::{Host, PATIENCE, client, dir, signal};
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+
+fn post(host: &Host, message: &Value) -> RequestBuilder {
+    client().post(host.url("/v1/messages")).json(message)
+}
+
+async fn sent(request: RequestBuilder) -> Response {
+    request.send().await.expect("the host answers")
+}
+
+/// The status, whether it is an answer from before, and the answer.
+async fn outcome(request: RequestBuilder) -> (u16, bool, Value) {
+    let response = sent(request).await;
+    let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+    (response.status().as_u16(), replayed, response.json().await.expect("JSON"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_repetition_is_not_delivered() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&(receiver.provider("one") + &receiver.provider("two")));
+    let named = json!({ "provider": "one", "id": "a1", "text": "a" });
+    let (status, replayed, first) = outcome(post(&host, &named)).await;
+    assert_eq!((status, replayed), (200, false), "{first}");
+    assert_eq!(outcome(post(&host, &named)).await, (200, true, first));
+    let (status, _, problem) = outcome(post(&host, &json!({ "provider": "one", "id": "a1", "text": "b" }))).await;
+    let detail = "another message had this `id`: choose a new one, or send the same bytes again";
+    let kind = "urn:provost:problem:conflict";
+    assert_eq!((status, &problem["type"], &problem["detail"]), (409, &json!(kind), &json!(detail)));
+    // It is another message for another provider.
+    assert_eq!(outcome(post(&host, &json!({ "provider": "two", "id": "a1", "text": "b" }))).await.0, 200);
+    assert_eq!(receiver.requests().len(), 2);
+
+    let unnamed = json!({ "provider": "one", "text": "a" });
+    let keyed = |key: &str, message: &Value| post(&host, message).header("idempotency-key", key);
+    let (status, replayed, first) = outcome(keyed("\"k1\"", &unnamed)).await;
+    assert_eq!((status, replayed), (200, false), "{first}");
+    assert_eq!(outcome(keyed("k1", &unnamed)).await, (200, true, first));
+    assert_eq!(outcome(keyed("k1", &named)).await.0, 409);
+    assert_eq!(outcome(keyed("k2", &unnamed)).await.0, 200);
+    assert_eq!(outcome(keyed("", &unnamed)).await.0, 400);
+    // Without a key each is another.
+    for _ in 0..2 {
+        assert_eq!(outcome(post(&host, &unnamed)).await.0, 200);
+    }
+    assert_eq!(receiver.requests().len(), 6);
+    // What was delivered is known, whatever the configuration says now.
+    signal(host.process(), "HUP");
+    while !host.metrics().await.contains("provost_reloads_total{result=\"done\"} 1\n") {}
+    assert!(outcome(post(&host, &named)).await.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn twins_wait_for_one_delivery() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let message = json!({ "provider": "hook", "id": "a1", "text": "a" });
+    let held = receiver.hold().await;
+    // The first goes away when the other side has its message.
+    tokio::select! {
+        response = sent(post(&host, &message)) => panic!("{response:?}"),
+        () = receiver.arrived() => {}
+    }
+    let other = json!({ "provider": "hook", "id": "a1", "text": "b" });
+    let twins = async { tokio::join!(outcome(post(&host, &message)), outcome(post(&host, &message))) };
+    let release = async {
+        // The host has answered later requests, so it is not about to look for the first.
+        assert_eq!(outcome(post(&host, &other)).await.0, 409);
+        drop(held);
+    };
+    let both = async { tokio::join!(twins, release) };
+    let ((one, two), ()) = tokio::time::timeout(PATIENCE, both).await.expect("they are answered");
+    assert_eq!((one.0, one.1), (200, true), "{}", one.2);
+    assert_eq!(one, two);
+    assert_eq!(receiver.requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn what_was_not_delivered_is_tried_again() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    let message = json!({ "provider": "hook", "id": "a1", "text": "a" });
+    for status in [503, 400] {
+        receiver.answer(status, &[]);
+        let (_, replayed, problem) = outcome(post(&host, &message)).await;
+        assert!(!replayed && problem["type"].is_string(), "{problem}");
+    }
+    receiver.answer(200, &[]);
+    assert_eq!(outcome(post(&host, &message)).await.0, 200);
+    assert!(outcome(post(&host, &message)).await.1);
+    assert_eq!(receiver.requests().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn memory_has_its_limit() {
+    let dir = dir();
+    let path = dir.path().join("messages");
+    let lines = || std::fs::read_to_string(&path).expect("the file").lines().count();
+    let file = format!("[providers.file]\npath = {path:?}\n");
+    let message = |id: &str| json!({ "provider": "file", "id": id, "text": "a" });
+    let host = Host::start(&format!("idempotency_limit = 0\n{file}"));
+    for _ in 0..2 {
+        assert_eq!(outcome(post(&host, &message("a1"))).await.0, 200);
+    }
+    assert_eq!(lines(), 2);
+    drop(host);
+    let host = Host::start(&format!("idempotency_limit = 1\n{file}"));
+    for (id, replayed) in [("a1", false), ("a1", true), ("a2", false), ("a1", false)] {
+        assert_eq!(outcome(post(&host, &message(id))).await.1, replayed, "{id}");
+    }
+    assert_eq!(lines(), 5);
+}
