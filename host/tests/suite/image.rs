@@ -81,7 +81,7 @@ async fn another_user_is_told_where_it_cannot_write() {
     let error = "error: /etc/provost/config.toml: providers.file.path: no file can be made in /var/lib/provost: Permission \
         denied (os error 13); let the user that the host runs as write there\n";
     assert_eq!(container.run().await, (Some(1), error.to_owned()));
-    let options = ["--user", "12345:12345", "--tmpfs", "/var/lib/provost:mode=1777"];
+    let options = ["--user", "12345:12345", "--tmpfs", "/var/lib/provost:uid=12345"];
     let container = Container::create_with(&options, &[(&config, CONFIG)], &[]);
     delivers(&format!("http://{}/v1/messages", container.start()), &["file"]).await;
     container.stop();
