@@ -7,6 +7,7 @@ use crate::support::receiver::{Receiver, SECRET};
 use crate::support::smtp::{PASSWORD, SmtpServer};
 use crate::support::{dir, load, send, write_config};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where the image's configuration lies.
@@ -81,8 +82,11 @@ async fn another_user_is_told_where_it_cannot_write() {
     let error = "error: /etc/provost/config.toml: providers.file.path: no file can be made in /var/lib/provost: Permission \
         denied (os error 13); let the user that the host runs as write there\n";
     assert_eq!(container.run().await, (Some(1), error.to_owned()));
-    let options = ["--user", "12345:12345", "--tmpfs", "/var/lib/provost:uid=12345"];
-    let container = Container::create_with(&options, &[(&config, CONFIG)], &[]);
+    let state = dir.path().join("state");
+    std::fs::create_dir(&state).expect("a temporary directory");
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o777)).expect("a directory of the test's own");
+    let mount = format!("type=bind,source={},target=/var/lib/provost", state.display());
+    let container = Container::create_with(&[&user[..], &["--mount", &mount]].concat(), &[(&config, CONFIG)], &[]);
     delivers(&format!("http://{}/v1/messages", container.start()), &["file"]).await;
     container.stop();
 }
