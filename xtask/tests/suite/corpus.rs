@@ -22,7 +22,7 @@ const SWAPPED_METHODS: Edit = (
 );
 const ADDED_FIELD: Edit =
     ("host/sdk/src/message.rs", "pub id: String,", "pub id: String,\n    /// Added.\n    pub added: u64,");
-const FILLED_FIELD: Edit = ("host/src/http/api.rs", "Ok(Message { id,", "Ok(Message { id, added: 0,");
+const FILLED_FIELD: Edit = ("host/src/http/message.rs", "Ok(Message { id,", "Ok(Message { id, added: 0,");
 const FEATURE: Edit = (
     "plugins/file/Cargo.toml",
     "[dependencies]\n",
@@ -36,7 +36,7 @@ const FIELD_OF_A_CFG: [Edit; 2] = [
         "pub to: Vec<String>,",
         "pub to: Vec<String>,\n    /// Added.\n    #[cfg(wide)]\n    pub wide: [u64; 8],",
     ),
-    ("host/src/http/api.rs", "Ok(Message { id,", "Ok(Message { id, #[cfg(wide)] wide: [0; 8],"),
+    ("host/src/http/message.rs", "Ok(Message { id,", "Ok(Message { id, #[cfg(wide)] wide: [0; 8],"),
 ];
 /// Profile settings for the SDK, and for a crate that the SDK uses.
 const PROFILES: [(&str, &str); 2] = [
