@@ -52,6 +52,9 @@ pub fn build(session: &Session, plan: &BuildPlan, machine: &dyn Machine) -> Resu
     let dir = toml::Value::String(dirs.target.to_string());
     args.extend(["--config".to_owned(), format!("build.build-dir={dir}")]);
     let mut environment = vec![(ENCODED_FLAGS.to_owned(), flags(plan, dirs).join(SEPARATOR))];
+    // What C code takes for the time of its compilation (__DATE__, __TIME__) would differ each time.
+    // Source: <https://reproducible-builds.org/specs/source-date-epoch/>.
+    environment.push(("SOURCE_DATE_EPOCH".to_owned(), "0".to_owned()));
     if plan.toolchain.is_cross() {
         let target = plan.toolchain.target.to_uppercase().replace('-', "_");
         environment.push((format!("CARGO_TARGET_{target}_LINKER"), plan.toolchain.linker.clone()));
