@@ -11,7 +11,7 @@ use crate::http::message::{self, SendMessage, invalid};
 use crate::http::metrics;
 use crate::http::object::Object;
 use crate::http::problem::Problem;
-use crate::providers::Providers;
+use crate::providers::{Providers, Running};
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, Method, StatusCode, Uri};
@@ -102,7 +102,7 @@ async fn send(State(api): State<Api>, mut request: Request) -> Result<Response, 
         caller.may_send(&body.provider)?;
     }
     if api.providers.get(&body.provider).is_none() {
-        return Err(unknown_provider(&body.provider, &api.providers));
+        return Err(unknown_provider(&body.provider, api.providers.iter()));
     }
     let provider = body.provider.clone();
     let key = match key {
@@ -156,7 +156,7 @@ impl Api {
 
 async fn deliver(providers: &Providers, provider: String, message: Message) -> Answer {
     let id = message.id.clone();
-    let Some(running) = providers.get(&provider) else { return Err(unknown_provider(&provider, providers)) };
+    let Some(running) = providers.get(&provider) else { return Err(unknown_provider(&provider, providers.iter())) };
     match running.dispatcher.deliver(message).await {
         Ok(receipt) => Ok(SentMessage { id, provider, receipt }),
         Err(failure) => Err(Problem::from(failure).for_delivery(&provider, &id)),
@@ -182,8 +182,8 @@ fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "not JSON", detail)
 }
 
-fn unknown_provider(name: &str, providers: &Providers) -> Problem {
-    let hint = match suggest(name, providers.iter().map(|(name, _)| name)) {
+fn unknown_provider<'a>(name: &str, others: impl Iterator<Item = (&'a str, &'a Running)>) -> Problem {
+    let hint = match suggest(name, others.map(|(name, _)| name)) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "GET /v1/providers lists all providers".to_owned(),
     };
@@ -202,7 +202,7 @@ async fn show(
 ) -> Result<Json<ProviderState>, Problem> {
     let caller = request.extensions().get::<Arc<Caller>>().map(Arc::as_ref);
     let state = listing::one(&api.providers, caller, &name);
-    state.map(Json).ok_or_else(|| unknown_provider(&name, &api.providers))
+    state.map(Json).ok_or_else(|| unknown_provider(&name, listing::seen(&api.providers, caller)))
 }
 
 /// Whether messages are taken; while the host shuts down, those that ask over an open connection are told so.

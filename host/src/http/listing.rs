@@ -34,13 +34,17 @@ pub struct ProviderState {
 
 /// All that `caller` may use.
 pub fn all(providers: &Providers, caller: Option<&Caller>) -> ProviderList {
-    let seen = providers.iter().filter(|(name, _)| caller.is_none_or(|caller| caller.may_use(name)));
-    ProviderList { providers: seen.map(|(name, running)| listed(name, running)).collect() }
+    ProviderList { providers: seen(providers, caller).map(|(name, running)| listed(name, running)).collect() }
+}
+
+/// Those that `caller` may use; of the others it is told nothing.
+pub fn seen<'a>(providers: &'a Providers, caller: Option<&'a Caller>) -> impl Iterator<Item = (&'a str, &'a Running)> {
+    providers.iter().filter(move |(name, _)| caller.is_none_or(|caller| caller.may_use(name)))
 }
 
 /// The provider `name`, if there is one that `caller` may use.
 pub fn one(providers: &Providers, caller: Option<&Caller>, name: &str) -> Option<ProviderState> {
-    let running = providers.get(name).filter(|_| caller.is_none_or(|caller| caller.may_use(name)))?;
+    let (name, running) = seen(providers, caller).find(|(known, _)| *known == name)?;
     let deliveries = running.dispatcher.counters().deliveries().collect();
     Some(ProviderState { provider: listed(name, running), in_flight: running.dispatcher.in_flight(), deliveries })
 }

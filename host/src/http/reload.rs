@@ -57,8 +57,8 @@ impl Reload {
 
     async fn read_at(self: &Arc<Self>, mut hang_ups: Signal, generations: &Arc<Generations>, lasting: &Lasting) {
         // One may have come before anybody waited.
-        while ffi::take_hang_up() || hang_ups.recv().await.is_some() {
-            ffi::take_hang_up();
+        let mut due = ffi::take_hang_up();
+        while std::mem::take(&mut due) || hang_ups.recv().await.is_some() {
             tracing::info!(path = %self.path.display(), "reading the configuration again");
             let (this, current) = (Arc::clone(self), generations.current());
             let read = tokio::task::spawn_blocking(move || this.read(&current)).await;

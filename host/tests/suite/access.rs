@@ -75,6 +75,13 @@ async fn clients_have_tokens_providers_and_a_rate() {
     let answer: Value = answer.json().await.expect("JSON");
     let names: Vec<_> = answer["providers"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["b"]);
+    // Of what a client may not use it is told nothing, not even a name.
+    for (name, hint) in [("a", "did you mean `b`?"), ("aa", "GET /v1/providers lists all providers")] {
+        let request = client().get(host.url(&format!("/v1/providers/{name}"))).bearer_auth("two");
+        let problem: Value = request.send().await.expect("the host answers").json().await.expect("JSON");
+        let detail = format!("there is no provider `{name}`: {hint}");
+        assert_eq!((&problem["status"], &problem["detail"]), (&json!(404), &json!(detail)));
+    }
     for (path, status) in [("/healthz", 200), ("/metrics", 401), ("/v1/providers", 401)] {
         let answer = client().get(host.url(path)).send().await.expect("the host answers");
         assert_eq!(answer.status(), status, "{path}");
