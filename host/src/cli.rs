@@ -1,16 +1,21 @@
 //! The command line.
 
+use crate::config::LogFormat;
 use crate::ground::errors::Errors;
+use crate::ground::ffi;
 use crate::plugins::records::Format;
-use clap::Parser;
+use crate::telemetry::log;
+use clap::{Parser, ValueEnum};
 use provost_sdk::{SHOWN, excerpt};
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
 /// A message gateway: one HTTP API in front, native plugins behind it.
 #[derive(Parser)]
-#[command(version)]
+// What is added to a command, as to an image's entrypoint, counts more than what it has.
+#[command(version, args_override_self = true)]
 pub struct Args {
     /// Configuration file (TOML); the variable PROVOST_CONFIG replaces it
     #[arg(long, value_name = "FILE")]
@@ -33,6 +38,11 @@ pub struct Args {
     #[arg(long, value_name = "FILTER")]
     pub log: Option<Targets>,
 
+    /// How lines of the log and errors are written, in place of `log.format` in the configuration. The variable PROVOST_LOG_FORMAT replaces
+    /// it
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
     /// Show how a plugin was built and whether it fits this host, then exit
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "prov", "check", "health", "log"])]
     pub inspect: Option<PathBuf>,
@@ -47,13 +57,32 @@ pub struct Args {
 }
 
 impl Args {
-    /// Lets the environment count more than the command: in an image the command is written already.
+    /// Reads the command and the environment, which counts more: in an image the command is written already. Ends the process after a
+    /// question that the command answers, such as `--help`.
     ///
     /// # Errors
     ///
-    /// What is wrong with a variable, or missing.
-    pub fn with_environment(mut self) -> Result<Self, Errors> {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    /// What is wrong with the command or a variable, or missing.
+    pub fn read() -> Result<Self, Errors> {
+        // First, so that all errors are written in this format.
+        let format = variable("PROVOST_LOG_FORMAT").map(|text| log_format(&text.to_string_lossy())).transpose()?;
+        log::set_format(format.unwrap_or_default());
+        let mut args = match Self::try_parse() {
+            // What it says is coloured, has several lines, and ends the process with code 2.
+            Err(error) if !log::is_json() || !error.use_stderr() => error.exit(),
+            Err(error) => {
+                let text = error.to_string();
+                log::error(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+                ffi::end(error.exit_code());
+            }
+            Ok(args) => args,
+        };
+        args.log_format = format.or(args.log_format);
+        log::set_format(args.log_format.unwrap_or_default());
+        args.with_environment()
+    }
+
+    fn with_environment(mut self) -> Result<Self, Errors> {
         if let Some(path) = variable("PROVOST_CONFIG") {
             self.config = Some(path.into());
         }
@@ -70,4 +99,15 @@ impl Args {
         }
         Ok(self)
     }
+}
+
+/// What the environment says, if it is not empty.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, Errors> {
+    LogFormat::from_str(text, false).map_err(|_| {
+        Errors::one(format!("PROVOST_LOG_FORMAT: `{}` is not a format; use `human` or `json`", excerpt(text, SHOWN)))
+    })
 }

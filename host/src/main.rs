@@ -15,7 +15,6 @@ mod plugins;
 mod providers;
 mod telemetry;
 
-use clap::Parser;
 use cli::Args;
 use config::Config;
 use ground::errors::Errors;
@@ -39,13 +38,13 @@ fn main() {
     // Before a plugin can bring a crate that makes rustls choose.
     provost_sdk::tls::install();
     // A panic of this thread too ends the process here: it is in the log.
-    let result = catch(|| run(&Args::parse().with_environment()?));
+    panics::watch();
+    let result = catch(|| run(&Args::read()?));
     stderr::flush();
     let code = match result {
         Some(Ok(())) => 0,
         Some(Err(errors)) => {
-            // Where nobody reads them nothing more can be done.
-            let _ = write!(io::stderr(), "{errors}");
+            errors.iter().for_each(log::error);
             1
         }
         None => 101,
@@ -74,6 +73,9 @@ fn run(args: &Args) -> Result<(), Errors> {
     let mut errors = Errors::default();
     let config = args.config.as_ref().expect("it is named when nothing is inspected");
     let config = Config::read(config, &mut errors);
+    if let (None, Some(config)) = (args.log_format, &config) {
+        log::set_format(config.log_format);
+    }
     if args.health {
         return match config.filter(|_| errors.is_empty()) {
             Some(config) => health::query(&config).map_err(Errors::one),
@@ -85,13 +87,19 @@ fn run(args: &Args) -> Result<(), Errors> {
         return Err(errors);
     };
     log::start(args.log.as_ref().unwrap_or(&config.log));
+    config.warn();
     let begun = Instant::now();
     let Some(plugins) = load(checked, begun, config.startup_deadline, &mut errors)? else {
         return Err(errors);
     };
     let providers = Providers::start(&config, &plugins, None, begun, &mut errors);
     if errors.is_empty() && !args.check {
-        let reload = Reload { path: config.path.clone(), plugins, logs: args.log.is_none() };
+        let reload = Reload {
+            path: config.path.clone(),
+            plugins,
+            logs: args.log.is_none(),
+            log_format: args.log_format.is_none(),
+        };
         return server::serve(config, providers, reload);
     }
     providers.close(Instant::now(), config.shutdown_deadline);
@@ -100,7 +108,6 @@ fn run(args: &Args) -> Result<(), Errors> {
 
 /// Loads the plugins, with an eye on what they do.
 fn load(checked: Checked, begun: Instant, deadline: Duration, errors: &mut Errors) -> Result<Option<Plugins>, Errors> {
-    panics::watch();
     panics::watch_exits().map_err(Errors::one)?;
     let plugins = checked.load(begun, deadline, errors);
     panics::watch_exits().map_err(Errors::one)?;

@@ -30,17 +30,18 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
     tree.append(".cargo/config.toml", source);
     tree.write("../.dockerignore", "tree/.git\ntree/xtask\ntree/examples\ntree/benches\n");
     let channel = places.channel();
-    let packages = "-p provost -p provost-sdk -p file -p smtp -p webhook";
+    let (packages, plugins) = (tree.packages(), tree.plugins());
+    let command: String = plugins.iter().map(|name| format!(", \"--prov\", \"{name}.prov\"")).collect();
+    let plugins = plugins.join(" ");
     let compile = |mounts: &str| {
         format!(
             "COPY tree .\n\
              RUN {mounts}cargo build --release --offline --lib --bin provost {packages} && \
              mkdir /out && cp target/release/provost target/release/libprovost_sdk.so /out && \
-             for plugin in file smtp webhook; do cp target/release/lib$plugin.so /out/$plugin.prov; done && \
+             for plugin in {plugins}; do cp target/release/lib$plugin.so /out/$plugin.prov; done && \
              cp \"$(rustc --print target-libdir)\"/libstd-*.so /out\n\
              FROM {base}\nWORKDIR /provost\nCOPY --from=build /out /provost\n\
-             CMD [\"./provost\", \"--config\", \"/etc/provost/config.toml\", \"--prov\", \"file.prov\", \"--prov\", \"smtp.prov\", \
-             \"--prov\", \"webhook.prov\"]\n"
+             CMD [\"./provost\", \"--config\", \"/etc/provost/config.toml\"{command}]\n"
         )
     };
     let stage = |name: &str| {

@@ -27,25 +27,26 @@ pub fn measure(_places: &Places, report: &mut Report) {
     let (there, here) = (make(loaded), make(&Plugin::new::<Noop>()));
     let message = Message { id: "1".to_owned(), text: "text".to_owned(), ..Message::default() };
 
-    let validate = |provider: &dyn AnyProvider| drop(black_box(black_box(provider).validate()));
-    let [across, inside] = nanoseconds([&mut || validate(&*there), &mut || validate(&*here)]);
+    let validate = |provider: &mut &dyn AnyProvider| drop(black_box(black_box(*provider).validate()));
+    let [across, inside] = nanoseconds([&*there, &*here], validate);
     report.row("plugin: sync call across the boundary", across, "ns", Some(Bound::AtMost(5.0)));
     report.row("plugin: sync call across / within one program", across / inside, "", Some(Bound::AtMost(1.2)));
 
-    let deliver = |provider: &dyn AnyProvider| {
-        let mut delivery = black_box(provider).deliver(black_box(&message));
+    let deliver = |provider: &mut &dyn AnyProvider| {
+        let mut delivery = black_box(*provider).deliver(black_box(&message));
         drop(black_box(delivery.as_mut().poll(&mut Polling::from_waker(Waker::noop()))));
     };
-    let direct = || {
+    let direct = |_: &mut ()| {
         let delivery = pin!(Provider::deliver(black_box(&Noop), black_box(&message)));
         let polled: Poll<_> = delivery.poll(&mut Polling::from_waker(Waker::noop()));
         drop(black_box(polled));
     };
-    let [across, inside, plain] = nanoseconds([&mut || deliver(&*there), &mut || deliver(&*here), &mut { direct }]);
+    let [across, inside] = nanoseconds([&*there, &*here], deliver);
+    let [plain] = nanoseconds([()], direct);
     report.row("plugin: async deliver across the boundary", across, "ns", Some(Bound::AtMost(25.0)));
     report.row("plugin: async deliver within one program", inside, "ns", None);
     report.row("plugin: the same as a plain async fn, not boxed", plain, "ns", None);
-    let [guest] = nanoseconds([&mut wasm::caller(&message)]);
+    let [guest] = nanoseconds([wasm::caller(&message)], |call| call());
     report.row("plugin: the same in wasmtime", guest, "ns", None);
     report.row("plugin: the same over gRPC on a unix socket", processes(&message), "ns", None);
 }

@@ -3,16 +3,18 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use provost_sdk::Message;
+use provost_sdk::{Attachment, Message};
 
 use crate::report::{Bound, Report};
 use crate::statistics::median;
 
 // The plugin's own code.
+#[path = "../../../plugins/smtp/src/address.rs"]
+mod address;
 #[path = "../../../plugins/smtp/src/mail.rs"]
 mod mail;
-#[path = "../../../plugins/smtp/src/names.rs"]
-mod names;
+#[path = "../../../plugins/smtp/src/parts.rs"]
+mod parts;
 
 /// The largest body that the host takes where nothing else is configured, and a hundredth of it.
 const SIZES: [usize; 2] = [10_000, 1_000_000];
@@ -23,9 +25,15 @@ const FLAT: f64 = 2.0;
 
 pub fn measure(report: &mut Report) {
     let text = |text: String| Message { to: vec!["bob@example.org".to_owned()], text, ..Message::default() };
-    let messages: [(&str, &dyn Fn(usize) -> Message); 3] = [
+    let messages: [(&str, &dyn Fn(usize) -> Message); 5] = [
         ("text", &|size| text("All quiet on the eastern front.\n".repeat(size / 32))),
         ("line feeds", &|size| text("\n".repeat(size))),
+        ("HTML", &|size| Message { html: Some("<p>All quiet.</p>\n".repeat(size / 18)), ..text(String::new()) }),
+        ("an attachment", &|size| {
+            let (name, content_type) = ("a.bin".to_owned(), "application/octet-stream".to_owned());
+            let attachments = vec![Attachment { name, content_type, content: vec![255; size] }];
+            Message { attachments, ..text(String::new()) }
+        }),
         ("recipients", &|size| {
             let to = (0..size / 10).map(|number| format!("a{number}@b.org")).collect();
             Message { to, text: "a".to_owned(), ..Message::default() }
@@ -37,7 +45,7 @@ pub fn measure(report: &mut Report) {
             let message = message(size);
             let samples = (0..SAMPLES).map(|_| {
                 let begin = Instant::now();
-                let composed = mail::compose(&from, black_box(&message), false).expect("a mail");
+                let composed = mail::compose(&from, black_box(&message), &(&message).into(), false).expect("a mail");
                 black_box(composed.formatted());
                 begin.elapsed().as_nanos() as f64 / size as f64
             });

@@ -112,7 +112,7 @@ impl Running {
         });
         let endpoint = Endpoint::from_static("http://localhost");
         let channel = endpoint.connect_with_connector(connect).await.expect("it listens");
-        let provost_sdk::Message { id, to, subject, text, metadata } = message.clone();
+        let provost_sdk::Message { id, to, subject, text, metadata, .. } = message.clone();
         Running {
             child,
             client: tonic::client::Grpc::new(channel),

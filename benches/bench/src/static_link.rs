@@ -8,9 +8,9 @@ use crate::tree::Tree;
 /// Bytes of the program, without symbols.
 pub fn size(places: &Places) -> u64 {
     let tree = Tree::new(places, "static");
-    let plugins = ["file", "smtp", "webhook"];
+    let plugins = tree.plugins();
     tree.replace("host/sdk/Cargo.toml", "[\"dylib\"]", "[\"rlib\"]");
-    for plugin in plugins {
+    for plugin in &plugins {
         tree.replace(&format!("plugins/{plugin}/Cargo.toml"), "[\"cdylib\"]", "[\"rlib\"]");
     }
     // Each is the program's own then, and no symbol that all have.
@@ -25,9 +25,10 @@ pub fn size(places: &Places) -> u64 {
         "        #[doc(hidden)]\n        pub static",
     );
     tree.replace("host/sdk/src/plugin.rs", "::new::<$provider>();\n        };\n", "::new::<$provider>();\n");
-    let dependencies = plugins.map(|plugin| format!("{plugin} = {{ path = \"../plugins/{plugin}\" }}\n")).concat();
+    let dependencies =
+        plugins.iter().map(|plugin| format!("{plugin} = {{ path = \"../plugins/{plugin}\" }}\n")).collect::<String>();
     tree.replace("host/Cargo.toml", "[dependencies]\n", &format!("[dependencies]\n{dependencies}"));
-    let linked = plugins.map(|plugin| format!("&{plugin}::PROVOST_PLUGIN, ")).concat();
+    let linked = plugins.iter().map(|plugin| format!("&{plugin}::PROVOST_PLUGIN, ")).collect::<String>();
     tree.replace(
         "host/src/main.rs",
         "fn main() {\n",

@@ -9,7 +9,8 @@ const CALLS: u32 = 100_000;
 
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
 /// The value below which this part of the sorted values lies.
@@ -18,14 +19,15 @@ pub fn percentile(sorted: &[u32], part: f64) -> f64 {
     f64::from(sorted.get(at).copied().unwrap_or_default())
 }
 
-/// Nanoseconds for each call of several functions, measured in turns: the median of each.
-pub fn nanoseconds<const N: usize>(mut functions: [&mut dyn FnMut(); N]) -> [f64; N] {
+/// Nanoseconds for `call` with each of these, measured in turns: the median of each. One loop makes the calls of all, since two loops take
+/// longer or shorter by where the compiler put them.
+pub fn nanoseconds<T, const N: usize>(mut of: [T; N], mut call: impl FnMut(&mut T)) -> [f64; N] {
     let mut samples = [const { Vec::new() }; N];
     for _ in 0..SAMPLES {
-        for (function, samples) in functions.iter_mut().zip(&mut samples) {
+        for (one, samples) in of.iter_mut().zip(&mut samples) {
             let begin = Instant::now();
             for _ in 0..CALLS {
-                function();
+                call(one);
                 black_box(());
             }
             samples.push(begin.elapsed().as_nanos() as f64 / f64::from(CALLS));

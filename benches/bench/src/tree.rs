@@ -23,6 +23,22 @@ impl Tree {
         self.dir.to_str().expect("UTF-8")
     }
 
+    /// The names of its plugins, sorted.
+    pub fn plugins(&self) -> Vec<String> {
+        let entries =
+            std::fs::read_dir(self.dir.join("plugins")).expect("plugins/").map(|entry| entry.expect("an entry"));
+        let crates = entries.filter(|entry| entry.path().join("Cargo.toml").is_file());
+        let mut names: Vec<String> = crates.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+
+    /// What selects host, SDK and plugins in a cargo command.
+    pub fn packages(&self) -> String {
+        let plugins: String = self.plugins().iter().map(|name| format!(" -p {name}")).collect();
+        format!("-p provost -p provost-sdk{plugins}")
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         std::fs::write(self.dir.join(path), text).expect("a file of the tree");
     }

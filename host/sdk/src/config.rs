@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 use toml::Table;
 
 /// The keys of a provider's table that the host reads itself.
-pub const COMMON_KEYS: &[&str] = &["concurrency", "plugin", "timeout"];
+pub const COMMON_KEYS: &[&str] = &["circuit", "concurrency", "plugin", "queue", "rate", "retry", "timeout"];
 
 /// Reads `table` as a `T`. A key that `T` does not have is refused; `others` are the keys of the same table that
 /// somebody else reads, and may have been meant.
@@ -172,7 +172,7 @@ mod tests {
         check(
             "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",
             "timout: unknown key; did you mean `timeout`?; urll: unknown key; did you mean `url`?; \
-            zzz: unknown key; remove it, or use one of concurrency, headers, plugin, retries, timeout, url; \
+            zzz: unknown key; remove it, or use one of circuit, concurrency, headers, plugin, queue, rate, retries, retry, timeout, url; \
             retries: invalid type: string \"3\", expected u32",
         );
         check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key; remove it");

@@ -41,7 +41,7 @@ impl Context {
         // For unit tests of plugins, where no host did it.
         tls::install();
         let (provider, assets, configuration) = (provider.into(), assets.into(), configuration.into());
-        let (span, http) = (tracing::info_span!("provider", name = provider), OnceLock::new());
+        let (span, http) = (tracing::info_span!("provider", provider), OnceLock::new());
         Self { shared: Arc::new(Shared { provider, timeout, assets, configuration, span, runtime, http }) }
     }
 
@@ -99,7 +99,7 @@ impl Context {
         if let Some(client) = self.shared.http.get() {
             return Ok(client.clone());
         }
-        let client = http::client()?;
+        let client = http::client(|builder| builder)?;
         Ok(self.shared.http.get_or_init(|| client).clone())
     }
 }

@@ -159,6 +159,14 @@ impl DeliveryError {
     pub fn unauthorized(reason: impl Into<String>) -> Self {
         Self::Unauthorized { reason: reason.into() }
     }
+
+    /// The same error, with what the other side said behind the reason.
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        let (Self::Temporary { reason, .. } | Self::Permanent { reason } | Self::Unauthorized { reason }) = &mut self;
+        *reason = format!("{reason}: {detail}");
+        self
+    }
 }
 
 impl fmt::Display for DeliveryError {
@@ -190,5 +198,15 @@ mod tests {
         }
         let named = ConfigError::new("a", "wrong").and("b", "missing").map_messages(|message| message + " here");
         assert_eq!(named.to_string(), "a: wrong here; b: missing here");
+    }
+
+    #[test]
+    fn a_detail_leaves_the_kind_as_it_is() {
+        let retry_after = Some(Duration::from_secs(7));
+        let error = DeliveryError::Temporary { reason: "busy".to_owned(), retry_after };
+        let expected = DeliveryError::Temporary { reason: "busy: full".to_owned(), retry_after };
+        assert_eq!(error.with_detail("full"), expected);
+        assert_eq!(DeliveryError::permanent("a").with_detail("b"), DeliveryError::permanent("a: b"));
+        assert_eq!(DeliveryError::unauthorized("a").with_detail("b"), DeliveryError::unauthorized("a: b"));
     }
 }

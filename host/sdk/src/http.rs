@@ -1,21 +1,61 @@
-//! HTTP for plugins: the client's settings, and what an answer means for a delivery.
+//! HTTP for plugins: the client's settings, which URLs there can be, and what an answer means for a delivery.
 
 use crate::tls::TlsRoots;
-use crate::{ConfigError, DeliveryError, with_causes};
-use reqwest::{Client, Response, StatusCode, header, redirect};
+use crate::{ConfigError, DeliveryError, SHOWN, Secret, excerpt, names, with_causes};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header, redirect};
 use std::time::Duration;
 
-/// A client without a limit of its own: the host's ends a delivery, and two at one moment would make chance decide
-/// what the caller is told.
-pub(crate) fn client() -> Result<Client, ConfigError> {
+/// A client with the settings of [`Context::http`](crate::Context::http), and what `change` makes of them: for a provider that resolves
+/// names by itself, or sends a header with every request. The provider keeps the client, which keeps connections.
+///
+/// It has no limit on time: the host's ends a delivery, and two at one moment would make chance decide what the caller is told.
+///
+/// # Errors
+///
+/// When the trusted certificates cannot be read.
+pub fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, ConfigError> {
     let roots = TlsRoots::load()?;
-    Client::builder()
+    let builder = Client::builder()
         .tls_backend_preconfigured(roots.client_config()?)
         .user_agent(concat!("provost/", env!("CARGO_PKG_VERSION")))
         // A message goes where the operator said and nowhere else.
-        .redirect(redirect::Policy::none())
-        .build()
-        .map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
+        .redirect(redirect::Policy::none());
+    change(builder).build().map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
+}
+
+/// The URL that stands under `key` of a configuration: `https://` or `http://`, the name of a host that there can be, or an address, and
+/// a port that something can listen on. It is looked at only; nobody is asked.
+///
+/// # Errors
+///
+/// What is wrong with it. It is not repeated, since it may hold a token.
+pub fn parse_url(key: &str, text: &str) -> Result<Url, ConfigError> {
+    read_url(text).map_err(|why| ConfigError::new(key, why))
+}
+
+fn read_url(text: &str) -> Result<Url, String> {
+    // URLs drop or replace them: the host would be another than the one that is read in the configuration.
+    if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err("it has a space or a control character: remove it, or write `%20` in a path".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| format!("this is not a URL: {error}"))?;
+    let scheme = url.scheme();
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("`{}` is neither https nor http", excerpt(scheme, SHOWN)));
+    }
+    // URLs forgive other numbers of slashes, and backslashes.
+    let rest = text.get(scheme.len()..).and_then(|rest| rest.strip_prefix("://"));
+    if rest.is_none_or(|rest| rest.starts_with(['/', '\\'])) {
+        return Err(format!("this is not a URL: write `{scheme}://` and the host after it"));
+    }
+    if url.port() == Some(0) {
+        return Err("nothing can listen on port 0".to_owned());
+    }
+    match url.domain().and_then(names::fault) {
+        Some(fault) => Err(format!("no host can have this name: {fault}")),
+        None => Ok(url),
+    }
 }
 
 /// What an answer means: 2xx is delivered; 408, 425, 429 and 5xx may be tried again, later if `Retry-After` says so; 401, 403 and
@@ -38,9 +78,65 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
         _ if status.is_server_error() => {}
         _ => return Err(DeliveryError::permanent(reason)),
     }
+    Err(DeliveryError::Temporary { reason, retry_after: retry_after(response.headers()) })
+}
+
+/// How long to wait, as the header `Retry-After` of an answer says.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     // The header's other form, a date, is rare, and the other side's clock is not ours.
-    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Err(DeliveryError::Temporary { reason, retry_after: seconds.map(Duration::from_secs) })
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Most bytes that [`body`] reads.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// The body of an answer, at most its first mebibyte: the other side does not decide how much memory an answer takes.
+///
+/// # Errors
+///
+/// When the connection ends within it.
+pub async fn body(response: &mut Response) -> Result<Vec<u8>, DeliveryError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = LARGEST_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// The address of an API's method: the segments of a path below the address `base`, which is the value of the key `key`.
+///
+/// # Errors
+///
+/// When `base` is no address that a request can go to.
+pub fn endpoint(key: &str, base: &str, path: &[&str]) -> Result<Url, ConfigError> {
+    let mut url = parse_url(key, base)?;
+    if !path.is_empty()
+        && let Ok(mut segments) = url.path_segments_mut()
+    {
+        segments.pop_if_empty().extend(path);
+    }
+    Ok(url)
+}
+
+/// The header `authorization` with a token, which is the value of the key `key`.
+///
+/// # Errors
+///
+/// When it has characters that no token has (RFC 6750).
+pub fn bearer(key: &str, token: &Secret) -> Result<HeaderValue, ConfigError> {
+    let wrong = "a token has visible ASCII characters only, no space and no line feed: copy the token alone";
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::new(key, wrong));
+    }
+    let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+    let mut value = value.map_err(|_| ConfigError::new(key, wrong))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A request that cannot be built is wrong for good; everything else about a connection may work later.
@@ -50,5 +146,73 @@ impl From<reqwest::Error> for DeliveryError {
         // An address may hold a token, as those of chat services do.
         let reason = with_causes(&error.without_url());
         if permanent { Self::permanent(reason) } else { Self::temporary(reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_reached() {
+        for url in
+            ["https://example.org", "http://my_host:8080/a%20b?c#d", "HTTPS://a@[2001:db8::1]/", "http://127.0.0.1"]
+        {
+            assert_eq!(parse_url("url", url).map(|_| ()), Ok(()), "{url}");
+        }
+        let label = "a".repeat(64);
+        let (label, name) = (format!("https://{label}.org/"), format!("https://{}org/", "abc.".repeat(63)));
+        for (url, expected) in [
+            ("", "this is not a URL: relative URL without a base"),
+            ("example.org", "this is not a URL: relative URL without a base"),
+            ("http://", "this is not a URL: empty host"),
+            ("http:example.org", "this is not a URL: write `http://` and the host after it"),
+            ("http:///example.org", "this is not a URL: write `http://` and the host after it"),
+            ("https:\\\\example.org", "this is not a URL: write `https://` and the host after it"),
+            ("ftp://example.org", "`ftp` is neither https nor http"),
+            ("https://example.org ", "it has a space or a control character: remove it, or write `%20` in a path"),
+            ("https://exam\nple.org", "it has a space or a control character: remove it, or write `%20` in a path"),
+            ("https://example.org:0", "nothing can listen on port 0"),
+            ("https://example.org:65536", "this is not a URL: invalid port number"),
+            ("https://1.2.3.256", "this is not a URL: invalid IPv4 address"),
+            ("https://exa<mple.org", "this is not a URL: invalid international domain name"),
+            ("https://example.org.", "no host can have this name: it ends with a dot"),
+            ("https://example..org", "no host can have this name: it begins with a dot, or has two side by side"),
+            ("https://.example.org", "no host can have this name: it begins with a dot, or has two side by side"),
+            (&label, "no host can have this name: a part between its dots is longer than 63 characters"),
+            (&name, "no host can have this name: it is longer than 253 characters"),
+        ] {
+            let found = parse_url("url", url).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(found, Err(format!("url: {expected}")), "{url}");
+        }
+    }
+
+    #[test]
+    fn methods_are_below_the_address_of_their_api() {
+        for (base, path, expected) in [
+            ("https://example.org", &[][..], Ok("https://example.org/")),
+            ("https://example.org/hook?a=1", &[], Ok("https://example.org/hook?a=1")),
+            ("https://example.org", &["a:1", "b.c"], Ok("https://example.org/a:1/b.c")),
+            ("https://example.org/api/", &["b"], Ok("https://example.org/api/b")),
+            ("https://example.org/api?a=1", &["b"], Ok("https://example.org/api/b?a=1")),
+            ("example.org", &["b"], Err("url: this is not a URL: relative URL without a base")),
+            ("ftp://example.org", &["b"], Err("url: `ftp` is neither https nor http")),
+            ("http://example.org:0", &["b"], Err("url: nothing can listen on port 0")),
+        ] {
+            let found = endpoint("url", base, path).map(String::from).map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{base}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let value = bearer("token", &Secret::new("hunter2")).expect("a header");
+        assert_eq!((value.as_bytes(), format!("{value:?}").as_str()), (&b"Bearer hunter2"[..], "Sensitive"));
+        let expected =
+            "token: a token has visible ASCII characters only, no space and no line feed: copy the token alone";
+        for token in ["hunter2\n", "hunter 2", "h\u{fc}nter2"] {
+            let error = bearer("token", &Secret::new(token)).expect_err("no header");
+            assert_eq!(error.to_string(), expected, "{token}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, config, schema};
 use schemars::{Schema, SchemaGenerator};
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 /// The name of the static that every plugin exports.
@@ -59,6 +59,10 @@ impl<P: Provider> AnyProvider for P {
     }
 
     fn deliver<'a>(&'a self, message: &'a Message) -> Delivery<'a> {
+        if !P::ATTACHMENTS && !message.attachments.is_empty() {
+            let reason = "its plugin cannot deliver attachments: send the message without, or to another provider";
+            return Box::pin(ready(Err(DeliveryError::permanent(reason))));
+        }
         Box::pin(Provider::deliver(self, message))
     }
 }
@@ -81,6 +85,7 @@ macro_rules! export {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Attachment;
     use crate::example::Log;
     use std::time::Duration;
     use tokio::runtime::Handle;
@@ -94,6 +99,10 @@ mod tests {
         let provider = plugin.construct(table("greeting = \"hello\""), context()).expect("a valid table");
         assert_eq!(provider.validate(), Ok(()));
         assert_eq!(provider.deliver(&Message::default()).await, Ok(Receipt::default()));
+        let with = Message { attachments: vec![Attachment::default()], ..Message::default() };
+        let error = provider.deliver(&with).await.expect_err("the log has no place for files");
+        let expected = "its plugin cannot deliver attachments: send the message without, or to another provider";
+        assert_eq!(error, DeliveryError::permanent(expected));
 
         let error = plugin.construct(table("greting = 1\ntimout = 2"), context()).err().expect("errors");
         let expected = "greting: unknown key; did you mean `greeting`?; timout: unknown key; did you mean `timeout`?; \

@@ -13,6 +13,10 @@ pub trait Provider: Send + Sync + Sized + 'static {
     /// [`#[provost_sdk::config]`](macro@crate::config) makes a type fit.
     type Config: DeserializeOwned + JsonSchema;
 
+    /// Whether [`deliver`](Self::deliver) delivers the message's [attachments](Message::attachments), too. Where it does not, a message that
+    /// has some is refused and never gets there: nobody would notice that they are lost.
+    const ATTACHMENTS: bool = false;
+
     /// Makes the provider. Reads secrets, checks values; sends nothing and waits for nobody.
     ///
     /// # Errors

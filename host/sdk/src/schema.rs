@@ -42,6 +42,14 @@ fn close(schema: &mut Value, is_part: bool) {
 /// Refuses keys that an object does not name. `is_part`: others describe the same object, so none of them knows all its keys.
 fn close_object(schema: &mut Map<String, Value>, is_part: bool) {
     const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+    // TOML has no null: an option is there or not.
+    if let Some(Value::Array(kinds)) = schema.get("type")
+        && let [kind, Value::String(null)] = kinds.as_slice()
+        && null == "null"
+    {
+        let kind = kind.clone();
+        schema.insert("type".to_owned(), kind);
+    }
     let is_part =
         is_part || (schema.contains_key("properties") && TOGETHER.iter().any(|key| schema.contains_key(*key)));
     let is_object = schema.get("type").is_some_and(|kind| kind == "object");
@@ -51,14 +59,6 @@ fn close_object(schema: &mut Map<String, Value>, is_part: bool) {
     schema.retain(|key, value| key != "default" || !value.is_null());
     for (key, value) in schema.iter_mut() {
         match key.as_str() {
-            // TOML has no null: an option is there or not.
-            "type" => {
-                if let Some([kind, Value::String(null)]) = value.as_array().map(Vec::as_slice)
-                    && null == "null"
-                {
-                    *value = kind.clone();
-                }
-            }
             "allOf" | "anyOf" | "oneOf" => {
                 value.as_array_mut().into_iter().flatten().for_each(|one| close(one, is_part));
             }
@@ -114,7 +114,14 @@ mod tests {
         headers: BTreeMap<String, String>,
         way: Way,
         flat: Common,
+        login: Option<Login>,
         children: Vec<Tree>,
+    }
+
+    #[provost_sdk::config]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Login {
+        user: Option<String>,
     }
 
     #[provost_sdk::config]
@@ -155,6 +162,7 @@ mod tests {
                 "way": { "description": "How it is sent.", "oneOf": [closed(&direct), closed(&queued)] },
                 "flat": { "description": "How it is sent.", "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"],
                     "oneOf": [direct, queued] },
+                "login": { "type": "object", "properties": { "user": { "type": "string" } }, "additionalProperties": false },
                 "children": { "type": "array", "items": tree },
             },
             "required": ["token", "way", "flat", "children"],

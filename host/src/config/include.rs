@@ -35,7 +35,7 @@ pub fn read(dir: &Path, own: &BTreeMap<String, Table>, reader: &mut Reader) -> V
         for (name, table) in fragment.providers.into_iter().filter(|(name, _)| !own.contains_key(name)) {
             match by_name.entry(name) {
                 Entry::Vacant(entry) => {
-                    let provider = reader.provider(entry.key().clone(), table);
+                    let provider = ProviderConfig::read(entry.key().clone(), table, &mut reader);
                     entry.insert(provider);
                 }
                 Entry::Occupied(entry) => {

@@ -1,24 +1,32 @@
 //! The configuration: the raw TOML, and its validated form.
-//!
-//! It splits a provider's table: it reads the keys that every provider has, and leaves the others to the plugin.
 
 mod clients;
+mod delivery;
 mod include;
+mod listen;
+mod log;
+mod provider;
 pub mod schema;
 mod server;
+mod tls;
 
 use crate::ground::errors::{Errors, LINE};
 use clients::RawClient;
 pub use clients::{Anonymous, Client};
-use provost_sdk::config::COMMON_KEYS;
-use provost_sdk::{HumanDuration, SHOWN, excerpt, files};
+pub use delivery::{Circuit, Delivering, Retry};
+pub use listen::Listen;
+pub use log::LogFormat;
+use log::RawLog;
+pub use provider::ProviderConfig;
+use provider::RawProvider;
+use provost_sdk::{SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
 use server::RawServer;
-pub use server::{Idempotency, Limits};
+pub use server::{Doors, Idempotency, Limits};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tls::Tls;
 use toml::{Table, Value};
 use tracing_subscriber::filter::Targets;
 
@@ -30,10 +38,8 @@ pub const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Config {
     /// Where it was read.
     pub path: PathBuf,
-    /// The address the API listens on.
-    pub listen: SocketAddr,
-    /// The address of metrics and health alone, if they have one.
-    pub metrics_listen: Option<SocketAddr>,
+    /// Where it listens.
+    pub doors: Doors,
     /// The hosts that requests may be for; all if there is none.
     pub hosts: Vec<String>,
     /// Who needs no token, where somebody said so.
@@ -58,25 +64,10 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// What is logged.
     pub log: Targets,
+    /// How it is written.
+    pub log_format: LogFormat,
     /// The providers, sorted by name.
     pub providers: Vec<ProviderConfig>,
-}
-
-/// The configuration of one provider.
-#[derive(Debug)]
-pub struct ProviderConfig {
-    /// The file that defines it.
-    pub file: PathBuf,
-    /// The name that callers use.
-    pub name: String,
-    /// The plugin that delivers.
-    pub plugin: String,
-    /// How long a delivery may take.
-    pub timeout: Duration,
-    /// How many deliveries may run at a time.
-    pub concurrency: usize,
-    /// What the plugin itself reads.
-    pub table: Table,
 }
 
 #[provost_sdk::config]
@@ -100,39 +91,6 @@ struct RawFile {
     providers: BTreeMap<String, Table>,
 }
 
-/// What is logged.
-#[provost_sdk::config]
-#[serde(default)]
-struct RawLog {
-    /// Which events are logged, such as `info,smtp=debug`.
-    filter: String,
-}
-
-impl Default for RawLog {
-    fn default() -> Self {
-        Self { filter: "info".to_owned() }
-    }
-}
-
-#[provost_sdk::config]
-#[serde(default)]
-struct RawProvider {
-    /// The plugin that delivers; without it the one with the provider's name.
-    #[serde(rename = "plugin")]
-    _plugin: Option<String>,
-    /// Time limit of a delivery.
-    timeout: HumanDuration,
-    /// Number of deliveries that may run at once.
-    #[schemars(range(min = 1, max = MOST_DELIVERIES))]
-    concurrency: usize,
-}
-
-impl Default for RawProvider {
-    fn default() -> Self {
-        Self { _plugin: None, timeout: Duration::from_secs(10).into(), concurrency: 16 }
-    }
-}
-
 impl Config {
     /// Reads the file `path`, and the directory that it includes. What is wrong goes to `errors`; `None` when nothing can be
     /// said of the providers.
@@ -142,20 +100,17 @@ impl Config {
         let raw: RawFile = reader.section("", table)?;
         let server: RawServer = reader.section("server", raw.server).unwrap_or_default();
         let log: RawLog = reader.section("log", raw.log).unwrap_or_default();
-        let ((listen, metrics_listen), limits) = (server.check(&mut reader), server.limits());
-        let filter = log.filter.parse().unwrap_or_else(|error| {
-            let message = format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(&log.filter));
-            reader.error("log.filter", &message);
-            Targets::new()
-        });
+        server.check(&mut reader);
+        let (doors, limits) = (server.doors(&mut reader), server.limits());
+        let filter = log.filter(&mut reader);
         let mut providers = match raw.include {
             Some(dir) => {
-                let dir = path.parent().unwrap_or(Path::new("")).join(dir);
+                let dir = reader.dir().join(dir);
                 include::read(&dir, &raw.providers, &mut reader)
             }
             None => Vec::new(),
         };
-        providers.extend(raw.providers.into_iter().map(|(name, table)| reader.provider(name, table)));
+        providers.extend(raw.providers.into_iter().map(|(name, table)| ProviderConfig::read(name, table, &mut reader)));
         providers.sort_by(|one, other| one.name.cmp(&other.name));
         let clients = raw.clients.into_iter().filter_map(|(name, table)| {
             let raw: RawClient = reader.section(&format!("clients.{name}"), table)?;
@@ -164,8 +119,7 @@ impl Config {
         let clients = clients.collect();
         Some(Self {
             path: path.to_owned(),
-            listen,
-            metrics_listen,
+            doors,
             hosts: server.hosts,
             anonymous: server.anonymous,
             clients,
@@ -178,8 +132,14 @@ impl Config {
             startup_deadline: *server.startup_deadline,
             shutdown_deadline: *server.shutdown_deadline,
             log: filter,
+            log_format: log.format,
             providers,
         })
+    }
+
+    /// Logs what works, but should not stay so.
+    pub fn warn(&self) {
+        self.doors.tls.iter().for_each(Tls::warn);
     }
 }
 
@@ -224,7 +184,12 @@ struct Reader<'a> {
     errors: &'a mut Errors,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Where relative paths of the file begin.
+    fn dir(&self) -> &'a Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     fn error(&mut self, key: &str, message: &str) {
         self.errors.add_key(self.path, key, message);
     }
@@ -237,27 +202,7 @@ impl Reader<'_> {
         }
         value
     }
-
-    fn provider(&mut self, name: String, mut table: Table) -> ProviderConfig {
-        let key = format!("providers.{name}");
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(is_name) {
-            self.error(&key, "a provider's name may contain only letters, digits, `-` and `_`; rename it");
-        }
-        let common: Table = COMMON_KEYS.iter().filter_map(|key| table.remove_entry(*key)).collect();
-        // Apart from the others: with the plugin known, its own keys can be checked too.
-        let plugin = common.get("plugin").and_then(|plugin| plugin.as_str()).unwrap_or(&name).to_owned();
-        let raw: RawProvider = self.section(&key, common).unwrap_or_default();
-        if raw.concurrency == 0 || raw.concurrency > MOST_DELIVERIES {
-            self.error(&join(&key, "concurrency"), &format!("must be 1 to {MOST_DELIVERIES}"));
-        }
-        let (timeout, concurrency) = (*raw.timeout, raw.concurrency);
-        ProviderConfig { file: self.path.to_owned(), name, plugin, timeout, concurrency, table }
-    }
 }
-
-/// More deliveries at a time than any provider's own runtime can serve.
-const MOST_DELIVERIES: usize = 10_000;
 
 /// As much of a value as a message repeats.
 fn shown(value: &str) -> String {

@@ -1,12 +1,18 @@
 //! The section `[server]`: its keys, their defaults, and what they may be.
 
+use super::listen::{self, Listen};
+use super::tls::{self, RawTls, Tls};
 use super::{Anonymous, Reader, STARTUP_DEADLINE, shown};
 use provost_sdk::HumanDuration;
 use std::net::SocketAddr;
 use std::time::Duration;
+use toml::Table;
 
 /// What a host with its whole memory for one message could hold: a gibibyte.
 const MOST_BYTES: usize = 1 << 30;
+
+/// Each is answered by a few hundred bytes.
+const MOST_IN_BATCH: usize = 10_000;
 
 /// Each may take a kilobyte.
 const MOST_REMEMBERED: usize = 100_000;
@@ -18,8 +24,12 @@ pub struct Limits {
     pub recipients: usize,
     /// Bytes of a recipient, of the subject, and of a key or value of the metadata.
     pub field: usize,
+    /// Files beside the text.
+    pub attachments: usize,
     /// Pairs of metadata.
     pub metadata: usize,
+    /// Messages of one request.
+    pub batch: usize,
     /// What is remembered.
     pub idempotency: Idempotency,
 }
@@ -33,17 +43,35 @@ pub struct Idempotency {
     pub time: Duration,
 }
 
+/// Where the host listens.
+#[derive(Debug)]
+pub struct Doors {
+    /// The place of the API.
+    pub api: Listen,
+    /// The permissions of its unix socket.
+    pub socket_mode: u32,
+    /// Its TLS, if it has any.
+    pub tls: Option<Tls>,
+    /// The address of metrics and health alone, if they have one.
+    pub metrics: Option<SocketAddr>,
+}
+
 /// The HTTP API, start and shutdown.
 #[provost_sdk::config]
 #[serde(default)]
 pub struct RawServer {
-    /// The address and port of the API.
+    /// The address and port of the API, or a unix socket such as `unix:/run/provost.sock`.
     pub listen: String,
-    /// An address and port of metrics and health alone, where they need no token.
+    /// Permissions of the unix socket, in octal digits: who may write may send requests.
+    pub socket_mode: String,
+    /// TLS of the API, versions 1.2 and 1.3. Without it, it speaks plain HTTP.
+    #[schemars(with = "RawTls")]
+    pub tls: Option<Table>,
+    /// An address and port of metrics and health alone, where they need no token. It has no TLS.
     pub metrics_listen: Option<String>,
     /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
     pub hosts: Vec<String>,
-    /// Who needs no token: `nobody`, `loopback` (requests from this machine) or `everyone`. Without it `loopback`, or with clients `nobody`.
+    /// Who needs no token: `nobody`, `loopback` (requests from this machine, also by its unix socket) or `everyone`. Without it `loopback`, or with clients `nobody`.
     pub anonymous: Option<Anonymous>,
     /// Size limit of a request's body, in bytes.
     #[schemars(range(min = 1, max = MOST_BYTES))]
@@ -55,15 +83,21 @@ pub struct RawServer {
     /// of the one that has waited longest for its next request.
     #[schemars(range(min = 1))]
     pub connections_limit: usize,
-    /// Number of connections that one address may have open at once; of IPv6, one network of 64 bits.
+    /// Number of connections that one address may have open at once; of IPv6, one network of 64 bits. Those to the unix
+    /// socket do not count.
     #[schemars(range(min = 1))]
     pub peer_connections_limit: usize,
     /// Number of recipients of a message.
     pub recipients_limit: usize,
     /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
     pub field_limit: usize,
+    /// Number of attachments of a message. Their bytes count to `body_limit`, as base64.
+    pub attachments_limit: usize,
     /// Number of pairs in a message's metadata.
     pub metadata_limit: usize,
+    /// Number of messages in one request to `/v1/messages:batch`.
+    #[schemars(range(min = 1, max = MOST_IN_BATCH))]
+    pub batch_limit: usize,
     /// Number of delivered messages that are remembered, by the header `idempotency-key` or their `id`: who sends one again gets the first
     /// answer. With 0 all are delivered again.
     #[schemars(range(max = MOST_REMEMBERED))]
@@ -82,6 +116,8 @@ impl Default for RawServer {
     fn default() -> Self {
         Self {
             listen: "0.0.0.0:8080".to_owned(),
+            socket_mode: "0660".to_owned(),
+            tls: None,
             metrics_listen: None,
             hosts: Vec::new(),
             anonymous: None,
@@ -91,7 +127,9 @@ impl Default for RawServer {
             peer_connections_limit: 1000,
             recipients_limit: 1000,
             field_limit: 4096,
+            attachments_limit: 20,
             metadata_limit: 100,
+            batch_limit: 100,
             idempotency_limit: 10_000,
             idempotency_time: Duration::from_secs(24 * 60 * 60).into(),
             request_timeout: Duration::from_secs(30).into(),
@@ -103,8 +141,8 @@ impl Default for RawServer {
 }
 
 impl RawServer {
-    /// Reports what cannot work. Returns the address of the API, and that of metrics and health.
-    pub fn check(&self, reader: &mut Reader) -> (SocketAddr, Option<SocketAddr>) {
+    /// Reports what cannot work.
+    pub fn check(&self, reader: &mut Reader) {
         for (key, value) in [("server.body_limit", self.body_limit), ("server.memory_limit", self.memory_limit)] {
             if value == 0 || value > MOST_BYTES {
                 reader.error(key, &format!("must be 1 to {MOST_BYTES}"));
@@ -121,6 +159,9 @@ impl RawServer {
                 reader.error(key, "must be at least 1");
             }
         }
+        if self.batch_limit == 0 || self.batch_limit > MOST_IN_BATCH {
+            reader.error("server.batch_limit", &format!("must be 1 to {MOST_IN_BATCH}"));
+        }
         if self.idempotency_limit > MOST_REMEMBERED {
             reader.error("server.idempotency_limit", &format!("must be at most {MOST_REMEMBERED}"));
         }
@@ -130,21 +171,26 @@ impl RawServer {
             let message = format!("`{}` is not a host without a port such as \"example.org\"", shown(host));
             reader.error("server.hosts", &message);
         }
-        let metrics = self.metrics_listen.as_ref().map(|text| address("server.metrics_listen", text, reader));
-        (address("server.listen", &self.listen, reader), metrics)
+    }
+
+    /// Where it listens, and how. Reports what cannot work.
+    pub fn doors(&self, reader: &mut Reader) -> Doors {
+        let api = Listen::read("server.listen", &self.listen, reader);
+        let metrics = self.metrics_listen.as_ref();
+        let metrics = metrics.map(|text| listen::address("server.metrics_listen", text, "\"0.0.0.0:9090\"", reader));
+        let socket_mode = listen::mode("server.socket_mode", &self.socket_mode, reader);
+        let tls = self.tls.clone().and_then(|table| reader.section::<RawTls>(tls::SECTION, table)?.check(reader));
+        if let (Some(_), Listen::Socket(_)) = (&self.tls, &api) {
+            reader.error(tls::SECTION, "a unix socket has no TLS: remove it, or let `server.listen` be an address");
+        }
+        Doors { api, socket_mode, tls, metrics }
     }
 
     /// What a message may have.
     pub fn limits(&self) -> Limits {
         let idempotency = Idempotency { most: self.idempotency_limit, time: *self.idempotency_time };
         let (recipients, field, metadata) = (self.recipients_limit, self.field_limit, self.metadata_limit);
-        Limits { recipients, field, metadata, idempotency }
+        let (attachments, batch) = (self.attachments_limit, self.batch_limit);
+        Limits { recipients, field, attachments, metadata, batch, idempotency }
     }
-}
-
-fn address(key: &str, text: &str, reader: &mut Reader) -> SocketAddr {
-    text.parse().unwrap_or_else(|_| {
-        reader.error(key, &format!("`{}` is not an address with a port such as \"0.0.0.0:8080\"", shown(text)));
-        SocketAddr::from(([0, 0, 0, 0], 8080))
-    })
 }

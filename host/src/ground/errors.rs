@@ -1,7 +1,6 @@
 //! Collects errors, so that all of them are reported at once.
 
 use provost_sdk::excerpt;
-use std::fmt;
 use std::path::Path;
 
 /// How much is repeated of what a parser or a plugin says, in characters.
@@ -42,11 +41,5 @@ impl Errors {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
-    }
-}
-
-impl fmt::Display for Errors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.iter().try_for_each(|text| writeln!(f, "error: {text}"))
     }
 }

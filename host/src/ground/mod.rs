@@ -5,4 +5,6 @@ pub mod errors;
 #[allow(unsafe_code)]
 pub mod ffi;
 pub mod finished;
+pub mod random;
+pub mod rate;
 pub mod threads;

@@ -1,12 +1,13 @@
 //! Who may ask for what: callers by their token (RFC 6750), and how often.
 
 use crate::config::{Anonymous, Client, Config};
+use crate::ground::rate::Rate;
 use crate::http::problem::Problem;
 use axum::http::{Request, StatusCode, header};
 use provost_sdk::{SHOWN, excerpt};
 use ring::digest::{SHA256, digest};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -22,12 +23,9 @@ pub struct Access {
 /// Who asks.
 pub struct Caller {
     client: Client,
-    /// When the message of a caller that never pauses would be due.
-    due: Mutex<Instant>,
+    /// How often it may send, if that is limited.
+    rate: Option<Rate>,
 }
-
-/// How much of a second's messages may come at once: all of them.
-const BURST: Duration = Duration::from_secs(1);
 
 impl Access {
     /// As `config` says. Without clients and without a word about anonymous callers, the rest of the world needs a token that is made
@@ -38,11 +36,10 @@ impl Access {
         clients.extend(given.map(|token| default_client(sha256(token.trim()))));
         let default = if clients.is_empty() { Anonymous::Loopback } else { Anonymous::Nobody };
         let anonymous = config.anonymous.unwrap_or(default);
-        if clients.is_empty() && config.anonymous.is_none() && !config.listen.ip().is_loopback() {
+        if clients.is_empty() && config.anonymous.is_none() && !config.doors.api.is_local() {
             clients.push(default_client(token_of_this_start()));
         }
-        let caller = |client| Arc::new(Caller { client, due: Mutex::new(Instant::now()) });
-        Self { anonymous, callers: clients.into_iter().map(caller).collect() }
+        Self { anonymous, callers: clients.into_iter().map(Caller::new).collect() }
     }
 
     /// Who sends this request; `None` for somebody without a name who needs none. `here`: from this machine.
@@ -51,8 +48,8 @@ impl Access {
     ///
     /// When a token is missing, or unknown.
     pub fn check<B>(&self, request: &Request<B>, here: bool) -> Result<Option<Arc<Caller>>, Problem> {
-        // Whoever asks for the health of a container has no secrets.
-        if is_health(request) {
+        // Whoever asks for the health of a container has no secrets, and the description of the API shows none.
+        if is_health(request) || is_description(request) {
             return Ok(None);
         }
         let unknown =
@@ -77,6 +74,11 @@ impl Access {
 }
 
 impl Caller {
+    fn new(client: Client) -> Arc<Self> {
+        let rate = client.rate_limit.map(Rate::in_bursts);
+        Arc::new(Self { client, rate })
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.client.name
@@ -87,36 +89,23 @@ impl Caller {
         self.client.providers.as_ref().is_none_or(|providers| providers.iter().any(|provider| provider == name))
     }
 
-    /// Whether it may send a message through the provider `name` now.
+    /// Whether it may send a message now that goes through one of these providers.
     ///
     /// # Errors
     ///
     /// When it may not.
-    pub fn may_send(&self, name: &str) -> Result<(), Problem> {
-        if !self.may_use(name) {
+    pub fn may_send(&self, providers: &[String]) -> Result<(), Problem> {
+        if let Some(name) = providers.iter().find(|name| !self.may_use(name)) {
             let (client, name) = (&self.client.name, excerpt(name, SHOWN));
             let detail = format!("the client `{client}` may not use the provider `{name}`");
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "not allowed", detail));
         }
-        let Some(rate) = self.client.rate_limit else { return Ok(()) };
-        self.take(rate, Instant::now()).map_err(|wait| {
-            let detail =
-                format!("the client `{}` has sent {rate} messages in a second, its `rate_limit`", self.client.name);
+        let Some(rate) = &self.rate else { return Ok(()) };
+        rate.take(Instant::now()).map_err(|wait| {
+            let (client, rate) = (&self.client.name, rate.per_second());
+            let detail = format!("the client `{client}` has sent {rate} messages in a second, its `rate_limit`");
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "too many messages", detail).retry_after(wait)
         })
-    }
-
-    /// Counts a message, or says after which time there may be one. Source: the generic cell rate algorithm, ITU-T I.371.
-    fn take(&self, rate: u32, now: Instant) -> Result<(), Duration> {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = (*due).max(now);
-        let interval = Duration::from_secs(1) / rate;
-        let ahead = from + interval - now;
-        if ahead > BURST.max(interval) {
-            return Err(ahead - BURST.max(interval));
-        }
-        *due = from + interval;
-        Ok(())
     }
 }
 
@@ -127,6 +116,11 @@ fn default_client(token: [u8; 32]) -> Client {
 /// Whether a request asks for the health of the host.
 pub fn is_health<B>(request: &Request<B>) -> bool {
     matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
+/// Whether a request asks how the API is used.
+fn is_description<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/openapi.json" | "/docs")
 }
 
 /// The digest of a token that lasts as long as the process. Only who sees its stdout knows it.
@@ -152,19 +146,18 @@ pub fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn caller(name: &str, token: &str, providers: Option<&[&str]>, rate_limit: Option<u32>) -> Arc<Caller> {
+    fn caller(name: &str, token: &str, providers: Option<&[&str]>) -> Arc<Caller> {
         let providers = providers.map(|names| names.iter().map(ToString::to_string).collect());
         let client =
-            Client { name: name.to_owned(), tokens: vec![sha256("old"), sha256(token)], providers, rate_limit };
-        Arc::new(Caller { client, due: Mutex::new(Instant::now()) })
+            Client { name: name.to_owned(), tokens: vec![sha256("old"), sha256(token)], providers, rate_limit: None };
+        Caller::new(client)
     }
 
     #[test]
     fn tokens_say_who_asks() {
         const MISSING: &str = "send the header `authorization: Bearer TOKEN`";
         let check = |anonymous, here, path: &str, header: Option<&str>, expected: Result<Option<&str>, &str>| {
-            let access =
-                Access { anonymous, callers: vec![caller("one", "1", None, None), caller("two", "2", None, None)] };
+            let access = Access { anonymous, callers: vec![caller("one", "1", None), caller("two", "2", None)] };
             let mut request = Request::builder().uri(path);
             if let Some(header) = header {
                 request = request.header(header::AUTHORIZATION, header);
@@ -182,6 +175,8 @@ mod tests {
         use Anonymous::{Everyone, Loopback, Nobody};
         check(Nobody, true, "/", None, Err(MISSING));
         check(Nobody, false, "/healthz", None, Ok(None));
+        check(Nobody, false, "/openapi.json", None, Ok(None));
+        check(Nobody, false, "/docs", None, Ok(None));
         check(Loopback, true, "/", None, Ok(None));
         check(Loopback, false, "/", None, Err(MISSING));
         check(Everyone, false, "/", None, Ok(None));
@@ -195,29 +190,11 @@ mod tests {
 
     #[test]
     fn a_client_has_its_providers() {
-        let caller = caller("one", "1", Some(&["mail"]), None);
-        assert!(caller.may_send("mail").is_ok());
-        let problem = serde_json::to_value(caller.may_send("file").expect_err("not allowed")).expect("a problem");
+        let caller = caller("one", "1", Some(&["mail"]));
+        let may_send = |names: &[&str]| caller.may_send(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(may_send(&["mail"]).is_ok());
+        let problem = may_send(&["mail", "file"]).expect_err("not allowed");
+        let problem = serde_json::to_value(problem).expect("a problem");
         assert_eq!(problem["detail"], "the client `one` may not use the provider `file`");
-    }
-
-    #[test]
-    fn a_client_has_its_rate() {
-        let caller = caller("one", "1", None, None);
-        let begin = Instant::now() + Duration::from_secs(1);
-        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
-        for _ in 0..4 {
-            assert_eq!(caller.take(4, at(0)), Ok(()));
-        }
-        assert_eq!(caller.take(4, at(0)), Err(Duration::from_millis(250)));
-        assert_eq!(caller.take(4, at(249)), Err(Duration::from_millis(1)));
-        assert_eq!(caller.take(4, at(250)), Ok(()));
-        // A pause saves no more than a second's messages.
-        for _ in 0..4 {
-            assert_eq!(caller.take(4, at(60_000)), Ok(()));
-        }
-        assert_eq!(caller.take(4, at(60_000)), Err(Duration::from_millis(250)));
-        assert_eq!(caller.take(1, at(120_000)), Ok(()));
-        assert_eq!(caller.take(1, at(120_000)), Err(Duration::from_secs(1)));
     }
 }

@@ -1,40 +1,56 @@
-//! The HTTP API: its routes, requests and responses. It knows providers only by name.
+//! The HTTP API: its routes and what they share. It knows providers only by name.
 
 use crate::config::{Config, Limits};
-use crate::ground::finished::Finished;
-use crate::http::access::{Caller, is_health, sha256};
-use crate::http::body::{self, Bodies};
+use crate::http::access::{Caller, is_health};
+use crate::http::batch::batch;
+use crate::http::body::Bodies;
+use crate::http::deliver::{Answer, unknown_provider};
+use crate::http::docs;
 use crate::http::ending::Ending;
-use crate::http::idempotency::{Key, Repetitions, Turn};
+use crate::http::idempotency::Repetitions;
 use crate::http::listing::{self, ProviderList, ProviderState};
-use crate::http::message::{self, SendMessage, invalid};
 use crate::http::metrics;
-use crate::http::object::Object;
+use crate::http::openapi;
+use crate::http::operations::{COUNT, OPERATIONS};
 use crate::http::problem::Problem;
-use crate::providers::{Providers, Running};
+use crate::http::send::send;
+use crate::providers::Providers;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use provost_sdk::config::suggest;
-use provost_sdk::{Message, Receipt, SHOWN, excerpt};
+use provost_sdk::schemars::JsonSchema;
+use provost_sdk::{SHOWN, excerpt};
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const METRICS: &str = "/metrics";
 
 /// What the API needs to answer.
-#[derive(Clone)]
-struct Api {
-    providers: Arc<Providers>,
-    request_timeout: Duration,
-    limits: Limits,
-    bodies: Bodies,
-    repetitions: Arc<Repetitions<Answer>>,
-    ending: Arc<Ending>,
+pub struct Api {
+    /// The providers.
+    pub providers: Arc<Providers>,
+    /// How long the body of a request may take.
+    pub request_timeout: Duration,
+    /// What a message may have.
+    pub limits: Limits,
+    /// The bodies that are held.
+    pub bodies: Bodies,
+    /// What was delivered.
+    pub repetitions: Arc<Repetitions<Answer>>,
+    /// The end.
+    pub ending: Arc<Ending>,
+    described: Described,
+}
+
+/// What the API says of itself, made when somebody asks.
+#[derive(Default)]
+struct Described {
+    document: OnceLock<String>,
+    page: OnceLock<String>,
 }
 
 /// What lasts as long as the host does, whatever the configuration.
@@ -49,176 +65,91 @@ pub struct Lasting {
 /// The API in front of `providers`, with the limits of `config`.
 pub fn router(config: &Config, providers: Arc<Providers>, lasting: Lasting) -> Router {
     let Lasting { repetitions, ending } = lasting;
-    Router::new()
-        .route("/v1/messages", post(send))
-        .route("/v1/providers", get(list))
-        .route("/v1/providers/{name}", get(show))
-        .route("/healthz", get(health))
-        .route("/readyz", get(ready))
-        .route(METRICS, get(watch))
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .with_state(Api {
-            providers,
-            request_timeout: config.request_timeout,
-            limits: config.limits,
-            bodies: Bodies::new(config.body_limit, config.memory_limit),
-            repetitions,
-            ending,
-        })
+    let router = OPERATIONS
+        .iter()
+        .zip(handlers())
+        .fold(Router::new(), |router, (operation, handler)| router.route(operation.path, handler));
+    router.fallback(no_route).method_not_allowed_fallback(no_method).with_state(Arc::new(Api {
+        providers,
+        request_timeout: config.request_timeout,
+        limits: config.limits,
+        bodies: Bodies::new(config.body_limit, config.memory_limit),
+        repetitions,
+        ending,
+        described: Described::default(),
+    }))
 }
 
-/// The answer to a message that was delivered.
-#[derive(Clone, Serialize)]
-pub struct SentMessage {
-    id: String,
-    provider: String,
-    receipt: Receipt,
+/// What answers each of [`OPERATIONS`], in their order.
+fn handlers() -> [MethodRouter<Arc<Api>>; COUNT] {
+    [
+        post(send),
+        post(batch),
+        get(list),
+        get(show),
+        get(health),
+        get(ready),
+        get(watch),
+        get(openapi_json),
+        get(docs_page),
+    ]
 }
 
-/// What came of a message.
-type Answer = Result<SentMessage, Problem>;
-
-/// The header of an answer that was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-async fn send(State(api): State<Api>, mut request: Request) -> Result<Response, Problem> {
-    let caller = request.extensions_mut().remove::<Arc<Caller>>();
-    let (head, body) = request.into_parts();
-    if !body::is_json(&head.headers) {
-        return Err(not_json());
-    }
-    let key = message::idempotency_key(&head.headers)?;
-    let body = tokio::select! {
-        biased;
-        body = tokio::time::timeout(api.request_timeout, api.bodies.read(body)) => body,
-        _ = api.ending.gives_up_arrivals() => return Err(ending()),
-    };
-    // Held to the end of the delivery.
-    let (bytes, _room) = body.map_err(|_| half_sent())??;
-    let body = Json::<Object<SendMessage>>::from_bytes(&bytes);
-    let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
-    if let Some(caller) = &caller {
-        caller.may_send(&body.provider)?;
-    }
-    if api.providers.get(&body.provider).is_none() {
-        return Err(unknown_provider(&body.provider, api.providers.iter()));
-    }
-    let provider = body.provider.clone();
-    let key = match key {
-        Some(key) => Some((None, key)),
-        None => body.id.clone().map(|id| (Some(provider.clone()), id)),
-    };
-    let caller = caller.map(|caller| caller.name().to_owned());
-    let key = key.filter(|_| api.limits.idempotency.most > 0).map(|(provider, key)| Key { caller, provider, key });
-    let digest = key.as_ref().map(|_| sha256(&bytes)).unwrap_or_default();
-    drop(bytes);
-    let message = body.message(&head.headers, api.limits)?;
-    match key {
-        None => deliver(&api.providers, provider, message).await.map(|sent| Json(sent).into_response()),
-        Some(key) => api.deliver_once(&key, digest, provider, message).await,
-    }
-}
-
-impl Api {
-    /// Delivers a message unless it was, or is under way.
-    async fn deliver_once(
-        &self,
-        key: &Key,
-        digest: [u8; 32],
-        provider: String,
-        message: Message,
-    ) -> Result<Response, Problem> {
-        loop {
-            match self.repetitions.begin(key, digest, self.limits.idempotency)? {
-                Turn::First(delivery) => {
-                    let providers = Arc::clone(&self.providers);
-                    // Who repeats it wants to know the end, also after the first caller went away.
-                    let answer = Finished::new(async move {
-                        let answer = deliver(&providers, provider, message).await;
-                        delivery.ended(answer.clone(), answer.is_ok());
-                        answer
-                    });
-                    return answer.await.map(|sent| Json(sent).into_response());
-                }
-                Turn::Again(mut answer) => {
-                    // Without an answer it ended in no way that is known, and may be tried.
-                    if let Ok(answer) = answer.wait_for(Option::is_some).await
-                        && let Some(answer) = answer.clone()
-                    {
-                        return answer.map(|sent| ([(REPLAYED, "true")], Json(sent)).into_response());
-                    }
-                }
-            }
-        }
-    }
-}
-
-async fn deliver(providers: &Providers, provider: String, message: Message) -> Answer {
-    let id = message.id.clone();
-    let Some(running) = providers.get(&provider) else { return Err(unknown_provider(&provider, providers.iter())) };
-    match running.dispatcher.deliver(message).await {
-        Ok(receipt) => Ok(SentMessage { id, provider, receipt }),
-        Err(failure) => Err(Problem::from(failure).for_delivery(&provider, &id)),
-    }
-}
-
-fn half_sent() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "half-sent",
-        "request timeout",
-        "the body was not complete within `server.request_timeout`",
-    )
-}
-
-fn ending() -> Problem {
-    let detail = "the host shut down before the body was complete";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", detail)
-}
-
-fn not_json() -> Problem {
-    let detail = "send the header `content-type: application/json`";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "not JSON", detail)
-}
-
-fn unknown_provider<'a>(name: &str, others: impl Iterator<Item = (&'a str, &'a Running)>) -> Problem {
-    let hint = match suggest(name, others.map(|(name, _)| name)) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => "GET /v1/providers lists all providers".to_owned(),
-    };
-    let detail = format!("there is no provider `{}`: {hint}", excerpt(name, SHOWN));
-    Problem::new(StatusCode::NOT_FOUND, "unknown-provider", "no such provider", detail)
-}
-
-async fn list(State(api): State<Api>, request: Request) -> Json<ProviderList> {
+async fn list(State(api): State<Arc<Api>>, request: Request) -> Json<ProviderList> {
     Json(listing::all(&api.providers, request.extensions().get::<Arc<Caller>>().map(Arc::as_ref)))
 }
 
 async fn show(
-    State(api): State<Api>,
-    Path(name): Path<String>,
+    State(api): State<Arc<Api>>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Json<ProviderState>, Problem> {
+    // No provider has a name that is not UTF-8.
+    let Ok(Path(name)) = name else { return Err(nothing_at(request.uri())) };
     let caller = request.extensions().get::<Arc<Caller>>().map(Arc::as_ref);
     let state = listing::one(&api.providers, caller, &name);
     state.map(Json).ok_or_else(|| unknown_provider(&name, listing::seen(&api.providers, caller)))
 }
 
+/// How the host is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(crate = "provost_sdk::schemars")]
+pub struct Status {
+    /// `ok` or `ready`.
+    status: &'static str,
+}
+
 /// Whether messages are taken; while the host shuts down, those that ask over an open connection are told so.
-async fn ready(State(api): State<Api>) -> Result<Json<serde_json::Value>, Problem> {
+async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem> {
     if api.ending.since().is_some() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", "the host shuts down"));
     }
-    Ok(Json(serde_json::json!({ "status": "ready" })))
+    Ok(Json(Status { status: "ready" }))
 }
 
-async fn health() -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "status": "ok" }))
+async fn health() -> Json<Status> {
+    Json(Status { status: "ok" })
 }
 
-async fn watch(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], String) {
+async fn watch(State(api): State<Arc<Api>>) -> (Headers<1>, String) {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&api.providers))
+}
+
+type Headers<const N: usize> = [(HeaderName, &'static str); N];
+
+async fn openapi_json(State(api): State<Arc<Api>>) -> (Headers<1>, String) {
+    let document = api.described.document.get_or_init(|| openapi::document(api.limits).to_string());
+    ([(CONTENT_TYPE, "application/json")], document.clone())
+}
+
+async fn docs_page(State(api): State<Arc<Api>>) -> (Headers<3>, String) {
+    let page = api.described.page.get_or_init(|| docs::page(&openapi::document(api.limits)));
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, docs::POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, page.clone())
 }
 
 /// Whether a request is for metrics or health.

@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What all bodies may take.
@@ -15,12 +15,14 @@ pub struct Bodies {
     each: usize,
     /// Bytes that are free.
     room: Arc<Semaphore>,
+    /// Held by the body that gives up. Two that fill the room would both give up for the other's sake, so one does at a time.
+    giving_up: Arc<Mutex<()>>,
 }
 
 impl Bodies {
     /// At most `each` bytes for one, and `all` for all that are held at a time.
     pub fn new(each: usize, all: usize) -> Self {
-        Self { each, room: Arc::new(Semaphore::new(all)) }
+        Self { each, room: Arc::new(Semaphore::new(all)), giving_up: Arc::default() }
     }
 
     /// The whole body, and its place among all.
@@ -33,7 +35,7 @@ impl Bodies {
         }
         let mut bytes = Vec::new();
         // It is there at once: nobody takes much for a body that may never come.
-        let mut room = self.more(0)?;
+        let mut room = self.more(0).ok_or_else(no_room)?;
         let mut body = pin!(body);
         while let Some(frame) = poll_fn(|task| body.as_mut().poll_frame(task)).await {
             let frame = frame.map_err(|error| not_read(&error))?;
@@ -41,18 +43,30 @@ impl Bodies {
             if bytes.len() + part.len() > self.each {
                 return Err(too_large());
             }
-            room.merge(self.more(part.len())?);
+            match self.more(part.len()) {
+                Some(more) => room.merge(more),
+                None => room = self.more_or_none(room, part.len())?,
+            }
             bytes.extend_from_slice(&part);
         }
         Ok((bytes, room))
     }
 
-    fn more(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    fn more(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| {
-            let detail = "the messages under way have as many bytes as `server.memory_limit` allows";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "no-room", "too many messages at a time", detail).retry_soon()
-        })
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()
+    }
+
+    /// `room` and more, if others gave up theirs meanwhile. Otherwise it is given up.
+    fn more_or_none(&self, mut room: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = self.giving_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = self.more(bytes) {
+            room.merge(more);
+            return Ok(room);
+        }
+        drop(room);
+        drop(turn);
+        Err(no_room())
     }
 }
 
@@ -61,6 +75,11 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+}
+
+fn no_room() -> Problem {
+    let detail = "the messages under way have as many bytes as `server.memory_limit` allows";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "no-room", "too many messages at a time", detail).retry_soon()
 }
 
 fn too_large() -> Problem {
@@ -75,6 +94,44 @@ fn not_read(error: &axum::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Bytes;
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::thread;
+    use tokio::runtime::Builder;
+
+    /// As many bytes, each in a chunk of its own.
+    struct Chunks(usize);
+
+    impl HttpBody for Chunks {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let left = self.0.checked_sub(1);
+            self.0 = left.unwrap_or_default();
+            Poll::Ready(left.map(|_| Ok(Frame::data(Bytes::from_static(b"a")))))
+        }
+    }
+
+    #[test]
+    fn bodies_that_meet_at_the_limit_do_not_all_lose() {
+        const EACH: usize = 5_000;
+        for _ in 0..200 {
+            let bodies = Bodies::new(EACH, EACH + EACH / 10);
+            let read = || {
+                let runtime = Builder::new_current_thread().build().expect("a runtime");
+                runtime.block_on(bodies.read(Body::new(Chunks(EACH)))).is_ok()
+            };
+            let read = thread::scope(|scope| {
+                let readers = [(); 8].map(|()| scope.spawn(read));
+                readers.map(|reader| reader.join().expect("no panic"))
+            });
+            assert!(read.contains(&true), "each lost its place to others that lost theirs");
+        }
+    }
 
     #[tokio::test]
     async fn a_body_has_its_limit_and_all_have_theirs() {

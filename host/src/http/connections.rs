@@ -3,12 +3,14 @@
 use crate::http::api;
 use crate::http::ending::Ending;
 use crate::http::generations::{Generation, Generations};
+use crate::http::listener::Listener;
 use crate::http::message::{self, REQUEST_ID};
 use crate::http::refusals;
+use crate::http::requests::Counted;
+use crate::http::stream::Stream;
 use crate::http::wire::Wire;
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use axum::serve::Listener;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -21,7 +23,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 /// How often it is looked for connections without a request, at the end.
@@ -48,14 +49,14 @@ struct Connections {
     open: HashMap<Id, Connection>,
     /// Whose turn it is to make room. Some may be closed.
     turns: VecDeque<Id>,
-    /// How many each peer has.
+    /// How many each peer has that has an address.
     peers: HashMap<IpAddr, usize>,
 }
 
 /// One of them.
 struct Connection {
     task: AbortHandle,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     /// Whether a request has arrived that is not answered.
     busy: Arc<AtomicBool>,
     /// Whether one has arrived since a place was last looked for.
@@ -67,14 +68,14 @@ struct Connection {
 /// Answers requests until the end begins, and then those in flight.
 ///
 /// `axum::serve` would do the same, but wait for ever for a request's headers.
-pub async fn answer(mut listener: TcpListener, door: Door, generations: &Arc<Generations>, ending: &Ending) {
+pub async fn answer(mut listener: Listener, door: Door, generations: &Arc<Generations>, ending: &Ending) {
     let (tasks, open, turns, peers) = (JoinSet::new(), HashMap::new(), VecDeque::new(), HashMap::new());
     let (generations, graceful) = (Arc::clone(generations), GracefulShutdown::new());
     let mut connections = Connections { door, generations, graceful, tasks, open, turns, peers };
     let mut begun = pin!(ending.begun());
     loop {
         tokio::select! {
-            (stream, address) = Listener::accept(&mut listener) => connections.take(stream, address.ip().to_canonical()),
+            (stream, address) = listener.accept() => connections.take(stream, address),
             Some(closed) = connections.tasks.join_next_with_id() => connections.closed(closed.map_or_else(|error| error.id(), |(id, ())| id)),
             () = &mut begun => break,
         }
@@ -85,9 +86,10 @@ pub async fn answer(mut listener: TcpListener, door: Door, generations: &Arc<Gen
 
 impl Connections {
     /// Opens a connection, if need be in the place of one that waits for its next request. So health can always be asked.
-    fn take(&mut self, stream: TcpStream, address: IpAddr) {
+    fn take(&mut self, stream: Stream, address: Option<IpAddr>) {
         let generation = self.generations.current();
-        if self.peers.get(&peer(address)).is_some_and(|count| *count >= generation.config.peer_connections_limit) {
+        let count = address.and_then(|address| self.peers.get(&peer(address)));
+        if count.is_some_and(|count| *count >= generation.config.peer_connections_limit) {
             return refusals::cut("server.peer_connections_limit");
         }
         if self.open.len() >= generation.most {
@@ -116,11 +118,14 @@ impl Connections {
         false
     }
 
-    fn open(&mut self, stream: TcpStream, address: IpAddr, generation: &Generation) {
+    fn open(&mut self, stream: Stream, address: Option<IpAddr>, generation: &Generation) {
         let (busy, used) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (in_flight, served, generations) = (Arc::clone(&busy), Arc::clone(&used), Arc::clone(&self.generations));
-        let (door, here, peer) = (self.door, address.is_loopback(), peer(address));
+        // Only programs of this machine reach a unix socket.
+        let here = address.is_none_or(|address| address.is_loopback());
+        let (door, peer) = (self.door, address.map(peer));
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let counted = Counted::begin(&request);
             in_flight.store(true, Ordering::Relaxed);
             served.store(true, Ordering::Relaxed);
             // Each request has the configuration that is in force when it arrives.
@@ -143,22 +148,29 @@ impl Connections {
                 drop(generation);
                 in_flight.store(false, Ordering::Relaxed);
                 answer.map(|mut answer: Response| {
+                    counted.end(answer.status());
                     id.map(|id| answer.headers_mut().insert(REQUEST_ID, id));
                     answer
                 })
             }
         });
+        let stream = match &generation.config.doors.tls {
+            Some(tls) if door == Door::Api => stream.secured(&tls.server),
+            _ => stream,
+        };
         let stream = TokioIo::new(Wire::new(stream, generation.config.request_timeout, Arc::clone(&busy)));
         let connection = self.graceful.watch(generation.protocol.serve_connection(stream, service));
         // How a connection ends is the caller's affair.
         let task = self.tasks.spawn(async { drop(connection.await) });
         self.turns.push_back(task.id());
         self.open.insert(task.id(), Connection { task, peer, busy, used, idle: 0 });
-        *self.peers.entry(peer).or_default() += 1;
+        if let Some(peer) = peer {
+            *self.peers.entry(peer).or_default() += 1;
+        }
     }
 
     fn closed(&mut self, id: Id) {
-        if let Some(Connection { peer, .. }) = self.open.remove(&id)
+        if let Some(Connection { peer: Some(peer), .. }) = self.open.remove(&id)
             && let Entry::Occupied(mut count) = self.peers.entry(peer)
         {
             *count.get_mut() -= 1;
@@ -202,6 +214,25 @@ impl Connection {
         self.idle = if self.busy.load(Ordering::Relaxed) { 0 } else { self.idle.saturating_add(1) };
         if self.idle == 2 {
             self.task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_an_address_or_a_network() {
+        for (address, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.2", "192.0.2.2"),
+            ("2001:db8::1", "2001:db8::"),
+            ("2001:db8:0:0:ffff:ffff:ffff:ffff", "2001:db8::"),
+            ("2001:db8:0:1::1", "2001:db8:0:1::"),
+            ("::1", "::"),
+        ] {
+            assert_eq!(peer(address.parse().expect("an address")).to_string(), expected, "{address}");
         }
     }
 }

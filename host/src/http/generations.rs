@@ -97,6 +97,11 @@ impl Generations {
         }
     }
 
+    /// Lets no message wait: who does is told that the host ends.
+    pub fn end_waiting(&self) {
+        self.all().iter().for_each(|providers| providers.end_waiting());
+    }
+
     /// Gives up the deliveries under way, and returns how many there are.
     pub fn give_up(&self) -> usize {
         self.all().iter().map(|providers| providers.give_up()).sum()

@@ -19,7 +19,7 @@ const LOOKS: usize = 8;
 pub struct Key {
     /// Who sent it.
     pub caller: Option<String>,
-    /// The provider, where the key is the message's own id.
+    /// The provider, or all of a route, where the key is the message's own id.
     pub provider: Option<String>,
     /// The key.
     pub key: String,

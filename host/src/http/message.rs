@@ -1,37 +1,74 @@
 //! The body of `POST /v1/messages`, its headers, and what they may have.
 
 use crate::config::Limits;
+use crate::ground::random;
+use crate::http::attachments;
 use crate::http::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use provost_sdk::Message;
-use serde::Deserialize;
+use provost_sdk::schemars::JsonSchema;
+use provost_sdk::{Attachment, Message};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use uuid::Uuid;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Builder;
 
 /// The id that a caller gives a request, to find it in logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The header by which a caller sends a request again.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of the trace that a request belongs to.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The most bytes of an id or a key in a header.
 const LONGEST: usize = 255;
 
-/// The body.
-#[derive(Deserialize)]
+/// The most providers of a route.
+pub const LONGEST_ROUTE: usize = 16;
+
+/// A message, and the provider or the route that delivers it.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(crate = "provost_sdk::schemars")]
+#[schemars(extend("oneOf" = [{ "required": ["provider"] }, { "required": ["route"] }]))]
 pub struct SendMessage {
-    /// Who delivers it.
-    pub provider: String,
-    /// What the caller calls it.
+    /// The provider that delivers it.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub provider: Option<String>,
+    /// Providers that are tried in this order, until one delivers it: in place of `provider`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", length(min = 1, max = LONGEST_ROUTE), extend("uniqueItems" = true))]
+    pub route: Option<Vec<String>>,
+    /// What you call it: 1 to 64 letters, digits, `-` or `_`. The host generates a UUID if it is missing.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
     pub id: Option<String>,
+    /// The recipients, in the form that the plugin expects. Each has as many bytes of UTF-8 as `server.field_limit` allows, at most:
+    /// `maxLength` can only count characters, so a text with as many of them may be too long.
     #[serde(default)]
     to: Vec<String>,
+    /// One line, without control characters. It has as many bytes of UTF-8 as `server.field_limit` allows, at most: `maxLength` can
+    /// only count characters, so a text with as many of them may be too long.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"))]
     subject: String,
+    /// The message.
     text: String,
+    /// The same in HTML. A plugin that has no use for it leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+    /// Files that go with it. A plugin that cannot deliver them refuses the message.
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+    /// Key and value pairs for the plugin. Each key and each value has as many bytes of UTF-8 as `server.field_limit` allows, at
+    /// most: `maxLength` can only count characters, so a text with as many of them may be too long.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+}
+
+/// What is there, and not null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl SendMessage {
@@ -44,7 +81,7 @@ impl SendMessage {
         self.check(limits).map_err(invalid)?;
         let is_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let id = match self.id {
-            None => Uuid::now_v7().to_string(),
+            None => new_id(),
             Some(id) if (1..=64).contains(&id.len()) && id.chars().all(is_id) => id,
             Some(_) => return Err(invalid("`id` must have 1 to 64 letters, digits, `-` or `_`")),
         };
@@ -53,8 +90,8 @@ impl SendMessage {
         }
         let (request_id, traceparent) = (visible(headers, &REQUEST_ID), traceparent(headers));
         let (request_id, traceparent) = (request_id.map(str::to_owned), traceparent.map(str::to_owned));
-        let Self { to, subject, text, metadata, .. } = self;
-        Ok(Message { id, to, subject, text, metadata, request_id, traceparent })
+        let Self { to, subject, text, html, attachments, metadata, .. } = self;
+        Ok(Message { id, to, subject, text, html, attachments, metadata, request_id, traceparent })
     }
 
     /// What is too much for `limits`, if anything is.
@@ -64,6 +101,8 @@ impl SendMessage {
             (have <= most).then_some(()).ok_or_else(error)
         };
         number("recipients in `to`", self.to.len(), "recipients_limit", limits.recipients)?;
+        number("files in `attachments`", self.attachments.len(), "attachments_limit", limits.attachments)?;
+        self.attachments.iter().try_for_each(attachments::check)?;
         number("pairs in `metadata`", self.metadata.len(), "metadata_limit", limits.metadata)?;
         let size = |what: &str, text: &str| number(what, text.len(), "field_limit", limits.field);
         size("bytes in `subject`", &self.subject)?;
@@ -73,6 +112,16 @@ impl SendMessage {
             .flat_map(|(key, value)| [key, value])
             .try_for_each(|text| size("bytes of a key or value in `metadata`", text))
     }
+}
+
+/// A UUID that begins with the time: version 7 of RFC 9562, section 5.7.
+fn new_id() -> String {
+    // A clock before 1970 has no time for it.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = u64::try_from(since.as_millis()).unwrap_or_default();
+    let bits = u128::from(random::bits()) << 64 | u128::from(random::bits());
+    let [bytes @ .., _, _, _, _, _, _] = bits.to_be_bytes();
+    Builder::from_unix_timestamp_millis(milliseconds, &bytes).into_uuid().to_string()
 }
 
 /// The key by which the caller sends the same request again.

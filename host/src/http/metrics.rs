@@ -1,32 +1,55 @@
 //! The metrics of all providers, as text in the Prometheus format.
 
-use crate::http::{refusals, reload};
+use crate::http::{refusals, reload, requests};
 use crate::providers::Providers;
-use crate::telemetry::counters::{BUCKETS, Counters, other_panics};
+use crate::telemetry::counters::other_panics;
+use crate::telemetry::histogram::{BUCKETS, Histogram};
 use crate::telemetry::stderr;
 use provost_sdk::abi::BUILT;
 use std::fmt::{Display, Write};
 
 /// All numbers, sorted by provider.
 pub fn text(providers: &Providers) -> String {
-    let mut page = Page::default();
+    let (mut page, measured) = (Page::default(), providers.measured());
     page.family("provost_deliveries_total", "counter", "Messages by how their delivery ended.");
-    for (provider, running) in providers.iter() {
-        for (outcome, count) in running.dispatcher.counters().deliveries() {
+    for (provider, of) in &measured {
+        for (outcome, count) in of.counters.deliveries() {
             page.sample(&[("provider", provider), ("outcome", outcome)], count);
         }
     }
     page.family("provost_delivery_seconds", "histogram", "How long deliveries took, however they ended.");
-    for (provider, running) in providers.iter() {
-        page.histogram(provider, running.dispatcher.counters());
+    for (provider, of) in &measured {
+        page.histogram(("provider", provider), of.counters.durations());
     }
     page.family("provost_deliveries_in_flight", "gauge", "Deliveries in progress, including stuck ones.");
-    for (provider, running) in providers.iter() {
-        page.sample(&[("provider", provider)], running.dispatcher.in_flight());
+    for (provider, of) in &measured {
+        page.sample(&[("provider", provider)], of.in_flight);
     }
     page.family("provost_deliveries_limit", "gauge", "Maximum number of deliveries in progress.");
-    for (provider, running) in providers.iter() {
-        page.sample(&[("provider", provider)], running.dispatcher.concurrency());
+    for (provider, of) in &measured {
+        page.sample(&[("provider", provider)], of.concurrency);
+    }
+    page.family("provost_deliveries_waiting", "gauge", "Messages that wait until a delivery can begin.");
+    for (provider, of) in &measured {
+        page.sample(&[("provider", provider)], of.waiting);
+    }
+    page.family("provost_delivery_attempts_total", "counter", "How often a plugin was given a message.");
+    for (provider, of) in &measured {
+        page.sample(&[("provider", provider)], of.counters.attempts());
+    }
+    page.family("provost_circuit_state", "gauge", "Whether a provider is spared after failures: 1 for its state.");
+    for (provider, of) in &measured {
+        for state in ["closed", "half-open", "open"] {
+            page.sample(&[("provider", provider), ("state", state)], u8::from(of.circuit == state));
+        }
+    }
+    page.family("provost_http_requests_total", "counter", "Requests that were answered.");
+    for ([method, path, status], count) in requests::counts() {
+        page.sample(&[("method", method), ("path", path), ("status", status)], count);
+    }
+    page.family("provost_http_request_seconds", "histogram", "How long requests took, from headers to answer.");
+    for (path, histogram) in requests::durations() {
+        page.histogram(("path", path), histogram);
     }
     page.family("provost_requests_refused_total", "counter", "Requests refused before a delivery, by problem.");
     for (problem, count) in refusals::counts() {
@@ -34,13 +57,15 @@ pub fn text(providers: &Providers) -> String {
     }
     page.family("provost_connections_cut_total", "counter", "Connections closed because too many were open.");
     page.sample(&[], refusals::cuts());
+    page.family("provost_tls_handshakes_failed_total", "counter", "Connections whose TLS handshake failed.");
+    page.sample(&[], refusals::no_handshakes());
     page.family("provost_reloads_total", "counter", "Readings of the configuration at SIGHUP, by result.");
     for (result, count) in reload::counts() {
         page.sample(&[("result", result)], count);
     }
     page.family("provost_panics_total", "counter", "Panics on a provider's threads, caught or not.");
-    for (provider, running) in providers.iter() {
-        for (place, count) in running.dispatcher.counters().panics() {
+    for (provider, of) in &measured {
+        for (place, count) in of.counters.panics() {
             page.sample(&[("provider", provider), ("place", place)], count);
         }
     }
@@ -69,15 +94,14 @@ impl Page {
     }
 
     /// Adds what took how long to the family that was begun last.
-    fn histogram(&mut self, provider: &str, counters: &Counters) {
-        let all: u64 = counters.deliveries().map(|(_, count)| count).sum();
+    fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         let bounds = BUCKETS.iter().map(|bound| (*bound as f64 / 1000.0).to_string());
-        let counts = counters.durations().into_iter().chain([all]);
+        let counts = histogram.counts();
         for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
-            self.line("_bucket", &[("provider", provider), ("le", &bound)], count);
+            self.line("_bucket", &[label, ("le", &bound)], count);
         }
-        self.line("_sum", &[("provider", provider)], counters.seconds());
-        self.line("_count", &[("provider", provider)], all);
+        self.line("_sum", &[label], histogram.seconds());
+        self.line("_count", &[label], counts[BUCKETS.len()]);
     }
 
     /// Adds a sample to the family that was begun last.

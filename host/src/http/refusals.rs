@@ -1,11 +1,11 @@
 //! Requests that were refused before there was a delivery: counted all, and logged once a second.
 
+use crate::telemetry::told::Told;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// The problems that such a request can have, by the last parts of their types.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "bad-host",
     "conflict",
     "ending",
@@ -18,6 +18,7 @@ const KINDS: [&str; 17] = [
     "not-found",
     "not-http",
     "not-json",
+    "not-tls",
     "rate-limited",
     "too-large",
     "unauthenticated",
@@ -27,32 +28,9 @@ const KINDS: [&str; 17] = [
 
 static COUNTS: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.len()];
 
-/// How often the log tells of them.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// When it last did, and how many there were since.
-struct Told(Mutex<(Option<Instant>, u64)>);
-
 static REQUESTS: Told = Told::never();
 static CONNECTIONS: Told = Told::never();
-
-impl Told {
-    const fn never() -> Self {
-        Self(Mutex::new((None, 0)))
-    }
-
-    /// How many more there were, if it is time to tell.
-    fn is_due(&self) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, untold) = &mut *told;
-        if last.is_some_and(|last| last.elapsed() < PAUSE) {
-            *untold += 1;
-            return None;
-        }
-        *last = Some(Instant::now());
-        Some(std::mem::take(untold))
-    }
-}
+static HANDSHAKES: Told = Told::never();
 
 /// Counts a request that was refused.
 pub fn count(kind: &'static str, detail: &str) {
@@ -79,6 +57,21 @@ pub fn cuts() -> u64 {
     CUT.load(Ordering::Relaxed)
 }
 
+static NO_HANDSHAKE: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a connection whose TLS handshake failed.
+pub fn no_handshake(error: &dyn Display) {
+    NO_HANDSHAKE.fetch_add(1, Ordering::Relaxed);
+    if let Some(more) = HANDSHAKES.is_due() {
+        tracing::warn!(%error, more, "TLS handshake failed");
+    }
+}
+
+/// How many failed.
+pub fn no_handshakes() -> u64 {
+    NO_HANDSHAKE.load(Ordering::Relaxed)
+}
+
 /// How many there were, by problem.
 pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
     KINDS.into_iter().zip(COUNTS.iter().map(|count| count.load(Ordering::Relaxed)))
@@ -87,17 +80,14 @@ pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::problems;
     use crate::telemetry::outcome::Outcome;
+    use std::collections::BTreeSet;
 
     #[test]
     fn each_problem_is_described() {
-        let page = include_str!("../../../docs/http-api.md");
-        let mut described: Vec<&str> = page
-            .lines()
-            .filter_map(|line| Some(line.strip_prefix("| `urn:provost:problem:")?.split_once('`')?.0))
-            .filter(|kind| Outcome::ALL.iter().all(|outcome| outcome.name() != *kind) || *kind == "ending")
-            .collect();
-        described.sort_unstable();
-        assert_eq!(described, KINDS);
+        let outcomes = Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Delivered).map(Outcome::name);
+        let all: BTreeSet<&str> = KINDS.into_iter().chain(outcomes).chain(["route-failed"]).collect();
+        assert_eq!(problems::ALL.iter().map(|problem| problem.kind).collect::<BTreeSet<_>>(), all);
     }
 }

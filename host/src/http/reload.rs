@@ -23,6 +23,8 @@ pub struct Reload {
     pub plugins: Plugins,
     /// Whether the configuration says what is logged, and not the command.
     pub logs: bool,
+    /// Whether it says how, and not the command.
+    pub log_format: bool,
 }
 
 /// How often it was read again, and how often what was read was refused.
@@ -67,6 +69,10 @@ impl Reload {
                     if self.logs {
                         log::select(&config.log);
                     }
+                    if self.log_format {
+                        log::set_format(config.log_format);
+                    }
+                    config.warn();
                     let count = providers.len();
                     let before = generations.replace(Generation::new(config, providers, lasting.clone()));
                     DONE.fetch_add(1, Ordering::Relaxed);
@@ -90,8 +96,9 @@ impl Reload {
         let (begun, mut errors) = (Instant::now(), Errors::default());
         let Some(config) = Config::read(&self.path, &mut errors) else { return Err(errors) };
         let fixed = [
-            ("server.listen", config.listen == before.config.listen),
-            ("server.metrics_listen", config.metrics_listen == before.config.metrics_listen),
+            ("server.listen", config.doors.api == before.config.doors.api),
+            ("server.socket_mode", config.doors.socket_mode == before.config.doors.socket_mode),
+            ("server.metrics_listen", config.doors.metrics == before.config.doors.metrics),
         ];
         for (key, _) in fixed.iter().filter(|(_, is_same)| !is_same) {
             let message = "it cannot change while the host runs: start the host again, or change it back";

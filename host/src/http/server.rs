@@ -9,17 +9,17 @@ use crate::http::api::Lasting;
 use crate::http::connections::{self, Door};
 use crate::http::ending::Begun;
 use crate::http::generations::{Generation, Generations};
+use crate::http::listener::Listener;
 use crate::http::reload::Reload;
 use crate::providers::Providers;
 use crate::telemetry::stderr;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -75,6 +75,7 @@ async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -
         let signal = ended.await;
         tracing::info!(signal, "shutting down after the requests in flight");
         begin.begin(current.current().config.shutdown_deadline);
+        current.end_waiting();
     });
     let answering = async {
         let metrics = async {
@@ -108,11 +109,19 @@ async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -
 }
 
 /// Where the API is answered, and where metrics and health are.
-async fn listen(first: &Generation) -> Result<(TcpListener, Option<TcpListener>), Errors> {
-    let config = &first.config;
-    let (api, address) = bind(config, "server.listen", config.listen).await?;
-    let metrics = match config.metrics_listen {
-        Some(listen) => Some(bind(config, "server.metrics_listen", listen).await?),
+async fn listen(first: &Generation) -> Result<(Listener, Option<Listener>), Errors> {
+    let doors = &first.config.doors;
+    let failed = |key: &str, listen: &dyn Display, error: String| {
+        let path = first.config.path.display();
+        Errors::one(format!("{path}: {key}: listening on {listen}: {error}"))
+    };
+    let (api, address) = Listener::bind(&doors.api, doors.socket_mode)
+        .await
+        .map_err(|error| failed("server.listen", &doors.api, error))?;
+    let metrics = match doors.metrics {
+        Some(listen) => {
+            Some(Listener::at_address(listen).await.map_err(|error| failed("server.metrics_listen", &listen, error))?)
+        }
         None => None,
     };
     stderr::in_background();
@@ -120,16 +129,11 @@ async fn listen(first: &Generation) -> Result<(TcpListener, Option<TcpListener>)
         tracing::info!(%address, "metrics and health");
         listener
     });
+    if let Some(tls) = &doors.tls {
+        tracing::info!(certificate = %tls.certificate.display(), "the API has TLS");
+    }
     tracing::info!(%address, providers = first.providers.len(), "listening");
     Ok((api, metrics))
-}
-
-async fn bind(config: &Config, key: &str, listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Errors> {
-    let bound = TcpListener::bind(listen).await.and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    bound.map_err(|error| in_use(config, key, listen, &error))
 }
 
 /// Resolves to the name of the signal that tells the process to end.
@@ -141,15 +145,4 @@ fn ended() -> io::Result<impl Future<Output = &'static str>> {
             _ = interrupt.recv() => "SIGINT",
         }
     })
-}
-
-fn in_use(config: &Config, key: &str, listen: SocketAddr, error: &io::Error) -> Errors {
-    let path = config.path.display();
-    let fix = match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop the program that listens there, or choose another port",
-        io::ErrorKind::AddrNotAvailable => ": it is not an address of this machine",
-        io::ErrorKind::PermissionDenied => ": choose a port from 1024 on",
-        _ => "",
-    };
-    Errors::one(format!("{path}: {key}: listening on {listen}: {error}{fix}"))
 }

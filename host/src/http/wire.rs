@@ -43,9 +43,15 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 
     fn write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.open = false;
-        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(task, bytes) {
+        let result = Pin::new(&mut self.stream).poll_write(task, bytes);
+        self.patiently(task, result)
+    }
+
+    /// A result, or an error where the other side has not read for too long.
+    fn patiently<T>(&mut self, task: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
             self.stalled = None;
-            return Poll::Ready(result);
+            return result;
         }
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
@@ -60,7 +66,7 @@ impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
         if self.open && !self.busy.load(Ordering::Relaxed) {
             let detail = "the headers were not complete within `server.request_timeout`";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail);
-            let answer = answer(&problem).unwrap_or_default();
+            let answer = last_answer(&problem).unwrap_or_default();
             // Nobody waits for it: whoever does not read goes without.
             let _ = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), &answer);
         }
@@ -97,16 +103,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(task)
+        // By TLS, what was written may not have left.
+        let result = Pin::new(&mut self.stream).poll_flush(task);
+        self.patiently(task, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(task)
+        let result = Pin::new(&mut self.stream).poll_shutdown(task);
+        self.patiently(task, result)
     }
 }
 
 /// The same bytes with a problem document for the library's answer at their end, if there is one.
 fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
     // It is short, and comes last.
     let before = bytes.len().saturating_sub(LONGEST);
     let find = |text: &[u8]| bytes[before..].windows(text.len()).rposition(|window| window == text);
@@ -123,12 +135,12 @@ fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
         }
         _ => ("not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)"),
     };
-    let answer = answer(&Problem::new(status, kind, title, detail))?;
+    let answer = last_answer(&Problem::new(status, kind, title, detail))?;
     Some([&bytes[..start], &answer].concat())
 }
 
 /// The last answer of a connection.
-fn answer(problem: &Problem) -> Option<Vec<u8>> {
+pub fn last_answer(problem: &Problem) -> Option<Vec<u8>> {
     problem.count();
     let body = serde_json::to_string(problem).ok()?;
     let (status, length) = (problem.status(), body.len());
@@ -189,6 +201,31 @@ mod tests {
         let (near, _far) = tokio::io::duplex(7);
         let error = wire(near, Duration::from_millis(1)).write_all(&[b'a'; 20]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// Takes all, and lets nothing leave: a connection by TLS whose other side does not read.
+    struct Full;
+
+    impl AsyncWrite for Full {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_given_up_wherever_that_shows() {
+        let full = || Wire::new(Full, Duration::from_millis(1), Arc::default());
+        for error in [full().flush().await, full().shutdown().await] {
+            assert_eq!(error.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
+        }
     }
 
     #[tokio::test]

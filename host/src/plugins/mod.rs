@@ -9,7 +9,7 @@ use crate::ground::ffi;
 use crate::plugins::records::Demand;
 use crate::plugins::refusals::{Refusal, Refusals, TOGETHER};
 use crate::telemetry::panics;
-use provost_record::printable;
+use provost_record::{Record, printable};
 use provost_sdk::config::suggest;
 use provost_sdk::plugin::Plugin;
 use provost_sdk::{SHOWN, excerpt, with_causes};
@@ -25,8 +25,8 @@ const ASSETS: &str = "assets";
 
 /// Plugins that may be loaded. Nothing of them has run.
 pub struct Checked<'a> {
-    /// Path and version by name.
-    found: BTreeMap<String, (&'a Path, String)>,
+    /// Path and record by name.
+    found: BTreeMap<String, (&'a Path, Record)>,
 }
 
 /// The loaded plugins by name.
@@ -36,8 +36,8 @@ pub struct Plugins {
 
 /// A loaded plugin.
 pub struct Loaded {
-    /// The version of its package.
-    pub version: String,
+    /// How it was built.
+    pub record: Record,
     /// What it exports.
     pub plugin: &'static Plugin,
     /// Where the files are that it ships, if it ships any.
@@ -82,12 +82,12 @@ impl<'a> Checked<'a> {
         };
         let mut sound = true;
         let mut by_name = BTreeMap::new();
-        for (name, (path, version)) in self.found {
+        for (name, (path, record)) in self.found {
             let shown = path.display();
             match reports.next(deadline.saturating_sub(begun.elapsed())) {
                 Ok(Ok(plugin)) => {
                     let assets = path.with_file_name(ASSETS).join(&name);
-                    by_name.insert(name, Loaded { version, plugin, assets });
+                    by_name.insert(name, Loaded { record, plugin, assets });
                 }
                 Ok(Err(error)) => {
                     errors.add(format!("loading {shown}: {error}; {TOGETHER}"));
@@ -163,16 +163,16 @@ fn loading(paths: Vec<PathBuf>) -> io::Result<Reports<Result<&'static Plugin, St
     Ok(reports)
 }
 
-/// Judges one file, and adds it to those found by then: path and version by name.
+/// Judges one file, and adds it to those found by then: path and record by name.
 fn examine<'a>(
     path: &'a Path,
     demand: &Demand,
-    found: &mut BTreeMap<String, (&'a Path, String)>,
+    found: &mut BTreeMap<String, (&'a Path, Record)>,
 ) -> Result<(), Refusal> {
     let have = demand.check(path)?;
-    match found.entry(have.plugin) {
+    match found.entry(have.plugin.clone()) {
         Entry::Vacant(entry) => {
-            entry.insert((path, have.version));
+            entry.insert((path, have));
             Ok(())
         }
         Entry::Occupied(entry) => {

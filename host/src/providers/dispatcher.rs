@@ -3,164 +3,134 @@
 //!
 //! On the other side a stuck call would stop the clock that is to end it; on this side it would stop the API.
 
+use crate::config::Delivering;
 use crate::ground::channel::{Reports, reports};
 use crate::ground::finished::Finished;
 use crate::ground::threads::spawned;
-use crate::providers::failure::{DETAIL, Failure};
+use crate::providers::circuit::{Circuit, Entry};
+use crate::providers::delivery::Delivery;
+use crate::providers::failure::Failure;
+use crate::providers::queue::Queue;
 use crate::providers::startup::Started;
 use crate::telemetry::counters::Counters;
-use crate::telemetry::outcome::Outcome;
 use crate::telemetry::panics;
 use provost_sdk::panics::{Caught, catch};
 use provost_sdk::plugin::AnyProvider;
-use provost_sdk::{Context, Message, Receipt, excerpt};
+use provost_sdk::{Context, Message, Receipt};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, SetOnce, TryAcquireError, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, SetOnce, oneshot};
 
 /// The way into one provider.
 pub struct Dispatcher {
+    shared: Arc<Shared>,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// What each delivery needs of it.
+pub struct Shared {
     /// `None` once it is closed.
     provider: Mutex<Option<Arc<dyn AnyProvider>>>,
     context: Context,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
-    permits: Arc<Semaphore>,
-    concurrency: usize,
-    counters: Arc<Counters>,
-    guards: Arc<Guards>,
-}
-
-/// Those who guard the deliveries under way.
-#[derive(Default)]
-struct Guards {
-    count: AtomicUsize,
+    /// How messages are delivered.
+    pub delivering: Delivering,
+    /// The places, and who waits for one.
+    pub queue: Queue,
+    /// Whether the provider is spared.
+    pub circuit: Circuit,
+    /// What was counted.
+    pub counters: Arc<Counters>,
+    /// How many guard a delivery under way, or one that waits.
+    pub guards: AtomicUsize,
     given_up: SetOnce<()>,
 }
 
-/// A delivery, for those who count and log it. It is under way until it is dropped.
-struct Delivery {
-    id: String,
-    /// What the caller calls the request.
-    request: Option<String>,
-    begun: Instant,
-    counters: Arc<Counters>,
-    guards: Arc<Guards>,
-}
-
 impl Dispatcher {
-    /// The way into the provider that was started, for `concurrency` deliveries at a time.
-    pub fn new(started: Started, concurrency: usize) -> Self {
-        Self {
+    /// The way into the provider that was started.
+    pub fn new(started: Started, delivering: Delivering) -> Self {
+        let shared = Arc::new(Shared {
             provider: Mutex::new(Some(started.provider.into())),
             context: started.context,
-            runtime: Some(started.runtime),
-            permits: Arc::new(Semaphore::new(concurrency)),
-            concurrency,
+            delivering,
+            queue: Queue::new(delivering),
+            circuit: Circuit::new(delivering.circuit),
             counters: started.counters,
-            guards: Arc::default(),
-        }
+            guards: AtomicUsize::new(0),
+            given_up: SetOnce::new(),
+        });
+        Self { shared, runtime: Some(started.runtime) }
+    }
+
+    /// What each delivery needs of it.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// What was counted.
     pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+        &self.shared.counters
     }
 
-    /// How many deliveries are under way.
-    pub fn in_flight(&self) -> usize {
-        self.concurrency - self.permits.available_permits()
-    }
-
-    /// How many deliveries may run at a time.
-    pub fn concurrency(&self) -> usize {
-        self.concurrency
-    }
-
-    /// How long a delivery may take.
+    /// How long a message may take.
     pub fn timeout(&self) -> Duration {
-        self.context.timeout()
+        self.shared.timeout()
     }
 
-    /// Delivers `message`.
+    /// Delivers `message`, and drops what is `held` for it when that has ended.
     ///
-    /// Goes on when the caller no longer waits: a message that is half delivered is worse than an answer unread.
+    /// Goes on when the caller no longer waits: a message that is half delivered is worse than an answer unread. One that waits for its
+    /// first attempt is forgotten then.
     ///
     /// # Errors
     ///
     /// Why there is no receipt.
-    pub async fn deliver(&self, message: Message) -> Result<Receipt, Failure> {
-        let delivery = Delivery::new(&message, self);
-        match self.begin(message) {
-            Ok(answer) => Finished::new(async { delivery.ended(answer.await) }).await,
+    pub async fn deliver(&self, message: Box<Message>, held: impl Send + 'static) -> Result<Receipt, Failure> {
+        let delivery = Delivery::new(&message, &self.shared);
+        match self.shared.enter(delivery.deadline()).await {
+            Ok((place, entry)) => {
+                Finished::new(async move {
+                    // Until here, whoever waits for it.
+                    let _held = held;
+                    let result = delivery.tried(message, place, entry).await;
+                    delivery.ended(result)
+                })
+                .await
+            }
             Err(failure) => delivery.ended(Err(failure)),
         }
     }
 
-    /// Begins the delivery. What it returns guards it on this side.
-    fn begin(&self, message: Message) -> Result<impl Future<Output = Result<Receipt, Failure>> + use<>, Failure> {
-        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(TryAcquireError::NoPermits) => return Err(Failure::Busy(self.concurrency)),
-            Err(TryAcquireError::Closed) => return Err(Failure::Ending),
-        };
-        let provider = self.provider().clone().ok_or(Failure::Ending)?;
-        let (answer, answered) = oneshot::channel();
-        // The permit goes along: a call that is stuck for ever still counts. Nobody holds the task itself: what it leaves
-        // is the plugin's, and would be dropped on this side.
-        let delivery = self.context.spawn(panics::delivery(async move {
-            let result = guarded(&*provider, &message).await;
-            // Whoever waits for the permit then drops the provider, and no other reference may be left.
-            drop(provider);
-            drop(permit);
-            // An error says that it was given up.
-            let _ = answer.send(result);
-        }));
-        let (delivery, timeout, guards) = (delivery.abort_handle(), self.timeout(), Arc::clone(&self.guards));
-        Ok(async move {
-            let result = tokio::select! {
-                biased;
-                answer = tokio::time::timeout(timeout, answered) => match answer {
-                    Ok(answer) => answer.unwrap_or(Err(Failure::Ending)),
-                    Err(_) => Err(Failure::TimedOut(timeout)),
-                },
-                _ = guards.given_up.wait() => Err(Failure::Ending),
-            };
-            if let Err(Failure::TimedOut(_) | Failure::Ending) = result {
-                delivery.abort();
-            }
-            result
-        })
+    /// Lets no message wait: who does is told that the host ends.
+    pub fn end_waiting(&self) {
+        self.shared.queue.end_waiting();
     }
 
     /// Gives up the deliveries that somebody waits for: who does is told that the host ends. Returns how many there are.
     pub fn give_up(&self) -> usize {
-        let count = self.guards.count.load(Ordering::Relaxed);
+        let count = self.shared.guards.load(Ordering::Relaxed);
         // An error would say that they were given up before.
-        let _ = self.guards.given_up.set(());
+        let _ = self.shared.given_up.set(());
         count
     }
 
     /// Whether no delivery is left that is not logged.
     pub fn is_told(&self) -> bool {
-        self.guards.count.load(Ordering::Relaxed) == 0
+        self.shared.guards.load(Ordering::Relaxed) == 0
     }
 
     /// Waits until no delivery is under way, and lets none begin.
     pub async fn idle(&self) {
-        // No error can be meant: only the line below closes it.
-        let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
-        let _all = self.permits.acquire_many(all).await;
-        self.permits.close();
+        self.shared.queue.idle().await;
     }
 
     /// Lets go of the provider, on a thread of its own: its plugin's code runs there, and need not come back. Nothing is
     /// reported but the end, when it has.
     pub fn close(&self) -> Reports<()> {
         let (closed, closing) = reports();
-        let (provider, span) = (self.provider().take(), self.context.span().clone());
+        let (provider, span) = (self.shared.provider().take(), self.shared.context.span().clone());
         if let Some(runtime) = &self.runtime {
             // What a provider holds may need its runtime to the last: a pool of connections starts a task to close them.
             let close = move || {
@@ -174,46 +144,60 @@ impl Dispatcher {
         }
         closing
     }
-
-    fn provider(&self) -> MutexGuard<'_, Option<Arc<dyn AnyProvider>>> {
-        self.provider.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Delivery {
-    fn new(message: &Message, by: &Dispatcher) -> Self {
-        by.guards.count.fetch_add(1, Ordering::Relaxed);
-        let (id, request) = (message.id.clone(), message.request_id.clone());
-        Self { id, request, begun: Instant::now(), counters: Arc::clone(&by.counters), guards: Arc::clone(&by.guards) }
+impl Shared {
+    /// How long a message may take.
+    pub fn timeout(&self) -> Duration {
+        self.context.timeout()
     }
 
-    /// Counts and logs how it ended.
-    fn ended(self, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
-        let (provider, id, took) = (self.counters.provider(), &self.id, self.begun.elapsed());
-        let milliseconds = took.as_millis();
-        let request = self.request.as_deref();
-        match &result {
-            Ok(_) => {
-                self.counters.count(Outcome::Delivered, took);
-                tracing::info!(provider, id, request, milliseconds, "delivered");
-            }
-            Err(failure) => {
-                let outcome = failure.outcome();
-                self.counters.count(outcome, took);
-                let failure = excerpt(&failure.to_string(), DETAIL);
-                tracing::warn!(provider, id, request, milliseconds, failure = %failure, "not delivered");
-                if outcome == Outcome::Unauthorized && self.counters.alarm() {
-                    tracing::error!(provider, failure = %failure, "the other side refuses this host: check its login in the configuration");
-                }
-            }
+    /// A place for a delivery that may begin.
+    pub async fn enter(&self, deadline: Instant) -> Result<(OwnedSemaphorePermit, Entry), Failure> {
+        // Before the queue, and after it: much may have failed meanwhile.
+        self.circuit.check(Instant::now).map_err(Failure::CircuitOpen)?;
+        let place = self.queue.place(deadline).await?;
+        let entry = self.circuit.enter(Instant::now).map_err(Failure::CircuitOpen)?;
+        Ok((place, entry))
+    }
+
+    /// Gives the message to the provider once, and guards that on this side.
+    pub async fn attempt(
+        &self,
+        message: Box<Message>,
+        place: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Receipt, Failure> {
+        let provider = self.provider().clone().ok_or(Failure::NotBegun)?;
+        self.counters.count_attempt();
+        let (answer, answered) = oneshot::channel();
+        // The place goes along: a call that is stuck for ever still counts. Nobody holds the task itself: what it leaves
+        // is the plugin's, and would be dropped on this side.
+        let delivery = self.context.spawn(panics::delivery(async move {
+            let result = guarded(&*provider, &message).await;
+            // Whoever waits for the place then drops the provider, and no other reference may be left.
+            drop(provider);
+            drop(place);
+            // An error says that it was given up.
+            let _ = answer.send(result);
+        }));
+        let delivery = delivery.abort_handle();
+        let result = tokio::select! {
+            biased;
+            answer = tokio::time::timeout_at(deadline.into(), answered) => match answer {
+                Ok(answer) => answer.unwrap_or(Err(Failure::Ending)),
+                Err(_) => Err(Failure::TimedOut(self.timeout())),
+            },
+            _ = self.given_up.wait() => Err(Failure::Ending),
+        };
+        if let Err(Failure::TimedOut(_) | Failure::Ending) = result {
+            delivery.abort();
         }
         result
     }
-}
 
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        self.guards.count.fetch_sub(1, Ordering::Relaxed);
+    fn provider(&self) -> MutexGuard<'_, Option<Arc<dyn AnyProvider>>> {
+        self.provider.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

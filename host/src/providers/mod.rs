@@ -1,32 +1,41 @@
 //! The providers: each one is created by its plugin, validated, and runs on a runtime of its own.
 
+mod circuit;
+mod delivery;
 mod dispatcher;
 pub mod failure;
+mod measured;
+mod queue;
+mod retry;
 mod startup;
 
 use crate::config::{Config, ProviderConfig, join};
 use crate::ground::channel::Silence;
 use crate::ground::errors::Errors;
 use crate::plugins::Plugins;
-use crate::providers::dispatcher::Dispatcher;
+use crate::providers::dispatcher::{Dispatcher, Shared};
+pub use crate::providers::measured::Measured;
 use crate::providers::startup::Startup;
 use crate::telemetry::counters::Counters;
+use provost_record::Record;
 use provost_sdk::ConfigError;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// The running providers.
 pub struct Providers {
     by_name: BTreeMap<String, Running>,
+    /// Those of all readings of the configuration, as long as they are there.
+    all: Arc<Mutex<Vec<Weak<Shared>>>>,
 }
 
 /// A running provider.
 pub struct Running {
     /// The plugin that delivers.
     pub plugin: String,
-    /// The version of the plugin.
-    pub version: String,
+    /// How the plugin was built.
+    pub record: Record,
     /// The way in.
     pub dispatcher: Dispatcher,
 }
@@ -51,10 +60,10 @@ impl Providers {
         let starting: Vec<_> = config.providers.iter().map(begin).collect();
         let mut by_name = BTreeMap::new();
         for (provider, startup) in starting {
-            match startup.and_then(|(version, startup)| Ok((version, startup.end(begun, config.startup_deadline)?))) {
-                Ok((version, started)) => {
-                    let dispatcher = Dispatcher::new(started, provider.concurrency);
-                    let running = Running { plugin: provider.plugin.clone(), version, dispatcher };
+            match startup.and_then(|(record, startup)| Ok((record, startup.end(begun, config.startup_deadline)?))) {
+                Ok((record, started)) => {
+                    let dispatcher = Dispatcher::new(started, provider.delivering);
+                    let running = Running { plugin: provider.plugin.clone(), record, dispatcher };
                     by_name.insert(provider.name.clone(), running);
                 }
                 Err(error) => {
@@ -65,7 +74,12 @@ impl Providers {
                 }
             }
         }
-        Self { by_name }
+        let all = before.map(|before| Arc::clone(&before.all)).unwrap_or_default();
+        let mut shared = all.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|shared| shared.strong_count() > 0);
+        shared.extend(by_name.values().map(|running| Arc::downgrade(running.dispatcher.shared())));
+        drop(shared);
+        Self { by_name, all }
     }
 
     /// The provider `name`.
@@ -76,6 +90,18 @@ impl Providers {
     /// All providers by name, sorted.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Running)> {
         self.by_name.iter().map(|(name, running)| (name.as_str(), running))
+    }
+
+    /// What is measured of them, and of those that were replaced and still deliver.
+    pub fn measured(&self) -> BTreeMap<String, Measured> {
+        let current = self.by_name.values().map(|running| Arc::clone(running.dispatcher.shared()));
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        measured::all(current.collect(), all.iter().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Lets no message wait.
+    pub fn end_waiting(&self) {
+        self.by_name.values().for_each(|running| running.dispatcher.end_waiting());
     }
 
     /// How many providers there are.
@@ -114,12 +140,12 @@ impl Providers {
     }
 }
 
-/// The version of the provider's plugin, and what it makes.
+/// How the provider's plugin was built, and what it makes.
 fn begin(
     provider: &ProviderConfig,
     plugins: &Plugins,
     counters: Arc<Counters>,
-) -> Result<(String, Startup), ConfigError> {
+) -> Result<(Record, Startup), ConfigError> {
     let loaded = plugins.get(&provider.plugin).ok_or_else(|| {
         ConfigError::new(
             "",
@@ -128,5 +154,5 @@ fn begin(
     })?;
     let startup = Startup::begin(provider, loaded, counters)
         .map_err(|error| ConfigError::new("", format!("starting the provider's threads: {error}")))?;
-    Ok((loaded.version.clone(), startup))
+    Ok((loaded.record.clone(), startup))
 }

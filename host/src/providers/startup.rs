@@ -10,10 +10,11 @@ use crate::telemetry::panics;
 use provost_sdk::panics::catch;
 use provost_sdk::plugin::{AnyProvider, Plugin};
 use provost_sdk::{ConfigError, Context};
+use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use toml::Table;
@@ -124,7 +125,7 @@ fn make(plugin: &Plugin, table: Table, context: Context, reporter: Reporter<Repo
 /// One worker: what a provider blocks is its own.
 fn runtime(owner: &Arc<Counters>) -> io::Result<Runtime> {
     let name = owner.provider();
-    let whose: &str = format!("the plugin `{}` of the provider `{name}`", owner.plugin()).leak();
+    let whose = kept(format!("the plugin `{}` of the provider `{name}`", owner.plugin()));
     let owner = Arc::clone(owner);
     Builder::new_multi_thread()
         .worker_threads(1)
@@ -136,4 +137,30 @@ fn runtime(owner: &Arc<Counters>) -> io::Result<Runtime> {
         .thread_keep_alive(Duration::from_secs(60))
         .enable_all()
         .build()
+}
+
+/// Keeps a text for good, once: each reading of the configuration makes all providers anew. It cannot be dropped with
+/// its provider, since a thread may call exit(3) when what it owns is gone already.
+fn kept(text: String) -> &'static str {
+    static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(&known) = kept.get(text.as_str()) {
+        return known;
+    }
+    let text: &'static str = text.leak();
+    kept.insert(text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr;
+
+    #[test]
+    fn a_text_is_kept_once() {
+        let [one, same, other] = ["a plugin", "a plugin", "another"].map(|text| kept(text.to_owned()));
+        assert_eq!((one, other), ("a plugin", "another"));
+        assert!(ptr::eq(one, same));
+    }
 }

@@ -1,6 +1,8 @@
 //! Counts deliveries and panics of each provider.
 
+use crate::telemetry::histogram::Histogram;
 use crate::telemetry::outcome::Outcome;
+use crate::telemetry::told::Told;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,16 +13,14 @@ pub struct Counters {
     plugin: String,
     deliveries: [AtomicU64; Outcome::ALL.len()],
     panics: [AtomicU64; PLACES.len()],
-    durations: [AtomicU64; BUCKETS.len()],
-    microseconds: AtomicU64,
+    durations: Histogram,
+    attempts: AtomicU64,
     alarmed: Mutex<Option<Instant>>,
+    failures: Told,
 }
 
 /// How often whoever runs the host is told that a provider needs care.
 const ALARM: Duration = Duration::from_secs(60);
-
-/// Upper bounds of how long deliveries took, in milliseconds.
-pub const BUCKETS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
 
 /// Where a provider's code panicked.
 const PLACES: [&str; 2] = ["delivery", "background"];
@@ -31,9 +31,9 @@ static OTHER_PANICS: AtomicU64 = AtomicU64::new(0);
 impl Counters {
     /// All counters are zero.
     pub fn new(provider: impl Into<String>, plugin: impl Into<String>) -> Self {
-        let (deliveries, panics, durations, microseconds, alarmed) = Default::default();
+        let (deliveries, panics, durations, attempts, alarmed) = Default::default();
         let (provider, plugin) = (provider.into(), plugin.into());
-        Self { provider, plugin, deliveries, panics, durations, microseconds, alarmed }
+        Self { provider, plugin, deliveries, panics, durations, attempts, alarmed, failures: Told::never() }
     }
 
     /// The provider's name.
@@ -49,25 +49,27 @@ impl Counters {
     /// Counts a delivery that has come to its end, or did not begin.
     pub fn count(&self, outcome: Outcome, took: Duration) {
         self.deliveries[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if let Some(bucket) = BUCKETS.iter().position(|bound| took <= Duration::from_millis(*bound)) {
-            self.durations[bucket].fetch_add(1, Ordering::Relaxed);
-        }
-        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        self.durations.count(took);
     }
 
-    /// How many deliveries took no longer than each of [`BUCKETS`].
-    pub fn durations(&self) -> [u64; BUCKETS.len()] {
-        let mut all = 0;
-        self.durations.each_ref().map(|count| {
-            all += value(count);
-            all
-        })
+    /// How long deliveries took.
+    pub fn durations(&self) -> &Histogram {
+        &self.durations
     }
 
-    /// How long all took together, in seconds.
-    pub fn seconds(&self) -> f64 {
-        value(&self.microseconds) as f64 / 1e6
+    /// Counts that the plugin is given a message.
+    pub fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the plugin was given a message.
+    pub fn attempts(&self) -> u64 {
+        value(&self.attempts)
+    }
+
+    /// How many more failures there were since the log told of one, if it is time to tell again.
+    pub fn failure_is_due(&self) -> Option<u64> {
+        self.failures.is_due()
     }
 
     /// Counts a panic in a delivery, or beside them.
@@ -122,8 +124,8 @@ mod tests {
             (0..=index).for_each(|_| counters.count(outcome, Duration::from_millis(index as u64 * 10)));
         }
         let counted: Vec<_> = counters.deliveries().map(|(_, count)| count).collect();
-        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(counters.durations(), [1, 3, 6, 21, 36, 36, 36, 36, 36, 36, 36]);
-        assert_eq!(counters.seconds(), 1.68);
+        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(counters.durations().counts(), [1, 3, 6, 21, 45, 45, 45, 45, 45, 45, 45, 45]);
+        assert_eq!(counters.durations().seconds(), 2.4);
     }
 }

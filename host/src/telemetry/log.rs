@@ -1,25 +1,34 @@
 //! The log: on stderr, one line for each event. stdout is for results.
 
-use crate::telemetry::stderr;
+use crate::config::LogFormat;
+use crate::telemetry::time::Time;
+use crate::telemetry::{json, stderr};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use tracing::{Level, Metadata};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::reload;
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// Changes what is logged; the type behind it has no short name.
 type Select = Box<dyn Fn(Targets) + Send + Sync>;
 
 static SELECT: OnceLock<Select> = OnceLock::new();
 
+/// Whether lines are JSON, also those of errors before the log starts.
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// Starts logging what `filter` lets through.
 pub fn start(filter: &Targets) {
     let colours = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().compact().with_writer(Log { colours }).with_ansi(colours);
+    let human = tracing_subscriber::fmt::layer().compact().with_timer(Time);
+    let human = human.with_writer(Log { colours }).with_ansi(colours);
     let (filter, handle) = reload::Layer::new(filter.clone());
-    tracing_subscriber::registry().with(lines).with(filter).init();
+    tracing_subscriber::registry().with(Formats { human }).with(filter).init();
     // An error would say that the log has ended, which it does with the process.
     let select = move |filter| drop(handle.reload(filter));
     let _ = SELECT.set(Box::new(select));
@@ -29,6 +38,54 @@ pub fn start(filter: &Targets) {
 pub fn select(filter: &Targets) {
     if let Some(select) = SELECT.get() {
         select(filter.clone());
+    }
+}
+
+/// From now on writes lines in this format.
+pub fn set_format(format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+}
+
+/// Whether events are logged by now.
+pub fn started() -> bool {
+    SELECT.get().is_some()
+}
+
+/// Writes an error at once, whatever is logged: it is the last that the process says, or the log has not started.
+pub fn error(text: &str) {
+    let line = if is_json() { json::error(text) } else { format!("error: {text}\n") };
+    // Where nobody reads it nothing more can be done.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether lines are JSON.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// The log in either format. Both know all spans: those that are there when the format changes have fields then, too.
+struct Formats<H> {
+    human: H,
+}
+
+impl<H: Layer<Registry>> Layer<Registry> for Formats<H> {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, Registry>) {
+        json::on_new_span(attributes, id, &context);
+        self.human.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, Registry>) {
+        json::on_record(id, values, &context);
+        self.human.on_record(id, values, context);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, Registry>) {
+        if !is_json() {
+            return self.human.on_event(event, context);
+        }
+        let line = json::line(event, &context);
+        // Where nobody reads it nothing more can be done.
+        let _ = stderr::line(line.as_bytes(), *event.metadata().level() == Level::ERROR);
     }
 }
 

@@ -17,13 +17,15 @@ pub enum Outcome {
     Panic,
     /// Too many deliveries were under way.
     Busy,
+    /// The provider is spared after failures.
+    CircuitOpen,
     /// The host was shutting down.
     Ending,
 }
 
 impl Outcome {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::TemporaryFailure,
         Self::Unauthorized,
@@ -31,6 +33,7 @@ impl Outcome {
         Self::Timeout,
         Self::Panic,
         Self::Busy,
+        Self::CircuitOpen,
         Self::Ending,
     ];
 
@@ -44,6 +47,7 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::Panic => "panic",
             Self::Busy => "busy",
+            Self::CircuitOpen => "circuit-open",
             Self::Ending => "ending",
         }
     }

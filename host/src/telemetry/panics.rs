@@ -4,10 +4,9 @@
 use crate::ground::errors::LINE;
 use crate::ground::ffi;
 use crate::telemetry::counters::{self, Counters};
-use crate::telemetry::stderr;
+use crate::telemetry::{log, stderr};
 use provost_sdk::excerpt;
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
 use std::sync::Arc;
 
 thread_local! {
@@ -29,6 +28,9 @@ pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
         let payload = excerpt(panic.payload_as_str().unwrap_or("a panic without a message"), LINE);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if !log::started() {
+            return log::error(&format!("panic: {payload} ({place})"));
+        }
         // An error says that the thread ends.
         match OWNER.try_with(|owner| owner.borrow().clone()).unwrap_or_default() {
             Some(owner) => {
@@ -58,7 +60,7 @@ pub fn watch_exits() -> Result<(), &'static str> {
 /// again that seems to have succeeded.
 extern "C" fn exited() {
     stderr::flush();
-    let _ = writeln!(io::stderr(), "error: {} called exit, which stops the host and all its providers", WHOSE.get());
+    log::error(&format!("{} called exit, which stops the host and all its providers", WHOSE.get()));
     ffi::end(101);
 }
 

@@ -1,23 +1,13 @@
 //! Who may send messages to the built host: by token, by address, through which provider, and how often.
 
-use crate::support::{Host, address, client, dir, provost, write_config};
+use crate::support::{Host, address, client, digest, dir, provost, write_config};
 use reqwest::Response;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-
-/// What the configuration has of a token, by the program that people would use.
-fn digest(token: &str) -> String {
-    let mut command = Command::new("sha256sum");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum is everywhere");
-    child.stdin.take().expect("it was asked for").write_all(token.as_bytes()).expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
-    let text = String::from_utf8(output.stdout).expect("it is text");
-    format!("sha256:{}", text.split(' ').next().unwrap_or_default())
-}
 
 async fn send(host: SocketAddr, token: Option<&str>, provider: &str) -> Response {
     let request = client().post(format!("http://{host}/v1/messages"));

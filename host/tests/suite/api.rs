@@ -1,7 +1,7 @@
 //! The HTTP API of the built host: what it refuses, how, and how it ends.
 
 use crate::support::receiver::Receiver;
-use crate::support::{Host, client, dir};
+use crate::support::{Host, client, dir, dist};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -33,7 +33,7 @@ async fn bad_messages_are_problems() {
         (
             r#"{"provider":"file","text":"a","txt":"b"}"#,
             "Failed to deserialize the JSON body into the target type: txt: unknown field `txt`, expected one of \
-            `provider`, `id`, `to`, `subject`, `text`, `metadata` at line 1 column 35",
+            `provider`, `route`, `id`, `to`, `subject`, `text`, `html`, `attachments`, `metadata` at line 1 column 35",
         ),
         (r#"{"provider":"file","text":"a","id":"a b"}"#, "`id` must have 1 to 64 letters, digits, `-` or `_`"),
         (
@@ -141,13 +141,20 @@ async fn health_and_providers() {
     assert_eq!(get("/readyz").await, json!({ "status": "ready" }));
     assert_eq!(host.send(json!({ "provider": "file", "text": "a" })).await.0, 200);
     let deliveries = json!({
-        "busy": 0, "delivered": 1, "ending": 0, "panic": 0, "refused": 0, "temporary-failure": 0, "timeout": 0, "unauthorized": 0,
+        "busy": 0, "circuit-open": 0, "delivered": 1, "ending": 0, "panic": 0, "refused": 0, "temporary-failure": 0, "timeout": 0, "unauthorized": 0,
     });
     let expected = json!({
         "name": "file", "plugin": "file", "version": version, "concurrency": 2, "timeout_seconds": 90.0,
-        "in_flight": 0, "deliveries": deliveries,
+        "in_flight": 0, "deliveries": deliveries, "waiting": 0, "queue": 100, "rate": null,
+        "retry": { "attempts": 1, "first_delay_seconds": 0.1, "longest_delay_seconds": 5.0 },
+        "circuit": { "state": "closed", "failures": 20, "open_for_seconds": 10.0 },
     });
-    assert_eq!(get("/v1/providers/file").await, expected);
+    let mut found = get("/v1/providers/file").await;
+    let record = found.as_object_mut().and_then(|found| found.remove("record")).expect("a record");
+    assert_eq!(found, expected);
+    assert_eq!((&record["plugin"], &record["version"]), (&json!("file"), &json!(version)));
+    let own = provost_record::read(&std::fs::read(dist().join("file.prov")).expect("it is built")).expect("a record");
+    assert_eq!(record, serde_json::to_value(own).expect("JSON"));
     let problem = get("/v1/providers/fle").await;
     assert_eq!(problem["detail"], "there is no provider `fle`: did you mean `file`?");
 }
@@ -161,6 +168,14 @@ async fn metrics_count_what_happened() {
     for (provider, status) in [("file", 200), ("full", 503), ("full", 503), ("none", 404)] {
         assert_eq!(host.send(json!({ "provider": provider, "text": "a" })).await.0, status);
     }
+    // Whatever callers ask, their labels are few.
+    for path in ["a", "b"] {
+        let request = client().get(host.url(&format!("/v1/providers/{path}")));
+        assert_eq!(request.send().await.expect("the host answers").status(), 404);
+    }
+    let method = reqwest::Method::from_bytes(b"BREW").expect("a method");
+    let request = client().request(method, host.url("/pot?a=b"));
+    assert_eq!(request.send().await.expect("the host answers").status(), 404);
     let expected = r#"# HELP provost_deliveries_total Messages by how their delivery ended.
 # TYPE provost_deliveries_total counter
 provost_deliveries_total{provider="file",outcome="delivered"} 1
@@ -170,6 +185,7 @@ provost_deliveries_total{provider="file",outcome="refused"} 0
 provost_deliveries_total{provider="file",outcome="timeout"} 0
 provost_deliveries_total{provider="file",outcome="panic"} 0
 provost_deliveries_total{provider="file",outcome="busy"} 0
+provost_deliveries_total{provider="file",outcome="circuit-open"} 0
 provost_deliveries_total{provider="file",outcome="ending"} 0
 provost_deliveries_total{provider="full",outcome="delivered"} 0
 provost_deliveries_total{provider="full",outcome="temporary-failure"} 2
@@ -178,6 +194,7 @@ provost_deliveries_total{provider="full",outcome="refused"} 0
 provost_deliveries_total{provider="full",outcome="timeout"} 0
 provost_deliveries_total{provider="full",outcome="panic"} 0
 provost_deliveries_total{provider="full",outcome="busy"} 0
+provost_deliveries_total{provider="full",outcome="circuit-open"} 0
 provost_deliveries_total{provider="full",outcome="ending"} 0
 # HELP provost_delivery_seconds How long deliveries took, however they ended.
 # TYPE provost_delivery_seconds histogram
@@ -189,6 +206,31 @@ provost_deliveries_in_flight{provider="full"} 0
 # TYPE provost_deliveries_limit gauge
 provost_deliveries_limit{provider="file"} 2
 provost_deliveries_limit{provider="full"} 16
+# HELP provost_deliveries_waiting Messages that wait until a delivery can begin.
+# TYPE provost_deliveries_waiting gauge
+provost_deliveries_waiting{provider="file"} 0
+provost_deliveries_waiting{provider="full"} 0
+# HELP provost_delivery_attempts_total How often a plugin was given a message.
+# TYPE provost_delivery_attempts_total counter
+provost_delivery_attempts_total{provider="file"} 1
+provost_delivery_attempts_total{provider="full"} 2
+# HELP provost_circuit_state Whether a provider is spared after failures: 1 for its state.
+# TYPE provost_circuit_state gauge
+provost_circuit_state{provider="file",state="closed"} 1
+provost_circuit_state{provider="file",state="half-open"} 0
+provost_circuit_state{provider="file",state="open"} 0
+provost_circuit_state{provider="full",state="closed"} 1
+provost_circuit_state{provider="full",state="half-open"} 0
+provost_circuit_state{provider="full",state="open"} 0
+# HELP provost_http_requests_total Requests that were answered.
+# TYPE provost_http_requests_total counter
+provost_http_requests_total{method="POST",path="/v1/messages",status="200"} 1
+provost_http_requests_total{method="POST",path="/v1/messages",status="404"} 1
+provost_http_requests_total{method="POST",path="/v1/messages",status="503"} 2
+provost_http_requests_total{method="GET",path="/v1/providers/{name}",status="404"} 2
+provost_http_requests_total{method="other",path="other",status="404"} 1
+# HELP provost_http_request_seconds How long requests took, from headers to answer.
+# TYPE provost_http_request_seconds histogram
 # HELP provost_requests_refused_total Requests refused before a delivery, by problem.
 # TYPE provost_requests_refused_total counter
 provost_requests_refused_total{problem="bad-host"} 0
@@ -200,17 +242,21 @@ provost_requests_refused_total{problem="headers-too-large"} 0
 provost_requests_refused_total{problem="invalid-message"} 0
 provost_requests_refused_total{problem="method-not-allowed"} 0
 provost_requests_refused_total{problem="no-room"} 0
-provost_requests_refused_total{problem="not-found"} 0
+provost_requests_refused_total{problem="not-found"} 1
 provost_requests_refused_total{problem="not-http"} 0
 provost_requests_refused_total{problem="not-json"} 0
+provost_requests_refused_total{problem="not-tls"} 0
 provost_requests_refused_total{problem="rate-limited"} 0
 provost_requests_refused_total{problem="too-large"} 0
 provost_requests_refused_total{problem="unauthenticated"} 0
-provost_requests_refused_total{problem="unknown-provider"} 1
+provost_requests_refused_total{problem="unknown-provider"} 3
 provost_requests_refused_total{problem="uri-too-long"} 0
 # HELP provost_connections_cut_total Connections closed because too many were open.
 # TYPE provost_connections_cut_total counter
 provost_connections_cut_total 0
+# HELP provost_tls_handshakes_failed_total Connections whose TLS handshake failed.
+# TYPE provost_tls_handshakes_failed_total counter
+provost_tls_handshakes_failed_total 0
 # HELP provost_reloads_total Readings of the configuration at SIGHUP, by result.
 # TYPE provost_reloads_total counter
 provost_reloads_total{result="done"} 0
@@ -231,17 +277,21 @@ provost_other_panics_total 0
 provost_log_lines_dropped_total 0
 "#;
     // What differs each time, or with the compiler, is looked at by itself.
-    let (varying, rest): (Vec<_>, Vec<_>) = host
-        .metrics()
-        .await
-        .lines()
-        .map(str::to_owned)
-        .partition(|line| line.starts_with("provost_delivery_seconds_") || line.starts_with("provost_build_info{"));
+    let (varying, rest): (Vec<_>, Vec<_>) = host.metrics().await.lines().map(str::to_owned).partition(|line| {
+        ["provost_delivery_seconds_", "provost_http_request_seconds_", "provost_build_info{"]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    });
     assert_eq!(rest.join("\n") + "\n", expected);
     let count = |line: &str| varying.iter().filter(|found| found.starts_with(line)).count();
     for provider in ["file", "full"] {
         assert_eq!(count(&format!("provost_delivery_seconds_bucket{{provider=\"{provider}\",le=")), 12, "{varying:?}");
         assert_eq!(count(&format!("provost_delivery_seconds_sum{{provider=\"{provider}\"}} ")), 1, "{varying:?}");
+    }
+    for (path, requests) in [("/v1/messages", 4), ("/v1/providers/{name}", 2), ("other", 1)] {
+        assert_eq!(count(&format!("provost_http_request_seconds_bucket{{path=\"{path}\",le=")), 12, "{varying:?}");
+        let all = format!("provost_http_request_seconds_count{{path=\"{path}\"}} {requests}");
+        assert_eq!(count(&all), 1, "{varying:?}");
     }
     assert_eq!(count("provost_build_info{version=\"0.1.0\",rustc=\"rustc 1."), 1, "{varying:?}");
 }
@@ -250,7 +300,7 @@ provost_log_lines_dropped_total 0
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_provider_that_does_not_answer_is_given_up_and_counted() {
     let receiver = Receiver::start().await;
-    let host = Host::start(&format!("{}timeout = \"300ms\"\nconcurrency = 1\n", receiver.provider("hook")));
+    let host = Host::start(&format!("{}timeout = \"300ms\"\nconcurrency = 1\nqueue = 0\n", receiver.provider("hook")));
     let held = receiver.hold().await;
     let message = json!({ "provider": "hook", "text": "a" });
     let first = host.send(message.clone());

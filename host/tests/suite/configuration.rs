@@ -1,10 +1,10 @@
 //! What the built host says of a configuration that is wrong: whole messages, and exit code 1.
 
-use crate::support::{dir, dist, provost, write_config};
+use crate::support::{BUNDLED, bundled, dir, dist, provost, write_config};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-const ALL: [&str; 3] = ["file.prov", "smtp.prov", "webhook.prov"];
+const FILE: [&str; 1] = ["file.prov"];
 
 /// Runs `--check` with a configuration; `@` stands for the test's own directory.
 fn check(config: &str, plugins: &[&str], expected: &str) {
@@ -22,10 +22,17 @@ fn check(config: &str, plugins: &[&str], expected: &str) {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{:?}", output.status.signal());
 }
 
+/// The same with all plugins, whose names stand for `LOADED`.
+fn check_all(config: &str, expected: &str) {
+    let plugins: Vec<String> = bundled().collect();
+    let plugins: Vec<&str> = plugins.iter().map(String::as_str).collect();
+    check(config, &plugins, &expected.replace("LOADED", &BUNDLED.join(", ")));
+}
+
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn errors_of_a_configuration_come_together() {
-    check(
+    check_all(
         r#"
 lgo = 1
 [server]
@@ -55,11 +62,11 @@ plugin = "file"
 path = "x"
 timeout = "soon"
 "#,
-        &ALL,
         "\
 error: @/config.toml: lgo: unknown key; did you mean `log`?
 error: @/config.toml: server.lisen: unknown key; did you mean `listen`?
-error: @/config.toml: server.listen: `localhost:8080` is not an address with a port such as \"0.0.0.0:8080\"
+error: @/config.toml: server.listen: `localhost:8080` is not an address with a port such as \"0.0.0.0:8080\", nor a socket such as \
+\"unix:/run/provost.sock\"
 error: @/config.toml: log.filter: `info,smtp=loud` is not a filter such as \"info,smtp=debug\": error parsing level filter: \
 expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
 error: @/config.toml: providers.a b: a provider's name may contain only letters, digits, `-` and `_`; rename it
@@ -71,7 +78,7 @@ error: @/config.toml: providers.alerts.secret: missing: set it, or `secret_file`
 error: @/config.toml: providers.file.pathh: unknown key; did you mean `path`?
 error: @/config.toml: providers.file.timout: unknown key; did you mean `timeout`?
 error: @/config.toml: providers.file: missing field `path`
-error: @/config.toml: providers.mail: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
+error: @/config.toml: providers.mail: its plugin `smpt` is not loaded (loaded: LOADED): \
 did you mean `plugin = \"smtp\"`?
 error: @/config.toml: providers.other.from: `nobody` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
 error: @/config.toml: providers.other.user: missing password: set `password` or `password_file` (plugin `smtp`)
@@ -85,20 +92,20 @@ error: @/config.toml: providers.other.user: missing password: set `password` or 
 fn long_keys_and_values_are_not_repeated() {
     let long = "x".repeat(100_000);
     let (value, key, line) = (&long[..64], &long[..250], &long[..1000 - "unknown variant `".len()]);
-    check(
+    check_all(
         &format!(
             "{long} = 1\n[server]\nlisten = \"{long}\"\nrequest_timeout = \"{long}\"\n[providers.a]\nplugin = \"{long}\"\n \
              [providers.b]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"{long}\"\n[providers.c]\nplugin = \"webhook\"\nurl = \
              \"{long}:\"\n [providers.d]\nplugin = \"smtp\"\nhost = \"h\"\nfrom = \"a@example.org\"\ntls = \"{long}\"\n"
         ),
-        &ALL,
         &format!(
             "\
 error: @/config.toml: {key}...: unknown key; remove it, or use one of clients, include, log, providers, server
 error: @/config.toml: server.request_timeout: `{value}...` is not a duration such as \"10s\": expected number at 0
-error: @/config.toml: providers.a: its plugin `{value}...` is not loaded (loaded: file, smtp, webhook): set `plugin`, \
+error: @/config.toml: providers.a: its plugin `{value}...` is not loaded (loaded: LOADED): set `plugin`, \
 or add `--prov {value}....prov` to the command
-error: @/config.toml: providers.b.from: `{value}...` is not a mail address such as `Alerts <alerts@example.org>`: Invalid input (plugin `smtp`)
+error: @/config.toml: providers.b.from: `{value}...` is not a mail address such as `Alerts <alerts@example.org>`: \
+it is longer than a line, or has control characters (plugin `smtp`)
 error: @/config.toml: providers.c.url: `{value}...` is neither https nor http (plugin `webhook`)
 error: @/config.toml: providers.c.secret: missing: set it, or `secret_file`, to the receiver's `whsec_...` (plugin `webhook`)
 error: @/config.toml: providers.d.tls: unknown variant `{line}...
@@ -120,16 +127,16 @@ fn the_default_configuration_shows_every_key() {
     let shown = include_str!("../../config/default.toml");
     let dir = dir();
     let mut config = "zzzzzz = 1\n[server]\nzzzzzz = 1\n[log]\nzzzzzz = 1\n".to_owned();
-    for plugin in ["file", "smtp", "webhook"] {
+    for plugin in BUNDLED {
         config += &format!("[providers.{plugin}]\nzzzzzz = 1\n");
     }
     let config = write_config(dir.path(), &config);
     let mut command = provost();
-    command.arg("--config").arg(config).arg("--check").args(ALL.map(|name| format!("--prov={name}")));
+    command.arg("--config").arg(config).arg("--check").args(bundled().map(|name| format!("--prov={name}")));
     let output = command.output().expect("the host starts");
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
     let known: Vec<&str> = stderr.lines().filter_map(|line| Some(line.split_once("use one of ")?.1)).collect();
-    assert_eq!(known.len(), 6, "{stderr}");
+    assert_eq!(known.len(), 3 + BUNDLED.len(), "{stderr}");
     for key in known.iter().flat_map(|keys| keys.split(", ")) {
         let shows = |line: &str| {
             let line = line.trim_start_matches(['#', ' ', '[']);
@@ -150,7 +157,7 @@ fn a_file_that_is_a_pipe() {
     let pipe = pipe.display();
     check(
         &format!("[providers.file]\npath = \"{pipe}\"\n"),
-        &ALL[..1],
+        &FILE,
         &format!(
             "error: @/config.toml: providers.file.path: {pipe} is a pipe, a socket or a disk, which stores no lines; choose \
             a file\n"
@@ -167,7 +174,7 @@ fn settings_that_seem_right() {
         "error: @/config.toml: server.request_timeout: a duration must be at most a day, \"24h\"\n",
     );
     // `@` would be replaced.
-    check(
+    check_all(
         r#"
 [server]
 hosts = ["example.org:8080", "", "[::1]", "example.org"]
@@ -175,6 +182,7 @@ body_limit = 0
 memory_limit = 2000000000
 connections_limit = 0
 peer_connections_limit = 0
+batch_limit = 0
 [clients.shop]
 tokens = ["hunter2", "sha256:12"]
 providers = ["aa"]
@@ -206,13 +214,13 @@ plugin = "webhook"
 url = "https://example.org:0/"
 secret_file = "none"
 "#,
-        &ALL,
         "\
 error: @/config.toml: providers.b.password: `${...}` is not replaced here; write the value, or for a secret `env:NAME`
 error: @/config.toml: server.body_limit: must be 1 to 1073741824
 error: @/config.toml: server.memory_limit: must be 1 to 1073741824
 error: @/config.toml: server.connections_limit: must be at least 1
 error: @/config.toml: server.peer_connections_limit: must be at least 1
+error: @/config.toml: server.batch_limit: must be 1 to 10000
 error: @/config.toml: server.hosts: `example.org:8080` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.hosts: `` is not a host without a port such as \"example.org\"
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
@@ -234,9 +242,8 @@ error: @/config.toml: providers.e.secret_file: reading @/none: No such file or d
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn a_value_of_a_wrong_type() {
-    check(
+    check_all(
         "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
-        &ALL,
         "\
 error: @/config.toml: server.body_limit: invalid type: string \"big\", expected usize
 error: @/config.toml: providers.file.concurrency: must be 1 to 10000
@@ -247,10 +254,26 @@ error: @/config.toml: providers.file.path: invalid type: integer `3`, expected p
 
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
+fn limits_of_deliveries_are_checked_together() {
+    check_all(
+        "[providers.file]\npath = \"/dev/null\"\nqueue = 10001\nrate = 0\n\
+        retry = { attempts = 0, first_delay = \"1s\", longest_delay = \"1ms\" }\ncircuit = { failures = 1000001, open = 1 }\n",
+        "\
+error: @/config.toml: providers.file.circuit.open: unknown key; remove it
+error: @/config.toml: providers.file.queue: must be at most 10000
+error: @/config.toml: providers.file.rate: must be 1 to 1000000
+error: @/config.toml: providers.file.retry.attempts: must be 1 to 100
+error: @/config.toml: providers.file.retry.longest_delay: less than `retry.first_delay`; make it as long at least
+error: @/config.toml: providers.file.circuit.failures: must be at most 1000000
+",
+    );
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
 fn a_configuration_that_cannot_be_read() {
-    check(
+    check_all(
         "[providers.mail]\npassword = \"hunter2\" x\n",
-        &ALL,
         "error: @/config.toml:2:22: unexpected key or value, expected newline, `#`\n",
     );
     let dir = dir();
@@ -288,13 +311,12 @@ fn relative_paths() {
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn a_provider_without_its_plugin() {
-    check(
+    check_all(
         "[providers.alerts]\nplugin = \"pager\"\n[providers.smpt]\n",
-        &ALL,
         "\
-error: @/config.toml: providers.alerts: its plugin `pager` is not loaded (loaded: file, smtp, webhook): \
+error: @/config.toml: providers.alerts: its plugin `pager` is not loaded (loaded: LOADED): \
 set `plugin`, or add `--prov pager.prov` to the command
-error: @/config.toml: providers.smpt: its plugin `smpt` is not loaded (loaded: file, smtp, webhook): \
+error: @/config.toml: providers.smpt: its plugin `smpt` is not loaded (loaded: LOADED): \
 did you mean `plugin = \"smtp\"`?
 ",
     );

@@ -165,6 +165,7 @@ async fn a_late_web_servers_answer_is_no_other_messages() {
     });
     let host = Host::start(&format!(
         "idempotency_limit = 0\n[providers.it]\nplugin = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n\
+        whitelist_subnets = [\"127.0.0.1\"]\n\
         secret = \"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"\ntimeout = \"500ms\"\n"
     ));
     assert_eq!(host.send(message("late")).await.0, 504);

@@ -40,6 +40,34 @@ async fn a_file_gets_a_line() {
     assert!(text.starts_with(line) && text.lines().nth(1).is_some_and(|line| line.contains(id)), "{text}");
 }
 
+/// What `file` and `webhook` hand on is what the caller sent.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn html_and_attachments_are_handed_on() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let path = dir.path().join("messages.jsonl");
+    let host = Host::start(&format!("[providers.file]\npath = {path:?}\n{}", receiver.provider("hook")));
+    let mut sent = message("file");
+    sent["html"] = json!("<p>two</p>");
+    sent["attachments"] =
+        json!([{ "name": "Grüße.bin", "content_type": "application/octet-stream", "content": "AP8NCg==" }]);
+    assert_eq!(host.send(sent.clone()).await.0, 200);
+    sent["provider"] = json!("hook");
+    assert_eq!(host.send(sent.clone()).await.0, 200);
+    sent.as_object_mut().expect("an object").remove("provider");
+    let line = std::fs::read_to_string(&path).expect("the file is there");
+    assert_eq!(serde_json::from_str::<Value>(&line).expect("a line is JSON"), sent);
+    let body: Value = serde_json::from_slice(&receiver.requests()[0].body).expect("the body is JSON");
+    assert_eq!(body, json!({ "type": "message", "data": sent }));
+
+    sent["provider"] = json!("file");
+    sent["attachments"][0]["content"] = json!("no base64");
+    let (status, answer) = host.send(sent).await;
+    let detail = answer["detail"].as_str().unwrap_or_default();
+    let expected = "attachments[0].content: not base64 with padding and without line breaks: ";
+    assert!(status == 400 && detail.contains(expected), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_file_that_hangs_keeps_its_places() {
@@ -48,7 +76,8 @@ async fn a_file_that_hangs_keeps_its_places() {
     // A writer waits for the lock as it would for a disk that hangs.
     let lock = std::fs::File::create(&path).expect("a temporary file");
     lock.lock().expect("nobody else has it");
-    let host = Host::start(&format!("[providers.file]\npath = {path:?}\ntimeout = \"100ms\"\nconcurrency = 1\n"));
+    let host =
+        Host::start(&format!("[providers.file]\npath = {path:?}\ntimeout = \"100ms\"\nconcurrency = 1\nqueue = 0\n"));
     assert_eq!(host.send(message("file")).await.0, 504);
     for _ in 0..3 {
         assert_eq!(host.send(message("file")).await.0, 429, "the first is still under way");

@@ -62,7 +62,7 @@ async fn who_waits_for_a_stuck_delivery_is_told() {
     assert_eq!(status.code(), Some(1), "{log}");
     for id in ["gone", "stuck"] {
         let lost =
-            format!(" WARN provost::providers::dispatcher: not delivered provider=\"hook\" id=\"{id}\" milliseconds=");
+            format!(" WARN provost::providers::delivery: not delivered provider=\"hook\" id=\"{id}\" milliseconds=");
         let line = log.lines().find(|line| line.contains(&lost));
         assert!(line.is_some_and(|line| line.ends_with(&format!(" failure={detail}"))), "{log}");
     }

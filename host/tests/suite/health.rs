@@ -1,15 +1,22 @@
 //! `--health`, which asks a running host as an image's health check does: whole messages, and exit codes.
 
+use crate::support::certificate::Certificate;
 use crate::support::receiver::Receiver;
 use crate::support::{Host, PATIENCE, dir, provost, write_config};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::Output;
+use std::path::Path;
+use std::process::{Output, Stdio};
 
 /// Asks with a configuration that names `listen`, and with the rest of an image's command.
 async fn query(listen: SocketAddr) -> Output {
-    let dir = dir();
+    query_with(dir().path(), &format!("listen = \"{listen}\"\n")).await
+}
+
+/// Asks with these keys of the server, in a configuration in `dir`.
+async fn query_with(dir: &Path, server: &str) -> Output {
     // That a provider's plugin is not there is no affair of the answer.
-    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{listen}\"\n[providers.a]\nplugin = \"b\"\n"));
+    let config = write_config(dir, &format!("[server]\n{server}[providers.a]\nplugin = \"b\"\n"));
     let mut command = provost();
     command.arg("--config").arg(config).args(["--prov", "none.prov", "--health"]);
     let run = tokio::process::Command::from(command).kill_on_drop(true).output();
@@ -18,7 +25,10 @@ async fn query(listen: SocketAddr) -> Output {
 
 /// Where nobody answers as a host would, one line says what is there.
 async fn fails(listen: SocketAddr, expected: &str) {
-    let output = query(listen).await;
+    is_failure(&query(listen).await, expected);
+}
+
+fn is_failure(output: &Output, expected: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {expected}\n"));
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
 }
@@ -30,15 +40,77 @@ async fn a_host_is_healthy_until_its_end() {
     let address = host.address;
     let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
     for listen in [address, everywhere] {
-        let output = query(listen).await;
-        assert_eq!((output.stdout.as_slice(), String::from_utf8_lossy(&output.stderr).as_ref()), (&b""[..], ""));
-        assert_eq!(output.status.code(), Some(0));
+        is_success(&query(listen).await);
     }
     host.terminate();
     assert_eq!(host.wait().0.code(), Some(0));
     for listen in [address, everywhere] {
         fails(listen, &format!("http://{address}/healthz: Connection refused (os error 111)")).await;
     }
+}
+
+fn is_success(output: &Output) {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// The certificate is for another name than the address that is asked, and need not be the one of the file any more.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_host_with_tls_is_asked_by_tls() {
+    let (dir, other) = (dir(), dir());
+    for (dir, certificate) in [(&dir, Certificate::new()), (&other, Certificate::new())] {
+        certificate.write_bundle(dir.path());
+        certificate.write_key(dir.path());
+    }
+    let tls = "tls = { certificate = \"bundle.pem\", key_file = \"key.pem\" }\n";
+    let started = write_config(dir.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{tls}"));
+    let host = Host::start_with("", |command| {
+        command.env("PROVOST_CONFIG", started);
+    });
+    let address = host.address;
+    for dir in [&dir, &other] {
+        is_success(&query_with(dir.path(), &format!("listen = \"{address}\"\n{tls}")).await);
+    }
+    fails(address, &format!("http://{address}/healthz: answered 400 Bad Request, not 200")).await;
+    host.terminate();
+    assert_eq!(host.wait().0.code(), Some(0));
+    let config = format!("listen = \"{address}\"\n{tls}");
+    let url = format!("https://{address}/healthz");
+    is_failure(&query_with(dir.path(), &config).await, &format!("{url}: Connection refused (os error 111)"));
+
+    let plain = Host::start("");
+    let config = format!("listen = \"{}\"\n{tls}", plain.address);
+    let expected = "received corrupt message of type InvalidContentType";
+    is_failure(&query_with(dir.path(), &config).await, &format!("https://{}/healthz: {expected}", plain.address));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = silent.local_addr().expect("it is bound");
+    let output = query_with(dir.path(), &format!("listen = \"{address}\"\n{tls}")).await;
+    is_failure(&output, &format!("https://{address}/healthz: no answer within 3s"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_host_at_a_unix_socket_is_asked_there() {
+    let dir = dir();
+    let server = "listen = \"unix:provost.sock\"\n";
+    let config = write_config(dir.path(), &format!("[server]\n{server}"));
+    let mut command = provost();
+    let mut child = command.arg("--config").arg(config).stderr(Stdio::piped()).spawn().expect("the host starts");
+    let log = BufReader::new(child.stderr.take().expect("it was asked for"));
+    let mut log = log.lines().map_while(Result::ok);
+    let path = dir.path().join("provost.sock");
+    let listens = log.any(|line| line.contains(&format!("listening address=unix:{} ", path.display())));
+    assert!(listens, "the host ended");
+    is_success(&query_with(dir.path(), server).await);
+    child.kill().and_then(|()| child.wait()).expect("it runs");
+    let url = format!("http://localhost/healthz at unix:{}", path.display());
+    let output = query_with(dir.path(), server).await;
+    is_failure(&output, &format!("{url}: Connection refused (os error 111)"));
+    std::fs::remove_file(&path).expect("it was left");
+    let output = query_with(dir.path(), server).await;
+    is_failure(&output, &format!("{url}: No such file or directory (os error 2)"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

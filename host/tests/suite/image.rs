@@ -3,12 +3,16 @@
 
 use crate::support::certificate::Certificate;
 use crate::support::container::Container;
+use crate::support::load::in_small_chunks;
 use crate::support::receiver::{Receiver, SECRET};
 use crate::support::smtp::{PASSWORD, SmtpServer};
 use crate::support::{dir, load, send, write_config};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Where the image's configuration lies.
 const CONFIG: &str = "/etc/provost/config.toml";
@@ -113,6 +117,19 @@ async fn the_image_trusts_its_bases_bundle() {
     container.stop();
 }
 
+/// Arguments would replace the image's command.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn variables_change_what_the_image_s_command_says() {
+    let container = Container::create(&[], &["PROVOST_CONFIG=/none", "PROVOST_LOG_FORMAT=json"]);
+    let (code, log) = container.run().await;
+    let mut line: Value = serde_json::from_str(&log).expect("one line of JSON");
+    line["timestamp"] = Value::Null;
+    let message = "reading the configuration /none: No such file or directory (os error 2)";
+    let expected = json!({ "timestamp": null, "level": "ERROR", "target": "provost", "message": message });
+    assert_eq!((code, line), (Some(1), expected));
+}
+
 /// What the image itself trusts; only `scratch` brings nothing.
 fn bases_bundle(dir: &Path) -> String {
     let image = Container::create(&[], &[]);
@@ -182,5 +199,38 @@ async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
     let address = format!("http://{}", container.start());
     load::ten_thousand_panics(&address, &container.inspect("{{.State.Pid}}")).await;
     delivers(&format!("{address}/v1/messages"), &["file"]).await;
+    container.stop();
+}
+
+/// However bodies are cut, a small machine is enough for as many as `server.memory_limit` allows. The system ends a host that needs more.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn small_chunks_do_not_fill_a_small_machine() {
+    let dir = dir();
+    let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nmemory_limit = 1048576\nidempotency_limit = 0\n";
+    let config = write_config(dir.path(), &format!("{server}{file}"));
+    // As much swap as memory means: none beside it.
+    let limits = ["--memory", "32m", "--memory-swap", "32m"];
+    let container = Container::create_with(&limits, &[(&config, CONFIG)], &[]);
+    let address = container.start();
+    let request = in_small_chunks(&json!({ "provider": "file", "text": "a".repeat(1_000_000) }).to_string());
+    let mut senders = JoinSet::new();
+    for _ in 0..8 {
+        let request = request.clone();
+        senders.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("the host listens");
+            // A body for which there is no room is not read to its end.
+            let _ = stream.write_all(&request).await;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            answer.get(..12).map(str::to_owned)
+        });
+    }
+    let answers = senders.join_all().await;
+    let taken = answers.iter().flatten().filter(|answer| *answer == "HTTP/1.1 200").count();
+    assert!(taken >= 1, "{answers:?}");
+    assert_eq!(container.inspect("{{.State.OOMKilled}}"), "false");
+    delivers(&format!("http://{address}/v1/messages"), &["file"]).await;
     container.stop();
 }

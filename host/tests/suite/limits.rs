@@ -1,5 +1,6 @@
 //! What callers can take of the built host: of its memory, its connections and its time.
 
+use crate::support::load::in_small_chunks;
 use crate::support::{Host, client, dir, dist};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -8,6 +9,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+const ATTACHMENT: &str = r#"{"name":"a.txt","content_type":"text/plain","content":"AP8="}"#;
+
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,11 +18,27 @@ const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
 async fn messages_have_limits() {
     let dir = dir();
     let file = format!("[providers.file]\npath = {:?}\n", dir.path().join("messages.jsonl"));
-    let host = Host::start(&format!("recipients_limit = 1\nfield_limit = 3\nmetadata_limit = 1\n{file}"));
+    let host = Host::start(&format!(
+        "recipients_limit = 1\nfield_limit = 3\nattachments_limit = 1\nmetadata_limit = 1\n{file}"
+    ));
     for (more, detail) in [
         (r#""to":["a","b"]"#, "recipients in `to`: 2, and `server.recipients_limit` allows 1"),
         (r#""to":["abcd"]"#, "bytes of a recipient: 4, and `server.field_limit` allows 3"),
         (r#""subject":"abcd""#, "bytes in `subject`: 4, and `server.field_limit` allows 3"),
+        // One character.
+        (r#""subject":"\ud834\udd1e""#, "bytes in `subject`: 4, and `server.field_limit` allows 3"),
+        (
+            &format!(r#""attachments":[{ATTACHMENT},{ATTACHMENT}]"#),
+            "files in `attachments`: 2, and `server.attachments_limit` allows 1",
+        ),
+        (
+            &format!(r#""attachments":[{}]"#, ATTACHMENT.replace("a.txt", "../a.txt")),
+            "the name `../a.txt` in `attachments` is not a file's: 1 to 255 bytes without `/`, `\\` and control characters",
+        ),
+        (
+            &format!(r#""attachments":[{}]"#, ATTACHMENT.replace("text/plain", "text")),
+            "the content_type `text` in `attachments` is not a media type such as `application/pdf`",
+        ),
         (r#""metadata":{"a":"1","b":"2"}"#, "pairs in `metadata`: 2, and `server.metadata_limit` allows 1"),
         (r#""metadata":{"abcd":""}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
         (r#""metadata":{"":"abcd"}"#, "bytes of a key or value in `metadata`: 4, and `server.field_limit` allows 3"),
@@ -155,12 +174,7 @@ async fn small_chunks_cost_no_more_than_their_bytes() {
     const BODIES: usize = 3;
     let host = Host::start(&file);
     let text = json!({ "provider": "file", "text": "a".repeat(1_000_000) }).to_string();
-    let mut request =
-        b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
-        transfer-encoding: chunked\r\n\r\n"
-            .to_vec();
-    text.bytes().for_each(|byte| request.extend([b'1', b'\r', b'\n', byte, b'\r', b'\n']));
-    request.extend(b"0\r\n\r\n");
+    let request = in_small_chunks(&text);
     let before = peak(host.process());
     let send = async || {
         let mut stream = TcpStream::connect(host.address).await.expect("the host listens");

@@ -1,48 +1,54 @@
-//! What the smtp plugin sends, read by another program: Python's `email`, which raises an error at each defect.
+//! What the smtp plugin sends, read by another program.
 
 use crate::support::certificate::Certificate;
-use crate::support::smtp::{PASSWORD, SmtpServer};
+use crate::support::mail::{read, whole};
+use crate::support::smtp::{Mail, PASSWORD, SmtpServer};
 use crate::support::{Host, dir};
 use serde_json::{Value, json};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
-/// Reads mails on stdin, and says what is in them.
-const READ: &str = r#"
-import email, email.policy, json, sys
-read = []
-for text in json.load(sys.stdin):
-    raw = text.encode()
-    for line in raw.split(b"\r\n"):
-        assert len(line) <= 998 and not set(line) & set(b"\r\n\0"), line
-    mail = email.message_from_bytes(raw, policy=email.policy.strict)
-    assert mail["mime-version"] == "1.0" and mail["date"] and mail["from"].addresses[0].addr_spec == "provost@example.org"
-    assert mail["message-id"] and mail.get_content_type() == "text/plain", raw
-    to = [[address.display_name, address.addr_spec] for address in mail["to"].addresses]
-    read.append({"subject": mail["subject"], "to": to, "text": mail.get_content().replace("\r\n", "\n").rstrip("\n")})
-json.dump(read, sys.stdout)
-"#;
+/// Sends each message through the provider `mail`, which has `more` in its table, and compares what comes with what is expected.
+async fn check(more: &str, messages: &[(Value, Value)]) -> Vec<Mail> {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let server = SmtpServer::start(&certificate).await;
+    let bundle = certificate.write_bundle(dir.path());
+    let host = Host::start_with(&format!("{}{more}", server.provider("mail", PASSWORD)), |command| {
+        command.env("SSL_CERT_FILE", bundle);
+    });
+    for (message, _) in messages {
+        let (status, answer) = host.send(message.clone()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let mails = server.mails();
+    let texts: Vec<String> = mails.iter().map(|mail| mail.text.clone()).collect();
+    assert_eq!(texts.len(), messages.len());
+    for ((found, (_, expected)), text) in read(&texts).iter().zip(messages).zip(&texts) {
+        assert_eq!(found, expected, "{text}");
+    }
+    mails
+}
 
-fn read(mails: &[String]) -> Value {
-    let mut command = Command::new("python3");
-    command.args(["-c", READ]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut python = command.spawn().expect("python3 starts");
-    let text = serde_json::to_vec(mails).expect("texts are JSON");
-    python.stdin.take().expect("it was asked for").write_all(&text).expect("it reads");
-    let output = python.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "python3 finds a defect");
-    serde_json::from_slice(&output.stdout).expect("it prints JSON")
+/// A message with these fields, and what its mail says: the same, but for what is `different`.
+fn message(fields: Value, different: Value) -> (Value, Value) {
+    let mut message = json!({ "provider": "mail", "to": ["bob@example.org"], "subject": "", "text": "" });
+    let mut read = json!({
+        "from": ["Provost", "provost@example.org"], "to": [["", "bob@example.org"]], "subject": "", "parts": ["text/plain"],
+        "text": "", "html": null, "attachments": [],
+    });
+    for (key, value) in fields.as_object().expect("an object") {
+        message[key] = value.clone();
+        if let Some(read) = read.get_mut(key) {
+            *read = value.clone();
+        }
+    }
+    for (key, value) in different.as_object().expect("an object") {
+        read[key] = value.clone();
+    }
+    (message, read)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn another_parser_reads_what_was_sent() {
-    let (dir, certificate) = (dir(), Certificate::new());
-    let server = SmtpServer::start(&certificate).await;
-    let bundle = certificate.write_bundle(dir.path());
-    let host = Host::start_with(&server.provider("mail", PASSWORD), |command| {
-        command.env("SSL_CERT_FILE", bundle);
-    });
     let many: Vec<String> = (0..300).map(|number| format!("user{number}@example.org")).collect();
     let recipients: [(Vec<&str>, Vec<[&str; 2]>); 4] = [
         (vec!["bob@example.org"], vec![["", "bob@example.org"]]),
@@ -66,20 +72,111 @@ async fn another_parser_reads_what_was_sent() {
         "From here\n=3D=",
         "世界".repeat(700).leak(),
     ];
-    let (mut expected, mut sent) = (Vec::new(), 0);
+    let mut messages = Vec::new();
     for (to, read_to) in &recipients {
         for (subject, text) in subjects.iter().zip(texts) {
-            let message = json!({ "provider": "mail", "to": to, "subject": subject, "text": text });
-            let (status, answer) = host.send(message).await;
-            assert_eq!(status, 200, "{answer}");
-            expected.push(json!({ "subject": subject, "to": read_to, "text": text.trim_end_matches('\n') }));
-            sent += 1;
+            let fields = json!({ "to": to, "subject": subject, "text": text });
+            messages.push(message(fields, json!({ "to": read_to, "text": text.trim_end_matches('\n') })));
         }
     }
-    let mails: Vec<String> = server.mails().into_iter().map(|mail| mail.text).collect();
-    assert_eq!(mails.len(), sent);
-    let found = read(&mails);
-    for (number, expected) in expected.iter().enumerate() {
-        assert_eq!(found[number], *expected, "{}", mails[number]);
+    // The same texts once more, as HTML beside another one.
+    for html in texts {
+        let different = json!({ "parts": ["multipart/alternative", "text/plain", "text/html"], "html": html.trim_end_matches('\n') });
+        messages.push(message(json!({ "text": "plain", "html": html }), different));
+    }
+    check("", &messages).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn attachments_keep_their_names_and_bytes() {
+    let (long, wide) = ("long ".repeat(50) + "x.txt", "世".repeat(80) + ".txt");
+    let names = [
+        "report.pdf",
+        "Grüße, 世界.pdf",
+        "🎉.png",
+        "\"quoted\" 'name'.txt",
+        "semi; colon=1, comma.txt",
+        "=?utf-8?q?encoded?=.txt",
+        "100%41.txt",
+        "star*0*=.txt",
+        "(comment) <a@b>.txt",
+        ".hidden",
+        &long,
+        &wide,
+        &"\"".repeat(250),
+        "x",
+    ];
+    let types = ["application/pdf", "text/csv; charset=\"utf-8\"; header=\"present\"", "image/svg+xml"];
+    let contents = ["", "AP8NCi4NCg==", &"AAAA".repeat(100)];
+    let attachments: Vec<Value> = (0..names.len())
+        .map(|index| {
+            let (content_type, content) = (types[index % types.len()], contents[index % contents.len()]);
+            json!({ "name": names[index], "content_type": content_type, "content": content })
+        })
+        .collect();
+    let mut parts = vec!["multipart/mixed", "text/plain"];
+    parts.extend(
+        attachments
+            .iter()
+            .map(|file| file["content_type"].as_str().and_then(|kind| kind.split(';').next()).expect("a type")),
+    );
+    let all = message(json!({ "text": "see there", "attachments": attachments }), json!({ "parts": parts }));
+    check("", &[all, whole("mail")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn templates_make_the_mail() {
+    let template = r#"
+[providers.mail.template]
+subject = "[{{ metadata.host|default('?') }}] {{ subject }}"
+text = """
+{{ text }}
+{% for key, value in metadata|items %}{{ key }}: {{ value }}
+{% endfor %}"""
+html = "<pre>{{ text }}</pre>{% if html %}{{ html|safe }}{% endif %}<!-- {{ id }} to {{ to|join(' ') }} -->"
+"#;
+    let parts = ["multipart/alternative", "text/plain", "text/html"];
+    let plain = message(
+        json!({ "id": "m1", "subject": "Grüße", "text": "a < b" }),
+        json!({
+            "subject": "[?] Grüße", "text": "a < b", "html": "<pre>a &lt; b</pre><!-- m1 to bob@example.org -->",
+            "parts": parts,
+        }),
+    );
+    let with = message(
+        json!({ "id": "m2", "subject": "Disk", "text": "90 %", "html": "<b>90 %</b>", "metadata": { "host": "<db1>", "zone": "ü" } }),
+        json!({
+            "subject": "[<db1>] Disk", "text": "90 %\nhost: <db1>\nzone: ü",
+            "html": "<pre>90 %</pre><b>90 %</b><!-- m2 to bob@example.org -->", "parts": parts,
+        }),
+    );
+    check(template, &[plain, with]).await;
+}
+
+/// A rendered subject that is no line is refused, and nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_template_cannot_forge_a_header() {
+    let host = Host::start(
+        "[providers.mail]\nplugin = \"smtp\"\nhost = \"localhost\"\nport = 9\nfrom = \"a@example.org\"\n\
+        template.subject = \"{{ metadata.host }}\"\n",
+    );
+    let (mut forged, _) = message(json!({}), json!({}));
+    forged["metadata"] = json!({ "host": "a\r\nBcc: eve@example.org" });
+    let (status, answer) = host.send(forged).await;
+    let expected = "`template.subject` must make one line, and made one with control characters";
+    assert_eq!((status, answer["detail"].as_str()), (422, Some(expected)), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn recipients_are_not_told_of_each_other() {
+    let to = ["bob@example.org", "Eve <eve@müller.example>"];
+    let mails = check("undisclosed = true\n", &[message(json!({ "to": to }), json!({ "to": [] }))]).await;
+    assert_eq!(mails[0].to, ["bob@example.org", "eve@xn--mller-kva.example"]);
+    for name in ["bob", "eve"] {
+        assert!(!mails[0].text.contains(name), "{}", mails[0].text);
     }
 }

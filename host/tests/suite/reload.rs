@@ -122,6 +122,8 @@ async fn who_waits_gets_the_answer_of_the_provider_that_was_asked() {
         write(&host, "");
         reload(&host, 1, 0).await;
         assert_eq!(names(&host).await, json!([]));
+        let metrics = host.metrics().await;
+        assert!(metrics.contains("provost_deliveries_in_flight{provider=\"hook\"} 1\n"), "{metrics}");
         drop(held);
     };
     let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), change);

@@ -1,16 +1,14 @@
 //! JSON Schemas of the configuration, and the reference that is made of them.
 
-use crate::support::{dist, provost};
+use crate::support::{BUNDLED, bundled, dist, provost};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-const BUNDLED: [&str; 3] = ["file", "smtp", "webhook"];
-
 /// What the host prints on stdout and stderr with the bundled plugins.
 fn asked(args: &[&str]) -> (Option<i32>, String, String) {
-    let plugins = BUNDLED.map(|name| format!("--prov={name}.prov"));
+    let plugins = bundled().map(|file| format!("--prov={file}"));
     let output = provost().args(plugins).args(args).output().expect("the host starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -34,25 +32,14 @@ fn each_plugin_ships_its_own() {
         let definition = &whole["definitions"][format!("providers.{name}")];
         assert_eq!(definition["properties"], own["properties"], "{name}");
     }
-    assert_eq!(
-        asked(&["--schema", "smpt"]),
-        (
-            Some(1),
-            String::new(),
-            "error: the plugin `smpt` is not loaded (loaded: file, smtp, webhook): did you mean `--schema smtp`?\n"
-                .to_owned()
-        )
-    );
-    assert_eq!(
-        asked(&["--schema", "pager"]),
-        (
-            Some(1),
-            String::new(),
-            "error: the plugin `pager` is not loaded (loaded: file, smtp, webhook): choose another, or add \
-             `--prov pager.prov` to the command\n"
-                .to_owned()
-        )
-    );
+    let loaded = BUNDLED.join(", ");
+    for (name, fix) in [
+        ("smpt", "did you mean `--schema smtp`?"),
+        ("pager", "choose another, or add `--prov pager.prov` to the command"),
+    ] {
+        let expected = format!("error: the plugin `{name}` is not loaded (loaded: {loaded}): {fix}\n");
+        assert_eq!(asked(&["--schema", name]), (Some(1), String::new(), expected));
+    }
 }
 
 #[test]
@@ -74,7 +61,7 @@ The host reads one TOML file. A key that is not listed here is an error. This pa
 plugins. `provost --schema` prints the schema of the whole file, with all plugins that `--prov` names, for editors:
 
 ```sh
-docker run --rm provost:0.1.0 ./provost --prov file.prov --prov smtp.prov --prov webhook.prov --schema > provost.schema.json
+docker run --rm provost:0.1.0 ./provost --prov ... --schema > provost.schema.json
 ```
 
 An editor with Taplo or Tombi (Even Better TOML in VS Code) reads the line `#:schema provost.schema.json` at the top of the configuration: it then
@@ -84,13 +71,17 @@ completes keys, and marks wrong ones. `provost --schema smtp` prints the schema 
 
 /// The page about the configuration with this schema.
 fn reference(schema: &Value) -> String {
-    let mut page = HEAD.to_owned();
+    let plugins: Vec<String> = bundled().map(|file| format!("--prov {file}")).collect();
+    let mut page = HEAD.replace("--prov ...", &plugins.join(" "));
     let object = |value: &Value| value["properties"].as_object().cloned().unwrap_or_default();
     let mut keys = object(schema);
-    let (server, log) = (keys.remove("server").expect("a section"), keys.remove("log").expect("a section"));
+    let (mut server, log) = (keys.remove("server").expect("a section"), keys.remove("log").expect("a section"));
     keys.remove("providers").expect("a section");
     section(&mut page, "The file", "", &keys, schema);
-    for (name, table) in [("server", server), ("log", log)] {
+    let tls = server["properties"]["tls"].clone();
+    // They have a section of their own.
+    server["properties"]["tls"]["properties"] = Value::Null;
+    for (name, table) in [("server", server), ("server.tls", tls), ("log", log)] {
         section(
             &mut page,
             &format!("[{name}]"),
@@ -100,7 +91,7 @@ fn reference(schema: &Value) -> String {
         );
     }
     let of = |name: &str| &schema["definitions"][format!("providers.{name}")];
-    let common = ["plugin", "timeout", "concurrency"];
+    let common = ["plugin", "timeout", "concurrency", "queue", "rate", "retry", "circuit"];
     let mut every = object(of(BUNDLED[0]));
     every.retain(|key, _| common.contains(&key.as_str()));
     let about = "One table for each provider, named as callers name it. Every one has these keys:";
@@ -120,15 +111,22 @@ fn section(page: &mut String, title: &str, about: &str, keys: &Map<String, Value
         write!(page, "{about}\n\n").expect("memory takes all");
     }
     page.push_str("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
-    for (key, schema) in keys {
+    for (key, schema) in keys.iter().flat_map(|(key, schema)| with_inner(key, schema)) {
         let default = match &schema["default"] {
-            Value::Null if required(key) => "must be set".to_owned(),
+            Value::Null if required(&key) => "must be set".to_owned(),
             Value::Null => String::new(),
             default => format!("`{default}`"),
         };
         let meaning = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
-        writeln!(page, "| `{key}` | {} | {default} | {meaning} |", kind(schema)).expect("memory takes all");
+        writeln!(page, "| `{key}` | {} | {default} | {meaning} |", kind(&schema)).expect("memory takes all");
     }
+}
+
+/// A key, and behind it those of a table that it is.
+fn with_inner(key: &str, schema: &Value) -> Vec<(String, Value)> {
+    let inner = schema["properties"].as_object().into_iter().flatten();
+    let inner = inner.map(|(name, schema)| (format!("{key}.{name}"), schema.clone()));
+    std::iter::once((key.to_owned(), schema.clone())).chain(inner).collect()
 }
 
 /// Which values are allowed, in words.

@@ -155,7 +155,9 @@ async fn a_refusal_does_not_wait_for_a_goodbye() {
         check("none", &[(word, answer)], &[(status, expected)]).await;
     }
     for (word, status, answer, expected) in [
+        ("EHLO", 503, "250 here", "the server does not support STARTTLS"),
         ("STARTTLS", 503, "454 not now", "transient error (454): not now"),
+        ("STARTTLS", 503, "354 go on", "`354 go on` is not an answer to STARTTLS"),
         ("AUTH", 503, "535 not you", "permanent error (535): not you"),
         ("c2VjcmV0", 503, "535 not you", "permanent error (535): not you"),
         ("RCPT", 422, "550 nobody", "permanent error (550): nobody"),
@@ -181,7 +183,7 @@ async fn an_answer_has_an_end() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn what_came_in_the_clear_was_not_said_under_tls() {
-    const CORRUPT: &str = "Connection error: Connection error: received corrupt message of type InvalidContentType";
+    const CORRUPT: &str = "starting TLS with localhost: received corrupt message of type InvalidContentType";
     let refused = (".", "550 not taken");
     for put_in in ["220 go ahead\r\n250 forged", "220 go ahead\r\n250 forged\r\n250 forged\r\n334 VXNlcm5hbWU6"] {
         check("starttls", &[("STARTTLS", put_in), refused], &[(503, CORRUPT)]).await;

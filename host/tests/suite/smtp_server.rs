@@ -5,6 +5,7 @@
 //! time passes until the server is up.
 
 use crate::support::certificate::Certificate;
+use crate::support::mail::{read, whole};
 use crate::support::{Host, dir};
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -77,10 +78,36 @@ async fn exim_takes_the_mail() {
         assert!(headers.contains(part), "{part} is not in {headers}");
     }
 
+    let (all, expected) = whole("mail");
+    let (status, answer) = host.send(all).await;
+    assert_eq!(status, 200, "{answer}");
+    let reference = answer["receipt"]["reference"].as_str().expect("the server answers");
+    let (_, id) = reference.split_once("id=").expect("Exim answers with its id");
+    let kept = kept(&spool, id);
+    assert_eq!(read(std::slice::from_ref(&kept)), [expected], "{kept}");
+
     let (status, answer) = host.send(message("m2", "full@example.org")).await;
     assert_eq!((status, answer["type"].as_str()), (503, Some("urn:provost:problem:temporary-failure")), "{answer}");
     let (status, answer) = host.send(message("m3", "bob@example.net")).await;
     assert_eq!((status, answer["type"].as_str()), (422, Some("urn:provost:problem:refused")), "{answer}");
+}
+
+/// A mail of the queue. Each header there has its length in front, and a letter that says which one it is; the body its name.
+fn kept(spool: &Path, id: &str) -> String {
+    let part = |name: &str| fs::read_to_string(spool.join(format!("{id}-{name}"))).expect("the mail is in the queue");
+    let (headers, body) = (part("H"), part("D"));
+    let (_, mut headers) = headers.split_once("\n\n").expect("an envelope, and headers");
+    let (_, body) = body.split_once('\n').expect("a name, and a body");
+    let mut mail = String::new();
+    while !headers.is_empty() {
+        let (length, rest) = headers.split_at(headers.find(|c: char| !c.is_ascii_digit()).expect("a length"));
+        let (kind, rest) = rest.split_at("P ".len());
+        let (header, rest) = rest.split_at(length.parse().expect("a length"));
+        // What Exim has replaced stays, with a mark.
+        mail += if kind.starts_with('*') { "" } else { header };
+        headers = rest;
+    }
+    mail + "\n" + body
 }
 
 /// Serves each connection by an Exim of its own, and returns the port.

@@ -42,7 +42,7 @@ async fn a_panic_ends_one_delivery() {
     let log = unruly.end().await;
     for (behaviour, text) in behaviours {
         let lines = log.lines().filter(|line| line.contains(&format!("panic: {text} ")));
-        let own = lines.filter(|line| line.ends_with(&format!("name=\"{behaviour}\"")));
+        let own = lines.filter(|line| line.ends_with(&format!("provider=\"{behaviour}\"")));
         assert_eq!(own.count(), 2, "{behaviour} in {log}");
     }
 }
@@ -170,7 +170,7 @@ async fn who_aborts_the_host_is_named_in_its_log() {
     let (status, log) = unruly.host.wait();
     assert_eq!(status.signal(), Some(6), "SIGABRT: {log}");
     let own: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
-    let owner = "provider=\"panic-twice\" plugin=\"unruly\" name=\"panic-twice\"";
+    let owner = "provider=\"panic-twice\" plugin=\"unruly\" provider=\"panic-twice\"";
     // The last one is the compiler's, at what makes it abort.
     let texts =
         ["as configured: the first", "as configured: while it was dropped", "panic in a destructor during cleanup"];

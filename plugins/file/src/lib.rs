@@ -1,51 +1,77 @@
 //! `file`: appends each message to a file, as one line of JSON.
 //!
-//! A receipt is given when the line is on the disk. What was written before is never changed.
+//! A receipt is given when the line is on the disk. What was written before is never changed; with rotation the oldest files are removed.
 
 #![forbid(unsafe_code)]
 
 mod append;
+mod line;
 mod place;
+mod rotate;
+mod settings;
 
-use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, serde_json, tokio, tracing};
+use append::Target;
+use line::Line;
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tokio, tracing};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// The provider's configuration.
 #[provost_sdk::config]
 struct Config {
     /// The file that messages are appended to. It and its parent directories are made when they are needed.
     path: PathBuf,
+    /// The permissions of a new file in octal digits, `"0640"`, whatever the umask is. Without it the umask decides.
+    mode: Option<String>,
+    /// The key, in each line, of the time when its delivery began: RFC 3339 in UTC. Without it lines have no time.
+    timestamp: Option<String>,
+    /// Size of the file, in bytes. Before it would be larger it is moved to `NAME.1`, `NAME.1` to `NAME.2` and so on, and a new one is
+    /// made. Without it the file only grows. Goes with `rotate_keep`.
+    rotate_size: Option<u64>,
+    /// Number of files, 1 to 1000, that stay beside the one that is written to; older ones are removed. Goes with `rotate_size`.
+    rotate_keep: Option<u32>,
 }
 
 struct File {
-    path: PathBuf,
+    target: Target,
+    line: Line,
 }
 
 impl Provider for File {
     type Config = Config;
+    const ATTACHMENTS: bool = true;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        if config.path.file_name().is_none() {
-            return Err(ConfigError::new("path", format!("`{}` is not a file name", config.path.display())));
-        }
-        Ok(Self { path: context.path(config.path) })
+        let path = match config.path.file_name() {
+            Some(_) => Ok(context.path(&config.path)),
+            None => Err(ConfigError::new("path", format!("`{}` is not a file name", config.path.display()))),
+        };
+        let rotation = settings::rotation(config.rotate_size, config.rotate_keep);
+        let line = Line::new(config.timestamp.as_deref());
+        let file = ConfigError::both(path, settings::mode(config.mode.as_deref()));
+        let ((path, mode), (line, rotation)) = ConfigError::both(file, ConfigError::both(line, rotation))?;
+        Ok(Self { target: Target { path, mode, rotation }, line })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        place::check(&self.path).map_err(|why| ConfigError::new("path", why))
+        let Target { path, rotation, .. } = &self.target;
+        place::check(path).map_err(|why| ConfigError::new("path", why))?;
+        if rotation.is_some() {
+            place::check_rotation(path).map_err(|why| ConfigError::new("rotate_size", why))?;
+        }
+        Ok(())
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
-        let mut line = serde_json::to_vec(message)
-            .map_err(|error| DeliveryError::permanent(format!("writing the message as JSON: {error}")))?;
-        line.push(b'\n');
+        let line = self.line.of(message, SystemTime::now())?;
+        let path = self.target.path.display();
         // On this thread, from which the runtime moves its other work: a call handed to another thread would go on
         // after the host has given the delivery up, without its place among those that may run at a time.
-        let offset = tokio::task::block_in_place(|| append::append(&self.path, &line)).map_err(|error| {
-            tracing::warn!(path = %self.path.display(), %error, "cannot append");
-            DeliveryError::temporary(format!("appending to {}: {error}", self.path.display()))
+        let offset = tokio::task::block_in_place(|| self.target.append(&line)).map_err(|error| {
+            tracing::warn!(%path, %error, "cannot append");
+            DeliveryError::temporary(format!("appending to {path}: {error}"))
         })?;
-        Ok(Receipt::with_reference(format!("{} at byte {offset}", self.path.display())))
+        Ok(Receipt::with_reference(format!("{path} at byte {offset}")))
     }
 }
 
@@ -54,6 +80,7 @@ provost_sdk::export!(File);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provost_sdk::serde_json;
     use provost_test::{message, provider};
 
     fn config() -> (String, tempfile::TempDir) {
@@ -73,5 +100,34 @@ mod tests {
         let content = std::fs::read_to_string(dir.path().join("new/messages.jsonl")).expect("the file is there");
         let texts = content.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         assert_eq!(texts.map(|message| message["text"].clone()).collect::<Vec<_>>(), ["one", "two\nlines"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn settings_that_cannot_work_are_errors() {
+        let (config, _dir) = config();
+        for (more, expected) in [
+            ("mode = \"640a\"", "mode: `640a` is not a mode such as \"0640\""),
+            ("mode = \"1777\"", "mode: `1777` is not a mode such as \"0640\""),
+            ("mode = \"0x1f\"", "mode: `0x1f` is not a mode such as \"0640\""),
+            ("mode = \"\"", "mode: `` is not a mode such as \"0640\""),
+            ("mode = \"0440\"", "mode: with \"0440\" the host cannot read and write its file: add 0600"),
+            ("timestamp = \"id\"", "timestamp: messages have a key `id`: choose another, such as \"time\""),
+            ("timestamp = \"\"", "timestamp: empty: choose a key, such as \"time\""),
+            ("rotate_size = 10", "rotate_keep: missing: set how many old files stay; older ones are removed"),
+            ("rotate_keep = 10", "rotate_size: missing: set it, or remove `rotate_keep`"),
+            ("rotate_size = 0\nrotate_keep = 1", "rotate_size: must be at least 1"),
+            ("rotate_size = 1\nrotate_keep = 0", "rotate_keep: must be 1 to 1000"),
+            (
+                "mode = \"9\"\ntimestamp = \"to\"\nrotate_size = 1\nrotate_keep = 1001",
+                "mode: `9` is not a mode such as \"0640\"; timestamp: messages have a key `to`: choose another, such as \"time\"; \
+                rotate_keep: must be 1 to 1000",
+            ),
+        ] {
+            let error = provider::<File>(&format!("{config}\n{more}")).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some(expected), "{more}");
+        }
+        let device = provider::<File>("path = \"/dev/null\"\nrotate_size = 1\nrotate_keep = 1").err();
+        let expected = "rotate_size: /dev/null is a device, which cannot be moved away: remove this key";
+        assert_eq!(device.map(|error| error.to_string()).as_deref(), Some(expected));
     }
 }

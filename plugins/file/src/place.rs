@@ -1,5 +1,6 @@
 //! Whether lines can be appended to a file, as far as that can be told without writing any. Knows nothing of messages.
 
+use crate::append::parent;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -24,6 +25,19 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
             None => Ok(()),
         },
     }
+}
+
+/// Why the file at `path` cannot be moved away, so that another takes its place.
+pub(crate) fn check_rotation(path: &Path) -> Result<(), String> {
+    // One that is not there is looked at by the other check.
+    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
+    let shown = path.display();
+    if !path.is_file() {
+        return Err(format!("{shown} is a device, which cannot be moved away: remove this key"));
+    }
+    takes_files(parent(&path)).map_err(|error| {
+        format!("{shown} cannot be moved away: {error}; let the user that the host runs as write in its directory")
+    })
 }
 
 fn can_be_opened(path: &Path) -> io::Result<()> {
@@ -63,5 +77,10 @@ mod tests {
             let error = check(&path).expect_err("nothing can be appended");
             assert!(error.ends_with(expected), "{error}");
         }
+        for path in [at("file"), at("new")] {
+            assert_eq!(check_rotation(&path), Ok(()), "{}", path.display());
+        }
+        let device = check_rotation(Path::new("/dev/null"));
+        assert_eq!(device, Err("/dev/null is a device, which cannot be moved away: remove this key".to_owned()));
     }
 }

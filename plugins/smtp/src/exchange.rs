@@ -9,7 +9,7 @@ use lettre::address::Envelope;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::{Auth, Data, Mail, Noop, Rcpt};
+use lettre::transport::smtp::commands::{Auth, Data, Mail, Noop, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter, ServerInfo};
 use lettre::transport::smtp::response::{Response, Severity};
 use provost_sdk::{DeliveryError, excerpt};
@@ -37,6 +37,19 @@ pub(crate) async fn send(
     }
     answered("DATA", connection.command(Data).await, Severity::PositiveIntermediate)?;
     completed("the mail", connection.message(mail).await)
+}
+
+/// Asks for TLS. After it, only TLS can follow.
+///
+/// # Errors
+///
+/// When the server refuses, or does not offer it.
+pub(crate) async fn ask_for_tls(connection: &mut AsyncSmtpConnection) -> Result<(), DeliveryError> {
+    if !connection.can_starttls() {
+        return Err(DeliveryError::temporary("the server does not support STARTTLS"));
+    }
+    let response = connection.command(Starttls).await.map_err(|error| no_mail_yet(&error))?;
+    completed("STARTTLS", Ok(response)).map(drop)
 }
 
 /// Logs in.

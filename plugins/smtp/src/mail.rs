@@ -1,18 +1,15 @@
 //! Turns a message into a mail (RFC 5322), in time that grows as the message does. Knows nothing of servers.
 
-use super::names;
+use super::address::{LINE, mailbox};
+use super::parts;
 use email_encoding::headers::writer::EmailWriter;
 use email_encoding::headers::{quoted_string, rfc2047};
-use lettre::address::{Address, Envelope};
-use lettre::message::header::{
-    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject,
-};
-use lettre::message::{Body, Mailbox};
-use provost_sdk::{DeliveryError, Message, SHOWN, excerpt};
+use lettre::address::Envelope;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0, Subject};
+use lettre::message::{Mailbox, MessageBuilder, MultiPart};
+use provost_sdk::{Attachment, DeliveryError, Message, SHOWN, excerpt};
+use std::borrow::Cow;
 use std::fmt::Write;
-
-/// What may stand in one line of a mail, in bytes, with room for a header's name (RFC 5322 section 2.1.1 allows 998).
-const LINE: usize = 900;
 
 /// What a line should have (RFC 5322 section 2.1.1).
 const FOLDED: usize = 78;
@@ -20,57 +17,82 @@ const FOLDED: usize = 78;
 const TO: HeaderName = HeaderName::new_from_ascii_str("To");
 const SUBJECT: HeaderName = HeaderName::new_from_ascii_str("Subject");
 
-/// The mail for `message`. `undisclosed`: no recipient is told of the others.
+/// What a mail says.
+pub(crate) struct Content<'a> {
+    /// One line.
+    pub(crate) subject: Cow<'a, str>,
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) html: Option<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a Message> for Content<'a> {
+    fn from(message: &'a Message) -> Self {
+        let (subject, text) = (Cow::Borrowed(message.subject.as_str()), Cow::Borrowed(message.text.as_str()));
+        Self { subject, text, html: message.html.as_deref().map(Cow::Borrowed) }
+    }
+}
+
+/// The mail for `message`, that says `content`. `undisclosed`: no recipient is told of the others.
 ///
 /// # Errors
 ///
-/// When a recipient is no mail address, or there is none: such a message will never be accepted.
-pub(crate) fn compose(from: &Mailbox, message: &Message, undisclosed: bool) -> Result<lettre::Message, DeliveryError> {
+/// When a recipient is no mail address, there is none, or a mail cannot hold a file: such a message will never be accepted.
+pub(crate) fn compose(
+    from: &Mailbox,
+    message: &Message,
+    content: &Content,
+    undisclosed: bool,
+) -> Result<lettre::Message, DeliveryError> {
     if message.to.is_empty() {
         return Err(DeliveryError::permanent("`to` has no recipient; a mail needs one"));
     }
-    let to = message.to.iter().map(|recipient| mailbox(recipient)).collect::<Result<Vec<_>, _>>()?;
+    let to = message.to.iter().map(|to| recipient(to)).collect::<Result<Vec<_>, _>>()?;
     let addresses = to.iter().map(|mailbox| mailbox.email.clone()).collect();
-    let failed =
-        |error: &dyn std::error::Error| DeliveryError::permanent(format!("making a mail of the message: {error}"));
     // Otherwise it would be read again from the headers.
     let envelope = Envelope::new(Some(from.email.clone()), addresses).map_err(|error| failed(&error))?;
     let builder = lettre::Message::builder()
         .envelope(envelope)
         .from(from.clone())
         // The same for each try, so that a receiver can tell a repetition.
-        .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())))
-        .header(MIME_VERSION_1_0)
-        .header(ContentType::TEXT_PLAIN);
+        .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())));
     let builder = match undisclosed {
         true => builder.raw_header(HeaderValue::new(TO, "undisclosed-recipients:;".to_owned())),
         // All at once: the builder reads the header again for each one that is added.
         false => builder.raw_header(recipients(&to)),
     };
-    let builder = match subject(&message.subject) {
+    let builder = match subject(&content.subject) {
         Some(subject) => builder.raw_header(subject),
-        None => builder.header(Subject::from(message.subject.clone())),
+        None => builder.header(Subject::from(content.subject.clone().into_owned())),
     };
-    builder.body(body(&message.text)).map_err(|error| failed(&error))
+    build(builder, content, &message.attachments)
 }
 
-/// A recipient, whose domain is sent in ASCII: not every server knows others.
-fn mailbox(recipient: &str) -> Result<Mailbox, DeliveryError> {
-    let refused = |why: &str| {
-        DeliveryError::permanent(format!("`{}` in `to` is not a mail address: {why}", excerpt(recipient, SHOWN)))
+/// The mail of these headers, with no more parts than it needs.
+fn build(builder: MessageBuilder, content: &Content, files: &[Attachment]) -> Result<lettre::Message, DeliveryError> {
+    let Content { text, html, .. } = content;
+    let mail = match (html, files) {
+        (None, []) => builder.header(MIME_VERSION_1_0).header(ContentType::TEXT_PLAIN).body(parts::body(text)),
+        (Some(html), []) => builder.multipart(parts::alternative(text, html)),
+        (html, _) => {
+            let mixed = match html {
+                Some(html) => MultiPart::mixed().multipart(parts::alternative(text, html)),
+                None => MultiPart::mixed().singlepart(parts::plain(text)),
+            };
+            let add = |mixed: MultiPart, file| Ok(mixed.singlepart(parts::file(file)?));
+            builder.multipart(files.iter().try_fold(mixed, add).map_err(|why: String| DeliveryError::permanent(why))?)
+        }
     };
-    if recipient.len() > LINE || recipient.contains(char::is_control) {
-        return Err(refused("it is longer than a line, or has control characters"));
-    }
-    let mailbox: Mailbox =
-        recipient.parse().map_err(|error: lettre::address::AddressError| refused(&error.to_string()))?;
-    let Mailbox { name, email } = mailbox;
-    if email.domain().is_ascii() {
-        return Ok(Mailbox { name, email });
-    }
-    let domain = names::in_ascii(email.domain()).ok_or_else(|| refused("its domain is not a name of DNS"))?;
-    let email = Address::new(email.user(), domain).map_err(|error| refused(&error.to_string()))?;
-    Ok(Mailbox { name, email })
+    mail.map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::error::Error) -> DeliveryError {
+    DeliveryError::permanent(format!("making a mail of the message: {error}"))
+}
+
+fn recipient(text: &str) -> Result<Mailbox, DeliveryError> {
+    mailbox(text).map_err(|why| {
+        DeliveryError::permanent(format!("`{}` in `to` is not a mail address: {why}", excerpt(text, SHOWN)))
+    })
 }
 
 /// The header that names all, in lines of at most 78 characters where a name is not longer: lettre would write one line.
@@ -113,33 +135,13 @@ fn subject(text: &str) -> Option<HeaderValue> {
     Some(HeaderValue::dangerous_new_pre_encoded(SUBJECT, text.to_owned(), encoded))
 }
 
-/// The text with the line ends of a mail, encoded if a mail cannot hold it as it is.
-fn body(text: &str) -> Body {
-    // In one pass: lettre would move the rest of the text for each line.
-    let mut lines = String::with_capacity(text.len() + text.len() / 16);
-    let mut rest = text;
-    while let Some(end) = rest.find(['\r', '\n']) {
-        lines += &rest[..end];
-        lines += "\r\n";
-        rest = rest[end..].strip_prefix("\r\n").unwrap_or(&rest[end + 1..]);
-    }
-    lines += rest;
-    let is_text = |character: char| !character.is_control() || matches!(character, '\t' | '\r' | '\n');
-    if lines.chars().all(is_text) {
-        return Body::new(lines);
-    }
-    // Fits all.
-    let encoding = ContentTransferEncoding::QuotedPrintable;
-    Body::new_with_encoding(lines, encoding).unwrap_or_else(Body::new)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(message: &Message, undisclosed: bool, expected: Result<&[&str], &str>) {
         let from = "Provost <provost@example.org>".parse().expect("an address");
-        match (compose(&from, message, undisclosed), expected) {
+        match (compose(&from, message, &message.into(), undisclosed), expected) {
             (Ok(mail), Ok(lines)) => {
                 let text = String::from_utf8(mail.formatted()).expect("a mail is text");
                 for line in lines {
@@ -187,6 +189,30 @@ mod tests {
         check(&message(&["a@example.org"], "", "a"), true, Ok(&["To: undisclosed-recipients:;", "Subject: "]));
         check(&message(&["a@example.org"], "=?utf-8?q?a?=", "a\0b"), false, Ok(&["a=00b"]));
         check(&message(&["a@example.org"], &"a".repeat(3000), &"b".repeat(3000)), false, Ok(&[]));
+    }
+
+    #[test]
+    fn parts_of_a_mail() {
+        let mut with = message(&["a@example.org"], "", "Grüße");
+        with.html = Some(format!("<p>{}</p>", "a".repeat(3000)));
+        check(&with, false, Ok(&["Content-Type: text/plain; charset=utf-8", "Content-Type: text/html; charset=utf-8"]));
+        let file = |name: &str, content_type: &str| {
+            let (name, content_type, content) = (name.to_owned(), content_type.to_owned(), vec![255; 100]);
+            vec![Attachment { name, content_type, content }]
+        };
+        with.attachments = file("Grüße.bin", "application/octet-stream");
+        let part = [
+            "Content-Type: application/octet-stream",
+            " filename*0*=utf-8''Gr%C3%BC%C3%9Fe.bin",
+            "Content-Transfer-Encoding: base64",
+        ];
+        check(&with, false, Ok(&part));
+        with.html = None;
+        check(&with, false, Ok(&part));
+        with.attachments = file("a.eml", "Message/rfc822");
+        let refused = "`a.eml` in `attachments` has the content_type `Message/rfc822`: a mail cannot hold such a file in base64; \
+            send it as `application/octet-stream`";
+        check(&with, false, Err(refused));
     }
 
     #[test]

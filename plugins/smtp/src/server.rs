@@ -1,17 +1,15 @@
 //! The SMTP server: how it is reached, and what its answers mean. Knows nothing of mails.
 
 use crate::stream::{Phase, Stream};
-use crate::{Config, Protection, exchange, names};
+use crate::{Config, Protection, exchange};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters,
-};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::extension::ClientId;
 use provost_sdk::rustls::pki_types::ServerName;
 use provost_sdk::tls::TlsRoots;
 use provost_sdk::tokio::net::TcpStream;
-use provost_sdk::{ConfigError, Context, DeliveryError, SHOWN, Secret, excerpt, with_causes};
+use provost_sdk::{ConfigError, Context, DeliveryError, SHOWN, Secret, excerpt, names, with_causes};
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -19,12 +17,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// How a connection is protected, with what it takes.
 enum Mode {
-    Starttls(TlsParameters),
-    Tls(TlsConnector, ServerName<'static>),
+    Starttls(Tls),
+    Tls(Tls),
     None,
+}
+
+/// What begins TLS.
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
 }
 
 /// The way to the server.
@@ -42,15 +47,17 @@ impl Server {
     pub(crate) fn new(config: Config, context: &Context) -> Result<Self, ConfigError> {
         let clear = config.tls == Protection::None;
         let file = config.password_file.map(|path| context.path(path));
-        let (host, credentials) =
-            ConfigError::both(host(&config.host), credentials(config.user, config.password, file))?;
-        if clear && credentials.is_some() {
+        let unprotected = if clear && config.user.is_some() {
             let message = "`none` would send the password unencrypted: use `starttls` or `tls`, or remove `user`";
-            return Err(ConfigError::new("tls", message));
-        }
+            Err(ConfigError::new("tls", message))
+        } else {
+            Ok(())
+        };
+        let credentials = ConfigError::both(credentials(config.user, config.password, file), unprotected);
+        let (host, (credentials, ())) = ConfigError::both(host(&config.host), credentials)?;
         let (mode, port) = match config.tls {
-            Protection::Starttls => (Mode::Starttls(parameters(&host)?), 587),
-            Protection::Tls => (wrapped(&host)?, 465),
+            Protection::Starttls => (Mode::Starttls(Tls::new(&host)?), 587),
+            Protection::Tls => (Mode::Tls(Tls::new(&host)?), 465),
             Protection::None => (Mode::None, 25),
         };
         let port = config.port.map_or(port, NonZeroU16::get);
@@ -59,15 +66,9 @@ impl Server {
 
     /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
     pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
-        let error = |error: Error| no_mail_yet(&error);
         let ready = Arc::new(AtomicBool::new(false));
-        let stream = self.open(&ready).await.map_err(|error| {
-            DeliveryError::temporary(format!("connecting to {}, port {}: {error}", self.host, self.port))
-        })?;
-        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(error)?;
-        if let Mode::Starttls(parameters) = &self.mode {
-            connection.starttls(parameters.clone(), &self.hello).await.map_err(error)?;
-        }
+        let stream = self.open(&ready).await?;
+        let mut connection = self.greet(stream).await?;
         ready.store(true, Ordering::Relaxed);
         if let Some(credentials) = &self.credentials {
             exchange::log_in(&mut connection, credentials).await?;
@@ -75,28 +76,62 @@ impl Server {
         Ok(connection)
     }
 
-    async fn open(&self, ready: &Arc<AtomicBool>) -> io::Result<Box<dyn AsyncTokioStream>> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+    /// A connection that is as protected as it will be.
+    async fn open(&self, ready: &Arc<AtomicBool>) -> Result<Box<dyn AsyncTokioStream>, DeliveryError> {
+        let failed = |error: io::Error| {
+            DeliveryError::temporary(format!("connecting to {}, port {}: {error}", self.host, self.port))
+        };
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
         // A mail is several short writes, each of which would wait for an answer to the one before. An error costs only this.
         let _ = stream.set_nodelay(true);
-        let (peer, ready) = (stream.peer_addr()?, Arc::clone(ready));
+        let peer = stream.peer_addr().map_err(failed)?;
+        let ready = Arc::clone(ready);
         Ok(match &self.mode {
-            Mode::Starttls(_) => Box::new(Stream::new(stream, peer, Phase::Clear, ready)),
             Mode::None => Box::new(Stream::new(stream, peer, Phase::Settled, ready)),
-            Mode::Tls(connector, name) => {
-                let stream = connector.connect(name.clone(), stream).await?;
+            Mode::Tls(tls) => {
+                let stream = tls.begin(stream).await?;
                 Box::new(Stream::new(stream, peer, Phase::Settled, ready))
+            }
+            Mode::Starttls(tls) => {
+                let (stream, other) = twice(stream).map_err(failed)?;
+                let clear = Stream::new(other, peer, Phase::BeforeTls, Arc::clone(&ready));
+                let mut clear = self.greet(Box::new(clear)).await?;
+                exchange::ask_for_tls(&mut clear).await?;
+                drop(clear);
+                let stream = tls.begin(stream).await?;
+                Box::new(Stream::new(stream, peer, Phase::AfterStarttls, ready))
             }
         })
     }
+
+    /// Hears the server's greeting, and introduces this machine.
+    async fn greet(&self, stream: Box<dyn AsyncTokioStream>) -> Result<AsyncSmtpConnection, DeliveryError> {
+        AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(|error| no_mail_yet(&error))
+    }
 }
 
-/// TLS from the first byte.
-fn wrapped(host: &str) -> Result<Mode, ConfigError> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-        ConfigError::new("host", format!("`{}` is no name that a certificate has: {error}", excerpt(host, SHOWN)))
-    })?;
-    Ok(Mode::Tls(TlsConnector::from(Arc::new(TlsRoots::load()?.client_config()?)), name))
+impl Tls {
+    /// With the roots that all of Provost trusts.
+    fn new(host: &str) -> Result<Self, ConfigError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            ConfigError::new("host", format!("`{}` is no name that a certificate has: {error}", excerpt(host, SHOWN)))
+        })?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(TlsRoots::load()?.client_config()?)), name })
+    }
+
+    async fn begin(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, DeliveryError> {
+        self.connector
+            .connect(self.name.clone(), stream)
+            .await
+            .map_err(|error| DeliveryError::temporary(format!("starting TLS with {}: {error}", self.name.to_str())))
+    }
+}
+
+/// The same connection twice: lettre does not give back what it has been given.
+fn twice(stream: TcpStream) -> io::Result<(TcpStream, TcpStream)> {
+    let stream = stream.into_std()?;
+    let other = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(other)?))
 }
 
 fn host(text: &str) -> Result<String, ConfigError> {
@@ -125,27 +160,21 @@ fn credentials(
         (password, None) => password,
     };
     match (user, password) {
+        (Some(user), _) if user.is_empty() => {
+            Err(ConfigError::new("user", "empty: set it, or remove it and the password"))
+        }
+        (Some(user), _) if user.contains(char::is_control) => {
+            Err(ConfigError::new("user", "has control characters, which no server takes"))
+        }
+        // It separates name and password (RFC 4616).
+        (_, Some(password)) if password.expose().contains('\0') => {
+            Err(ConfigError::new("password", "has a NUL, which no server takes"))
+        }
         (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password.expose().to_owned()))),
         (None, None) => Ok(None),
         (Some(_), None) => Err(ConfigError::new("user", "missing password: set `password` or `password_file`")),
         (None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
     }
-}
-
-/// TLS with the roots that all of Provost trusts.
-fn parameters(host: &str) -> Result<TlsParameters, ConfigError> {
-    let error = |error: Error| ConfigError::new("host", format!("setting up TLS: {error}"));
-    let mut builder = TlsParameters::builder(host.to_owned());
-    match TlsRoots::load()? {
-        TlsRoots::Mozilla => builder = builder.certificate_store(CertificateStore::WebpkiRoots),
-        TlsRoots::System(certificates) => {
-            builder = builder.certificate_store(CertificateStore::None);
-            for certificate in certificates {
-                builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec()).map_err(error)?);
-            }
-        }
-    }
-    builder.build_rustls().map_err(error)
 }
 
 /// A server that wants a login first says so to any command (RFC 4954 section 6).

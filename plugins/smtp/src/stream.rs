@@ -1,8 +1,8 @@
 //! A connection to a server, and what is read of it: no answer without an end, and while it is in the clear, no byte too many.
 //!
-//! lettre reads whatever has come, and keeps what stands behind an answer for the next one, through the start of TLS: whoever
-//! sits on the way could put answers there that seem to be the server's own. So it is given one byte at a time until TLS
-//! begins, and finds nothing behind an answer. See RFC 3207, section 6.
+//! lettre reads whatever has come, and keeps what stands behind an answer for the next one. So until TLS begins, it is given one byte
+//! at a time, and takes nothing of what stands behind the answer to STARTTLS: whoever sits on the way could put answers there that
+//! seem to be the server's own (RFC 3207 section 6). They come to TLS, which refuses them.
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use provost_sdk::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,19 +14,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// How far the connection is.
+/// What is special about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Answers come in the clear, and TLS is still to come.
-    Clear,
-    /// The client has asked for TLS: what it writes next is its beginning.
-    Asked,
-    /// Nothing changes any more.
+    /// TLS is still to come.
+    BeforeTls,
+    /// TLS has begun by STARTTLS. The server does not greet a second time, but lettre waits for it.
+    AfterStarttls,
+    /// Nothing.
     Settled,
 }
 
-/// How many bytes an answer may have. A line has 512 (RFC 5321 section 4.5.3.1.5), and the beginning of TLS a few thousand.
+/// How many bytes an answer may have. A line has 512 (RFC 5321 section 4.5.3.1.5).
 const ANSWER: usize = 64 * 1024;
+
+/// Read in place of a second greeting.
+const GREETING: &[u8] = b"220 \r\n";
 
 /// What lettre reads and writes.
 #[derive(Debug)]
@@ -57,6 +60,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         if self.answer > ANSWER {
             return Poll::Ready(Err(io::Error::other("the server's answer has no end")));
         }
+        if self.phase == Phase::AfterStarttls {
+            self.phase = Phase::Settled;
+            buf.put_slice(GREETING);
+            return Poll::Ready(Ok(()));
+        }
         if self.phase == Phase::Settled {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -74,14 +82,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.phase == Phase::Asked {
-            self.phase = Phase::Settled;
-        }
         let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.answer = 0;
-        if self.phase == Phase::Clear && bytes.starts_with(b"STARTTLS") {
-            self.phase = Phase::Asked;
-        }
         if bytes.starts_with(b"QUIT") && !self.ready.load(Ordering::Relaxed) {
             self.given_up = true;
         }

@@ -1,14 +1,20 @@
 //! `webhook`: posts each message to an address, signed as Standard Webhooks (version 1, symmetric) says.
 //!
-//! The body is `{"type":"message","data":{...}}`, where `data` is the message. No redirect is followed.
+//! The body is `{"type":"message","data":{...}}`, where `data` is the message. No redirect is followed, and nothing is sent to an address
+//! that is not on the internet, unless the configuration allows it.
 
+mod addresses;
+mod headers;
+mod resolver;
 mod signature;
 
-use provost_sdk::reqwest::{Client, Url, header};
-use provost_sdk::{
-    ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt, http, serde_json,
-};
+use addresses::Whitelist;
+use headers::Basic;
+use provost_sdk::reqwest::{self, Client, Url, header};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
+use resolver::Resolver;
 use signature::Key;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +28,17 @@ struct Config {
     secret: Option<Secret>,
     /// A file that holds what `secret` would.
     secret_file: Option<PathBuf>,
+    /// Networks that messages may be sent to beside the internet: `["10.0.0.0/8", "::1"]`. Without it no address is allowed that is
+    /// private, loopback, link-local or special in another way, also if the URL's name resolves to it. `["0.0.0.0/0", "::/0"]` allows all.
+    #[serde(default)]
+    whitelist_subnets: Vec<String>,
+    /// More headers of each request, by name. A value may be `env:NAME` or `file:/PATH`.
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    /// The login of HTTP's basic authentication: `{ user = "provost", password = "env:NAME" }`.
+    basic: Option<Basic>,
+    /// The token to log in with (`authorization: Bearer`).
+    bearer: Option<Secret>,
 }
 
 struct Webhook {
@@ -32,11 +49,18 @@ struct Webhook {
 
 impl Provider for Webhook {
     type Config = Config;
+    const ATTACHMENTS: bool = true;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let file = config.secret_file.map(|path| context.path(path));
-        let (url, keys) = ConfigError::both(parse_url(&config.url), keys(config.secret, file))?;
-        Ok(Self { url, keys, client: context.http()? })
+        let url = http::parse_url("url", &config.url);
+        let headers = headers::all(&config.headers, config.basic.as_ref(), config.bearer.as_ref(), url.as_ref().ok());
+        let receiver = ConfigError::both(url, Whitelist::parse(&config.whitelist_subnets)).and_then(allowed);
+        let signed = ConfigError::both(receiver, keys(config.secret, file));
+        let (((url, whitelist), keys), headers) = ConfigError::both(signed, headers)?;
+        let resolver = Resolver::new(&url, whitelist);
+        let client = http::client(|builder| builder.dns_resolver(resolver).default_headers(headers))?;
+        Ok(Self { url, keys, client })
     }
 
     async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
@@ -56,18 +80,24 @@ impl Provider for Webhook {
             Some(value) => request.header(name, value),
             None => request,
         });
-        let response = http::check(request.send().await?)?;
+        let response = http::check(request.send().await.map_err(failure)?)?;
         Ok(Receipt::with_reference(response.status().to_string()))
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, ConfigError> {
-    // The address itself is not repeated: it may hold a token.
-    let url = Url::parse(text).map_err(|error| ConfigError::new("url", format!("this is not a URL: {error}")))?;
-    match url.scheme() {
-        "http" | "https" if url.port() == Some(0) => Err(ConfigError::new("url", "nothing can listen on port 0")),
-        "http" | "https" => Ok(url),
-        other => Err(ConfigError::new("url", format!("`{}` is neither https nor http", excerpt(other, SHOWN)))),
+/// The receiver, if messages may be sent to the address that its URL has, if it has one.
+fn allowed((url, whitelist): (Url, Whitelist)) -> Result<(Url, Whitelist), ConfigError> {
+    match resolver::refused_literal(&url, &whitelist) {
+        Some(refused) => Err(ConfigError::new("url", format!("its host is {refused}"))),
+        None => Ok((url, whitelist)),
+    }
+}
+
+/// What a request without an answer means. A name's address may be another one soon, and the message is not to blame.
+fn failure(error: reqwest::Error) -> DeliveryError {
+    match resolver::refused(&error) {
+        Some(refused) => DeliveryError::temporary(format!("the URL's host resolves to {refused}")),
+        None => error.into(),
     }
 }
 
@@ -87,61 +117,4 @@ fn keys(secret: Option<Secret>, file: Option<PathBuf>) -> Result<Vec<Key>, Confi
 provost_sdk::export!(Webhook);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use provost_sdk::tokio;
-    use provost_test::{Answer, HttpServer, message, provider};
-
-    const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-    async fn config() -> (String, HttpServer) {
-        let server = HttpServer::start().await;
-        (format!("url = \"{}/hook\"\nsecret = \"whsec_{KEY}\"", server.url()), server)
-    }
-
-    provost_test::conformance!(Webhook, config().await, secrets = [KEY]);
-
-    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
-    async fn what_refuses_the_host_is_no_refusal_of_the_message() {
-        let (config, server) = config().await;
-        let webhook = provider::<Webhook>(&config).expect("a valid configuration");
-        for status in [401, 403, 407] {
-            server.answer(Answer::new(status));
-            let error = webhook.deliver(&message("hello")).await.expect_err("it is refused");
-            assert!(matches!(error, DeliveryError::Unauthorized { .. }), "{status}: {error:?}");
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
-    async fn settings_that_cannot_work_are_errors() {
-        for (config, expected) in [
-            ("url = \"https://example.org\"\nsecret = \"  \"", "secret: the secret is empty"),
-            (&format!("url = \"https://example.org:0\"\nsecret = \"{KEY}\""), "url: nothing can listen on port 0"),
-            (&format!("url = \"https://\"\nsecret = \"{KEY}\""), "url: this is not a URL: empty host"),
-        ] {
-            assert_eq!(provider::<Webhook>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
-    async fn a_message_is_posted_and_signed() {
-        let (config, server) = config().await;
-        let webhook = provider::<Webhook>(&config).expect("a valid configuration");
-        let receipt = webhook.deliver(&message("hello")).await.expect("it is delivered");
-        assert_eq!(receipt, Receipt::with_reference("200 OK"));
-        let request = server.requests().pop().expect("a request");
-        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
-        let body = String::from_utf8(request.body).expect("JSON is text");
-        let key = Key::parse(KEY).expect("a valid key");
-        let timestamp = request.headers["webhook-timestamp"].parse().expect("seconds");
-        assert_eq!(request.headers["webhook-signature"], signature::sign(&[key], "test-1", timestamp, &body));
-
-        server.answer(Answer::new(503).header("retry-after", "7"));
-        let error = webhook.deliver(&message("hello")).await.expect_err("it is refused");
-        let expected = std::time::Duration::from_secs(7);
-        assert!(
-            matches!(&error, DeliveryError::Temporary { retry_after: Some(after), .. } if *after == expected),
-            "{error:?}"
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Writes the image as one tar that is an OCI layout and a docker archive at once. docker 20.10, podman and skopeo read it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 
@@ -31,25 +32,36 @@ pub fn write_file(image: &Image, name: &str, path: &Utf8Path) -> Result<bool> {
 /// Source: OCI image specification, image-layout.md; for `manifest.json` <https://github.com/moby/docker-image-spec>.
 pub fn write(image: &Image, name: Option<&str>, out: &mut dyn Write) -> Result<()> {
     let mut tar = tar::Builder::new(out);
-    let layers = image.layers().map(|named| &named.layer);
-    let mut blobs: Vec<Digest> = layers.clone().map(|layer| layer.digest).collect();
-    blobs.sort();
-    blobs.dedup();
     append(&mut tar, "oci-layout", &layout_file())?;
     append(&mut tar, "index.json", &index(image, name, &[]))?;
-    let docker = json!([{
+    append(&mut tar, "manifest.json", &for_docker(image, name))?;
+    append(&mut tar, &blob_path(&image.manifest_digest), &image.manifest)?;
+    append_blobs(&mut tar, image, 0)?;
+    tar.finish().context("writing the archive")
+}
+
+/// What docker alone reads, without the image's lowest layers, which it has.
+pub fn write_above(image: &Image, present: usize, out: &mut dyn Write) -> Result<()> {
+    let mut tar = tar::Builder::new(out);
+    append(&mut tar, "manifest.json", &for_docker(image, None))?;
+    append_blobs(&mut tar, image, present)?;
+    tar.finish().context("writing the archive")
+}
+
+/// `manifest.json`.
+fn for_docker(image: &Image, name: Option<&str>) -> Vec<u8> {
+    config::bytes(&json!([{
         "Config": blob_path(&image.config_digest),
         "RepoTags": name.into_iter().collect::<Vec<_>>(),
-        "Layers": layers.map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
-    }]);
-    append(&mut tar, "manifest.json", &config::bytes(&docker))?;
-    append(&mut tar, &blob_path(&image.manifest_digest), &image.manifest)?;
-    append(&mut tar, &blob_path(&image.config_digest), &image.config)?;
-    for digest in &blobs {
-        let bytes = image.store.read(digest)?;
-        append(&mut tar, &blob_path(digest), &bytes)?;
-    }
-    tar.finish().context("writing the archive")
+        "Layers": image.layers().map(|named| blob_path(&named.layer.digest)).collect::<Vec<_>>(),
+    }]))
+}
+
+/// The configuration, and the layers above the lowest `present`.
+fn append_blobs(tar: &mut tar::Builder<&mut dyn Write>, image: &Image, present: usize) -> Result<()> {
+    append(tar, &blob_path(&image.config_digest), &image.config)?;
+    let blobs: BTreeSet<Digest> = image.layers().skip(present).map(|named| named.layer.digest).collect();
+    blobs.iter().try_for_each(|digest| append(tar, &blob_path(digest), &image.store.read(digest)?))
 }
 
 /// `oci-layout`.

@@ -26,12 +26,12 @@ pub fn config(plan: &ImagePlan, origin: &Origin, env: &[String], layers: &[&Name
     let mut config = json!({
         "User": format!("{}:{}", host.user.uid, host.user.gid),
         "ExposedPorts": { format!("{}/tcp", host.port): {} },
-        "Cmd": plan.command,
         "WorkingDir": host.working_dir,
         "Volumes": { host.state_dir.as_str(): {} },
         "Labels": labels(plan, origin),
         "StopSignal": "SIGTERM",
     });
+    config[if plan.entrypoint { "Entrypoint" } else { "Cmd" }] = json!(plan.command);
     if let Some(flag) = &host.health_flag {
         config["Healthcheck"] = health_check(plan, flag);
     }

@@ -83,7 +83,9 @@ fn image(out: &mut String, plan: &BuildPlan, parts: &Parts) -> Result<()> {
             serde_json::to_string(&config::health_command(host, flag))?
         )?;
     }
-    writeln!(out, "CMD {}", serde_json::to_string(&command)?)?;
+    // It also clears a `CMD` of the base image; its entrypoint would get the command as arguments.
+    let instruction = if host.entrypoint { "ENTRYPOINT" } else { "ENTRYPOINT []\nCMD" };
+    writeln!(out, "{instruction} {}", serde_json::to_string(&command)?)?;
     let check: Vec<&String> = command.iter().chain([&host.check_flag]).collect();
     writeln!(out, "# Loads every plugin; an image that does not start is not built.")?;
     writeln!(out, "RUN {}\nVOLUME {}", serde_json::to_string(&check)?, serde_json::to_string(&[state])?)?;

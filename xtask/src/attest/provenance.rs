@@ -19,15 +19,18 @@ pub fn statement(plan: &ImagePlan, image: &Image, lock: &Digest) -> Value {
     let build = &plan.build;
     let plugins = build.plugins.iter().map(described);
     let parameters = parameters(plan);
-    let options = parameters.iter().map(|(option, value)| format!(" --{option} {value}"));
+    let options = parameters.iter().map(|(option, value)| match value {
+        Value::String(value) => format!(" --{option} {value}"),
+        _ => format!(" --{option}"),
+    });
     let command = format!("cargo xtask image{}", options.collect::<String>());
     let mut named: Map<String, Value> = Map::new();
     for (option, value) in &parameters {
         match named.get_mut(*option) {
             // An option that was repeated.
-            Some(Value::Array(values)) => values.push(json!(value)),
-            Some(first) => *first = json!([first.clone(), value]),
-            None => drop(named.insert((*option).to_owned(), json!(value))),
+            Some(Value::Array(values)) => values.push(value.clone()),
+            Some(first) => *first = json!([first, value]),
+            None => drop(named.insert((*option).to_owned(), value.clone())),
         }
     }
     json!({
@@ -66,9 +69,9 @@ fn described(plugin: &Plugin) -> Value {
     described
 }
 
-/// The options of `image` that decide the result, given or resolved by default; no path of the
-/// machine.
-fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
+/// The options of `image` that decide the result, given or resolved by default, each with its value, or `true` if it has none; no path of
+/// the machine.
+fn parameters(plan: &ImagePlan) -> Vec<(&'static str, Value)> {
     let build = &plan.build;
     let mut parameters = vec![("engine", build.environment.name().to_owned())];
     if let BuildEnvironment::Container(builder) = &build.environment {
@@ -82,6 +85,10 @@ fn parameters(plan: &ImagePlan) -> Vec<(&'static str, String)> {
         ("base", plan.base.to_label()),
         ("tag", plan.image.clone()),
     ]);
+    let mut parameters: Vec<_> = parameters.into_iter().map(|(option, value)| (option, json!(value))).collect();
+    if plan.entrypoint {
+        parameters.push(("entrypoint", json!(true)));
+    }
     parameters
 }
 

@@ -27,6 +27,9 @@ pub struct Toolchain {
     /// The program that starts files for the target where the compiler runs, if that is another architecture.
     #[serde(skip)]
     pub emulator: Option<String>,
+    /// Where std for the target is, if it was asked already.
+    #[serde(skip)]
+    pub std_dir: Option<Utf8PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +62,17 @@ impl Toolchain {
         match (output.status.success(), line("release:"), line("host:")) {
             (true, Some(release), Some(target)) if release == channel => {
                 let (host, target) = (target.to_owned(), target.to_owned());
-                Ok(Toolchain { channel, verbose_version, host, target, linker: "cc".to_owned(), emulator: None })
+                // Now, since the container engine is asked meanwhile.
+                let std_dir = invocation(&channel, "rustc", ["--print", "target-libdir"]).read(ui)?;
+                Ok(Toolchain {
+                    channel,
+                    verbose_version,
+                    host,
+                    target,
+                    linker: "cc".to_owned(),
+                    emulator: None,
+                    std_dir: Some(std_dir.trim().into()),
+                })
             }
             (true, Some(release), _) => bail!(
                 "expected Rust {channel} ({FILE}), found {release}; install Rust {channel}, or rustup, which selects it"

@@ -66,6 +66,7 @@ impl BuildArgs {
             locked: self.locked,
             isolated: false,
             strict: false,
+            entrypoint: false,
             test_plugins: false,
         };
         directories::layers(&session, &request, dir)?;

@@ -110,6 +110,10 @@ pub struct PlanOptions {
     /// `--push`, `--cache-to` and CI=true imply it
     #[arg(long)]
     isolated: bool,
+
+    /// Make the command the image's entrypoint: arguments of `docker run IMAGE` are then added to it, and do not replace it
+    #[arg(long)]
+    entrypoint: bool,
 }
 
 impl PlanOptions {
@@ -140,6 +144,7 @@ impl PlanOptions {
             locked: self.locked,
             isolated: self.isolated || strict,
             strict,
+            entrypoint: self.entrypoint,
             test_plugins: false,
         })
     }

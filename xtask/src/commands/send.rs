@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
-use camino::Utf8PathBuf;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::commands::Format;
 use crate::source::manifest::{self, HostSpec};
@@ -22,6 +24,7 @@ const TIMEOUT: u64 = 300;
 Examples:
   cargo xtask send file --text 'Hello'
   cargo xtask send alerts --to a@example.org --subject Disk --text 'The disk is full'
+  cargo xtask send mail --to a@example.org --text 'See the report' --attach report.pdf
   cargo xtask send alerts --json message.json --url http://gateway.example.org:8080")]
 pub struct SendArgs {
     /// Name of a provider in the host's configuration
@@ -39,6 +42,14 @@ pub struct SendArgs {
     #[arg(long)]
     to: Vec<String>,
 
+    /// File with the text as HTML
+    #[arg(long, value_name = "FILE")]
+    html: Option<Utf8PathBuf>,
+
+    /// File to attach; can be repeated
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<Utf8PathBuf>,
+
     /// Key and value for the plugin; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -48,7 +59,7 @@ pub struct SendArgs {
     id: Option<String>,
 
     /// Read the message as JSON from this file, or with `-` from standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "subject", "to", "metadata", "id"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "subject", "to", "html", "attach", "metadata", "id"])]
     json: Option<Utf8PathBuf>,
 
     /// Address of the host [default: the host's port on this machine]
@@ -139,6 +150,13 @@ impl SendArgs {
                 message.extend(fields);
                 message.insert("to".to_owned(), self.to.clone().into());
                 message.insert("metadata".to_owned(), serde_json::to_value(metadata)?);
+                if let Some(path) = &self.html {
+                    message.insert("html".to_owned(), files::read_text(path)?.into());
+                }
+                if !self.attach.is_empty() {
+                    let attachments: Result<Vec<Value>> = self.attach.iter().map(|path| attachment(path)).collect();
+                    message.insert("attachments".to_owned(), attachments?.into());
+                }
                 message
             }
         };
@@ -163,6 +181,29 @@ fn read(path: &Utf8PathBuf) -> Result<Map<String, Value>> {
         name => (files::read_text(path)?, name),
     };
     serde_json::from_str(&text).with_context(|| format!("{name} is not a message: a JSON object is expected"))
+}
+
+/// Source: docs/http-api.md.
+fn attachment(path: &Utf8Path) -> Result<Value> {
+    let name = path.file_name().with_context(|| format!("{path} is not a file"))?;
+    let content = STANDARD.encode(files::read(path)?);
+    Ok(json!({ "name": name, "content_type": content_type(path), "content": content }))
+}
+
+/// What a file is by its name. Whoever needs another type writes the message as JSON.
+fn content_type(path: &Utf8Path) -> &'static str {
+    match path.extension().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "csv" => "text/csv",
+        "gif" => "image/gif",
+        "html" => "text/html",
+        "jpeg" | "jpg" => "image/jpeg",
+        "json" => "application/json",
+        "log" | "txt" => "text/plain",
+        "pdf" => "application/pdf",
+        "png" => "image/png",
+        "zip" => "application/zip",
+        _ => "application/octet-stream",
+    }
 }
 
 fn unreachable(url: &str, error: &minreq::Error) -> anyhow::Error {

@@ -10,7 +10,7 @@ use flate2::write::ZlibEncoder;
 use serde::Serialize;
 
 use crate::cargo::resolution::{Crate, Source};
-use crate::elf::append;
+use crate::elf::edit;
 use crate::plan::BuildPlan;
 
 const SECTION: &str = ".dep-v0";
@@ -34,15 +34,15 @@ struct Package<'a> {
 
 /// Adds the list to the file of a package of the tree. What host and plugins use of the SDK is in the SDK's own file.
 pub fn add(plan: &BuildPlan, name: &str, file: &mut Vec<u8>) -> Result<()> {
-    if append::section(file, SECTION)?.is_some() {
+    if edit::section(file, SECTION)?.is_some() {
         return Ok(());
     }
-    append::append(file, SECTION, &packed(plan, name)?)
+    edit::append(file, SECTION, &packed(plan, name)?)
 }
 
 /// Whether a file has this list.
 pub fn is_there(plan: &BuildPlan, name: &str, file: &[u8]) -> Result<bool> {
-    Ok(append::section(file, SECTION)? == Some(packed(plan, name)?.as_slice()))
+    Ok(edit::section(file, SECTION)? == Some(packed(plan, name)?.as_slice()))
 }
 
 fn packed(plan: &BuildPlan, name: &str) -> Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use crate::compile::libraries::{Libraries, Linker, Shipped};
 use crate::compile::machine::{Machine, answer};
 use crate::compile::{BuiltPlugin, Dist, DistFile, schemas};
 use crate::elf::dynamic::Elf;
+use crate::elf::edit;
 use crate::elf::exports::Exported;
 use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
@@ -27,7 +28,10 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     let (compiled, there) = bring(paths, plan, machine, &built.artifacts)?;
     check_records(&compiled.host, &compiled.plugins)?;
     let target = ["--print", "target-libdir", "--target", &plan.toolchain.target].map(str::to_owned);
-    let std_dir = Utf8PathBuf::from(answer(machine, "rustc", &target)?);
+    let std_dir = match &plan.toolchain.std_dir {
+        Some(dir) => dir.clone(),
+        None => Utf8PathBuf::from(answer(machine, "rustc", &target)?),
+    };
     let std = shared_std(paths, plan, machine, &compiled, &std_dir)?;
     let files: Vec<&DistFile> = compiled.files().chain(&std).collect();
     let toolchain = &plan.toolchain;
@@ -42,7 +46,7 @@ pub fn collect(paths: &Paths, plan: &BuildPlan, machine: &dyn Machine, built: &B
     let library_dirs = built.library_dirs.iter().chain([&std_dir]);
     let start = schemas::Start::new(plan, machine, host, interpreter, library_dirs)?;
     let (checked, schemas) =
-        at_once(|| check_imports(&dist), || schemas::gather(paths, plan, machine, &start, plugins));
+        at_once(|| check_imports(&dist), || schemas::gather(paths, plan, machine, &start, (&dist, plugins)));
     checked?;
     for (plugin, schema) in dist.plugins.iter_mut().zip(schemas?) {
         plugin.assets.extend(schema);
@@ -189,6 +193,9 @@ pub fn check_records(host: &DistFile, plugins: &[BuiltPlugin]) -> Result<()> {
     errors.report("the built plugins")
 }
 
+/// What rustc needs of a dylib to compile against it, and nobody else: a twelfth of the SDK, which does not get smaller by compression.
+const METADATA: &str = ".rustc";
+
 /// Adds the crates that are linked into what carries a record, and seals it, now that nothing changes it any more: the host loads a file
 /// only if it is the one that was built.
 fn seal(paths: &Paths, plan: &BuildPlan, dist: &mut Dist) -> Result<()> {
@@ -196,6 +203,7 @@ fn seal(paths: &Paths, plan: &BuildPlan, dist: &mut Dist) -> Result<()> {
     let dir = paths.sealed();
     for (package, file) in packages(plan).zip(dist.compiled_mut()) {
         let mut bytes = files::read(&file.path)?;
+        edit::empty(&mut bytes, METADATA).with_context(|| format!("emptying {METADATA} of {}", file.path))?;
         auditable::add(plan, package, &mut bytes).with_context(|| format!("adding its crates to {}", file.path))?;
         provost_record::seal::apply(&mut bytes, std.as_deref()).with_context(|| format!("sealing {}", file.path))?;
         file.path = dir.join(&file.name);

@@ -5,8 +5,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use crate::compile::assets::Asset;
-use crate::compile::libraries;
 use crate::compile::machine::Machine;
+use crate::compile::{BuiltPlugin, Dist, libraries};
+use crate::oci::digest::Digest;
 use crate::plan::BuildPlan;
 use crate::support::errors::Errors;
 use crate::support::files;
@@ -71,35 +72,101 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Asks the host about `plugins`, which are in the plan's order; both are paths on the machine. In the same order.
+/// The schema of each plugin; asks the host about those that it has not said of the same files before. `plugins` are the built files on the
+/// machine, in the plan's order; `dist` has them here.
 pub fn gather(
     paths: &Paths,
     plan: &BuildPlan,
     machine: &dyn Machine,
     start: &Start,
-    plugins: &[Utf8PathBuf],
+    (dist, plugins): (&Dist, &[Utf8PathBuf]),
 ) -> Result<Vec<Option<Asset>>> {
     let Some(flag) = &plan.host.schema_flag else { return Ok(plugins.iter().map(|_| None).collect()) };
+    let shared = [&dist.host, &dist.sdk].map(|file| files::read(&file.path));
+    let [host, sdk] = shared.map(|content| content.map(|bytes| Digest::sha256(&bytes)));
+    let shared = format!("{} {}", host?, sdk?);
+    let (mut kept, mut asked) = (Vec::new(), Vec::new());
+    for (plugin, there) in dist.plugins.iter().zip(plugins) {
+        let said = Said::new(paths, plugin, &shared)?;
+        if !said.is_kept() {
+            asked.push((plugin.name.as_str(), there));
+        }
+        kept.push(said);
+    }
+    let mut schemas = ask(plan, machine, start, flag, &asked)?.into_iter();
+    let mut assets = Vec::new();
+    for said in kept {
+        if asked.iter().any(|(name, _)| *name == said.name) {
+            said.keep(&schemas.next().context("the host says a schema for each plugin that it is asked about")?)?;
+        }
+        let name = Utf8Path::new(DIR).join(format!("{}.json", said.name));
+        assets.push(Some(Asset { name, path: said.path, executable: false }));
+    }
+    Ok(assets)
+}
+
+/// What the host said of a plugin.
+struct Said<'a> {
+    name: &'a str,
+    path: Utf8PathBuf,
+    /// Beside it, the digest of what it was made of and of itself.
+    stamp: Utf8PathBuf,
+    /// What it is made of: host, SDK and plugin.
+    of: String,
+}
+
+impl<'a> Said<'a> {
+    fn new(paths: &Paths, plugin: &'a BuiltPlugin, shared: &str) -> Result<Said<'a>> {
+        let (name, dir) = (plugin.name.as_str(), paths.schemas());
+        let own = Digest::sha256(&files::read(&plugin.file.path)?);
+        let (path, stamp) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.digest")));
+        Ok(Said { name, path, stamp, of: format!("{shared} {own}") })
+    }
+
+    fn digest(&self, schema: &str) -> String {
+        Digest::sha256(format!("{} {schema}", self.of).as_bytes()).to_string()
+    }
+
+    /// Whether the file has what the host said of these files.
+    fn is_kept(&self) -> bool {
+        let schema = files::read_text(&self.path).map(|schema| self.digest(&schema));
+        schema.is_ok_and(|digest| files::read_text(&self.stamp).is_ok_and(|stamped| stamped == digest))
+    }
+
+    fn keep(&self, schema: &Value) -> Result<()> {
+        let text = format!("{schema:#}\n");
+        files::write_changed(&self.path, text.as_bytes())?;
+        files::write_changed(&self.stamp, self.digest(&text).as_bytes()).map(drop)
+    }
+}
+
+/// Asks the host about plugins, each with its file on the machine; in the same order.
+fn ask(
+    plan: &BuildPlan,
+    machine: &dyn Machine,
+    start: &Start,
+    flag: &str,
+    plugins: &[(&str, &Utf8PathBuf)],
+) -> Result<Vec<Value>> {
+    if plugins.is_empty() {
+        return Ok(Vec::new());
+    }
     let Start { host, library_dirs, emulator } = start;
     let of_host = &plan.host;
     let fixed =
         ["-c", SCRIPT, "sh", host.as_str(), &of_host.plugin_flag, flag, &of_host.extension, library_dirs, emulator];
-    let each = plan.plugins.iter().zip(plugins).flat_map(|(plugin, file)| [plugin.name.as_str(), file.as_str()]);
+    let each = plugins.iter().flat_map(|(name, file)| [*name, file.as_str()]);
     let args: Vec<String> = fixed.into_iter().chain(each).map(str::to_owned).collect();
     let output = machine.query("sh", &args)?;
     if !output.status.success() {
         let mut errors = Errors::default();
         String::from_utf8_lossy(&output.stderr).lines().for_each(|line| errors.push(line.to_owned()));
-        errors.report(&format!("the plugins' schemas (`{} {flag}`)", plan.host.package))?;
+        errors.report(&format!("the plugins' schemas (`{} {flag}`)", of_host.package))?;
     }
     let mut schemas = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
-    let asset = |name: &str| {
-        let schema =
-            schemas.next().with_context(|| format!("`{} {flag} {name}` printed nothing", plan.host.package))?;
-        let schema = schema.with_context(|| format!("reading what `{} {flag} {name}` printed", plan.host.package))?;
-        let path = paths.schemas().join(format!("{name}.json"));
-        files::write_changed(&path, format!("{schema:#}\n").as_bytes())?;
-        Ok(Some(Asset { name: Utf8Path::new(DIR).join(format!("{name}.json")), path, executable: false }))
+    let one = |(name, _): &(&str, &Utf8PathBuf)| {
+        let schema = schemas.next().with_context(|| format!("`{} {flag} {name}` printed nothing", of_host.package))?;
+        schema.with_context(|| format!("reading what `{} {flag} {name}` printed", of_host.package))
     };
-    plan.plugins.iter().map(|plugin| plugin.name.as_str()).map(asset).collect()
+    plugins.iter().map(one).collect()
 }

@@ -1,6 +1,6 @@
 //! ELF files, as the dynamic linker reads them.
 
-pub mod append;
 pub mod dynamic;
+pub mod edit;
 pub mod exports;
 pub mod sections;

@@ -20,7 +20,7 @@ pub fn on_this_machine(ui: &Ui, toolchain: Toolchain, base: &BaseFiles) -> Resul
     }
     let facts = Facts::of_this_machine(ui, &toolchain.channel)?;
     match facts.named_linker(&musl).filter(|_| facts.targets.contains(&musl)) {
-        Some(linker) => Ok(Toolchain { target: musl, linker, ..toolchain }),
+        Some(linker) => Ok(Toolchain { target: musl, linker, std_dir: None, ..toolchain }),
         None => Ok(toolchain),
     }
 }
@@ -64,7 +64,7 @@ pub fn in_builder(builder: &Builder, channel: String, architecture: &str, base: 
     }
     let emulator = format!("qemu-{wanted}");
     let emulator = facts.emulators.iter().find(|program| cross && program.starts_with(&emulator)).cloned();
-    Ok(Toolchain { linker, verbose_version: facts.rustc.clone(), channel, host, target, emulator })
+    Ok(Toolchain { linker, verbose_version: facts.rustc.clone(), channel, host, target, emulator, std_dir: None })
 }
 
 fn check_compiler(builder: &Builder, channel: &str) -> Result<()> {

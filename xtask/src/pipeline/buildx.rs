@@ -29,8 +29,10 @@ pub struct BuildxReport {
     /// As the builder says it: the manifest's, or with docker's own builder the configuration's.
     pub digest: String,
     pub pushed: Option<PushedByBuildx>,
-    /// The image's `Cmd`.
+    /// How the host is started.
     pub command: Vec<String>,
+    /// Whether this is the image's `Entrypoint`, and not its `Cmd`.
+    pub entrypoint: bool,
 }
 
 #[derive(Serialize)]
@@ -75,5 +77,6 @@ pub fn image(session: &Session, request: &BuildxRequest) -> Result<BuildxReport>
             Some(PushedByBuildx { reference: reference.clone(), digest, signed: request.sign })
         }
     };
-    Ok(BuildxReport { image, digest, pushed, command: plan.command(&plan.host.config) })
+    let (command, entrypoint) = (plan.command(&plan.host.config), plan.host.entrypoint);
+    Ok(BuildxReport { image, digest, pushed, command, entrypoint })
 }

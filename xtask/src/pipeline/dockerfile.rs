@@ -51,7 +51,8 @@ pub fn dockerfile(session: &Session, request: &PlanRequest) -> Result<(String, B
     let channel = environment.toolchain.clone().map_or_else(|| toolchain::pinned(&paths.root), Ok)?;
     let toolchain = Toolchain { channel, ..Toolchain::default() };
     let plan = BuildPlan::new(&checkout, &query::members(session)?, BuildEnvironment::Local, toolchain)?;
-    let plan = BuildPlan { origin: revision::query(session, &left_out)?, ..plan.on(&Base::Scratch, BASE_LAYERS)? };
+    let mut plan = BuildPlan { origin: revision::query(session, &left_out)?, ..plan.on(&Base::Scratch, BASE_LAYERS)? };
+    plan.host.entrypoint |= request.entrypoint;
     let mut options = Vec::new();
     for (option, names) in [("--only", &selection.only), ("--without", &selection.without)] {
         if !names.is_empty() {

@@ -52,19 +52,23 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
     prepare::announce_crypto(session, &plan.build)?;
     let (dist, taken_from) = stages.run("build", || registry_cache::build(session, &plan.build, &request.cache))?;
     prepare::update_lock(session, &plan.build)?;
-    let image = stages.run("assemble", || assemble(session, plan, &dist, base))?;
+    let (before, image) = stages.run("assemble", || {
+        let before = || receiver.map(|engine| engine.inspect(&session.ui, &plan.image)).transpose();
+        at_once(before, || assemble(session, plan, &dist, base))
+    });
+    let (before, image) = (before?.flatten(), image?);
     let layers = layers::finished(plan, &image);
     layers::report(&session.ui, plan, &layers);
     let (documents, verification) = at_once(
         || attest::describe(&session.paths, plan, &dist, &image),
         || {
             stages.run("verify", || match request.verify {
-                true => verify(session, plan, &image, base, engine, request.load),
+                true => verify(session, plan, &image, base, engine, (request.load, before.as_ref())),
                 false => contents::check(&contents::tree(&image, base)?, plan).map(|()| Verification::default()),
             })
         },
     );
-    let (Verification { verified, held }, documents) = (verification?, documents?);
+    let (Verification { verified, loaded }, documents) = (verification?, documents?);
     if verified.is_none() {
         session.ui.status("Not verified", "the image was not started");
     }
@@ -73,7 +77,9 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         reproduce::verify(session, plan, &image, |session| again(session, &prepared, &sources))
     };
     let reproduced = request.verify_reproducible.then(|| stages.run("reproduce", reproduce)).transpose()?;
-    stages.run("deliver", || deliver(session, plan, &image, &documents, &request.outputs, receiver, held))?;
+    stages.run("deliver", || {
+        deliver(session, plan, &image, &documents, &request.outputs, receiver, (before.as_ref(), loaded))
+    })?;
     remember::remember(&session.paths, plan, &dist, &image)?;
     let push = || push.map(|push| push.run(session, plan, &image, &documents)).transpose();
     let pushed = stages.run("push", push)?;
@@ -90,6 +96,7 @@ pub fn image(session: &Session, request: &ImageRequest) -> Result<ImageReport> {
         reproduced,
         pushed,
         command: plan.command.clone(),
+        entrypoint: plan.entrypoint,
         plugins: contents::plugins(&dist)?,
         layers,
         milliseconds: stages.finish(),

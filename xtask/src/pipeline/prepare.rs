@@ -47,6 +47,7 @@ pub fn image(session: &Session, request: &PlanRequest) -> Result<Prepared> {
     let mut build = build(session, &checkout, request.locked, resolved.environment, resolved.toolchain)?;
     build = build.on(&resolved.base, resolved.files.layers.len())?;
     build.isolated = request.isolated;
+    build.host.entrypoint |= request.entrypoint;
     let forecast = forecast(session, &build, &resolved.files)?;
     let plan = ImagePlan::new(build, resolved.base, request.image.clone(), forecast)?;
     Ok(Prepared { checkout, plan, base: resolved.files, engine: resolved.engine })

@@ -31,8 +31,10 @@ pub struct ImageReport {
     /// Only if it was requested.
     pub reproduced: Option<Reproduced>,
     pub pushed: Option<Pushed>,
-    /// The image's `Cmd`.
+    /// How the host is started.
     pub command: Vec<String>,
+    /// Whether this is the image's `Entrypoint`, and not its `Cmd`.
+    pub entrypoint: bool,
     pub plugins: Vec<PluginReport>,
     pub sizes: Sizes,
     /// The base's first.

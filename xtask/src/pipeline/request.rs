@@ -26,6 +26,8 @@ pub struct PlanRequest {
     pub isolated: bool,
     /// Whether a missing container engine is an error, and never a reason to compile on this machine.
     pub strict: bool,
+    /// Whether the command is the image's `Entrypoint` whatever the tree says.
+    pub entrypoint: bool,
     /// Whether it contains the test plugins.
     pub test_plugins: bool,
 }

@@ -43,6 +43,7 @@ pub fn image_plan() -> Result<ImagePlan> {
         target: "x86_64-unknown-linux-gnu".to_owned(),
         linker: "cc".to_owned(),
         emulator: None,
+        std_dir: None,
     };
     let build = BuildPlan {
         host_version: "0.1.0".to_owned(),

@@ -18,8 +18,10 @@ pub struct ImagePlan {
     #[serde(flatten)]
     pub build: BuildPlan,
     pub base: Base,
-    /// The image's `Cmd`.
+    /// How the host is started.
     pub command: Vec<String>,
+    /// Whether this is the image's `Entrypoint`, and not its `Cmd`.
+    pub entrypoint: bool,
     /// Our layers, from the bottom up; the base's layers are below.
     pub layers: Vec<PlannedLayer>,
     #[serde(skip)]
@@ -53,8 +55,9 @@ impl ImagePlan {
             let status = forecast.status(&build, &name, &what);
             PlannedLayer { name, what, status }
         });
-        let (layers, command) = (layers.collect(), build.command(&build.host.config));
-        Ok(ImagePlan { image, platform: build.platform()?, base, command, layers, build, forecast, cache: Vec::new() })
+        let (platform, layers, command) = (build.platform()?, layers.collect(), build.command(&build.host.config));
+        let (entrypoint, cache) = (build.host.entrypoint, Vec::new());
+        Ok(ImagePlan { image, platform, base, command, entrypoint, layers, build, forecast, cache })
     }
 }
 
@@ -74,7 +77,8 @@ impl fmt::Display for ImagePlan {
                 .iter()
                 .map(|plugin| format!("{} {} from {}", plugin.name, plugin.version, plugin.shown_origin())),
         )?;
-        writeln!(out, "command    {}", self.command.join(" "))?;
+        let heading = if self.entrypoint { "entrypoint" } else { "command" };
+        writeln!(out, "{heading:<10} {}", self.command.join(" "))?;
         let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or_default();
         let layer = |layer: &PlannedLayer| format!("{:<width$}  {}, {}", layer.name, layer.what, layer.status);
         list(out, "layers", self.layers.iter().map(layer))?;

@@ -2,17 +2,18 @@
 
 use anyhow::Result;
 
-use crate::assemble::{Image, Sizes, archive};
+use crate::assemble::{Image, Sizes};
 use crate::attest::Document;
 use crate::containers::engine::Engine;
+use crate::containers::engine::images::ImageInfo;
 use crate::plan::ImagePlan;
 use crate::publish::output::Output;
 use crate::support::session::Session;
-use crate::support::ui::size;
-use crate::verify::held;
+use crate::support::ui::{count, size};
+use crate::verify::loaded::Loaded;
 
-/// Writes the archive and the other outputs, each with its documents, and loads the image. Skips what is there. `known` is its id in the
-/// engine, if that has it already.
+/// Writes the archive and the other outputs, each with its documents, and loads the image. Skips what is there. `before` is what the engine has
+/// under its name, `loaded` the image, if the engine has it already.
 pub fn deliver(
     session: &Session,
     plan: &ImagePlan,
@@ -20,7 +21,7 @@ pub fn deliver(
     documents: &[Document],
     outputs: &[Output],
     engine: Option<&Engine>,
-    known: Option<String>,
+    (before, loaded): (Option<&ImageInfo>, Option<Loaded>),
 ) -> Result<()> {
     let Session { ui, paths, .. } = session;
     let standard = Output::Archive(paths.archive(&plan.build.host.name));
@@ -31,19 +32,17 @@ pub fn deliver(
     }
     let Some(engine) = engine else { return Ok(()) };
     let sizes = format!("{} ({} + {})", size(base.unpacked + own.unpacked), plan.base, size(own.unpacked));
-    let named = engine.inspect(ui, &plan.image)?.map(|info| info.id);
-    if named
-        .as_ref()
-        .is_some_and(|id| [image.config_digest, image.manifest_digest].iter().any(|known| known.to_string() == *id))
-    {
+    let named = before.map(|info| &info.id);
+    if named.is_some_and(|id| [image.config_digest, image.manifest_digest].iter().any(|own| own.to_string() == *id)) {
         ui.status("Unchanged", format!("{} in {engine}, {sizes}", plan.image));
         return Ok(());
     }
-    let id = match known.map_or_else(|| held(ui, engine, image), |id| Ok(Some(id)))? {
-        Some(id) => id,
-        None => engine.load(ui, |out| archive::write(image, None, out))?,
+    let loaded = loaded.map_or_else(|| Loaded::load(ui, engine, image, before), Ok)?;
+    engine.tag(ui, &loaded.id, &plan.image)?;
+    let had = match loaded.present {
+        0 => String::new(),
+        present => format!("; {engine} had {present} of {}", count(image.layers().count(), "layer")),
     };
-    engine.tag(ui, &id, &plan.image)?;
-    ui.status("Loaded", format!("{} into {engine}, {sizes}", plan.image));
+    ui.status("Loaded", format!("{} into {engine}, {sizes}{had}", plan.image));
     Ok(())
 }

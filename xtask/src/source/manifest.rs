@@ -55,6 +55,9 @@ pub struct HostSpec {
     pub check_flag: String,
     /// The option that makes the program query the running one: the image's health check.
     pub health_flag: Option<String>,
+    /// Whether the command is the image's `Entrypoint`, which arguments are added to, and not its `Cmd`, which they replace.
+    #[serde(default)]
+    pub entrypoint: bool,
     /// The option that, with a plugin's name, makes the program print the JSON Schema of what this plugin's providers are
     /// configured with.
     pub schema_flag: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 
-use crate::support::Tree;
+use crate::support::{Tree, check};
 use expect_test::expect;
 use serde_json::Value;
 
@@ -41,6 +41,34 @@ fn a_host_without_benchmarks() {
     let run = Tree::small("no-benches").xtask(&["bench"]);
     let error = "error: [workspace.metadata.image] names no `benches` in Cargo.toml\n";
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(1), "", error));
+}
+
+#[test]
+fn names_of_test_modules_are_checked_before_anything_is_compiled() {
+    let tree = Tree::small("test-names").without_engine();
+    tree.write("greeter/tests/suite/main.rs", "mod circuit;\nmod delivery;\n");
+    tree.write("xtask/Cargo.toml", "[package]\nname = \"xtask\"\nedition = \"2024\"\n\n[workspace]\n");
+    tree.write("xtask/src/main.rs", "");
+    tree.write("xtask/tests/suite/main.rs", "mod circuit {}\n");
+    check(
+        &tree,
+        &["test", "--only", "greeter/circiut", "--only", "circuit", "--only", "curcuit", "--only", "greeter/nothing"],
+        expect![[r#"
+            error: 3 errors in the command line
+              - --only greeter/circiut: there is no such test module; did you mean `greeter/circuit`?
+              - --only curcuit: there is no such test module; did you mean `circuit`?
+              - --only greeter/nothing: there is no such test module; there are greeter/circuit, greeter/delivery, xtask/circuit
+        "#]],
+    );
+    tree.write("greeter/tests/suite/main.rs", "");
+    tree.write("xtask/tests/suite/main.rs", "");
+    check(
+        &tree,
+        &["test", "--only", "circuit"],
+        expect![[r#"
+            error: --only circuit: the tree has no test modules
+        "#]],
+    );
 }
 
 #[test]

@@ -35,6 +35,44 @@ fn an_image_is_loaded_under_its_name_and_runs() {
     assert!(again.stderr.contains("   Unchanged localhost/xtask-test/greeter:runs in "), "{}", again.stderr);
 }
 
+/// What an engine does with arguments, on both roads.
+#[test]
+fn arguments_replace_a_command_and_are_added_to_an_entrypoint() {
+    let name = Named("localhost/xtask-test/greeter:entrypoint");
+    let tree = Tree::small("entrypoint-run");
+    let run = ["run", "--rm", "--network", "none", name.0];
+    tree.image(&["--tag", name.0]);
+    let own = ["./greeter", "--settings", "etc/settings.toml", "--dry-run"];
+    assert_eq!(engine(&[&run[..], &own].concat()), "0 plugins loaded");
+    let image = tree.image(&["--tag", name.0, "--entrypoint"]);
+    assert_eq!(image["verified"]["said"], "2 plugins loaded");
+    assert_eq!(engine(&run), "tone = \"polite\"\ngoodbye\nhello");
+    assert_eq!(engine(&[&run[..], &["--plugin", "hello.plug", "--dry-run"]].concat()), "3 plugins loaded");
+}
+
+#[test]
+fn docker_gets_only_the_layers_that_it_lacks() {
+    let name = Named("localhost/xtask-test/greeter:edited");
+    let tree = Tree::small("edited");
+    let image = tree.image(&["--tag", name.0]);
+    let number = layers(&image).len();
+    tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good morning\"");
+    let run = tree.xtask(&["image", "--tag", name.0]);
+    let above = layers(&image).into_iter().skip_while(|(name, _)| name != "hello.plug").count();
+    // Podman reads all layers of an archive.
+    let is_docker = std::env::var("XTASK_ENGINE").is_ok_and(|engine| engine == "docker");
+    let had = format!("; docker had {} of {number} layers\n", number - above);
+    assert!(!is_docker || above < number && run.stderr.contains(&had), "expected {had}:\n{}", run.stderr);
+    assert_eq!(engine(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\ngood morning");
+
+    // The image from before is gone, and its layers with it.
+    engine(&["rmi", "--force", name.0]);
+    tree.replace("plugins/hello/src/lib.rs", "good morning", "good evening");
+    let run = tree.xtask(&["image", "--tag", name.0]);
+    assert!(run.code == Some(0) && !run.stderr.contains(" had "), "{}", run.stderr);
+    assert_eq!(engine(&["run", "--rm", name.0]), "tone = \"polite\"\ngoodbye\ngood evening");
+}
+
 #[test]
 fn an_image_that_does_not_start_gets_no_name() {
     let name = Named("localhost/xtask-test/greeter:broken");
@@ -80,6 +118,8 @@ fn a_plugin_reads_what_it_ships() {
 
     tree.write("plugins/hello/words/of/welcome.txt", "come in");
     let edited = tree.image(&["--tag", name.0]);
+    let said = engine(&["run", "--rm", "--read-only", "--network", "none", name.0]);
+    assert_eq!(said, "tone = \"polite\"\ngoodbye\ncome in 755 volume = 11");
     for (old, new) in [(&before, &after), (&after, &edited)] {
         let changed = layers(new).into_iter().filter(|layer| !layers(old).contains(layer)).map(|(name, _)| name);
         assert_eq!(changed.collect::<Vec<_>>(), ["hello.plug"]);

@@ -8,10 +8,19 @@ use crate::support::engine::{ALPINE, Engine, GNU, GREETINGS};
 use crate::support::registry::Registry;
 use crate::support::{Tree, check, repository, run, sha256};
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const NAME: &str = "localhost/xtask-test/greeter";
-const CHOICE: [&str; 4] = ["--builder-image", GNU, "--base", ALPINE];
+const BASE: &str = "localhost/xtask-test/base:entrypoint";
+const CHOICE: [&str; 4] = ["--builder-image", GNU, "--base", BASE];
+
+/// A base image with an entrypoint of its own, which would get the command as its arguments. Docker and buildah have it.
+fn base(engine: &Engine) {
+    let container = engine.read(&["create", ALPINE]);
+    engine.read(&["commit", "--change", "ENTRYPOINT [\"echo\"]", &container, BASE]);
+    engine.read(&["rm", &container]);
+    run("skopeo", &["copy", "--quiet", &format!("docker-daemon:{BASE}"), &format!("containers-storage:{BASE}")]);
+}
 
 /// The small tree with the whole build system, whose crates lie in it: nothing has to be fetched.
 fn whole(name: &str) -> Tree {
@@ -68,13 +77,17 @@ fn settings(engine: &Engine, image: &str) -> Value {
     let mut config = inspected[0]["Config"].clone();
     let labels = config["Labels"].as_object_mut().expect("labels");
     labels.retain(|name, _| !name.ends_with(".created") && !name.starts_with("io.buildah"));
-    let keys = ["Cmd", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes", "WorkingDir"];
-    keys.iter().map(|key| ((*key).to_owned(), config[*key].clone())).collect()
+    let lists = ["Cmd", "Entrypoint", "Env"];
+    let others = ["ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes", "WorkingDir"];
+    // For an empty list some builders write nothing.
+    let filled = |value: &Value| if *value == json!([]) { Value::Null } else { value.clone() };
+    lists.iter().chain(&others).map(|key| ((*key).to_owned(), filled(&config[*key]))).collect()
 }
 
 #[test]
 fn every_builder_makes_the_same_image() {
     let engine = Engine::docker();
+    base(&engine);
     let tree = whole("dockerfile");
     let name = |by: &str| format!("{NAME}:dockerfile-{by}");
     let [by_xtask, by_buildx, by_buildah] = ["xtask", "buildx", "buildah"].map(name);
@@ -109,7 +122,7 @@ fn every_builder_makes_the_same_image() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     run("buildah", &["push", "--quiet", &by_buildah, &format!("docker-archive:{archive}:{by_buildah}")]);
     engine.read(&["load", "--input", archive.as_str()]);
-    run("buildah", &["rmi", "--force", &by_buildah]);
+    run("buildah", &["rmi", "--force", &by_buildah, BASE]);
 
     let expected = (files(&engine, &by_xtask), settings(&engine, &by_xtask));
     for image in [&by_buildx, &by_buildah] {
@@ -121,7 +134,7 @@ fn every_builder_makes_the_same_image() {
         let greetings = engine.read(&["run", "--rm", "--network", "none", image]);
         assert_eq!(greetings, GREETINGS);
     }
-    engine.read(&["rmi", "--force", &by_xtask, &by_buildx, &by_buildah, &pushed]);
+    engine.read(&["rmi", "--force", &by_xtask, &by_buildx, &by_buildah, &pushed, BASE]);
 }
 
 #[test]
@@ -146,6 +159,15 @@ fn a_dockerfile_has_the_tree_s_own_as_its_stages() {
     assert!(
         printed.stdout.contains("COPY --from=build /layers/hello.plug/ /\n") && !printed.stdout.contains("goodbye")
     );
+
+    let command = "[\"./greeter\",\"--settings\",\"/opt/greeter/etc/settings.toml\",\"--plugin\",\"hello.plug\"]\n";
+    assert!(printed.stdout.contains(&format!("\nENTRYPOINT []\nCMD {command}")), "{}", printed.stdout);
+    let printed = tree.xtask(&["dockerfile", "--only", "hello", "--entrypoint"]);
+    assert!(printed.stdout.contains(&format!("\nENTRYPOINT {command}")), "{}", printed.stdout);
+    assert!(!printed.stdout.contains("\nCMD "), "{}", printed.stdout);
+    tree.replace("Cargo.toml", "check-flag = ", "entrypoint = true\ncheck-flag = ");
+    let printed = tree.xtask(&["dockerfile", "--only", "hello"]);
+    assert!(printed.stdout.contains(&format!("\nENTRYPOINT {command}")), "{}", printed.stdout);
 
     tree.write("docker/deploy.Dockerfile", "FROM alpine:3.23\nCOPY motd /etc/motd\n");
     let refused = |args: &[&str], expected| check(&tree, &[&["dockerfile"], args].concat(), expected);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use crate::support::{Tree, sha256};
+use crate::support::{Tree, plugins, sha256};
 use expect_test::expect;
 use flate2::read::ZlibDecoder;
 use object::Endianness;
@@ -255,9 +255,10 @@ fn the_real_trees_crates_stand_where_they_are_linked() {
         needs(&sbom, reference).into_iter().filter_map(name).collect()
     };
     let linked = |reference: &str, name: &str| below(reference).iter().any(|below| below == name);
-    let files = ["tree:host", "tree:host/sdk", "tree:plugins/file", "tree:plugins/smtp", "tree:plugins/webhook"];
+    let plugins = plugins().into_iter().map(|name| format!("tree:plugins/{name}"));
+    let files: Vec<String> = ["tree:host", "tree:host/sdk"].map(str::to_owned).into_iter().chain(plugins).collect();
     for (name, place) in [("axum", "tree:host"), ("tokio", "tree:host/sdk"), ("lettre", "tree:plugins/smtp")] {
-        let places: Vec<&str> = files.into_iter().filter(|file| linked(file, name)).collect();
+        let places: Vec<&str> = files.iter().map(String::as_str).filter(|file| linked(file, name)).collect();
         assert_eq!(places, [place], "{name}");
     }
     for not_linked in ["serde_derive", "syn", "tempfile"] {

@@ -39,7 +39,7 @@ fn a_dropped_in_plugin_is_in_the_next_image() {
     let args = ["--tag", IMAGE, "--engine", &engine, "--builder-image", GNU, "--base", ALPINE];
     let before = tree.image(&args);
     let _leftovers = Leftovers;
-    for example in ["syslog", "log", "ntfy", "frames"] {
+    for example in ["syslog", "log", "relay", "frames"] {
         tree.drop_in(&format!("examples/{example}"));
     }
 
@@ -50,8 +50,8 @@ fn a_dropped_in_plugin_is_in_the_next_image() {
     let after: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let command = after["plan"]["command"].as_array().expect("a command");
     assert!(command.windows(2).any(|words| words[0] == "--prov" && words[1] == "syslog.prov"), "{command:?}");
-    assert_eq!(after["verified"]["said"], "7 plugins loaded, 7 ABI records match, 2 providers valid");
-    let added = ["frames.prov", "log.prov", "ntfy.prov", "syslog.prov"];
+    assert_eq!(after["verified"]["said"], "10 plugins loaded, 10 ABI records match, 2 providers valid");
+    let added = ["frames.prov", "log.prov", "relay.prov", "syslog.prov"];
     let kept = |name: &str| layers(&before).into_iter().find(|layer| layer.0 == name);
     for (name, digest) in layers(&after).into_iter().filter(|(name, _)| !added.contains(&name.as_str())) {
         assert_eq!(kept(&name).map(|layer| layer.1), Some(digest), "{name}");
@@ -70,7 +70,7 @@ fn a_dropped_in_plugin_is_in_the_next_image() {
 fn delivers(tree: &Tree) {
     let syslog = UdpSocket::bind("127.0.0.1:0").expect("a port");
     syslog.set_read_timeout(Some(WAIT)).expect("a deadline");
-    let (ntfy, posted) = serve(|client| {
+    let (relay, posted) = serve(|client| {
         let mut client = BufReader::new(client);
         let mut length = 0;
         for line in client.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
@@ -93,7 +93,7 @@ fn delivers(tree: &Tree) {
     });
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[providers.syslog]\naddress = \"{}\"\n[providers.log]\ngreeting = \"Hello\"\n\
-         [providers.ntfy]\nurl = \"http://{ntfy}\"\ntopic = \"alerts\"\n[providers.frames]\naddress = \"{frames}\"\n",
+         [providers.relay]\nurl = \"http://{relay}\"\ntopic = \"alerts\"\n[providers.frames]\naddress = \"{frames}\"\n",
         syslog.local_addr().expect("an address")
     );
     fs::write(tree.root.join("config.toml"), config).expect("a configuration");
@@ -107,7 +107,7 @@ fn delivers(tree: &Tree) {
     let line = log.find(|line| line.contains("listening")).expect("a line that says where it listens");
     let listening = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
 
-    for provider in ["frames", "log", "ntfy", "syslog"] {
+    for provider in ["frames", "log", "relay", "syslog"] {
         post(listening, &format!(r#"{{"provider":"{provider}","subject":"Dropped","text":"in"}}"#));
     }
     let mut datagram = [0; 1024];

@@ -115,6 +115,48 @@ fn an_archive_is_an_oci_layout_and_a_docker_archive() {
 }
 
 #[test]
+fn a_command_can_be_the_entrypoint() {
+    let tree = Tree::small("entrypoint").without_engine();
+    let command = json!([
+        "./greeter",
+        "--settings",
+        "/opt/greeter/etc/settings.toml",
+        "--plugin",
+        "goodbye.plug",
+        "--plugin",
+        "hello.plug",
+    ]);
+    let started = |tree: &Tree| {
+        let archive = archive(tree);
+        let manifest = json(blob(&archive, &json(&archive["index.json"])["manifests"][0]));
+        let mut config = json(blob(&archive, &manifest["config"]))["config"].take();
+        [config["Entrypoint"].take(), config["Cmd"].take()]
+    };
+    let args = ["--base", "scratch"];
+    let image = tree.image(&args);
+    assert_eq!((started(&tree), &image["entrypoint"]), ([Value::Null, command.clone()], &json!(false)));
+    let by_option = tree.image(&[&args[..], &["--entrypoint"]].concat());
+    assert_eq!((started(&tree), &by_option["entrypoint"]), ([command.clone(), Value::Null], &json!(true)));
+    assert_eq!((&by_option["command"], &by_option["verified"]["said"]), (&command, &json!("2 plugins loaded")));
+    let provenance = json(&fs::read(tree.image_dir().join("greeter.provenance.json")).expect("a document"));
+    let definition = &provenance["predicate"]["buildDefinition"];
+    assert_eq!(definition["externalParameters"]["entrypoint"], true);
+    let internal = definition["internalParameters"]["command"].as_str().expect("text");
+    assert!(internal.ends_with(" --tag greeter:1.2.3 --entrypoint"), "{internal}");
+
+    tree.replace("Cargo.toml", "check-flag = ", "entrypoint = true\ncheck-flag = ");
+    assert_eq!(tree.image(&args)["entrypoint"], true);
+    assert_eq!(started(&tree), [command, Value::Null]);
+    let plan = tree.xtask(&["plan", "--base", "scratch"]);
+    let line = plan.stdout.lines().find(|line| line.contains(" ./greeter "));
+    let settings = "--settings /opt/greeter/etc/settings.toml";
+    assert_eq!(
+        line,
+        Some(format!("entrypoint ./greeter {settings} --plugin goodbye.plug --plugin hello.plug").as_str())
+    );
+}
+
+#[test]
 fn an_image_is_verified_by_chroot_or_in_a_user_namespace() {
     let tree = Tree::small("chroot").without_engine();
     let image = tree.image(&[]);

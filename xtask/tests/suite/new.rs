@@ -19,7 +19,7 @@ fn files(dir: &camino::Utf8Path) -> Vec<(String, String)> {
 #[test]
 fn the_examples_are_what_it_creates() {
     let tree = Tree::real("new-examples");
-    for (name, template) in [("log", "minimal"), ("ntfy", "http"), ("frames", "ffi")] {
+    for (name, template) in [("log", "minimal"), ("relay", "http"), ("frames", "ffi")] {
         let run = tree.xtask(&["new", name, "--template", template]);
         let expected = format!(
             "     Created plugins/{name} from the template {template}\n        \

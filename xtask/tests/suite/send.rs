@@ -63,6 +63,18 @@ fn a_message_from_options_or_as_json() {
     assert_eq!((body, run.stdout.as_str()), (expected, "file delivered a1\n"));
     assert!(request.contains("\r\nauthorization: Bearer t1\r\n"), "{request}");
 
+    tree.write("text.html", "<p>x</p>\n");
+    tree.write("a b.PDF", "%PDF");
+    let files = ["--html", "text.html", "--attach", "a b.PDF", "--attach", "text.html"];
+    let (_, body, _) = send(&tree, &[&["file", "--text", "x"], &files[..]].concat(), "", DELIVERED);
+    let expected = json!({
+        "provider": "file", "text": "x", "to": [], "metadata": {}, "html": "<p>x</p>\n", "attachments": [
+            { "name": "a b.PDF", "content_type": "application/pdf", "content": "JVBERg==" },
+            { "name": "text.html", "content_type": "text/html", "content": "PHA+eDwvcD4K" },
+        ],
+    });
+    assert_eq!(body, expected);
+
     let (_, body, run) = send(&tree, &["file", "--json", "-", "--format", "json"], "{\"text\": \"x\"}", DELIVERED);
     assert_eq!(body, json!({ "provider": "file", "text": "x" }));
     assert_eq!(run.stdout, DELIVERED.lines().skip(2).map(|line| format!("{line}\n")).collect::<String>());

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Most bytes of a request's body.
 const LARGEST_BODY: usize = 64 << 20;
 
-/// An HTTP server on this machine. It records every request, and answers as it was told, else with status 200 and no body.
-/// Ends when it is dropped.
+/// An HTTP server on this machine. It records every request, and answers as it was told, else with status 200 and no body, or as its
+/// function says. Ends when it is dropped.
 pub struct HttpServer {
     url: String,
     state: Arc<Mutex<Exchange>>,
@@ -25,7 +25,11 @@ pub struct HttpServer {
 struct Exchange {
     requests: Vec<HttpRequest>,
     answers: VecDeque<Answer>,
+    function: Option<Function>,
 }
+
+/// What answers each request.
+type Function = Box<dyn Fn(&HttpRequest) -> Answer + Send>;
 
 /// A request that the server received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +86,22 @@ impl HttpServer {
     ///
     /// If there is no free port.
     pub async fn start() -> Self {
+        Self::serve(Exchange::default()).await
+    }
+
+    /// Starts one that stands in for an API: where nothing else was told, `function` looks at a request and answers it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no free port.
+    pub async fn start_with(function: impl Fn(&HttpRequest) -> Answer + Send + 'static) -> Self {
+        Self::serve(Exchange { function: Some(Box::new(function)), ..Exchange::default() }).await
+    }
+
+    async fn serve(exchange: Exchange) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of 127.0.0.1");
         let address = listener.local_addr().expect("the port has a number");
-        let state = Arc::default();
+        let state = Arc::new(Mutex::new(exchange));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let serving = tokio::spawn(async { axum::serve(listener, router).await }).abort_handle();
         Self { url: format!("http://{address}"), state, serving }
@@ -128,8 +145,11 @@ async fn answer(State(state): State<Arc<Mutex<Exchange>>>, request: Request) -> 
     };
     let answer = {
         let mut state = lock(&state);
+        let told = state.answers.pop_front();
+        let otherwise = || state.function.as_ref().map(|function| function(&request));
+        let answer = told.or_else(otherwise).unwrap_or_else(|| Answer::new(200));
         state.requests.push(request);
-        state.answers.pop_front().unwrap_or_else(|| Answer::new(200))
+        answer
     };
     if answer.silent {
         std::future::pending::<()>().await;
@@ -161,6 +181,18 @@ mod tests {
         let HttpRequest { method, path, headers, body } = &requests[0];
         assert_eq!((method.as_str(), path.as_str(), body.as_slice()), ("POST", "/a?b=1", &b"hello"[..]));
         assert_eq!(headers["x-kind"], "test");
+    }
+
+    #[tokio::test]
+    async fn a_function_answers_what_nothing_was_told_for() {
+        provost_sdk::tls::install();
+        let server = HttpServer::start_with(|request| Answer::new(404).body(&request.path)).await;
+        server.answer(Answer::new(200));
+        let url = format!("{}/a", server.url());
+        for (status, body) in [(200, ""), (404, "/a")] {
+            let answer = Client::new().get(&url).send().await.expect("an answer");
+            assert_eq!((answer.status().as_u16(), answer.text().await.expect("a body").as_str()), (status, body));
+        }
     }
 
     #[tokio::test]

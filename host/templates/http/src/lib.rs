@@ -28,8 +28,7 @@ impl Provider for {{Type}} {
     type Config = Config;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let wrong = |error| ConfigError::new("url", format!("this is not a URL: {error}"));
-        let url = Url::parse(&config.url).map_err(wrong)?;
+        let url = http::parse_url("url", &config.url)?;
         Ok(Self { url, topic: config.topic, token: config.token, client: context.http()? })
     }
 

@@ -1,4 +1,4 @@
-//! Panics in great number, and what they cost the host.
+//! What a host has to stand: panics in great number, and bodies cut into small chunks.
 
 use super::{client, metrics, print};
 use serde_json::json;
@@ -27,11 +27,12 @@ const SENDERS: usize = 8;
 /// leak of 840 bytes at each of 10,000 is more.
 const NOISE: u64 = 8 * 1024;
 
-/// The providers that panic, each with a place for every message.
+/// The providers that panic, each with a place for every message, and never spared: each message is to panic.
 pub fn providers() -> String {
     let provider = |(behaviour, ..): (&str, usize, u16)| {
         format!(
-            "[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 10000\n{}",
+            "[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 10000\n\
+            circuit = {{ failures = 0 }}\n{}",
             if behaviour == GIVEN_UP { "timeout = \"10ms\"\n" } else { "" }
         )
     };
@@ -88,4 +89,15 @@ fn resident(id: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the host runs on this machine");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// A request with this message, each byte of which is a chunk of its own.
+pub fn in_small_chunks(message: &str) -> Vec<u8> {
+    let mut request =
+        b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        transfer-encoding: chunked\r\n\r\n"
+            .to_vec();
+    message.bytes().for_each(|byte| request.extend([b'1', b'\r', b'\n', byte, b'\r', b'\n']));
+    request.extend(b"0\r\n\r\n");
+    request
 }

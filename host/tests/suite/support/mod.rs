@@ -5,11 +5,14 @@
 // Each test target uses a part of it.
 #![allow(dead_code)]
 
+pub mod caller;
 pub mod certificate;
 pub mod container;
 pub mod load;
+pub mod mail;
 pub mod receiver;
 pub mod smtp;
+pub mod tls;
 pub mod unruly;
 
 use serde_json::Value;
@@ -21,6 +24,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// The plugins of the tree. The only list of them in these tests: a tree of yours may have more.
+pub const BUNDLED: [&str; 6] = ["file", "ntfy", "slack", "smtp", "telegram", "webhook"];
+
+/// Their files.
+pub fn bundled() -> impl Iterator<Item = String> {
+    BUNDLED.iter().map(|name| format!("{name}.prov"))
+}
 
 /// The directory with the built host, SDK and plugins.
 pub fn dist() -> PathBuf {
@@ -68,6 +79,16 @@ pub fn provost() -> Command {
     command
 }
 
+/// What the configuration has of a token, by the program that people would use.
+pub fn digest(token: &str) -> String {
+    let mut command = Command::new("sha256sum");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum is everywhere");
+    child.stdin.take().expect("it was asked for").write_all(token.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    format!("sha256:{}", text.split(' ').next().unwrap_or_default())
+}
+
 /// A directory of the test's own, removed at its end.
 pub fn dir() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -113,9 +134,7 @@ impl Host {
         let config = write_config(dir.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{providers}"));
         let mut command = provost();
         command.arg("--config").arg(&config);
-        for plugin in ["file.prov", "smtp.prov", "webhook.prov"] {
-            command.args(["--prov", plugin]);
-        }
+        command.args(bundled().flat_map(|plugin| ["--prov".to_owned(), plugin]));
         change(&mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let stderr = child.stderr.take().expect("it was asked for");
@@ -141,6 +160,11 @@ impl Host {
     /// What `/metrics` says.
     pub async fn metrics(&self) -> String {
         metrics(&self.url("/metrics")).await
+    }
+
+    /// Ends the host at once, without its knowledge.
+    pub fn kill(&self) {
+        signal(self.child.id(), "KILL");
     }
 
     /// Tells the host to end, as `docker stop` does.
@@ -190,9 +214,14 @@ pub async fn ended(child: &mut Child) -> ExitStatus {
 
 /// A plain HTTP client.
 pub fn client() -> reqwest::Client {
+    client_builder().build().expect("a plain client")
+}
+
+/// What makes one, to be changed.
+pub fn client_builder() -> reqwest::ClientBuilder {
     // Features unify, so the client of the tests too is one that wants to be told.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a plain client")
+    reqwest::Client::builder().no_proxy()
 }
 
 /// Sends a message to an API's address.
@@ -230,6 +259,7 @@ fn listening(stderr: ChildStderr) -> (SocketAddr, String, Receiver<String>) {
 
 /// The address in the line that says where the host listens.
 pub fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listening address=")?;
-    rest.split_whitespace().next()?.parse().ok()
+    let (_, rest) =
+        line.split_once("listening address=").or_else(|| line.split_once(r#""message":"listening","address":""#))?;
+    rest.split([' ', '"']).next()?.trim_end().parse().ok()
 }

@@ -74,7 +74,8 @@ impl Receiver {
 
     /// The configuration of a provider that posts here.
     pub fn provider(&self, name: &str) -> String {
-        format!("[providers.{name}]\nplugin = \"webhook\"\nurl = \"{}/hook\"\nsecret = \"{SECRET}\"\n", self.origin)
+        let to = format!("url = \"{}/hook\"\nwhitelist_subnets = [\"127.0.0.0/8\"]\n", self.origin);
+        format!("[providers.{name}]\nplugin = \"webhook\"\n{to}secret = \"{SECRET}\"\n")
     }
 
     /// Answers so from now on.

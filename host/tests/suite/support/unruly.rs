@@ -69,7 +69,7 @@ impl Unruly {
 
 /// A provider of the behaviour's name, with one place.
 pub fn provider(behaviour: &str) -> String {
-    format!("[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 1\n")
+    format!("[providers.{behaviour}]\nplugin = \"unruly\"\nbehaviour = \"{behaviour}\"\nconcurrency = 1\nqueue = 0\n")
 }
 
 /// The same, soon given up.

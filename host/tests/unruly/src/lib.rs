@@ -4,6 +4,7 @@ mod unasked;
 
 use provost_sdk::tokio::sync::oneshot;
 use provost_sdk::tokio::task::{spawn, spawn_blocking, yield_now};
+use provost_sdk::tokio::time::sleep;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt};
 use std::fs;
 use std::future::pending;
@@ -11,6 +12,7 @@ use std::panic::panic_any;
 use std::process;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -68,6 +70,12 @@ enum Behaviour {
     PanicInThread,
     /// Answers with what is in a file that it ships, as any plugin would.
     ReadAsset,
+    /// Fails, and may not the next time.
+    FailForNow,
+    /// Refuses the message.
+    Refuse,
+    /// Answers a moment later.
+    AnswerLate,
     /// Never answers.
     NeverAnswer,
     /// Blocks its thread for good.
@@ -200,6 +208,9 @@ impl Provider for Unruly {
                 let text = text.map_err(|error| DeliveryError::permanent(error.to_string()))?;
                 return Ok(Receipt::with_reference(text));
             }
+            Behaviour::FailForNow => return Err(DeliveryError::temporary("as configured")),
+            Behaviour::Refuse => return Err(DeliveryError::permanent("as configured")),
+            Behaviour::AnswerLate => sleep(Duration::from_millis(20)).await,
             Behaviour::NeverAnswer => pending().await,
             Behaviour::BlockThread => block(),
             Behaviour::Exit => process::exit(0),

@@ -4,6 +4,8 @@ mod needs;
 mod suite;
 mod workspace;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -19,8 +21,9 @@ use crate::pipeline;
 use crate::pipeline::registry_cache::RegistryCache;
 use crate::pipeline::request::{ImageRequest, PlanRequest};
 use crate::plan::ImagePlan;
+use crate::source::manifest;
 use crate::source::matrix::Platform;
-use crate::source::selection::Selection;
+use crate::source::selection::{Selection, hint};
 use crate::support::command;
 use crate::support::errors::Errors;
 use crate::support::paths::Paths;
@@ -34,6 +37,8 @@ const TAG: &str = "xtask-test";
 const DIST: &str = "XTASK_DIST";
 const IMAGE: &str = "XTASK_IMAGE";
 const ENGINE: &str = "XTASK_ENGINE";
+/// Says that ten minutes are no matter: set by `--long`, except in CI.
+const LONG: &str = "XTASK_LONG";
 
 #[derive(Args)]
 #[command(
@@ -79,11 +84,19 @@ impl TestArgs {
             ui.status("Skipping", format!("{program}, which cannot run a container: {why}"));
         }
         let toolchain = Toolchain::find(ui, &paths.root, None)?;
+        let benches = manifest::read(&paths.root)?.image().benches.clone();
         let workspace = |dir| Workspace { ui, toolchain: &toolchain, paths, dir };
         let workspaces = ["", "xtask"].map(workspace);
         if self.only.is_empty() {
             workspaces.iter().chain(&[workspace(EXAMPLES)]).try_for_each(Workspace::check)?;
+            // Compiling their dependencies takes longer than all the rest.
+            if let Some(benches) = &benches {
+                workspace(benches.as_str()).formatting()?;
+            }
             workspaces.iter().chain(&[workspace(EXAMPLES)]).try_for_each(Workspace::unit_tests)?;
+        } else {
+            let modules: Result<Vec<Vec<String>>> = workspaces.iter().map(Workspace::modules).collect();
+            self.check_names(&modules?.concat())?;
         }
         if self.quick {
             ui.status("Passed", "formatting, lints and unit tests");
@@ -97,10 +110,13 @@ impl TestArgs {
         for workspace in workspaces {
             suites.extend(workspace.suites()?);
         }
-        self.check_names(&suites)?;
+        // A module of the sources may have no test.
+        let modules = suites.iter().flat_map(|suite| suite.modules().map(|(module, _)| suite.module_name(module)));
+        self.check_names(&modules.collect::<Vec<_>>())?;
         let tested = paths.for_tests();
         let (plan, engine) = self.image(ui, &tested, broken)?;
         let mut environment = vec![(DIST, tested.dist().to_string()), (IMAGE, plan.image.clone())];
+        environment.extend((self.long && !command::is_ci()).then(|| (LONG, "1".to_owned())));
         environment.extend(engine.as_ref().ok().map(|engine| (ENGINE, engine.program().to_owned())));
         let there = Engines { any: &engine, broken };
         let (mut times, mut failed) = (Vec::new(), Errors::default());
@@ -142,7 +158,7 @@ impl TestArgs {
     /// Builds the tested image; returns the container engine that has it.
     fn image(&self, ui: &Ui, paths: &Paths, broken: &[Broken]) -> Result<(ImagePlan, Result<Engine>)> {
         let session = Session::open(ui, paths)?;
-        let name = crate::source::manifest::read(&paths.root)?.image().name.clone();
+        let name = manifest::read(&paths.root)?.image().name.clone();
         let architecture = self.platform.as_ref().map(|platform| platform.architecture.clone());
         let mut environment = EnvironmentOptions { broken: broken.to_vec(), ..self.environment.options(architecture) };
         environment.choice = self.environment.engine.unwrap_or(EnvironmentChoice::Local);
@@ -161,6 +177,7 @@ impl TestArgs {
             locked: true,
             isolated: false,
             strict,
+            entrypoint: false,
             test_plugins: true,
         };
         let request = ImageRequest {
@@ -178,16 +195,18 @@ impl TestArgs {
         Ok((made.plan, engine))
     }
 
-    fn check_names(&self, suites: &[Suite]) -> Result<()> {
-        let modules: Vec<(&Suite, &str)> =
-            suites.iter().flat_map(|suite| suite.modules().map(move |(module, _)| (suite, module))).collect();
+    /// Reports each name that none of these modules has; they are `PACKAGE/MODULE`.
+    fn check_names(&self, modules: &[String]) -> Result<()> {
         let mut errors = Errors::default();
-        let is_there = |name: &&String| {
-            modules.iter().any(|(suite, module)| *name == module || **name == suite.module_name(module))
-        };
-        for name in self.only.iter().filter(|name| !is_there(name)) {
-            let known: Vec<String> = modules.iter().map(|(suite, module)| suite.module_name(module)).collect();
-            errors.push(format!("--only {name}: there is no such test module; expected one of {}", known.join(", ")));
+        for name in &self.only {
+            let with_package = |module: &&str| module.contains('/') == name.contains('/');
+            let names = modules.iter().flat_map(|module| [Some(module.as_str()), module.split('/').next_back()]);
+            let known: BTreeSet<String> = names.flatten().filter(with_package).map(str::to_owned).collect();
+            if known.is_empty() {
+                errors.push(format!("--only {name}: the tree has no test modules"));
+            } else if !known.contains(name) {
+                errors.push(format!("--only {name}: there is no such test module; {}", hint(name, &known)));
+            }
         }
         errors.report("the command line")
     }

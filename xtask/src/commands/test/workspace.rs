@@ -8,6 +8,7 @@ use crate::cargo::toolchain::Toolchain;
 use crate::commands::test::needs::PackageMetadata;
 use crate::commands::test::suite::Suite;
 use crate::support::command::{self, Invocation};
+use crate::support::files;
 use crate::support::paths::Paths;
 use crate::support::ui::Ui;
 
@@ -23,9 +24,13 @@ pub struct Workspace<'a> {
 }
 
 impl Workspace<'_> {
+    pub fn formatting(&self) -> Result<()> {
+        self.cargo("Formatting", &["fmt", "--all", "--check"])
+    }
+
     /// Formatting and lints.
     pub fn check(&self) -> Result<()> {
-        self.cargo("Formatting", &["fmt", "--all", "--check"])?;
+        self.formatting()?;
         self.cargo(
             "Linting",
             &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
@@ -39,6 +44,19 @@ impl Workspace<'_> {
             args.push("--lib");
         }
         self.cargo("Testing", &args)
+    }
+
+    /// The modules of integration tests, as `PACKAGE/MODULE`. The sources say which there are: nothing is compiled.
+    pub fn modules(&self) -> Result<Vec<String>> {
+        let mut modules = Vec::new();
+        for package in self.metadata()?.workspace_packages() {
+            for target in package.targets.iter().filter(|target| target.is_test()) {
+                let text = files::read_text(&target.src_path)?;
+                let names = text.lines().filter_map(|line| line.strip_prefix("mod ")?.split([';', ' ']).next());
+                modules.extend(names.map(|name| format!("{}/{name}", package.name)));
+            }
+        }
+        Ok(modules)
     }
 
     /// Builds the programs with integration tests, one for each package that has any.

@@ -29,6 +29,9 @@ pub struct ImageInfo {
     pub architecture: String,
     #[serde(default)]
     pub config: Option<Settings>,
+    /// Its names.
+    #[serde(default)]
+    pub repo_tags: Option<Vec<String>>,
     /// The names with a digest under which registries have it.
     #[serde(default)]
     pub repo_digests: Option<Vec<String>>,
@@ -47,28 +50,18 @@ pub struct RootFs {
 impl Engine {
     /// What it knows about an image, by name or id; `None` if it has no such image.
     pub fn inspect(&self, ui: &Ui, reference: &str) -> Result<Option<ImageInfo>> {
-        self.inspect_first(ui, &[reference])
-    }
-
-    /// The same of the first of these images that it has.
-    pub fn inspect_first(&self, ui: &Ui, references: &[&str]) -> Result<Option<ImageInfo>> {
-        let command = self.command(["image", "inspect"]).args(references.iter().copied());
+        let command = self.command(["image", "inspect", reference]);
         let output = command.output(ui)?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).to_lowercase();
-            if !["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
-                command.succeeded(&output)?;
+            if ["no such image", "not known", "unable to find"].iter().any(|words| text.contains(words)) {
+                return Ok(None);
             }
         }
-        // Of those that are missing it only complains.
-        let found: Vec<ImageInfo> = match output.stdout.trim_ascii() {
-            b"" => Vec::new(),
-            text => serde_json::from_slice(text).with_context(|| format!("reading what `{command}` wrote"))?,
-        };
-        let Some(mut info) = found.into_iter().next() else {
-            anyhow::ensure!(!output.status.success(), "`{command}` wrote nothing");
-            return Ok(None);
-        };
+        command.succeeded(&output)?;
+        let found: Vec<ImageInfo> =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("reading what `{command}` wrote"))?;
+        let mut info = found.into_iter().next().with_context(|| format!("`{command}` wrote nothing"))?;
         if !info.id.starts_with("sha256:") {
             info.id.insert_str(0, "sha256:");
         }

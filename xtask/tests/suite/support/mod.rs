@@ -306,6 +306,15 @@ pub fn repository() -> &'static Utf8Path {
     manifest_dir().parent().expect("the root")
 }
 
+/// The names of the plugins in it, sorted.
+pub fn plugins() -> Vec<String> {
+    let entries = repository().join("plugins").read_dir_utf8().expect("plugins/").map(|entry| entry.expect("an entry"));
+    let crates = entries.filter(|entry| entry.path().join("Cargo.toml").is_file());
+    let mut names: Vec<String> = crates.map(|entry| entry.file_name().to_owned()).collect();
+    names.sort();
+    names
+}
+
 fn target() -> Utf8PathBuf {
     repository().join("target")
 }

@@ -1,4 +1,4 @@
-//! `ntfy`: posts each message to a topic of an ntfy server, or of another with the same API.
+//! `relay`: posts each message to a topic of an ntfy server, or of another with the same API.
 //!
 //! Source: <https://docs.ntfy.sh/publish/#publish-as-json>.
 
@@ -17,19 +17,18 @@ struct Config {
     token: Option<Secret>,
 }
 
-struct Ntfy {
+struct Relay {
     url: Url,
     topic: String,
     token: Option<Secret>,
     client: Client,
 }
 
-impl Provider for Ntfy {
+impl Provider for Relay {
     type Config = Config;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let wrong = |error| ConfigError::new("url", format!("this is not a URL: {error}"));
-        let url = Url::parse(&config.url).map_err(wrong)?;
+        let url = http::parse_url("url", &config.url)?;
         Ok(Self { url, topic: config.topic, token: config.token, client: context.http()? })
     }
 
@@ -45,7 +44,7 @@ impl Provider for Ntfy {
     }
 }
 
-provost_sdk::export!(Ntfy);
+provost_sdk::export!(Relay);
 
 #[cfg(test)]
 mod tests {
@@ -57,12 +56,12 @@ mod tests {
         (format!("url = \"{}\"\ntopic = \"alerts\"\ntoken = \"tk_1234\"", server.url()), server)
     }
 
-    provost_test::conformance!(Ntfy, config().await, secrets = ["tk_1234"]);
+    provost_test::conformance!(Relay, config().await, secrets = ["tk_1234"]);
 
     #[tokio::test(flavor = "multi_thread", crate = "provost_test::tokio")]
     async fn a_message_is_posted() {
         let (config, server) = config().await;
-        let provider = provider::<Ntfy>(&config).expect("a valid configuration");
+        let provider = provider::<Relay>(&config).expect("a valid configuration");
         provider.deliver(&message("the text")).await.expect("it is delivered");
         let request = server.requests().pop().expect("a request");
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/"));
@@ -74,7 +73,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", crate = "provost_test::tokio")]
     async fn a_refusal_is_permanent_and_a_failure_is_not() {
         let (config, server) = config().await;
-        let provider = provider::<Ntfy>(&config).expect("a valid configuration");
+        let provider = provider::<Relay>(&config).expect("a valid configuration");
         for (status, permanent) in [(400, true), (403, false), (503, false)] {
             server.answer(Answer::new(status));
             let error = provider.deliver(&message("the text")).await.expect_err("it is refused");

@@ -1,0 +1,114 @@
+//! The delivery of one message: further attempts after temporary failures, and how it is counted and logged.
+
+use crate::providers::circuit::{Entry, Sign};
+use crate::providers::dispatcher::Shared;
+use crate::providers::failure::{DETAIL, Failure};
+use crate::providers::retry;
+use crate::telemetry::outcome::Outcome;
+use provost_sdk::{Message, Receipt, excerpt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A delivery, for those who count and log it. It is under way until it is dropped.
+pub struct Delivery {
+    id: String,
+    /// What the caller calls the request.
+    request: Option<String>,
+    begun: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Delivery {
+    /// It begins now.
+    pub fn new(message: &Message, by: &Arc<Shared>) -> Self {
+        by.guards.fetch_add(1, Ordering::Relaxed);
+        let (id, request) = (message.id.clone(), message.request_id.clone());
+        Self { id, request, begun: Instant::now(), shared: Arc::clone(by) }
+    }
+
+    /// When the caller gets an answer at the latest.
+    pub fn deadline(&self) -> Instant {
+        self.begun + self.shared.timeout()
+    }
+
+    /// Delivers the message, again after temporary failures.
+    pub async fn tried(
+        &self,
+        mut message: Box<Message>,
+        mut place: OwnedSemaphorePermit,
+        mut entry: Entry,
+    ) -> Result<Receipt, Failure> {
+        let (shared, deadline, mut attempts) = (&self.shared, self.deadline(), 0);
+        loop {
+            attempts += 1;
+            let again = (attempts < shared.delivering.retry.attempts).then(|| message.clone());
+            let result = shared.attempt(message, place, deadline).await;
+            if shared.circuit.ended(entry, sign(&result), Instant::now) {
+                let (provider, open_for) = (shared.counters.provider(), shared.delivering.circuit.open_for);
+                tracing::warn!(provider, ?open_for, "the circuit is open: too many deliveries in a row failed");
+                return result;
+            }
+            let (Err(failure), Some(again)) = (&result, again) else { return result };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(pause) = retry::pause(shared.delivering.retry, attempts, failure, left, retry::random()) else {
+                return result;
+            };
+            tokio::select! {
+                biased;
+                () = shared.queue.waiting_ended() => return result,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match shared.enter(deadline).await {
+                Ok(entered) => (message, (place, entry)) = (again, entered),
+                // Why it failed says more.
+                Err(_) => return result,
+            }
+        }
+    }
+
+    /// Counts and logs how it ended.
+    pub fn ended(self, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
+        let (provider, id, took) = (self.shared.counters.provider(), &self.id, self.begun.elapsed());
+        let milliseconds = took.as_millis();
+        let (request, counters) = (self.request.as_deref(), &self.shared.counters);
+        match &result {
+            Ok(_) => {
+                counters.count(Outcome::Delivered, took);
+                tracing::info!(provider, id, request, milliseconds, "delivered");
+            }
+            Err(failure) => {
+                let outcome = failure.outcome();
+                counters.count(outcome, took);
+                let failure = excerpt(&failure.to_string(), DETAIL);
+                // What is lost with the host is named, each. The others were told to their callers.
+                let is_lost = result == Err(Failure::Ending);
+                if let Some(more) = if is_lost { Some(0) } else { counters.failure_is_due() } {
+                    let more = (more > 0).then_some(more);
+                    tracing::warn!(provider, id, request, milliseconds, more, failure = %failure, "not delivered");
+                }
+                if outcome == Outcome::Unauthorized && counters.alarm() {
+                    tracing::error!(provider, failure = %failure, "the other side refuses this host: check its login in the configuration");
+                }
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.shared.guards.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the end of a delivery says of the other side.
+fn sign(result: &Result<Receipt, Failure>) -> Sign {
+    match result.as_ref().map_err(Failure::outcome) {
+        Ok(_) | Err(Outcome::Refused) => Sign::Good,
+        Err(Outcome::TemporaryFailure | Outcome::Unauthorized | Outcome::Timeout) => Sign::Bad,
+        // A panic, too: whoever finds a message that makes the plugin panic could close the provider for all others.
+        Err(_) => Sign::None,
+    }
+}

@@ -1,0 +1,54 @@
+//! The memory of the built host for messages under way, `server.memory_limit`: who goes away does not give back what the delivery of its
+//! message still needs.
+
+use crate::support::Host;
+use crate::support::caller::{Caller, ONE_EACH};
+use crate::support::receiver::Receiver;
+use serde_json::{Value, json};
+
+/// There is room for one message.
+const ONE_MESSAGE: &str = "body_limit = 1000\nmemory_limit = 1000\n";
+const BYTES: usize = 600;
+
+/// Lets `caller` go away while its request is under way. Returns the next one, who was served when that had ended, and no earlier.
+async fn goes_away(host: &Host, receiver: &Receiver, mut caller: Caller, path: &str, body: &Value) -> Caller {
+    let held = receiver.hold().await;
+    caller.begin(path, body).await;
+    receiver.arrived().await;
+    let mut next = caller.leave(host).await;
+    let further = json!({ "provider": "hook", "text": "b".repeat(BYTES) });
+    let (status, problem) = next.send(&further).await;
+    let expected = json!({
+        "type": "urn:provost:problem:no-room", "title": "too many messages at a time", "status": 429,
+        "detail": "the messages under way have as many bytes as `server.memory_limit` allows",
+    });
+    assert_eq!((status, problem), (429, expected), "{body}");
+    drop(held);
+    let (status, answer) = loop {
+        match next.send(&further).await {
+            (429, _) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(status, 200, "{answer}");
+    receiver.arrived().await;
+    next
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_message_has_its_room_without_its_caller() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("{ONE_MESSAGE}{ONE_EACH}{}timeout = \"1h\"\n", receiver.provider("hook")));
+    let (mut caller, text) = (Caller::connect(&host, "127.0.0.2").await, "a".repeat(BYTES));
+    for (path, body) in [
+        ("/v1/messages", json!({ "provider": "hook", "text": text })),
+        ("/v1/messages", json!({ "provider": "hook", "id": "a1", "text": text })),
+        ("/v1/messages", json!({ "route": ["hook"], "text": text })),
+        ("/v1/messages", json!({ "route": ["hook"], "id": "a2", "text": text })),
+        ("/v1/messages:batch", json!({ "messages": [{ "provider": "hook", "text": text }] })),
+        ("/v1/messages:batch", json!({ "messages": [{ "provider": "hook", "id": "a3", "text": text }] })),
+    ] {
+        caller = goes_away(&host, &receiver, caller, path, &body).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! Where `webhook` sends messages, and with which headers, in the real host.
+
+use crate::support::receiver::{Receiver, SECRET};
+use crate::support::{Host, dir, provost, write_config};
+use serde_json::json;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const ALLOWED: &str = "whitelist_subnets = [\"127.0.0.0/8\"]\n";
+
+/// What `--check` says of the one provider `hook` with this URL.
+fn check(url: &str) -> String {
+    let dir = dir();
+    let config = format!("[providers.hook]\nplugin = \"webhook\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n");
+    let config = write_config(dir.path(), &config);
+    let output = provost().arg("--config").arg(&config).args(["--check", "--prov", "webhook.prov"]).output();
+    let said = String::from_utf8(output.expect("the host starts").stderr).expect("messages are text");
+    said.replace(&format!("error: {}: providers.hook.url: ", config.display()), "")
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn urls_that_lead_nowhere() {
+    let long = "a".repeat(64);
+    let name = "abc.".repeat(63);
+    for (url, expected) in [
+        ("https://", "this is not a URL: empty host"),
+        ("https://example.org:0", "nothing can listen on port 0"),
+        ("https://example.org:65536", "this is not a URL: invalid port number"),
+        ("https://example..org", "no host can have this name: it begins with a dot, or has two side by side"),
+        ("https://example.org./a", "no host can have this name: it ends with a dot"),
+        (
+            &format!("https://{long}.org"),
+            "no host can have this name: a part between its dots is longer than 63 characters",
+        ),
+        (&format!("https://{name}org"), "no host can have this name: it is longer than 253 characters"),
+        ("https://example.org/a b", "it has a space or a control character: remove it, or write `%20` in a path"),
+        (
+            "http://169.254.169.254/latest",
+            "its host is 169.254.169.254 (link-local), which is not on the internet: if it is meant, add it to \
+            `whitelist_subnets`",
+        ),
+    ] {
+        assert_eq!(check(url), format!("{expected} (plugin `webhook`)\n"), "{url}");
+    }
+    assert_eq!(check("https://hooks.example.org:8443/a?b=c"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_name_of_this_machine() {
+    let receiver = Receiver::start().await;
+    let provider = receiver.provider("hook").replace("http://127.0.0.1", "http://localhost");
+    let host = Host::start(&provider.replace(ALLOWED, ""));
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    let detail = answer["detail"].as_str().unwrap_or_default().replace("::1", "127.0.0.1");
+    let expected = "the URL's host resolves to 127.0.0.1 (loopback), which is not on the internet: if it is meant, add it to \
+        `whitelist_subnets`";
+    assert_eq!((status, detail.as_str()), (503, expected), "{answer}");
+    assert_eq!(receiver.requests().len(), 0);
+    let host = Host::start(&provider);
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    assert_eq!((status, receiver.requests().len()), (200, 1), "{answer}");
+}
+
+/// Starts the host where `hosts` is /etc/hosts.
+fn with_hosts(command: &mut Command, hosts: &Path) {
+    let mut inside = Command::new("unshare");
+    inside.args(["--user", "--map-root-user", "--mount", "--", "/bin/sh", "-c"]);
+    inside.arg("PATH=/usr/sbin:/usr/bin:/sbin:/bin mount --bind \"$0\" /etc/hosts && exec \"$@\"").arg(hosts);
+    inside.arg(command.get_program()).args(command.get_args());
+    inside.current_dir(command.get_current_dir().expect("it has one")).env_clear().stdin(Stdio::null());
+    *command = inside;
+}
+
+/// Between two deliveries the name gets another address.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_name_that_resolves_to_something_else_later() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let inside = TcpListener::bind(("127.0.0.2", receiver.address.port())).expect("a free port");
+    inside.set_nonblocking(true).expect("a listener");
+    // The next delivery opens a connection of its own.
+    receiver.answer(204, &[("connection", "close")]);
+    let hosts = dir.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 hook.test\n").expect("a temporary file");
+    let provider = receiver.provider("hook").replace("//127.0.0.1", "//hook.test").replace("127.0.0.0/8", "127.0.0.1");
+    let host = Host::start_with(&provider, |command| with_hosts(command, &hosts));
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    assert_eq!((status, receiver.requests().len()), (200, 1), "{answer}");
+    std::fs::write(&hosts, "127.0.0.2 hook.test\n").expect("a temporary file");
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    let expected = "the URL's host resolves to 127.0.0.2 (loopback), which is not on the internet: if it is meant, add it to \
+        `whitelist_subnets`";
+    assert_eq!((status, &answer["detail"]), (503, &json!(expected)));
+    let asked = inside.accept().map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(asked, Err(io::ErrorKind::WouldBlock), "nothing was sent there");
+}
+
+/// The proxy resolves the receiver's name, and its own may lead to any address.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_proxy_on_this_machine() {
+    let receiver = Receiver::start().await;
+    let url = format!("http://{}", receiver.address);
+    let provider = receiver.provider("hook").replace(&url, "http://hooks.example.invalid").replace(ALLOWED, "");
+    let host = Host::start_with(&provider, |command| {
+        command.env("HTTP_PROXY", url.replace("127.0.0.1", "localhost"));
+    });
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(receiver.requests()[0].headers["host"], "hooks.example.invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn headers_and_a_login_that_nobody_sees() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let file = dir.path().join("password");
+    std::fs::write(&file, "hunter2\n").expect("a temporary file");
+    let more = format!(
+        "basic = {{ user = \"alice\", password = \"file:{}\" }}\n\
+        headers = {{ X-Token = \"env:HOOK_TOKEN\", X-Team = \"ops\" }}\n",
+        file.display()
+    );
+    let host = Host::start_with(&(receiver.provider("hook") + &more), |command| {
+        command.env("HOOK_TOKEN", "t0ken").args(["--log", "trace"]);
+    });
+    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+    assert_eq!(status, 200, "{answer}");
+    let request = receiver.requests().pop().expect("a request");
+    for (name, value) in [("authorization", "Basic YWxpY2U6aHVudGVyMg=="), ("x-token", "t0ken"), ("x-team", "ops")] {
+        assert_eq!(request.headers[name], value);
+    }
+    host.terminate();
+    let (_, log) = host.wait();
+    for secret in ["hunter2", "t0ken", "YWxpY2U6aHVudGVyMg"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}

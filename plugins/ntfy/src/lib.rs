@@ -1,0 +1,106 @@
+//! `ntfy`: publishes each message on a topic of ntfy.sh, or of a server of your own.
+//!
+//! A message is one request, and has at most one recipient: a topic. The subject is the title. Of the metadata, `priority`, `tags` and
+//! `click` are sent. Attachments are refused.
+//!
+//! Source: <https://docs.ntfy.sh/publish/#publish-as-json>.
+
+mod answer;
+mod publish;
+#[cfg(test)]
+mod tests;
+
+use provost_sdk::reqwest::{Client, Url, header, header::HeaderValue};
+use provost_sdk::{
+    ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt, http, serde_json,
+};
+
+/// The provider's configuration.
+#[provost_sdk::config]
+#[cfg_attr(test, derive(Debug))]
+struct Config {
+    /// The server.
+    #[serde(default = "default_url")]
+    url: String,
+    /// The topic of messages without a recipient. On a public server whoever knows it can read and publish.
+    topic: Option<String>,
+    /// The access token to log in with: `tk_...`.
+    token: Option<Secret>,
+    /// The name to log in with, in place of `token`.
+    user: Option<String>,
+    /// The password that goes with `user`.
+    password: Option<Secret>,
+}
+
+fn default_url() -> String {
+    "https://ntfy.sh".to_owned()
+}
+
+/// How the host logs in.
+enum Login {
+    Nobody,
+    Token(HeaderValue),
+    User(String, Secret),
+}
+
+struct Ntfy {
+    url: Url,
+    topic: Option<String>,
+    login: Login,
+    client: Client,
+}
+
+impl Provider for Ntfy {
+    type Config = Config;
+
+    fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
+        let url = http::endpoint("url", &config.url, &[]);
+        let login = Login::new(config.token, config.user, config.password);
+        let topic = config.topic.map(check_topic).transpose();
+        let ((url, login), topic) = ConfigError::both(ConfigError::both(url, login), topic)?;
+        Ok(Self { url, topic, login, client: context.http()? })
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<Receipt, DeliveryError> {
+        let publication = publish::compose(message.recipient(self.topic.as_deref())?, message)?;
+        let body = serde_json::to_vec(&publication)
+            .map_err(|error| DeliveryError::permanent(format!("writing the message as JSON: {error}")))?;
+        let request = self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.login {
+            Login::Nobody => request,
+            Login::Token(authorization) => request.header(header::AUTHORIZATION, authorization),
+            Login::User(name, password) => request.basic_auth(name, Some(password.expose())),
+        };
+        answer::read(request.body(body).send().await?).await
+    }
+}
+
+impl Login {
+    fn new(token: Option<Secret>, user: Option<String>, password: Option<Secret>) -> Result<Self, ConfigError> {
+        match (token, user, password) {
+            (None, None, None) => Ok(Self::Nobody),
+            (Some(token), None, None) => Ok(Self::Token(http::bearer("token", &token)?)),
+            (None, Some(user), Some(_)) if user.contains(':') => {
+                Err(ConfigError::new("user", "a name has no `:`: the password goes into `password`"))
+            }
+            (None, Some(user), Some(password)) => Ok(Self::User(user, password)),
+            (None, Some(_), None) => Err(ConfigError::new("user", "missing password: set `password`")),
+            (None, None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
+            (Some(_), ..) => {
+                Err(ConfigError::new("token", "`user` or `password` is there too: keep one way to log in"))
+            }
+        }
+    }
+}
+
+/// As ntfy wants it.
+fn check_topic(topic: String) -> Result<String, ConfigError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if topic.is_empty() || topic.len() > 64 || !topic.bytes().all(allowed) {
+        let message = format!("`{}` is not 1 to 64 letters, digits, `-` or `_`", excerpt(&topic, SHOWN));
+        return Err(ConfigError::new("topic", message));
+    }
+    Ok(topic)
+}
+
+provost_sdk::export!(Ntfy);
