@@ -76,11 +76,9 @@ impl Sources {
     pub fn put(mut self, paths: &Paths, name: &str, from: &Utf8Path, record: PluginOrigin) -> Result<()> {
         let (to, staged) = (dir(paths, name), staged(paths, name)?);
         files::copy_tree(from, &staged)?;
-        self.next.insert(name.to_owned(), record.clone());
-        self.write(paths)?;
+        self.announce(paths, name, record)?;
         exchange(&staged, &to)?;
-        self.next.remove(name);
-        self.plugins.insert(name.to_owned(), record);
+        self.settle(paths)?;
         self.write(paths)?;
         files::remove(&staged)
     }
@@ -89,14 +87,31 @@ impl Sources {
     pub fn take(mut self, paths: &Paths, name: &str) -> Result<()> {
         let (from, staged) = (dir(paths, name), staged(paths, name)?);
         std::fs::rename(&from, &staged).with_context(|| format!("moving {from} to {staged}"))?;
-        self.plugins.remove(name);
+        self.settle(paths)?;
         self.write(paths)?;
         files::remove(&staged)
     }
 
-    fn write(&mut self, paths: &Paths) -> Result<()> {
-        // Plugins that somebody removed by hand.
+    /// Records what comes, beside the record of what is there.
+    fn announce(&mut self, paths: &Paths, name: &str, record: PluginOrigin) -> Result<()> {
+        self.settle(paths)?;
+        self.next.insert(name.to_owned(), record);
+        self.write(paths)
+    }
+
+    /// Makes each record that of what is there: also after a run that was killed, and if somebody removed a plugin by hand.
+    fn settle(&mut self, paths: &Paths) -> Result<()> {
+        for (name, record) in std::mem::take(&mut self.next) {
+            let dir = dir(paths, &name);
+            if dir.is_dir() && copy::digest(&dir)? == record.content {
+                self.plugins.insert(name, record);
+            }
+        }
         self.plugins.retain(|name, _| dir(paths, name).is_dir());
+        Ok(())
+    }
+
+    fn write(&self, paths: &Paths) -> Result<()> {
         let path = paths.root.join(FILE);
         if self.plugins.is_empty() && self.next.is_empty() {
             return files::remove(&path);
@@ -142,5 +157,54 @@ fn exchange(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
             moving()
         ),
         result => result.with_context(moving),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::{FILE, Sources, dir, exchange, staged};
+    use crate::oci::digest::Digest;
+    use crate::source::copy;
+    use crate::source::outside::PluginOrigin;
+    use crate::support::files;
+    use crate::support::paths::Paths;
+    use crate::support::test_dir::TestDir;
+
+    /// A version of the plugin, and its record.
+    fn version(test: &TestDir, word: &str) -> (Utf8PathBuf, PluginOrigin) {
+        test.write(&format!("outside/{word}/src/lib.rs"), word);
+        let from = test.path().join("outside").join(word);
+        let content = copy::digest(&from).expect("a digest");
+        (from, PluginOrigin { source: word.to_owned(), commit: None, checksum: None, content })
+    }
+
+    fn read(paths: &Paths) -> Sources {
+        Sources::read(paths).expect("sources")
+    }
+
+    #[test]
+    fn two_runs_that_are_killed_leave_the_record_of_what_is_there() {
+        let test = TestDir::new();
+        let paths = Paths::new(test.path(), None);
+        let (from, one) = version(&test, "one");
+        read(&paths).put(&paths, "weather", &from, one).expect("one");
+
+        // Killed after the directories were exchanged.
+        let (from, two) = version(&test, "two");
+        read(&paths).announce(&paths, "weather", two).expect("two");
+        let aside = staged(&paths, "weather").expect("a place");
+        files::copy_tree(&from, &aside).expect("a copy");
+        exchange(&aside, &dir(&paths, "weather")).expect("two instead of one");
+
+        // Killed before.
+        let (_, three) = version(&test, "three");
+        read(&paths).announce(&paths, "weather", three).expect("three");
+        let found = read(&paths).find(&paths, "weather").expect("a record").expect("it was added");
+        assert_eq!((found.record.source.as_str(), found.edited), ("two", false));
+
+        read(&paths).take(&paths, "weather").expect("it goes");
+        assert!(!test.path().join(FILE).exists());
     }
 }

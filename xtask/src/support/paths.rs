@@ -29,7 +29,7 @@ impl Paths {
         bail!("{here} is not in a checkout with a Cargo.toml and an xtask directory; change to the root of a checkout");
     }
 
-    fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
+    pub fn new(root: &Utf8Path, target: Option<&str>) -> Paths {
         let target = root.join(target.filter(|dir| !dir.is_empty()).unwrap_or("target"));
         Paths { root: root.to_owned(), image: physical(&target).join("image"), in_container: "/xtask" }
     }
