@@ -58,6 +58,18 @@ impl Lock {
         found.checksum.as_deref()
     }
 
+    /// Whether every crate is one of the tree or of crates.io.
+    pub fn is_of_crates_io(&self) -> bool {
+        self.package.iter().all(|package| package.source.as_deref().is_none_or(|source| source == CRATES_IO))
+    }
+
+    /// The crates of registries as `NAME-VERSION`, each with its checksum.
+    pub fn archives(&self) -> impl Iterator<Item = (String, &str)> {
+        self.package.iter().filter_map(|Package { name, version, checksum, .. }| {
+            Some((format!("{name}-{version}"), checksum.as_deref()?))
+        })
+    }
+
     /// Where a crate that is not in the tree comes from, and its checksum if it has one.
     pub fn origin(&self, wanted: &Crate) -> Option<(&str, Option<&str>)> {
         let fits = |package: &&Package| {

@@ -1,30 +1,139 @@
-//! Downloads the sources of every crate in the lock into a directory, because the compile step has no network.
+//! The sources of every crate in the lock, for the compile step, which has no network. Cargo finds them in one directory.
+//! Source: <https://doc.rust-lang.org/cargo/reference/source-replacement.html#directory-sources>.
 
-use anyhow::{Context, Result};
-use camino::Utf8PathBuf;
+use std::collections::BTreeMap;
 
-use crate::cargo::toolchain;
-use crate::compile::container::VENDOR_CONFIG;
+use anyhow::{Context, Error, Result, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::cargo::lockfile::Lock;
+use crate::cargo::toolchain::{self, cargo_home};
 use crate::oci::digest::Digest;
 use crate::support::files;
 use crate::support::session::Session;
+use crate::support::variables;
 
-/// Vendors unless it was done for this lock file. Beside the crates is the configuration that makes cargo use them.
-pub fn vendor(session: &Session) -> Result<Utf8PathBuf> {
+/// What cargo keeps beside each crate.
+pub const CHECKSUMS: &str = ".cargo-checksum.json";
+
+/// All of them.
+pub struct Crates {
+    /// Sorted by name.
+    pub list: Vec<Crate>,
+    /// Makes cargo take them from the directory [`Paths::vendor`](crate::support::paths::Paths::vendor).
+    pub config: String,
+}
+
+pub struct Crate {
+    /// Of its directory: `serde-1.0.0`.
+    pub name: String,
+    pub checksums: Vec<u8>,
+    pub content: Content,
+}
+
+/// Where the files of a crate are.
+pub enum Content {
+    /// In the archive of crates.io with this digest, which [`archives`] finds.
+    Archive(Digest),
+    Dir(Utf8PathBuf),
+}
+
+/// Finds them: in archives, as the lock names them, or in what `cargo vendor` writes. That takes seconds, but knows every kind of source.
+pub fn crates(session: &Session) -> Result<Crates> {
+    let text = files::read_text(&session.paths.sources().join("Cargo.lock"))?;
+    let lock = Lock::parse(&text)?;
+    if is_replaced(session)? || !lock.is_of_crates_io() {
+        vendored(session, &Digest::sha256(text))
+    } else {
+        locked(session, &lock)
+    }
+}
+
+/// Whether a configuration says where crates come from: another directory's may differ from their archives.
+fn is_replaced(session: &Session) -> Result<bool> {
+    let paths = &session.paths;
+    let all = [variables::tree(paths)?, variables::configurations(paths, &cargo_home()?)?].concat();
+    Ok(all.iter().any(|(_, config)| config.contains_key("source")))
+}
+
+fn locked(session: &Session, lock: &Lock) -> Result<Crates> {
+    let mut list = Vec::new();
+    for (name, checksum) in lock.archives() {
+        let digest = format!("sha256:{checksum}").parse().map_err(Error::msg)?;
+        // Where it names no files, cargo trusts those that are there.
+        let checksums = serde_json::json!({ "files": {}, "package": checksum }).to_string().into_bytes();
+        list.push(Crate { name, checksums, content: Content::Archive(digest) });
+    }
+    list.sort_by(|one, other| one.name.cmp(&other.name));
+    let vendor = session.paths.vendor();
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n[source.vendored-sources]\ndirectory = \"{vendor}\"\n"
+    );
+    Ok(Crates { list, config })
+}
+
+/// The archives of these crates in cargo's home, by the crate's name; those that are missing are fetched. What an archive has to be is checked
+/// when it is read.
+/// Source: <https://doc.rust-lang.org/cargo/guide/cargo-home.html#directories>.
+pub fn archives(session: &Session, of: &[&Crate]) -> Result<BTreeMap<String, Utf8PathBuf>> {
+    let names: Vec<&str> = of
+        .iter()
+        .filter(|found| matches!(found.content, Content::Archive(_)))
+        .map(|found| found.name.as_str())
+        .collect();
+    let cache = cargo_home()?.join("registry/cache");
+    let found = kept(&cache);
+    if names.iter().all(|name| found.contains_key(*name)) {
+        return Ok(found);
+    }
+    // Also those for platforms that nothing is built for: cargo reads their manifests.
+    session.ui.status("Fetching", "the crates of all platforms");
+    let command = toolchain::cargo(&session.paths.root, ["fetch", "--quiet", "--locked"])?.dir(session.paths.sources());
+    command.read(&session.ui).context("fetching crates failed")?;
+    let found = kept(&cache);
+    for name in names {
+        ensure!(found.contains_key(name), "cargo has fetched {name}, but {cache} has no {name}.crate");
+    }
+    Ok(found)
+}
+
+/// What a cache has, in a directory for each registry and for each mirror.
+fn kept(cache: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
+    let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
+    let archives = entries(cache).flat_map(|registry| entries(registry.path()));
+    let named = |path: Utf8PathBuf| Some((path.file_name()?.strip_suffix(".crate")?.to_owned(), path));
+    archives.filter_map(|archive| named(archive.into_path())).collect()
+}
+
+/// Vendors unless it was done for this lock file.
+fn vendored(session: &Session, lock: &Digest) -> Result<Crates> {
     let Session { ui, paths, .. } = session;
     let dir = paths.vendor();
-    let lock = Digest::sha256(&files::read(&paths.sources().join("Cargo.lock"))?);
-    let (config, stamp) = (dir.join(VENDOR_CONFIG), dir.join("lock"));
-    if std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock.to_string()) {
-        return Ok(dir);
+    let (config, stamp) = (dir.join("vendor.toml"), dir.join("lock"));
+    if !std::fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == lock.to_string()) {
+        files::remove(&stamp)?;
+        ui.status("Vendoring", "the crates in Cargo.lock");
+        let args = ["vendor", "--locked", "--versioned-dirs", "--respect-source-config", dir.as_str()];
+        let answer =
+            toolchain::cargo(&paths.root, args)?.dir(paths.sources()).read(ui).context("vendoring crates failed")?;
+        files::create_dir(&dir)?;
+        files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
+        files::write_atomically(&stamp, |out| Ok(out.write_all(lock.to_string().as_bytes())?))?;
     }
-    files::remove(&stamp)?;
-    ui.status("Vendoring", "the crates in Cargo.lock");
-    let args = ["vendor", "--locked", "--versioned-dirs", "--respect-source-config", dir.as_str()];
-    let answer =
-        toolchain::cargo(&paths.root, args)?.dir(paths.sources()).read(ui).context("vendoring crates failed")?;
-    files::create_dir(&dir)?;
-    files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
-    files::write_atomically(&stamp, |out| Ok(out.write_all(lock.to_string().as_bytes())?))?;
-    Ok(dir)
+    Ok(Crates { list: in_dir(&dir)?, config: files::read_text(&config)? })
+}
+
+fn in_dir(vendored: &Utf8Path) -> Result<Vec<Crate>> {
+    let reading = || format!("reading the directory {vendored}");
+    let mut list = Vec::new();
+    for entry in vendored.read_dir_utf8().with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        let checksums = entry.path().join(CHECKSUMS);
+        if checksums.is_file() {
+            let content = Content::Dir(entry.path().to_owned());
+            list.push(Crate { name: entry.file_name().to_owned(), checksums: files::read(&checksums)?, content });
+        }
+    }
+    list.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(list)
 }

@@ -165,7 +165,6 @@ mod tests {
     use camino::Utf8PathBuf;
 
     use super::{FILE, Sources, dir, exchange, staged};
-    use crate::oci::digest::Digest;
     use crate::source::copy;
     use crate::source::outside::PluginOrigin;
     use crate::support::files;

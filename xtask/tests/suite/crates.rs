@@ -114,6 +114,24 @@ fn what_was_sent_in_part_is_removed() {
 }
 
 #[test]
+fn an_archive_that_the_lock_does_not_name() {
+    let tree = Tree::small("archive");
+    let home = tree.root.join("target/home");
+    tree.replace("plugins/hello/Cargo.toml", "[dependencies]", "[dependencies]\nitoa = \"=1.0.15\"");
+    let tree = tree.env("CARGO_HOME", home.as_str());
+    let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
+    assert_eq!(tree.xtask(&[&["plan"], &args[..]].concat()).code, Some(0));
+    let archives = run("find", &[home.as_str(), "-name", "itoa-1.0.15.crate"]);
+    std::fs::write(&archives, "half").expect("an archive");
+    let said = errors(&tree, &args);
+    let registry = archives.strip_prefix(home.as_str()).and_then(|path| path.strip_suffix("/itoa-1.0.15.crate"));
+    expect![[r#"
+        error: [ROOT]/target/home[REGISTRY]/itoa-1.0.15.crate is not the archive that Cargo.lock names: remove it, and cargo fetches it again
+    "#]]
+    .assert_eq(&said.replace(registry.expect("in cargo's home"), "[REGISTRY]"));
+}
+
+#[test]
 fn one_version_from_two_sources() {
     let tree = Tree::small("two-sources");
     let fork = tree.root.join("target/fork");

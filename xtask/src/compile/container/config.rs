@@ -6,10 +6,10 @@ use toml::{Table, Value};
 
 use crate::support::variables::{Configuration, Registries};
 
-/// `vendored` is what `cargo vendor` wrote. A source that the tree's configuration defines too gets the name that it has there: cargo takes
+/// `vendored` makes cargo take the crates from the directory. A source that the tree's configuration defines too gets the name that it has there: cargo takes
 /// no source under two names.
 pub fn config(vendored: &str, tree: &[Configuration], registries: &Registries) -> Result<String> {
-    let mut config: Table = toml::from_str(vendored).context("reading what `cargo vendor` wrote")?;
+    let mut config: Table = toml::from_str(vendored).context("reading the configuration of the crates")?;
     let sources = |config: &Table| config.get("source").and_then(Value::as_table).cloned().unwrap_or_default();
     let own: Vec<(String, Value)> = tree.iter().flat_map(|(_, config)| sources(config)).collect();
     let renamed = sources(&config).into_iter().map(|(name, source)| {

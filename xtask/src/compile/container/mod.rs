@@ -4,6 +4,7 @@
 mod config;
 mod conversation;
 mod send;
+mod tar;
 
 use std::process::Output;
 
@@ -27,7 +28,8 @@ use crate::support::session::Session;
 use crate::support::ui::Ui;
 use crate::support::variables::{self, Registries};
 
-pub const VENDOR_CONFIG: &str = "vendor.toml";
+/// The name of the configuration in the container.
+const CONFIG: &str = "vendor.toml";
 
 pub struct Container<'a> {
     ui: &'a Ui,
@@ -51,7 +53,7 @@ impl<'a> Container<'a> {
     pub fn start(session: &'a Session, builder: &Builder, plan: &BuildPlan) -> Result<Container<'a>> {
         let Session { ui, paths, .. } = session;
         let toolchain = &plan.toolchain;
-        let vendored = vendor::vendor(session)?;
+        let crates = vendor::crates(session)?;
         let (labels, places) = (Labels::new(session)?, paths.in_container());
         // Of a run that was ended before its container started: nothing else ends that one.
         labels.remove_leftovers(ui, &builder.engine)?;
@@ -75,8 +77,8 @@ impl<'a> Container<'a> {
             hidden: builder.hidden.clone(),
             volume,
         };
-        container.send_crates(&vendored)?;
-        container.send_sources(paths, &vendored)?;
+        container.send_crates(session, &crates)?;
+        container.send_sources(paths, &crates)?;
         Ok(container)
     }
 
@@ -131,8 +133,7 @@ impl Machine for Container<'_> {
     }
 
     fn cargo(&self, args: &[String], environment: &[(&str, String)]) -> Result<Output> {
-        let config =
-            ["--config".to_owned(), self.places.incoming.join(VENDOR_CONFIG).into_string(), "--offline".to_owned()];
+        let config = ["--config".to_owned(), self.places.incoming.join(CONFIG).into_string(), "--offline".to_owned()];
         let (command, rest) = args.split_first().context("cargo needs a command")?;
         let args = [std::slice::from_ref(command), &config, rest].concat();
         let registries = self.registries.variables.iter().map(|(name, index)| (name.as_str(), index.clone()));

@@ -3,24 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
 
 use crate::compile::container::conversation::succeeded;
-use crate::compile::container::{Container, VENDOR_CONFIG, config};
+use crate::compile::container::tar::{Tar, entry_of};
+use crate::compile::container::{CONFIG, Container, config};
+use crate::compile::vendor::{self, CHECKSUMS, Crate, Crates};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
 use crate::support::container_paths::ContainerPaths;
 use crate::support::paths::Paths;
+use crate::support::session::Session;
 use crate::support::shell::word;
+use crate::support::threads::at_once;
 use crate::support::ui::count;
 use crate::support::{files, variables};
 
-/// What cargo keeps beside each vendored crate.
-const CHECKSUMS: &str = ".cargo-checksum.json";
-
-/// Crates travel in parts of about so many bytes, each of which is in memory.
+/// Crates travel in parts of about so many bytes, two of which are in memory: one is made while the one before is unpacked.
 const PART: usize = 1 << 24;
 
 /// Inside, the environment chooses the toolchain: what this file asks for beside it may not be there.
@@ -42,59 +43,39 @@ impl Container<'_> {
     }
 
     /// Only crates that the volume does not have travel; a crate is known by the checksums of its files.
-    pub(super) fn send_crates(&self, vendored: &Utf8Path) -> Result<()> {
+    pub(super) fn send_crates(&self, session: &Session, crates: &Crates) -> Result<()> {
         let vendor = &self.places.vendor;
         let list = format!("cd {vendor} 2>/dev/null || exit 0; sha256sum */{CHECKSUMS} 2>/dev/null; echo; ls -A");
         let answer = self.read(&list)?;
         let (there, dirs) = answer.split_once("\n\n").unwrap_or(("", &answer));
         let there: BTreeSet<&str> = there.lines().collect();
-        let (mut missing, mut kept) = (Vec::new(), BTreeSet::new());
-        let entries = vendored.read_dir_utf8().with_context(|| format!("reading the directory {vendored}"))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("reading the directory {vendored}"))?;
-            let checksum = entry.path().join(CHECKSUMS);
-            if !checksum.is_file() {
-                continue;
-            }
-            let digest = Digest::sha256(&files::read(&checksum)?);
-            let name = entry.file_name().to_owned();
-            if there.contains(format!("{}  {name}/{CHECKSUMS}", digest.hex()).as_str()) {
-                kept.insert(name);
-            } else {
-                missing.push(name);
-            }
-        }
+        let is_there = |found: &&Crate| {
+            let digest = Digest::sha256(&found.checksums);
+            there.contains(format!("{}  {}/{CHECKSUMS}", digest.hex(), found.name).as_str())
+        };
+        let (kept, missing): (Vec<&Crate>, Vec<&Crate>) = crates.list.iter().partition(is_there);
+        let kept: BTreeSet<&str> = kept.iter().map(|found| found.name.as_str()).collect();
         // Also the crates of an earlier lock, and what a run sent that was ended before the checksums came; and a crate whose
         // files are others now must not keep what it no longer has.
         self.remove(vendor, dirs.lines().filter(|name| !name.is_empty() && !kept.contains(*name)))?;
         if missing.is_empty() {
             return Ok(());
         }
-        missing.sort();
+        let archives = vendor::archives(session, &missing)?;
         self.ui.status("Sending", format!("{} to the builder", count(missing.len(), "crate")));
         let mut rest = missing.as_slice();
-        while !rest.is_empty() {
-            let mut tar = Tar::default();
-            let mut crates = 0;
-            while crates < rest.len() && tar.len() < PART {
-                let name = &rest[crates];
-                tar.dir(&vendored.join(name), &vendor.join(name), |path| path != CHECKSUMS)?;
-                crates += 1;
-            }
-            let (part, later) = rest.split_at(crates);
-            // By these a crate is known to be there: when they come, all of it is.
-            for name in part {
-                let checksums = files::read(&vendored.join(name).join(CHECKSUMS))?;
-                tar.file(&vendor.join(name).join(CHECKSUMS), &checksums, false)?;
-            }
-            self.conversation.unpack(&tar.finish()?)?;
-            rest = later;
+        let mut part = || part(&mut rest, &archives, vendor);
+        let mut next = part()?;
+        while let Some(tar) = next {
+            let (coming, sent) = at_once(&mut part, || self.conversation.unpack(&tar));
+            sent?;
+            next = coming?;
         }
         Ok(())
     }
 
     /// Makes the sources in the volume what they are here, by content: a changed file gets the container's own time.
-    pub(super) fn send_sources(&self, paths: &Paths, vendored: &Utf8Path) -> Result<()> {
+    pub(super) fn send_sources(&self, paths: &Paths, crates: &Crates) -> Result<()> {
         let ContainerPaths { incoming, vendor, .. } = &self.places;
         let inside = &self.dirs.sources;
         let there = Listing::parse(&self.read(&Listing::command(inside))?);
@@ -124,9 +105,9 @@ impl Container<'_> {
         let files = there.files.keys().filter(|path| !is_wanted(path, false));
         let dirs = there.dirs.iter().filter(|path| !is_wanted(path, true));
         self.remove(inside, there.others.iter().chain(files).chain(dirs).map(String::as_str))?;
-        let config = files::read_text(&vendored.join(VENDOR_CONFIG))?.replace(vendored.as_str(), vendor.as_str());
+        let config = crates.config.replace(paths.vendor().as_str(), vendor.as_str());
         let config = config::config(&config, &variables::tree(paths)?, &self.registries)?;
-        tar.file(&incoming.join(VENDOR_CONFIG), config.as_bytes(), false)?;
+        tar.file(&incoming.join(CONFIG), config.as_bytes(), false)?;
         self.conversation.unpack(&tar.finish()?)
     }
 }
@@ -180,62 +161,21 @@ fn relative(path: &str) -> String {
     path.strip_prefix("./").unwrap_or(path).to_owned()
 }
 
-/// The path of what was found in `dir`, and whether it is a directory.
-fn entry_of(dir: &Utf8Path, entry: walkdir::Result<walkdir::DirEntry>) -> Result<(Utf8PathBuf, bool)> {
-    let entry = entry.with_context(|| format!("reading the directory {dir}"))?;
-    let Some(path) = Utf8Path::from_path(entry.path()) else { bail!("{} is not UTF-8", entry.path().display()) };
-    Ok((path.to_owned(), entry.file_type().is_dir()))
-}
-
-/// A tar that is unpacked at the root of the container.
-struct Tar(tar::Builder<Vec<u8>>);
-
-impl Default for Tar {
-    fn default() -> Tar {
-        Tar(tar::Builder::new(Vec::new()))
+/// The next crates as one tar, which are taken from `rest`; `None` if there are none.
+fn part(rest: &mut &[&Crate], archives: &BTreeMap<String, Utf8PathBuf>, vendor: &Utf8Path) -> Result<Option<Vec<u8>>> {
+    let mut tar = Tar::default();
+    let mut crates = 0;
+    while crates < rest.len() && tar.len() < PART {
+        tar.crate_files(rest[crates], archives, &vendor.join(&rest[crates].name))?;
+        crates += 1;
     }
-}
-
-impl Tar {
-    fn len(&self) -> usize {
-        self.0.get_ref().len()
+    let (part, later) = rest.split_at(crates);
+    *rest = later;
+    // By these a crate is known to be there: when they come, all of it is.
+    for Crate { name, checksums, .. } in part.iter().copied() {
+        tar.file(&vendor.join(name).join(CHECKSUMS), checksums, false)?;
     }
-
-    fn directory(&mut self, path: &Utf8Path) -> Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(0o755);
-        header.set_size(0);
-        let inside = path.as_str().trim_start_matches('/');
-        self.0.append_data(&mut header, inside, std::io::empty()).with_context(|| format!("sending {path}"))
-    }
-
-    fn file(&mut self, path: &Utf8Path, content: &[u8], executable: bool) -> Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(if executable { 0o755 } else { 0o644 });
-        header.set_size(content.len() as u64);
-        let inside = path.as_str().trim_start_matches('/');
-        self.0.append_data(&mut header, inside, content).with_context(|| format!("sending {path}"))
-    }
-
-    /// A directory of this machine, without the files at its top that are not wanted.
-    fn dir(&mut self, dir: &Utf8Path, inside: &Utf8Path, wanted: impl Fn(&Utf8Path) -> bool) -> Result<()> {
-        for entry in WalkDir::new(dir).sort_by_file_name() {
-            let (path, is_dir) = entry_of(dir, entry)?;
-            let relative = path.strip_prefix(dir)?;
-            if is_dir {
-                self.directory(&inside.join(relative))?;
-            } else if wanted(relative) {
-                let Source { executable, .. } = Source::file(path.clone())?;
-                self.file(&inside.join(relative), &files::read(&path)?, executable)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Vec<u8>> {
-        self.0.into_inner().context("ending the tar")
-    }
+    Ok(if part.is_empty() { None } else { Some(tar.finish()?) })
 }
 
 #[cfg(test)]
