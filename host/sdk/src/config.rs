@@ -57,7 +57,7 @@ fn read_by(mut table: Table, fields: Option<&[&str]>, others: &[&str], read: Rea
     if let Err(error) = result {
         let path = track.path().to_string();
         let key = if path == "." { String::new() } else { path };
-        errors.push(KeyError { key, message: first_line(&error.to_string()) });
+        errors.push(KeyError { key, message: in_words(&first_line(&error.to_string())) });
     }
     errors
 }
@@ -91,6 +91,24 @@ fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
 /// TOML's errors carry the key on a second line, and ours say it in front.
 fn first_line(error: &str) -> String {
     error.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Serde names types of Rust, which nobody sees who writes a configuration.
+fn in_words(error: &str) -> String {
+    let Some((found, expected)) = error.rsplit_once(", expected ") else { return error.to_owned() };
+    let whole = match expected {
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" | "u128" | "usize" => "a whole number of at least 0".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a nonzero u16" => format!("a whole number from 1 to {}", u16::MAX),
+        "path string" => "a path".to_owned(),
+        _ if expected.starts_with("struct ") => "a table".to_owned(),
+        _ => return error.to_owned(),
+    };
+    format!("{found}, expected {whole}")
 }
 
 /// The names of the fields of `T`, if it is a struct whose fields serde knows beforehand.
@@ -166,6 +184,41 @@ mod tests {
     }
 
     #[test]
+    fn types_of_rust_are_not_named() {
+        #[provost_sdk::config]
+        struct Numbers {
+            #[serde(default)]
+            _small: u8,
+            #[serde(default)]
+            _port: u16,
+            #[serde(default)]
+            _large: usize,
+            #[serde(default)]
+            _signed: i32,
+            #[serde(default)]
+            _share: f64,
+            #[serde(default)]
+            _headers: Option<Headers>,
+        }
+        for (toml, expected) in [
+            ("_small = 256", "_small: invalid value: integer `256`, expected a whole number from 0 to 255"),
+            ("_port = -1", "_port: invalid value: integer `-1`, expected a whole number from 0 to 65535"),
+            ("_large = -1", "_large: invalid value: integer `-1`, expected a whole number of at least 0"),
+            (
+                "_large = \", expected u8\"",
+                "_large: invalid type: string \", expected u8\", expected a whole number of at least 0",
+            ),
+            ("_signed = true", "_signed: invalid type: boolean `true`, expected a whole number"),
+            ("_share = \"a\"", "_share: invalid type: string \"a\", expected a number"),
+            ("_headers = 5", "_headers: invalid type: integer `5`, expected a table"),
+        ] {
+            let table = toml.parse().expect("the test's TOML is valid");
+            let error = parse::<Numbers>(table, &[]).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
     fn errors_name_the_key_and_come_together() {
         check("url = \"x\"\nretries = 3", "Config { url: \"x\", retries: 3, headers: Headers { accept: \"\" } }");
         check("", "missing field `url`");
@@ -173,7 +226,7 @@ mod tests {
             "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",
             "timout: unknown key; did you mean `timeout`?; urll: unknown key; did you mean `url`?; \
             zzz: unknown key; remove it, or use one of circuit, concurrency, headers, plugin, queue, rate, retries, retry, timeout, url; \
-            retries: invalid type: string \"3\", expected u32",
+            retries: invalid type: string \"3\", expected a whole number from 0 to 4294967295",
         );
         check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key; remove it");
     }

@@ -1,10 +1,11 @@
 //! The connections of the API, each a task.
 
 use crate::http::api;
+use crate::http::arriving::Arriving;
 use crate::http::ending::Ending;
 use crate::http::generations::{Generation, Generations};
 use crate::http::listener::Listener;
-use crate::http::message::{self, REQUEST_ID};
+use crate::http::message::{self, REQUEST_ID, TRACEPARENT};
 use crate::http::refusals;
 use crate::http::requests::Counted;
 use crate::http::stream::Stream;
@@ -59,6 +60,8 @@ struct Connection {
     peer: Option<IpAddr>,
     /// Whether a request has arrived that is not answered.
     busy: Arc<AtomicBool>,
+    /// Whether its body has not arrived whole.
+    arriving: Arc<AtomicBool>,
     /// Whether one has arrived since a place was last looked for.
     used: Arc<AtomicBool>,
     /// How often in a row it was not.
@@ -85,7 +88,8 @@ pub async fn answer(mut listener: Listener, door: Door, generations: &Arc<Genera
 }
 
 impl Connections {
-    /// Opens a connection, if need be in the place of one that waits for its next request. So health can always be asked.
+    /// Opens a connection, if need be in the place of one that waits for its next request, or for the rest of one. So health can always be
+    /// asked.
     fn take(&mut self, stream: Stream, address: Option<IpAddr>) {
         let generation = self.generations.current();
         let count = address.and_then(|address| self.peers.get(&peer(address)));
@@ -101,13 +105,15 @@ impl Connections {
         self.open(stream, address, &generation);
     }
 
-    /// Cuts the first connection in turn that has had no request since it was looked at last. Each look is paid for by a request, and
+    /// Cuts the first connection in turn that has had no whole request since it was looked at last. Each look is paid for by a request, and
     /// a few are free, so that a flood of connections is no work for all that are open.
     fn make_room(&mut self) -> bool {
         for _ in 0..LOOKS {
             let Some(id) = self.turns.pop_front() else { return false };
             let Some(connection) = self.open.get(&id) else { continue };
-            if connection.busy.load(Ordering::Relaxed) || connection.used.swap(false, Ordering::Relaxed) {
+            let Connection { arriving, busy, used, .. } = connection;
+            let arriving = arriving.load(Ordering::Relaxed);
+            if !arriving && (busy.load(Ordering::Relaxed) || used.swap(false, Ordering::Relaxed)) {
                 self.turns.push_back(id);
             } else {
                 connection.task.abort();
@@ -120,17 +126,23 @@ impl Connections {
 
     fn open(&mut self, stream: Stream, address: Option<IpAddr>, generation: &Generation) {
         let (busy, used) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let arriving = Arc::new(AtomicBool::new(false));
         let (in_flight, served, generations) = (Arc::clone(&busy), Arc::clone(&used), Arc::clone(&self.generations));
+        let coming = Arc::clone(&arriving);
         // Only programs of this machine reach a unix socket.
         let here = address.is_none_or(|address| address.is_loopback());
         let (door, peer) = (self.door, address.map(peer));
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let counted = Counted::begin(&request);
+            let mut request = request.map(|body| Arriving::new(body, &coming));
             in_flight.store(true, Ordering::Relaxed);
             served.store(true, Ordering::Relaxed);
             // Each request has the configuration that is in force when it arrives.
             let generation = generations.current();
-            let id = message::visible(request.headers(), &REQUEST_ID).and_then(|id| HeaderValue::from_str(id).ok());
+            let (id, trace) =
+                (message::visible(request.headers(), &REQUEST_ID), message::traceparent(request.headers()));
+            let returned =
+                [(REQUEST_ID, id), (TRACEPARENT, trace)].map(|(name, text)| (name, text.map(HeaderValue::from_str)));
             let caller = match door {
                 Door::Api => generation.hosts.check(&request).and_then(|()| generation.access.check(&request, here)),
                 Door::Metrics => api::is_watch(&request).map(|()| None),
@@ -149,7 +161,9 @@ impl Connections {
                 in_flight.store(false, Ordering::Relaxed);
                 answer.map(|mut answer: Response| {
                     counted.end(answer.status());
-                    id.map(|id| answer.headers_mut().insert(REQUEST_ID, id));
+                    for (name, value) in returned {
+                        value.and_then(Result::ok).map(|value| answer.headers_mut().insert(name, value));
+                    }
                     answer
                 })
             }
@@ -163,7 +177,7 @@ impl Connections {
         // How a connection ends is the caller's affair.
         let task = self.tasks.spawn(async { drop(connection.await) });
         self.turns.push_back(task.id());
-        self.open.insert(task.id(), Connection { task, peer, busy, used, idle: 0 });
+        self.open.insert(task.id(), Connection { task, peer, busy, arriving, used, idle: 0 });
         if let Some(peer) = peer {
             *self.peers.entry(peer).or_default() += 1;
         }

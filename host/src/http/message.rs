@@ -3,6 +3,7 @@
 use crate::config::Limits;
 use crate::ground::random;
 use crate::http::attachments;
+use crate::http::object::Object;
 use crate::http::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use provost_sdk::schemars::JsonSchema;
@@ -17,6 +18,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header by which a caller sends a request again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// The header of the trace that a request belongs to.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -58,7 +60,7 @@ pub struct SendMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     html: Option<String>,
     /// Files that go with it. A plugin that cannot deliver them refuses the message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     attachments: Vec<Attachment>,
     /// Key and value pairs for the plugin. Each key and each value has as many bytes of UTF-8 as `server.field_limit` allows, at
     /// most: `maxLength` can only count characters, so a text with as many of them may be too long.
@@ -69,6 +71,12 @@ pub struct SendMessage {
 /// What is there, and not null.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A list of what is read from objects alone.
+fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(list.into_iter().map(|Object(item)| item).collect())
 }
 
 impl SendMessage {
@@ -152,7 +160,7 @@ pub fn visible<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str>
 }
 
 /// A trace that the request belongs to; one that cannot be read is as none (W3C Trace Context, section 3.2).
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
+pub fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = visible(headers, &TRACEPARENT)?;
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags] = parts[..] else { return None };

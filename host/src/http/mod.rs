@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod arriving;
 mod attachments;
 mod batch;
 mod body;

@@ -140,6 +140,7 @@ fn headers(status: u16, operation: &Operation) -> Value {
     let mut headers = Map::new();
     let mut add = |name: &str, header: Value| headers.insert(name.to_owned(), header);
     add("x-request-id", header("That of the request.", json!({ "type": "string" })));
+    add("traceparent", header("That of the request, if it could be read.", json!({ "type": "string" })));
     match status {
         200 if operation.id == "sendMessage" => {
             let schema = json!({ "type": "string", "const": "true" });

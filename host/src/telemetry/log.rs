@@ -51,11 +51,12 @@ pub fn started() -> bool {
     SELECT.get().is_some()
 }
 
-/// Writes an error at once, whatever is logged: it is the last that the process says, or the log has not started.
+/// Writes an error at once, whatever is logged: it is the last that the process says, or the log has not started. It waits for a reader as
+/// long as the log does.
 pub fn error(text: &str) {
     let line = if is_json() { json::error(text) } else { format!("error: {text}\n") };
     // Where nobody reads it nothing more can be done.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = stderr::line(line.as_bytes(), true);
 }
 
 /// Whether lines are JSON.

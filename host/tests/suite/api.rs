@@ -51,6 +51,15 @@ async fn bad_messages_are_problems() {
         let problem: Value = request.send().await.expect("the host answers").json().await.expect("a problem is JSON");
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&expected)), "{problem}");
     }
+    for (attachment, what) in [(r#"["a","a/b","AP8="]"#, "sequence"), ("7", "integer `7`")] {
+        let body = format!(r#"{{"provider":"file","text":"a","attachments":[{attachment}]}}"#);
+        let expected = format!(
+            "Failed to deserialize the JSON body into the target type: attachments[0]: invalid type: {what}, expected an object at line 1 column "
+        );
+        let request = client().post(host.url("/v1/messages")).header("content-type", "application/json").body(body);
+        let problem: Value = request.send().await.expect("the host answers").json().await.expect("a problem is JSON");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with(&expected)), "{problem}");
+    }
     check(
         &host,
         r#"{"provider":"fle","text":"a"}"#,

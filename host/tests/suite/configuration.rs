@@ -230,7 +230,7 @@ error: @/config.toml: clients.shop.tokens: number 2 is not `sha256:` and 64 hexa
 error: @/config.toml: clients.shop.providers: there is no provider `aa`: did you mean `a`?
 error: @/config.toml: clients.shop.rate_limit: must be 1 to 1000000
 error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
-error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a nonzero u16 (plugin `smtp`)
+error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a whole number from 1 to 65535 (plugin `smtp`)
 error: @/config.toml: providers.c.secret: the secret is empty (plugin `webhook`)
 error: @/config.toml: providers.d.secret: the environment variable NOBODY_SETS_IT is not set, or is not UTF-8 (plugin `webhook`)
 error: @/config.toml: providers.e.url: nothing can listen on port 0 (plugin `webhook`)
@@ -245,9 +245,9 @@ fn a_value_of_a_wrong_type() {
     check_all(
         "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
         "\
-error: @/config.toml: server.body_limit: invalid type: string \"big\", expected usize
+error: @/config.toml: server.body_limit: invalid type: string \"big\", expected a whole number of at least 0
 error: @/config.toml: providers.file.concurrency: must be 1 to 10000
-error: @/config.toml: providers.file.path: invalid type: integer `3`, expected path string
+error: @/config.toml: providers.file.path: invalid type: integer `3`, expected a path
 ",
     );
 }

@@ -103,3 +103,34 @@ async fn what_a_file_and_its_lines_can_have() {
         assert_eq!(rest, format!("\",\"id\":\"{id}\",\"to\":[],\"subject\":\"\",\"text\":\"a\",\"metadata\":{{}}}}\n"));
     }
 }
+
+/// The file grows then, and the log tells of it once until it can be moved again.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_file_that_cannot_be_moved_is_no_line_for_each_message() {
+    let dir = dir();
+    let (path, old) = (dir.path().join("messages.jsonl"), dir.path().join("messages.jsonl.1"));
+    let host = Host::start(&format!(
+        "[providers.log]\nplugin = \"file\"\npath = {path:?}\nrotate_size = 1\nrotate_keep = 1\n"
+    ));
+    let send = async |count: usize| {
+        for _ in 0..count {
+            let (status, answer) = host.send(json!({ "provider": "log", "text": "a" })).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+    };
+    for _ in 0..2 {
+        // No file takes the place of a directory.
+        fs::create_dir(&old).expect("a directory");
+        send(3).await;
+        assert_eq!(fs::read_to_string(&path).expect("the file").lines().count(), 3);
+        fs::remove_dir(&old).expect("it is empty");
+        send(1).await;
+        fs::remove_file(&old).expect("the file was moved");
+        fs::remove_file(&path).expect("the file");
+    }
+    host.terminate();
+    let (_, log) = host.wait();
+    assert_eq!(log.matches(" WARN ").count(), 2, "{log}");
+    assert_eq!(log.matches("cannot rotate the file").count(), 2, "{log}");
+}

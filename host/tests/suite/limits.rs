@@ -115,6 +115,31 @@ async fn idle_connections_do_not_silence_the_host() {
     assert!(cut.parse::<u64>().expect("a number") >= 18, "{cut}");
 }
 
+/// Nor does one whose request does not come to its end keep its place: with half a head, or with half a body.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn half_requests_do_not_silence_the_host() {
+    let head = "POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    for half in [
+        head.to_owned(),
+        format!("{head}content-length: 9\r\n\r\n{{"),
+        format!("{head}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n"),
+    ] {
+        let host = Host::start(&format!("connections_limit = 3\nrequest_timeout = \"1h\"\n{FILE}"));
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(host.address).await.expect("the host listens");
+            stream.write_all(half.as_bytes()).await.expect("the host reads");
+            open.push(stream);
+        }
+        let health = client().get(host.url("/healthz")).send().await.expect("the host answers");
+        assert_eq!(health.status(), 200, "{half}");
+        let mut first = open.swap_remove(0);
+        let end = tokio::time::timeout(Duration::from_secs(10), first.read_to_end(&mut Vec::new())).await;
+        drop(end.expect("it is closed"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn half_a_request_is_given_up() {
@@ -140,17 +165,20 @@ fn file() -> (TempDir, String) {
     (dir, provider)
 }
 
-/// Where the system allows few files, some are left to answer with.
+/// Where the system allows few files, the host takes all that it may have, and some are left to answer with.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn few_files_do_not_silence_the_host() {
     let (_dir, file) = file();
     let host = Host::start_with(&file, |command| {
         let mut limited = Command::new("prlimit");
-        limited.arg("--nofile=300:300").arg(command.get_program()).args(command.get_args());
+        limited.arg("--nofile=64:300").arg(command.get_program()).args(command.get_args());
         limited.current_dir(dist()).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
         *command = limited;
     });
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.process())).expect("it runs");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>(), ["Max", "open", "files", "300", "300", "files"]);
     let mut idle = Vec::new();
     for _ in 0..400 {
         idle.push(TcpStream::connect(host.address).await.expect("the host listens"));

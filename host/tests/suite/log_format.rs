@@ -32,12 +32,18 @@ fn saying<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn every_event_is_an_object_on_a_line_of_its_own() {
-    let (unpleasant, behaviours) = ("[providers.full]\nplugin = \"file\"\npath = \"/dev/full\"\n", ["panic-in-task"]);
-    let unruly = Unruly::start(&(JSON.to_owned() + unpleasant + &behaviours.map(provider).concat()));
+    let dir = dir();
+    let path = dir.path().join("stuck");
+    // No file takes the place of a directory.
+    fs::create_dir(dir.path().join("stuck.1")).expect("a directory");
+    let stuck = format!("[providers.stuck]\nplugin = \"file\"\npath = {path:?}\nrotate_size = 1\nrotate_keep = 1\n");
+    let unruly = Unruly::start(&format!("{JSON}{stuck}{}", provider("panic-in-task")));
     let message = json!({ "provider": "file", "id": "one", "text": "a\nb\u{1b}[2K\u{85}\u{2028}\"" });
     let request = client().post(unruly.host.url("/v1/messages")).header("x-request-id", "mine").json(&message);
     assert_eq!(request.send().await.expect("the host answers").status(), 200);
-    assert_eq!(unruly.send("full").await.0, 503);
+    for _ in 0..2 {
+        assert_eq!(unruly.send("stuck").await.0, 200);
+    }
     assert_eq!(unruly.send("panic-in-task").await.0, 200);
     // What is logged of it repeats the field.
     let forged = json!({ "provider": "file", "text": "a", "x\n{\"level\":\"INFO\"}\u{85}\u{2028}": 1 });
@@ -59,12 +65,11 @@ async fn every_event_is_an_object_on_a_line_of_its_own() {
     });
     assert_eq!(delivered, expected);
     // The plugin's own line has the field of the host's span.
-    let full = saying(&lines, "cannot append")[0];
     let expected = json!({
-        "level": "WARN", "target": "file", "message": "cannot append", "path": "/dev/full", "provider": "full",
-        "error": "No space left on device (os error 28)",
+        "level": "WARN", "target": "file::append", "message": "cannot rotate the file", "path": path, "provider": "stuck",
+        "error": "Is a directory (os error 21)",
     });
-    assert_eq!(full, &expected);
+    assert_eq!(saying(&lines, "cannot rotate the file"), [&expected]);
     let panic = saying(&lines, "panic: as configured: in a task")[0];
     assert_eq!(
         (&panic["level"], &panic["provider"], &panic["plugin"]),

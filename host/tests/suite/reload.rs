@@ -1,7 +1,7 @@
 //! The built host reads its configuration again at SIGHUP: all of it or nothing, and no message is lost meanwhile.
 
-use crate::support::receiver::Receiver;
-use crate::support::{Host, client, dir, signal};
+use crate::support::receiver::{OTHER_SECRET, Receiver, SECRET};
+use crate::support::{Host, client, digest, dir, signal};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -150,7 +150,39 @@ async fn a_delivery_of_before_is_given_up_at_the_end_like_any_other() {
     assert!(log.contains(": not delivered provider=\"hook\" id=\"lost\" "), "{log}");
 }
 
-/// Secrets and what is logged are read again, too.
+/// A token and a secret that were changed: in the configuration, and in a file that it names.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn tokens_and_secrets_are_read_again() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let secret = dir.path().join("secret");
+    let provider = receiver.provider("hook").replace(SECRET, &format!("file:{}", secret.display()));
+    let config = |token: &str| format!("[clients.a]\ntokens = [\"{}\"]\n{provider}", digest(token));
+    std::fs::write(&secret, SECRET).expect("a temporary file");
+    let host = Host::start(&config("old"));
+    let send = async |token: &str| {
+        let request = client().post(host.url("/v1/messages")).bearer_auth(token);
+        let answer = request.json(&json!({ "provider": "hook", "text": "a" })).send().await;
+        answer.expect("the host answers").status().as_u16()
+    };
+    assert_eq!((send("old").await, send("new").await), (200, 401));
+    std::fs::write(&secret, OTHER_SECRET).expect("a temporary file");
+    write(&host, &config("new"));
+    signal(host.process(), "HUP");
+    while send("new").await != 200 {}
+    assert_eq!(send("old").await, 401);
+    let requests = receiver.requests();
+    let [before, after] = requests.as_slice() else { panic!("{} requests came", requests.len()) };
+    for (request, secret, other) in [(before, SECRET, OTHER_SECRET), (after, OTHER_SECRET, SECRET)] {
+        let verified = [secret, other].map(|secret| {
+            let verifier = standardwebhooks::Webhook::new(secret).expect("a valid secret");
+            verifier.verify(&request.body, &request.headers).is_ok()
+        });
+        assert_eq!(verified, [true, false]);
+    }
+}
+
+/// What is logged is read again, too.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn files_and_filters_are_read_again() {

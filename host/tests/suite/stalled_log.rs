@@ -28,13 +28,20 @@ impl Drop for Stalled {
 }
 
 impl Stalled {
-    async fn start() -> Self {
+    /// With more providers.
+    async fn start(more: &str) -> Self {
         let dir = dir();
         let path = dir.path().join("messages");
-        let config =
-            format!("[server]\nlisten = \"127.0.0.1:0\"\nidempotency_limit = 0\n[providers.file]\npath = {path:?}\n");
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nidempotency_limit = 0\nshutdown_deadline = \"1s\"\n[providers.file]\npath = {path:?}\n{more}"
+        );
         let mut command = provost();
-        command.arg("--config").arg(write_config(dir.path(), &config)).args(["--prov", "file.prov"]);
+        command.arg("--config").arg(write_config(dir.path(), &config)).args([
+            "--prov",
+            "file.prov",
+            "--prov",
+            "unruly.prov",
+        ]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the host starts");
         let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
         let url = loop {
@@ -79,7 +86,7 @@ impl Stalled {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_log_that_nobody_reads_stops_nothing() {
-    let host = Stalled::start().await;
+    let host = Stalled::start("").await;
     let health = client().get(format!("{}/healthz", host.url)).send().await.expect("the host answers");
     assert_eq!(health.status(), 200);
     assert!(host.dropped().await > 0);
@@ -89,10 +96,26 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     assert!(log.ends_with('\n') && log.lines().all(|line| line.contains(" delivered ")), "{log}");
 }
 
+/// What is lost is said at the end, in vain.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn an_end_that_loses_messages_needs_no_reader_either() {
+    let held = "[providers.held]\nplugin = \"unruly\"\nbehaviour = \"never-answer\"\ntimeout = \"1h\"\n";
+    let host = Stalled::start(held).await;
+    let message = client().post(format!("{}/v1/messages", host.url)).json(&json!({ "provider": "held", "text": "a" }));
+    let caller = tokio::spawn(message.send());
+    let in_flight = "provost_deliveries_in_flight{provider=\"held\"} 1\n";
+    while !metrics(&format!("{}/metrics", host.url)).await.contains(in_flight) {}
+    let (status, _) = host.end().await;
+    assert_eq!(status.code(), Some(1));
+    let answer = caller.await.expect("no panic").expect("the host answers");
+    assert_eq!(answer.status(), 503);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_late_reader_is_told_what_it_missed() {
-    let mut host = Stalled::start().await;
+    let mut host = Stalled::start("").await;
     let dropped = host.dropped().await;
     let expected = format!("log lines dropped: whoever reads stderr is too slow lines={dropped}");
     let mut line = String::new();

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a file is made with, where its maker does not say so: all that the umask leaves.
 const ANY_MODE: u32 = 0o666;
@@ -18,9 +19,15 @@ pub(crate) struct Target {
     pub(crate) mode: Option<u32>,
     /// When another file takes its place.
     pub(crate) rotation: Option<Rotation>,
+    /// Whether the last try to move it away failed.
+    stuck: AtomicBool,
 }
 
 impl Target {
+    pub(crate) fn new(path: PathBuf, mode: Option<u32>, rotation: Option<Rotation>) -> Self {
+        Self { path, mode, rotation, stuck: AtomicBool::new(false) }
+    }
+
     /// Appends `line`, which ends with a line feed, and returns at which byte it begins.
     ///
     /// The file is opened each time, so that one which was moved away (by log rotation) is made anew.
@@ -31,9 +38,16 @@ impl Target {
             match &self.rotation {
                 Some(rotation) if rotation.is_due(end, line) => match rotation.rotate(&self.path) {
                     // While this has the old file's lock, nobody else moves it; who waits for that lock finds another file then.
-                    Ok(()) => continue,
-                    // A file that is too large is better than a message that is not delivered.
-                    Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot rotate the file"),
+                    Ok(()) => {
+                        self.stuck.store(false, Ordering::Relaxed);
+                        continue;
+                    }
+                    // A file that is too large is better than a message that is not delivered. The log tells of it once, not for each.
+                    Err(error) => {
+                        if !self.stuck.swap(true, Ordering::Relaxed) {
+                            tracing::warn!(path = %self.path.display(), %error, "cannot rotate the file");
+                        }
+                    }
                 },
                 _ => {}
             }

@@ -12,7 +12,7 @@ mod settings;
 
 use append::Target;
 use line::Line;
-use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tokio, tracing};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tokio};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -50,7 +50,7 @@ impl Provider for File {
         let line = Line::new(config.timestamp.as_deref());
         let file = ConfigError::both(path, settings::mode(config.mode.as_deref()));
         let ((path, mode), (line, rotation)) = ConfigError::both(file, ConfigError::both(line, rotation))?;
-        Ok(Self { target: Target { path, mode, rotation }, line })
+        Ok(Self { target: Target::new(path, mode, rotation), line })
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -67,10 +67,8 @@ impl Provider for File {
         let path = self.target.path.display();
         // On this thread, from which the runtime moves its other work: a call handed to another thread would go on
         // after the host has given the delivery up, without its place among those that may run at a time.
-        let offset = tokio::task::block_in_place(|| self.target.append(&line)).map_err(|error| {
-            tracing::warn!(%path, %error, "cannot append");
-            DeliveryError::temporary(format!("appending to {path}: {error}"))
-        })?;
+        let offset = tokio::task::block_in_place(|| self.target.append(&line))
+            .map_err(|error| DeliveryError::temporary(format!("appending to {path}: {error}")))?;
         Ok(Receipt::with_reference(format!("{path} at byte {offset}")))
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     use std::thread;
 
     fn target(path: PathBuf, size: u64, keep: u32) -> Target {
-        Target { path, mode: None, rotation: Some(Rotation { size, keep }) }
+        Target::new(path, None, Some(Rotation { size, keep }))
     }
 
     /// The files of a directory, by name.

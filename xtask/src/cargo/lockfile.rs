@@ -58,9 +58,10 @@ impl Lock {
         found.checksum.as_deref()
     }
 
-    /// Whether every crate is one of the tree or of crates.io.
+    /// Whether every crate is one of the tree, or one of crates.io with its checksum. The oldest lock files have checksums elsewhere.
     pub fn is_of_crates_io(&self) -> bool {
-        self.package.iter().all(|package| package.source.as_deref().is_none_or(|source| source == CRATES_IO))
+        let is_known = |package: &Package| package.source.as_deref() == Some(CRATES_IO) && package.checksum.is_some();
+        self.package.iter().all(|package| package.source.is_none() || is_known(package))
     }
 
     /// The crates of registries as `NAME-VERSION`, each with its checksum.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Error, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
 
 use crate::cargo::lockfile::Lock;
 use crate::cargo::toolchain::{self, cargo_home};
@@ -42,8 +43,9 @@ pub enum Content {
 pub fn crates(session: &Session) -> Result<Crates> {
     let text = files::read_text(&session.paths.sources().join("Cargo.lock"))?;
     let lock = Lock::parse(&text)?;
-    if is_replaced(session)? || !lock.is_of_crates_io() {
-        vendored(session, &Digest::sha256(text))
+    let is_replaced = is_replaced(session)?;
+    if is_replaced || !lock.is_of_crates_io() {
+        vendored(session, &Digest::sha256(text), is_replaced)
     } else {
         locked(session, &lock)
     }
@@ -60,9 +62,7 @@ fn locked(session: &Session, lock: &Lock) -> Result<Crates> {
     let mut list = Vec::new();
     for (name, checksum) in lock.archives() {
         let digest = format!("sha256:{checksum}").parse().map_err(Error::msg)?;
-        // Where it names no files, cargo trusts those that are there.
-        let checksums = serde_json::json!({ "files": {}, "package": checksum }).to_string().into_bytes();
-        list.push(Crate { name, checksums, content: Content::Archive(digest) });
+        list.push(Crate { name, checksums: checksums_of(checksum), content: Content::Archive(digest) });
     }
     list.sort_by(|one, other| one.name.cmp(&other.name));
     let vendor = session.paths.vendor();
@@ -72,10 +72,18 @@ fn locked(session: &Session, lock: &Lock) -> Result<Crates> {
     Ok(Crates { list, config })
 }
 
+/// The checksums of a crate of a registry. Where they name no files, cargo trusts those that are there.
+fn checksums_of(archive: &str) -> Vec<u8> {
+    serde_json::json!({ "files": {}, "package": archive }).to_string().into_bytes()
+}
+
+/// By a crate's name: several registries may have one of the same name.
+pub type Archives = BTreeMap<String, Vec<Utf8PathBuf>>;
+
 /// The archives of these crates in cargo's home, by the crate's name; those that are missing are fetched. What an archive has to be is checked
 /// when it is read.
 /// Source: <https://doc.rust-lang.org/cargo/guide/cargo-home.html#directories>.
-pub fn archives(session: &Session, of: &[&Crate]) -> Result<BTreeMap<String, Utf8PathBuf>> {
+pub fn archives(session: &Session, of: &[&Crate]) -> Result<Archives> {
     let names: Vec<&str> = of
         .iter()
         .filter(|found| matches!(found.content, Content::Archive(_)))
@@ -98,15 +106,21 @@ pub fn archives(session: &Session, of: &[&Crate]) -> Result<BTreeMap<String, Utf
 }
 
 /// What a cache has, in a directory for each registry and for each mirror.
-fn kept(cache: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
+fn kept(cache: &Utf8Path) -> Archives {
     let entries = |dir: &Utf8Path| dir.read_dir_utf8().into_iter().flatten().flatten();
-    let archives = entries(cache).flat_map(|registry| entries(registry.path()));
-    let named = |path: Utf8PathBuf| Some((path.file_name()?.strip_suffix(".crate")?.to_owned(), path));
-    archives.filter_map(|archive| named(archive.into_path())).collect()
+    let mut found = Archives::new();
+    for archive in entries(cache).flat_map(|registry| entries(registry.path())) {
+        let name = archive.file_name().strip_suffix(".crate");
+        // An empty one is a download that was cut off, which cargo repeats.
+        if let Some(name) = name.filter(|_| archive.metadata().is_ok_and(|metadata| metadata.len() > 0)) {
+            found.entry(name.to_owned()).or_default().push(archive.path().to_owned());
+        }
+    }
+    found
 }
 
 /// Vendors unless it was done for this lock file.
-fn vendored(session: &Session, lock: &Digest) -> Result<Crates> {
+fn vendored(session: &Session, lock: &Digest, is_replaced: bool) -> Result<Crates> {
     let Session { ui, paths, .. } = session;
     let dir = paths.vendor();
     let (config, stamp) = (dir.join("vendor.toml"), dir.join("lock"));
@@ -120,18 +134,22 @@ fn vendored(session: &Session, lock: &Digest) -> Result<Crates> {
         files::write_atomically(&config, |out| Ok(out.write_all(answer.as_bytes())?))?;
         files::write_atomically(&stamp, |out| Ok(out.write_all(lock.to_string().as_bytes())?))?;
     }
-    Ok(Crates { list: in_dir(&dir)?, config: files::read_text(&config)? })
+    Ok(Crates { list: in_dir(&dir, is_replaced)?, config: files::read_text(&config)? })
 }
 
-fn in_dir(vendored: &Utf8Path) -> Result<Vec<Crate>> {
+/// A crate of a registry has the same checksums as without `cargo vendor`: it does not travel again when a crate of a repository comes or goes.
+fn in_dir(vendored: &Utf8Path, is_replaced: bool) -> Result<Vec<Crate>> {
     let reading = || format!("reading the directory {vendored}");
     let mut list = Vec::new();
     for entry in vendored.read_dir_utf8().with_context(reading)? {
         let entry = entry.with_context(reading)?;
-        let checksums = entry.path().join(CHECKSUMS);
-        if checksums.is_file() {
-            let content = Content::Dir(entry.path().to_owned());
-            list.push(Crate { name: entry.file_name().to_owned(), checksums: files::read(&checksums)?, content });
+        let path = entry.path().join(CHECKSUMS);
+        if path.is_file() {
+            let checksums = files::read(&path)?;
+            let parsed: Value = serde_json::from_slice(&checksums).with_context(|| format!("reading {path}"))?;
+            let registry = parsed["package"].as_str().filter(|_| !is_replaced).map(checksums_of);
+            let (name, content) = (entry.file_name().to_owned(), Content::Dir(entry.path().to_owned()));
+            list.push(Crate { name, checksums: registry.unwrap_or(checksums), content });
         }
     }
     list.sort_by(|one, other| one.name.cmp(&other.name));

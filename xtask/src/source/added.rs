@@ -78,7 +78,7 @@ impl Sources {
         files::copy_tree(from, &staged)?;
         self.announce(paths, name, record)?;
         exchange(&staged, &to)?;
-        self.settle(paths)?;
+        self.plugins.extend(self.next.remove_entry(name));
         self.write(paths)?;
         files::remove(&staged)
     }

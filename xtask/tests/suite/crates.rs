@@ -122,6 +122,16 @@ fn an_archive_that_the_lock_does_not_name() {
     let args = ["--engine", "docker", "--builder-image", GNU, "--base", ALPINE];
     assert_eq!(tree.xtask(&[&["plan"], &args[..]].concat()).code, Some(0));
     let archives = run("find", &[home.as_str(), "-name", "itoa-1.0.15.crate"]);
+    // Another registry may have one of the same name.
+    let other = home.join("registry/cache/other.example-0123456789abcdef");
+    std::fs::create_dir(&other).expect("a directory");
+    std::fs::write(other.join("itoa-1.0.15.crate"), "another").expect("an archive");
+    let engine = Engine::docker();
+    let image = "localhost/xtask-test/greeter:archive";
+    let _leftovers = Leftovers::new(&engine, &tree, image);
+    tree.image(&[&args[..], &["--tag", image]].concat());
+    assert_eq!(tree.xtask(&["clean", "--volumes"]).code, Some(0));
+    std::fs::remove_dir_all(&other).expect("a directory");
     std::fs::write(&archives, "half").expect("an archive");
     let said = errors(&tree, &args);
     let registry = archives.strip_prefix(home.as_str()).and_then(|path| path.strip_suffix("/itoa-1.0.15.crate"));

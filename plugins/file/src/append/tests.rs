@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 fn append(path: &Path, line: &[u8]) -> io::Result<u64> {
-    Target { path: path.to_owned(), mode: None, rotation: None }.append(line)
+    Target::new(path.to_owned(), None, None).append(line)
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn a_new_file_gets_its_mode() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mode = |path: &Path| fs::metadata(path).expect("the file is there").mode() & 0o7777;
     for wanted in [0o600, 0o640, 0o666, 0o777] {
-        let target = Target { path: dir.path().join(format!("{wanted:o}")), mode: Some(wanted), rotation: None };
+        let target = Target::new(dir.path().join(format!("{wanted:o}")), Some(wanted), None);
         target.append(b"{1}\n").expect("appended");
         assert_eq!(mode(&target.path), wanted);
         fs::set_permissions(&target.path, Permissions::from_mode(0o644)).expect("the test's own file");
         target.append(b"{2}\n").expect("appended");
         assert_eq!(mode(&target.path), 0o644);
     }
-    let target = Target { path: dir.path().join("empty"), mode: Some(0o640), rotation: None };
+    let target = Target::new(dir.path().join("empty"), Some(0o640), None);
     fs::write(&target.path, "").expect("an empty file");
     target.append(b"{1}\n").expect("appended");
     assert_eq!(mode(&target.path), 0o640);

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use walkdir::WalkDir;
 
 use crate::compile::container::conversation::succeeded;
 use crate::compile::container::tar::{Tar, entry_of};
 use crate::compile::container::{CONFIG, Container, config};
-use crate::compile::vendor::{self, CHECKSUMS, Crate, Crates};
+use crate::compile::vendor::{self, Archives, CHECKSUMS, Crate, Crates};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
 use crate::support::container_paths::ContainerPaths;
@@ -55,20 +55,20 @@ impl Container<'_> {
         };
         let (kept, missing): (Vec<&Crate>, Vec<&Crate>) = crates.list.iter().partition(is_there);
         let kept: BTreeSet<&str> = kept.iter().map(|found| found.name.as_str()).collect();
+        let archives = vendor::archives(session, &missing)?;
         // Also the crates of an earlier lock, and what a run sent that was ended before the checksums came; and a crate whose
         // files are others now must not keep what it no longer has.
         self.remove(vendor, dirs.lines().filter(|name| !name.is_empty() && !kept.contains(*name)))?;
         if missing.is_empty() {
             return Ok(());
         }
-        let archives = vendor::archives(session, &missing)?;
         self.ui.status("Sending", format!("{} to the builder", count(missing.len(), "crate")));
-        let mut rest = missing.as_slice();
-        let mut part = || part(&mut rest, &archives, vendor);
+        let (mut sent, mut rest): (&[&Crate], &[&Crate]) = (&[], &missing);
+        let mut part = || part(&mut sent, &mut rest, &archives, vendor);
         let mut next = part()?;
         while let Some(tar) = next {
-            let (coming, sent) = at_once(&mut part, || self.conversation.unpack(&tar));
-            sent?;
+            let (coming, unpacked) = at_once(&mut part, || self.conversation.unpack(&tar));
+            unpacked?;
             next = coming?;
         }
         Ok(())
@@ -161,21 +161,26 @@ fn relative(path: &str) -> String {
     path.strip_prefix("./").unwrap_or(path).to_owned()
 }
 
-/// The next crates as one tar, which are taken from `rest`; `None` if there are none.
-fn part(rest: &mut &[&Crate], archives: &BTreeMap<String, Utf8PathBuf>, vendor: &Utf8Path) -> Result<Option<Vec<u8>>> {
+/// The next crates as one tar, which are taken from `rest`, and the checksums of those that were `sent` by the tar before: by these a crate is
+/// known to be there, so they come when all of it is. `None` if there is nothing left.
+fn part<'a>(
+    sent: &mut &'a [&'a Crate],
+    rest: &mut &'a [&'a Crate],
+    archives: &Archives,
+    vendor: &Utf8Path,
+) -> Result<Option<Vec<u8>>> {
     let mut tar = Tar::default();
+    for Crate { name, checksums, .. } in sent.iter().copied() {
+        tar.file(&vendor.join(name).join(CHECKSUMS), checksums, false)?;
+    }
     let mut crates = 0;
     while crates < rest.len() && tar.len() < PART {
         tar.crate_files(rest[crates], archives, &vendor.join(&rest[crates].name))?;
         crates += 1;
     }
-    let (part, later) = rest.split_at(crates);
-    *rest = later;
-    // By these a crate is known to be there: when they come, all of it is.
-    for Crate { name, checksums, .. } in part.iter().copied() {
-        tar.file(&vendor.join(name).join(CHECKSUMS), checksums, false)?;
-    }
-    Ok(if part.is_empty() { None } else { Some(tar.finish()?) })
+    let is_over = sent.is_empty() && crates == 0;
+    (*sent, *rest) = rest.split_at(crates);
+    Ok(if is_over { None } else { Some(tar.finish()?) })
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! A tar that is unpacked at the root of the container.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::GzDecoder;
 use walkdir::WalkDir;
 
-use crate::compile::vendor::{CHECKSUMS, Content, Crate};
+use crate::compile::vendor::{Archives, CHECKSUMS, Content, Crate};
 use crate::oci::digest::Digest;
 use crate::source::sync::Source;
 use crate::support::files;
@@ -45,22 +44,20 @@ impl Tar {
     }
 
     /// The files of a crate, without its checksums.
-    pub fn crate_files(
-        &mut self,
-        found: &Crate,
-        archives: &BTreeMap<String, Utf8PathBuf>,
-        inside: &Utf8Path,
-    ) -> Result<()> {
+    pub fn crate_files(&mut self, found: &Crate, archives: &Archives, inside: &Utf8Path) -> Result<()> {
         match &found.content {
             Content::Dir(dir) => self.dir(dir, inside),
             Content::Archive(digest) => {
-                let archive = &archives[&found.name];
-                let bytes = files::read(archive)?;
-                ensure!(
-                    Digest::sha256(&bytes) == *digest,
-                    "{archive} is not the archive that Cargo.lock names: remove it, and cargo fetches it again"
-                );
-                self.archive(&bytes, &found.name, inside).with_context(|| format!("unpacking {archive}"))
+                let paths = &archives[&found.name];
+                for archive in paths {
+                    let bytes = files::read(archive)?;
+                    if Digest::sha256(&bytes) == *digest {
+                        return self
+                            .archive(&bytes, &found.name, inside)
+                            .with_context(|| format!("unpacking {archive}"));
+                    }
+                }
+                bail!("{} is not the archive that Cargo.lock names: remove it, and cargo fetches it again", paths[0])
             }
         }
     }
@@ -94,8 +91,8 @@ impl Tar {
                 tar::EntryType::Directory => {}
                 tar::EntryType::Regular if relative == CHECKSUMS => {}
                 tar::EntryType::Regular => {
-                    let executable = entry.header().mode()? & 0o100 != 0;
-                    let mut content = Vec::with_capacity(usize::try_from(entry.size())?);
+                    let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
+                    let mut content = Vec::new();
                     entry.read_to_end(&mut content)?;
                     self.file(&inside.join(relative), &content, executable)?;
                 }

@@ -1,0 +1,52 @@
+//! The body of a request while it arrives.
+
+use axum::body::HttpBody;
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+/// A body that says whether more of it is to come.
+pub struct Arriving<B> {
+    body: B,
+    arriving: Arc<AtomicBool>,
+}
+
+impl<B: HttpBody> Arriving<B> {
+    /// `arriving` is set until all has come, or nobody reads it any more.
+    pub fn new(body: B, arriving: &Arc<AtomicBool>) -> Self {
+        arriving.store(!body.is_end_stream(), Ordering::Relaxed);
+        Self { body, arriving: Arc::clone(arriving) }
+    }
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Arriving<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(task));
+        if frame.is_none() {
+            self.arriving.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Arriving<B> {
+    fn drop(&mut self) {
+        self.arriving.store(false, Ordering::Relaxed);
+    }
+}
