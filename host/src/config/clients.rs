@@ -3,6 +3,7 @@
 use super::{ProviderConfig, Reader, join, shown};
 use provost_sdk::config::suggest;
 use provost_sdk::serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Who needs no token.
 #[provost_sdk::config]
@@ -79,6 +80,20 @@ impl RawClient {
             reader.error(&join(&key, "rate_limit"), &format!("must be 1 to {MOST_MESSAGES}"));
         }
         Client { name, tokens, providers: used, rate_limit }
+    }
+}
+
+/// Reports tokens that several clients have, or one of them twice: it would not be known who sends.
+pub fn check_all(clients: &[Client], reader: &mut Reader) {
+    let mut known = BTreeMap::new();
+    for client in clients {
+        for (index, token) in client.tokens.iter().enumerate() {
+            if let Some(other) = known.insert(token, &client.name) {
+                let message =
+                    format!("number {} is a token of client `{}` too: each has its own", index + 1, shown(other));
+                reader.error(&join(&join("clients", &client.name), "tokens"), &message);
+            }
+        }
     }
 }
 

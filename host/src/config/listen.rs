@@ -71,6 +71,12 @@ pub fn address(key: &str, text: &str, examples: &str, reader: &mut Reader) -> So
     })
 }
 
+/// Whether nobody can listen at both addresses: one of them is a part of the other.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+}
+
 /// The permissions of a socket, from their octal digits.
 pub fn mode(key: &str, text: &str, reader: &mut Reader) -> u32 {
     let is_octal = !text.is_empty() && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));

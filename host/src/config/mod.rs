@@ -116,7 +116,8 @@ impl Config {
             let raw: RawClient = reader.section(&format!("clients.{name}"), table)?;
             Some(raw.check(name, &providers, &mut reader))
         });
-        let clients = clients.collect();
+        let clients: Vec<Client> = clients.collect();
+        clients::check_all(&clients, &mut reader);
         Some(Self {
             path: path.to_owned(),
             doors,

@@ -4,7 +4,7 @@ use super::listen::{self, Listen};
 use super::tls::{self, RawTls, Tls};
 use super::{Anonymous, Reader, STARTUP_DEADLINE, shown};
 use provost_sdk::HumanDuration;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use toml::Table;
 
@@ -80,11 +80,11 @@ pub struct RawServer {
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub memory_limit: usize,
     /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
-    /// of the one that has waited longest for its next request.
+    /// of the one that has waited longest for its next request. Where each waits for its answer, it is asked for health and metrics alone.
     #[schemars(range(min = 1))]
     pub connections_limit: usize,
-    /// Number of connections that one address may have open at once; of IPv6, one network of 64 bits. Those to the unix
-    /// socket do not count.
+    /// Number of connections that one address may have open at once; of IPv6, one network of 64 bits. One more takes the place of one of
+    /// them, as above. Those to the unix socket do not count.
     #[schemars(range(min = 1))]
     pub peer_connections_limit: usize,
     /// Number of recipients of a message.
@@ -165,8 +165,6 @@ impl RawServer {
         if self.idempotency_limit > MOST_REMEMBERED {
             reader.error("server.idempotency_limit", &format!("must be at most {MOST_REMEMBERED}"));
         }
-        // An address of IPv6 is in brackets.
-        let is_host = |host: &str| !host.is_empty() && (host.starts_with('[') || !host.contains([':', '/']));
         for host in self.hosts.iter().filter(|host| !is_host(host)) {
             let message = format!("`{}` is not a host without a port such as \"example.org\"", shown(host));
             reader.error("server.hosts", &message);
@@ -178,6 +176,11 @@ impl RawServer {
         let api = Listen::read("server.listen", &self.listen, reader);
         let metrics = self.metrics_listen.as_ref();
         let metrics = metrics.map(|text| listen::address("server.metrics_listen", text, "\"0.0.0.0:9090\"", reader));
+        if let (Listen::Address(api), Some(metrics)) = (&api, metrics)
+            && listen::overlap(*api, metrics)
+        {
+            reader.error("server.metrics_listen", "`server.listen` is there too: choose another port");
+        }
         let socket_mode = listen::mode("server.socket_mode", &self.socket_mode, reader);
         let tls = self.tls.clone().and_then(|table| reader.section::<RawTls>(tls::SECTION, table)?.check(reader));
         if let (Some(_), Listen::Socket(_)) = (&self.tls, &api) {
@@ -192,5 +195,15 @@ impl RawServer {
         let (recipients, field, metadata) = (self.recipients_limit, self.field_limit, self.metadata_limit);
         let (attachments, batch) = (self.attachments_limit, self.batch_limit);
         Limits { recipients, field, attachments, metadata, batch, idempotency }
+    }
+}
+
+/// Whether a request can have this in its header `host`, beside a port. An address of IPv6 is in brackets.
+fn is_host(host: &str) -> bool {
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match in_brackets {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_letter),
     }
 }

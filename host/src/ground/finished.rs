@@ -4,6 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 
+tokio::task_local! {
+    static ALONE: ();
+}
+
+/// Whether nobody waits any more for the [`Finished`] that this code runs in.
+pub fn is_alone() -> bool {
+    ALONE.try_with(|()| ()).is_ok()
+}
+
 /// Goes on as a task when whoever waits for it goes away. As a task from the start it would cost each delivery a way through the
 /// scheduler.
 pub struct Finished<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
@@ -30,7 +39,7 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Drop for Finished<F> {
     fn drop(&mut self) {
         // Where there is no runtime, the host has ended.
         if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(rest);
+            runtime.spawn(ALONE.scope((), rest));
         }
     }
 }

@@ -119,7 +119,7 @@ pub struct Status {
     status: &'static str,
 }
 
-/// Whether messages are taken; while the host shuts down, those that ask over an open connection are told so.
+/// Whether messages are taken. While the host shuts down, who asks at the address of metrics is told so.
 async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem> {
     if api.ending.since().is_some() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "shutting down", "the host shuts down"));

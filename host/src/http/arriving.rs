@@ -1,23 +1,25 @@
 //! The body of a request while it arrives.
 
+use crate::http::places::Activity;
 use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 /// A body that says whether more of it is to come.
 pub struct Arriving<B> {
     body: B,
-    arriving: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl<B: HttpBody> Arriving<B> {
-    /// `arriving` is set until all has come, or nobody reads it any more.
-    pub fn new(body: B, arriving: &Arc<AtomicBool>) -> Self {
-        arriving.store(!body.is_end_stream(), Ordering::Relaxed);
-        Self { body, arriving: Arc::clone(arriving) }
+    /// It is arriving until all has come, or nobody reads it any more.
+    pub fn new(body: B, activity: &Arc<Activity>) -> Self {
+        activity.unread.store(false, Ordering::Relaxed);
+        activity.arriving.store(!body.is_end_stream(), Ordering::Relaxed);
+        Self { body, activity: Arc::clone(activity) }
     }
 }
 
@@ -31,7 +33,7 @@ impl<B: HttpBody + Unpin> HttpBody for Arriving<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(task));
         if frame.is_none() {
-            self.arriving.store(false, Ordering::Relaxed);
+            self.activity.arriving.store(false, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }
@@ -47,6 +49,8 @@ impl<B: HttpBody + Unpin> HttpBody for Arriving<B> {
 
 impl<B> Drop for Arriving<B> {
     fn drop(&mut self) {
-        self.arriving.store(false, Ordering::Relaxed);
+        if self.activity.arriving.swap(false, Ordering::Relaxed) {
+            self.activity.unread.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -13,8 +13,11 @@ use hyper_util::service::TowerToHyperService;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How many files are left to providers, for their own connections, and to the host itself.
+/// How many files are left to providers, for their own connections, and to the host itself, for metrics and health too.
 const OWN_FILES: usize = 256;
+
+/// The most bytes of a request's head, or of an answer's body, that a connection has in memory.
+const BUFFER: usize = 16 * 1024;
 
 /// How often it is looked for requests to one that was replaced.
 const TICK: Duration = Duration::from_millis(20);
@@ -44,7 +47,7 @@ impl Generation {
         let providers = Arc::new(providers);
         let router = TowerToHyperService::new(api::router(&config, Arc::clone(&providers), lasting));
         let mut protocol = http1::Builder::new();
-        protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout);
+        protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout).max_buf_size(BUFFER);
         let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
         let most = config.connections_limit.min(files.saturating_sub(OWN_FILES).max(1));
         Self { config, providers, hosts, access, protocol, most, router }
@@ -105,6 +108,11 @@ impl Generations {
     /// Gives up the deliveries under way, and returns how many there are.
     pub fn give_up(&self) -> usize {
         self.all().iter().map(|providers| providers.give_up()).sum()
+    }
+
+    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    pub fn lost(&self) -> usize {
+        self.all().iter().map(|providers| providers.lost()).sum()
     }
 
     /// Waits until all that were given up are logged.

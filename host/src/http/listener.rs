@@ -1,16 +1,21 @@
 //! Where connections come from: an address, or a unix socket.
 
 use crate::config::Listen;
+use crate::http::refusals;
 use crate::http::stream::Stream;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 
 /// How many connections may wait to be taken, as of the listener of an address.
 const BACKLOG: u32 = 1024;
+
+/// After which time it is tried again to take a connection, where there were no files left for it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections.
 pub enum Listener {
@@ -91,12 +96,25 @@ impl Listener {
 
     /// The next connection, and the address of its other side; programs at a unix socket have none.
     pub async fn accept(&mut self) -> (Stream, Option<IpAddr>) {
-        match self {
-            Self::Address(listener) => {
-                let (stream, address) = axum::serve::Listener::accept(listener).await;
-                (Stream::Plain(stream), Some(address.ip().to_canonical()))
+        loop {
+            let taken = match self {
+                Self::Address(listener) => {
+                    let taken = listener.accept().await;
+                    taken.map(|(stream, address)| (Stream::Plain(stream), Some(address.ip().to_canonical())))
+                }
+                Self::Socket { listener, .. } => {
+                    listener.accept().await.map(|(stream, _)| (Stream::Socket(stream), None))
+                }
+            };
+            match taken {
+                Ok(taken) => return taken,
+                // Its other side went away before.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    refusals::not_taken(&error);
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            Self::Socket { listener, .. } => (Stream::Socket(axum::serve::Listener::accept(listener).await.0), None),
         }
     }
 }

@@ -22,6 +22,7 @@ mod object;
 mod openapi;
 mod operations;
 mod parcel;
+mod places;
 mod problem;
 mod problems;
 mod refusals;

@@ -63,7 +63,8 @@ pub enum Problems {
 }
 
 /// What every request can have.
-pub const EVERYWHERE: [&str; 5] = ["not-http", "bad-host", "half-sent", "uri-too-long", "headers-too-large"];
+pub const EVERYWHERE: [&str; 6] =
+    ["not-http", "bad-host", "half-sent", "uri-too-long", "headers-too-large", "no-connection"];
 
 /// How many there are.
 pub const COUNT: usize = 9;
@@ -153,7 +154,7 @@ pub static OPERATIONS: [Operation; COUNT] = [
         method: "get",
         id: "readiness",
         summary: "Say whether the host takes messages",
-        description: "",
+        description: "While the host shuts down, it is answered at `server.metrics_listen` alone.",
         token: false,
         parameters: &[],
         body: None,

@@ -17,7 +17,7 @@ const fn known(kind: &'static str, statuses: &'static [u16], meaning: &'static s
 }
 
 /// All of them, by status.
-pub static ALL: [Known; 26] = [
+pub static ALL: [Known; 27] = [
     known("invalid-message", &[400], "the body is not a valid message; `detail` says why", "no"),
     known("not-http", &[400], "the request, or its body, is not HTTP/1.1", "no"),
     known("not-tls", &[400], "the host has TLS, and the request came without: use `https://`", "no"),
@@ -80,6 +80,12 @@ pub static ALL: [Known; 26] = [
         "route-failed",
         &[503],
         "no provider of the `route` could take the message now; `attempts` says why; see `retry-after` if it is set",
+        "yes, later",
+    ),
+    known(
+        "no-connection",
+        &[503],
+        "as many connections are open as the limits of `[server]` allow, and each waits for its answer; health and metrics are answered",
         "yes, later",
     ),
     known(

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The problems that such a request can have, by the last parts of their types.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "bad-host",
     "conflict",
     "ending",
@@ -14,6 +14,7 @@ const KINDS: [&str; 18] = [
     "headers-too-large",
     "invalid-message",
     "method-not-allowed",
+    "no-connection",
     "no-room",
     "not-found",
     "not-http",
@@ -30,6 +31,7 @@ static COUNTS: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.le
 
 static REQUESTS: Told = Told::never();
 static CONNECTIONS: Told = Told::never();
+static FILES: Told = Told::never();
 static HANDSHAKES: Told = Told::never();
 
 /// Counts a request that was refused.
@@ -55,6 +57,13 @@ pub fn cut(limit: &'static str) {
 /// How many connections were cut.
 pub fn cuts() -> u64 {
     CUT.load(Ordering::Relaxed)
+}
+
+/// Says that the system has nothing left for a connection.
+pub fn not_taken(error: &dyn Display) {
+    if let Some(more) = FILES.is_due() {
+        tracing::warn!(%error, more, "taking a connection failed: raise the limit of open files, or lower `server.connections_limit`");
+    }
 }
 
 static NO_HANDSHAKE: AtomicU64 = AtomicU64::new(0);

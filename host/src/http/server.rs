@@ -77,22 +77,20 @@ async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -
         begin.begin(current.current().config.shutdown_deadline);
         current.end_waiting();
     });
-    let answering = async {
-        let metrics = async {
-            if let Some(listener) = metrics {
-                connections::answer(listener, Door::Metrics, generations, ending).await;
-            }
-        };
-        tokio::join!(connections::answer(api, Door::Api, generations, ending), metrics);
-    };
+    if let Some(listener) = metrics {
+        let (generations, ending) = (Arc::clone(generations), Arc::clone(ending));
+        tokio::spawn(async move { connections::answer(listener, Door::Metrics, &generations, &ending).await });
+    }
+    let answering = connections::answer(api, Door::Api, generations, ending);
     let (mut answering, mut open) = (pin!(answering), true);
     let serving = async {
         (&mut answering).await;
         open = false;
         generations.idle().await;
+        generations.told().await;
     };
     let begun = tokio::select! {
-        () = serving => return Ok(0),
+        () = serving => return Ok(generations.lost()),
         begun = ending.gives_up_deliveries() => begun,
     };
     let lost = generations.give_up();
@@ -105,7 +103,7 @@ async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -
         generations.told().await;
     };
     let _ = tokio::time::timeout(begun.farewell(), told).await;
-    Ok(lost)
+    Ok(lost + generations.lost())
 }
 
 /// Where the API is answered, and where metrics and health are.

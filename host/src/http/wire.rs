@@ -1,12 +1,14 @@
 //! What the HTTP library answers by itself to a request that it cannot read, or does not answer to one that stays half sent: a problem
 //! document.
 
+use crate::http::places::Activity;
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,36 +23,53 @@ const REFUSAL: &[u8] = b"HTTP/1.1 4";
 /// More bytes than such an answer has.
 const LONGEST: usize = 256;
 
+/// How long the rest of a request is read that was answered before its end.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// A connection as the library reads and writes it. One whose other side does not read ends after a while.
 pub struct Wire<S: AsyncWrite + Unpin> {
     stream: S,
     patience: Duration,
     /// Whether something came and nothing was answered.
     open: bool,
-    /// Whether a request has arrived with all of its headers, and waits for its answer.
-    busy: Arc<AtomicBool>,
-    /// Set while the other side does not read.
+    /// Whether the end of a line came since something was answered last.
+    line: bool,
+    activity: Arc<Activity>,
+    /// Set since the other side did not read, until it has read all that was for it.
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is written in place of what the library gave, and how much of it is.
     instead: Option<(Vec<u8>, usize)>,
+    /// Whether the library refused a request.
+    refused: bool,
+    /// Set while the rest of a request is read.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// Over this stream, which may stall for `patience`. `busy` says whether a request is being answered.
-    pub fn new(stream: S, patience: Duration, busy: Arc<AtomicBool>) -> Self {
-        Self { stream, patience, open: false, busy, stalled: None, instead: None }
+    /// Over this stream, whose other side may take `patience` for an answer that it does not read at once.
+    pub fn new(stream: S, patience: Duration, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            patience,
+            open: false,
+            line: false,
+            activity,
+            stalled: None,
+            instead: None,
+            refused: false,
+            lingers: None,
+        }
     }
 
     fn write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.open = false;
+        (self.open, self.line) = (false, false);
         let result = Pin::new(&mut self.stream).poll_write(task, bytes);
         self.patiently(task, result)
     }
 
-    /// A result, or an error where the other side has not read for too long.
+    /// A result, or an error where the other side has taken too long. A part of an answer, however small, is no reason to begin anew.
     fn patiently<T>(&mut self, task: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stalled = None;
             return result;
         }
         let patience = self.patience;
@@ -63,7 +82,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 /// The library closes a connection whose headers do not come to their end, and says nothing.
 impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
     fn drop(&mut self) {
-        if self.open && !self.busy.load(Ordering::Relaxed) {
+        if self.open && !self.activity.busy.load(Ordering::Relaxed) {
             let detail = "the headers were not complete within `server.request_timeout`";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail);
             let answer = last_answer(&problem).unwrap_or_default();
@@ -77,17 +96,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(task, buffer))?;
+        let read = &buffer.filled()[before..];
         // At its end nobody is there to be told.
-        self.open = buffer.filled().len() > before;
+        self.open = !read.is_empty();
+        self.line |= read.contains(&b'\n');
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Reads what is still to come, for a while, and drops it. If nobody read it, the system would tell the other side that the connection
+    /// is broken, and the answer could be lost (RFC 9112 section 9.6).
+    fn linger(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        let lingers = self.lingers.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if lingers.as_mut().poll(task).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut bytes = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(task, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Some((text, mut written)) = self.instead.take().or_else(|| Some((explained(bytes)?, 0))) else {
+        let Some((text, mut written)) = self.instead.take().or_else(|| Some((explained(bytes, self.line)?, 0))) else {
             return self.write(task, bytes);
         };
+        self.refused = true;
         while written < text.len() {
             match self.write(task, &text[written..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -105,17 +146,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         // By TLS, what was written may not have left.
         let result = Pin::new(&mut self.stream).poll_flush(task);
+        if result.is_ready() {
+            self.stalled = None;
+        }
         self.patiently(task, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(task);
-        self.patiently(task, result)
+        if self.lingers.is_none() {
+            let result = Pin::new(&mut self.stream).poll_shutdown(task);
+            ready!(self.patiently(task, result))?;
+        }
+        if self.refused || self.activity.unread.load(Ordering::Relaxed) {
+            ready!(self.linger(task));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-/// The same bytes with a problem document for the library's answer at their end, if there is one.
-fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
+/// The same bytes with a problem document for the library's answer at their end, if there is one. `line` says whether a line of the request
+/// came to its end: of one that did not, the path is too long, which the library calls a header.
+fn explained(bytes: &[u8], line: bool) -> Option<Vec<u8>> {
     if !bytes.ends_with(b"\r\n\r\n") {
         return None;
     }
@@ -128,9 +179,11 @@ fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     let status = std::str::from_utf8(bytes.get(start + 9..start + 12)?).ok()?;
     let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
+    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let status = if status == too_large && !line { StatusCode::URI_TOO_LONG } else { status };
     let (kind, title, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri-too-long", "the path is too long", "no path here is that long"),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+        status if status == too_large => {
             ("headers-too-large", "the headers are too large", "send fewer headers, or shorter ones")
         }
         _ => ("not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)"),
@@ -167,7 +220,7 @@ mod tests {
         ] {
             let (near, mut far) = tokio::io::duplex(1000);
             let mut wire = wire(near, Duration::from_secs(60));
-            wire.busy.store(busy, Ordering::Relaxed);
+            wire.activity.busy.store(busy, Ordering::Relaxed);
             far.write_all(sent.as_bytes()).await.expect("a pipe takes all");
             let mut read = vec![0; sent.len()];
             wire.read_exact(&mut read).await.expect("it was sent");
@@ -203,8 +256,60 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
+    #[tokio::test]
+    async fn who_reads_an_answer_byte_by_byte_is_given_up() {
+        let (near, mut far) = tokio::io::duplex(1);
+        let mut wire = wire(near, Duration::from_millis(20));
+        let reading = async {
+            while far.read(&mut [0]).await.is_ok_and(|count| count > 0) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let writing = async move { wire.write_all(&[b'a'; 60_000]).await.expect_err("it takes a minute") };
+        assert_eq!(tokio::join!(writing, reading).0.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn each_answer_has_its_own_time() {
+        let (near, mut far) = tokio::io::duplex(1);
+        let mut wire = wire(near, Duration::from_secs(60));
+        let mut read = [0; 3];
+        let (written, read) = tokio::join!(wire.write_all(b"abc"), far.read_exact(&mut read));
+        written.and(read).expect("a pipe");
+        assert!(wire.stalled.is_some());
+        wire.flush().await.expect("a pipe");
+        assert!(wire.stalled.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_refused_request_is_read() {
+        for (answer, unread, expected) in [
+            ("HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n", false, true),
+            ("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 2\r\n\r\n{}", true, true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", false, false),
+        ] {
+            let (near, mut far) = tokio::io::duplex(1000);
+            let mut wire = wire(near, Duration::from_secs(60));
+            wire.activity.unread.store(unread, Ordering::Relaxed);
+            wire.write_all(answer.as_bytes()).await.expect("a pipe");
+            let sending = async move {
+                let sent = far.write_all(&[b'a'; 10_000]).await.is_ok();
+                let _ = far.shutdown().await;
+                sent
+            };
+            let ending = async move { wire.shutdown().await.is_ok() };
+            assert_eq!(tokio::join!(ending, sending), (true, expected), "{answer}");
+        }
+    }
+
     /// Takes all, and lets nothing leave: a connection by TLS whose other side does not read.
     struct Full;
+
+    impl AsyncRead for Full {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
 
     impl AsyncWrite for Full {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -1,5 +1,6 @@
 //! The delivery of one message: further attempts after temporary failures, and how it is counted and logged.
 
+use crate::ground::finished::is_alone;
 use crate::providers::circuit::{Entry, Sign};
 use crate::providers::dispatcher::Shared;
 use crate::providers::failure::{DETAIL, Failure};
@@ -81,9 +82,13 @@ impl Delivery {
             Err(failure) => {
                 let outcome = failure.outcome();
                 counters.count(outcome, took);
-                let failure = excerpt(&failure.to_string(), DETAIL);
                 // What is lost with the host is named, each. The others were told to their callers.
-                let is_lost = result == Err(Failure::Ending);
+                let (given_up, at_end) = (*failure == Failure::Ending, self.shared.queue.is_over());
+                let is_lost = given_up || at_end && is_alone();
+                if is_lost && !given_up {
+                    self.shared.lost.fetch_add(1, Ordering::Relaxed);
+                }
+                let failure = excerpt(&failure.to_string(), DETAIL);
                 if let Some(more) = if is_lost { Some(0) } else { counters.failure_is_due() } {
                     let more = (more > 0).then_some(more);
                     tracing::warn!(provider, id, request, milliseconds, more, failure = %failure, "not delivered");

@@ -45,6 +45,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// How many guard a delivery under way, or one that waits.
     pub guards: AtomicUsize,
+    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    pub lost: AtomicUsize,
     given_up: SetOnce<()>,
 }
 
@@ -59,6 +61,7 @@ impl Dispatcher {
             circuit: Circuit::new(delivering.circuit),
             counters: started.counters,
             guards: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
             given_up: SetOnce::new(),
         });
         Self { shared, runtime: Some(started.runtime) }
@@ -114,6 +117,11 @@ impl Dispatcher {
         // An error would say that they were given up before.
         let _ = self.shared.given_up.set(());
         count
+    }
+
+    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    pub fn lost(&self) -> usize {
+        self.shared.lost.load(Ordering::Relaxed)
     }
 
     /// Whether no delivery is left that is not logged.

@@ -121,6 +121,11 @@ impl Providers {
         self.by_name.values().map(|running| running.dispatcher.give_up()).sum()
     }
 
+    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    pub fn lost(&self) -> usize {
+        self.by_name.values().map(|running| running.dispatcher.lost()).sum()
+    }
+
     /// Waits until all that were given up are logged.
     pub async fn told(&self) {
         while !self.by_name.values().all(|running| running.dispatcher.is_told()) {

@@ -84,8 +84,7 @@ async fn metrics_and_health_can_have_an_address_of_their_own() {
     let token = digest("one");
     let clients = format!("metrics_listen = \"127.0.0.1:0\"\n[clients.one]\ntokens = [\"{token}\"]\n");
     let host = Host::start(&clients);
-    let line = host.start.lines().find_map(|line| line.split_once("metrics and health address="));
-    let metrics = line.expect("the log says where they are").1;
+    let metrics = host.metrics_address();
     for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/v1/providers", 404)] {
         let answer = client().get(format!("http://{metrics}{path}")).send().await.expect("the host answers");
         assert_eq!(answer.status(), status, "{path}");

@@ -251,6 +251,7 @@ provost_requests_refused_total{problem="half-sent"} 0
 provost_requests_refused_total{problem="headers-too-large"} 0
 provost_requests_refused_total{problem="invalid-message"} 0
 provost_requests_refused_total{problem="method-not-allowed"} 0
+provost_requests_refused_total{problem="no-connection"} 0
 provost_requests_refused_total{problem="no-room"} 0
 provost_requests_refused_total{problem="not-found"} 1
 provost_requests_refused_total{problem="not-http"} 0

@@ -177,7 +177,9 @@ fn settings_that_seem_right() {
     check_all(
         r#"
 [server]
-hosts = ["example.org:8080", "", "[::1]", "example.org"]
+listen = "127.0.0.1:8080"
+metrics_listen = "0.0.0.0:8080"
+hosts = ["example.org:8080", "", "a b", "*.example.org", "[::1]:80", "[::1]", "example.org"]
 body_limit = 0
 memory_limit = 2000000000
 connections_limit = 0
@@ -189,6 +191,10 @@ providers = ["aa"]
 rate_limit = 0
 [clients.none]
 tokens = []
+[clients.one]
+tokens = ["sha256:a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3"]
+[clients.twin]
+tokens = ["sha256:A665A45920422F9D417E4867EFDC4FB8A04A1F3FFF1FA07E998E86F7F7A27AE3"]
 [providers.a]
 plugin = "smtp"
 host = "smtp://mail.example.org"
@@ -223,12 +229,17 @@ error: @/config.toml: server.peer_connections_limit: must be at least 1
 error: @/config.toml: server.batch_limit: must be 1 to 10000
 error: @/config.toml: server.hosts: `example.org:8080` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.hosts: `` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `a b` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `*.example.org` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `[::1]:80` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.metrics_listen: `server.listen` is there too: choose another port
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
 error: @/config.toml: clients.none.tokens: empty: such a client can send nothing
 error: @/config.toml: clients.shop.tokens: number 1 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.tokens: number 2 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.providers: there is no provider `aa`: did you mean `a`?
 error: @/config.toml: clients.shop.rate_limit: must be 1 to 1000000
+error: @/config.toml: clients.twin.tokens: number 1 is a token of client `one` too: each has its own
 error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
 error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a whole number from 1 to 65535 (plugin `smtp`)
 error: @/config.toml: providers.c.secret: the secret is empty (plugin `webhook`)

@@ -2,7 +2,7 @@
 
 use crate::support::receiver::Receiver;
 use crate::support::unruly::provider;
-use crate::support::{Host, PATIENCE, client, dir, ended, provost, terminate, write_config};
+use crate::support::{Host, PATIENCE, client, client_builder, dir, ended, provost, terminate, write_config};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -89,6 +89,76 @@ async fn a_message_that_nobody_waits_for_is_in_the_log_too() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains(": not delivered provider=\"hook\" id=\"gone\" "), "{log}");
     assert!(log.ends_with("error: 1 delivery was given up at the end; the log names it\n"), "{log}");
+}
+
+/// Nor is one forgotten that waits for its turn: who repeats it wants to know its end.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_message_that_nobody_waits_for_and_that_was_not_sent_is_in_the_log_too() {
+    let receiver = Receiver::start().await;
+    let config =
+        format!("peer_connections_limit = 1\n{}timeout = \"1h\"\nconcurrency = 1\n", receiver.provider("hook"));
+    let host = Host::start(&config);
+    let held = receiver.hold().await;
+    let message = |id: &str| json!({ "provider": "hook", "id": id, "text": "a" });
+    let rest = async {
+        receiver.arrived().await;
+        let there = from_afar();
+        let post = there.post(host.url("/v1/messages")).json(&message("gone"));
+        let queued = "provost_deliveries_waiting{provider=\"hook\"} 1\n";
+        tokio::select! {
+            answer = post.send() => panic!("{answer:?}"),
+            () = async { while !host.metrics().await.contains(queued) {} } => {}
+        }
+        // The host has only one connection of its address, so it knows then that the caller is gone.
+        while there.get(host.url("/v1/providers")).send().await.expect("the host answers").status() != 200 {}
+        host.terminate();
+        closed(host.address).await;
+        drop(held);
+    };
+    let ((status, answer), ()) = tokio::join!(host.send(message("sent")), rest);
+    assert_eq!(status, 200, "{answer}");
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let lost = " WARN provost::providers::delivery: not delivered provider=\"hook\" id=\"gone\" milliseconds=";
+    let line = log.lines().find(|line| line.contains(lost)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.ends_with(" failure=the host shuts down: the message was not sent"), "{line}");
+    assert!(log.ends_with("error: 1 delivery was given up at the end; the log names it\n"), "{log}");
+}
+
+/// A client at another address of this machine.
+fn from_afar() -> reqwest::Client {
+    let address: std::net::IpAddr = "127.0.0.2".parse().expect("an address");
+    client_builder().local_address(address).pool_max_idle_per_host(0).build().expect("a plain client")
+}
+
+/// Who looks for the host's readiness sees that it takes no messages, until the last has ended.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn while_it_ends_it_is_not_ready() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&format!("metrics_listen = \"127.0.0.1:0\"\n{}", receiver.provider("hook")));
+    let metrics = host.metrics_address();
+    let held = receiver.hold().await;
+    let end = async {
+        receiver.arrived().await;
+        host.terminate();
+        closed(host.address).await;
+        let mut answers = Vec::new();
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let answer = client().get(format!("http://{metrics}{path}")).send().await.expect("the host answers");
+            answers.push((answer.status().as_u16(), answer.text().await.expect("text")));
+        }
+        drop(held);
+        assert_eq!(answers[0], (200, "{\"status\":\"ok\"}".to_owned()));
+        let problem = "{\"type\":\"urn:provost:problem:ending\",\"title\":\"shutting down\",\"status\":503,\"detail\":\"the host shuts down\"}";
+        assert_eq!(answers[1], (503, problem.to_owned()));
+        assert_eq!(answers[2].0, 200);
+        assert!(answers[2].1.contains("provost_deliveries_in_flight{provider=\"hook\"} 1\n"), "{}", answers[2].1);
+    };
+    let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), end);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(host.wait().0.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,16 @@
 //! What callers can take of the built host: of its memory, its connections and its time.
 
 use crate::support::load::in_small_chunks;
-use crate::support::{Host, client, dir, dist};
+use crate::support::receiver::Receiver;
+use crate::support::{Host, PATIENCE, address, client, dir, dist, ended, libc, provost, send, terminate, write_config};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 const ATTACHMENT: &str = r#"{"name":"a.txt","content_type":"text/plain","content":"AP8="}"#;
 
@@ -216,29 +219,136 @@ async fn small_chunks_cost_no_more_than_their_bytes() {
     assert!(grown < 8 * BODIES * text.len(), "{grown} bytes for {BODIES} bodies of {}", text.len());
 }
 
-/// One address cannot have all of them.
+/// However long a head is, little of it is kept.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn long_heads_cost_little() {
+    const HEADS: usize = 100;
+    let host = Host::start(FILE);
+    let before = peak(host.process());
+    let mut open = JoinSet::new();
+    for _ in 0..HEADS {
+        let mut stream = TcpStream::connect(host.address).await.expect("the host listens");
+        open.spawn(async move {
+            let head = format!("GET /healthz HTTP/1.1\r\nhost: a\r\na: {}", "a".repeat(400_000));
+            // The host closes the connection before all is sent.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+    }
+    open.join_all().await;
+    let grown = peak(host.process()) - before;
+    assert!(grown < HEADS * 100_000, "{grown} bytes for {HEADS} heads");
+    let refused = "provost_requests_refused_total{problem=\"headers-too-large\"} 100\n";
+    let metrics = host.metrics().await;
+    assert!(metrics.contains(refused), "{metrics}");
+}
+
+/// Connects from an address of this machine.
+async fn connect(host: &Host, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("an address of this machine");
+    socket.connect(host.address).await.expect("the host listens")
+}
+
+/// One address cannot have all of them: the one that has waited longest makes room for its next.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_peer_has_a_part_of_the_connections() {
     let host = Host::start(&format!("peer_connections_limit = 2\n{FILE}"));
-    let from = async |address: &str| {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(format!("{address}:0").parse().expect("an address")).expect("an address of this machine");
-        let mut stream = socket.connect(host.address).await.expect("the host listens");
-        // A connection that the host closes may be reset.
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 4096])).await;
-        (read.expect("an answer or an end").is_ok_and(|count| count > 0), stream)
-    };
+    let mut other = connect(&host, "127.0.0.3").await;
     let mut open = Vec::new();
-    for (address, expected) in [("127.0.0.2", true), ("127.0.0.2", true), ("127.0.0.2", false), ("127.0.0.3", true)] {
-        let (answered, stream) = from(address).await;
-        assert_eq!(answered, expected, "{address}, with {} open", open.len());
-        open.push(stream);
+    for _ in 0..5 {
+        open.push(connect(&host, "127.0.0.2").await);
     }
-    // Its place is free again when the host knows that it is closed.
-    open.remove(0);
-    while !from("127.0.0.2").await.0 {}
+    let mut last = open.pop().expect("it is there");
+    ask(&mut last, "/healthz").await;
+    for mut closed in open.drain(..3) {
+        let end = tokio::time::timeout(PATIENCE, closed.read(&mut [0])).await.expect("it is closed");
+        assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    }
+    ask(&mut open.remove(0), "/healthz").await;
+    ask(&mut other, "/healthz").await;
+    assert!(host.metrics().await.contains("\nprovost_connections_cut_total 3\n"));
+}
+
+/// Where each waits for its answer, none is closed, and whoever comes is told so. Health and metrics are answered.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn requests_under_way_do_not_silence_the_host() {
+    const MOST: usize = 2;
+    let receiver = Receiver::start().await;
+    for limit in ["connections_limit", "peer_connections_limit"] {
+        let host = Host::start(&format!("{limit} = {MOST}\n{}timeout = \"1h\"\n", receiver.provider("hook")));
+        let held = receiver.hold().await;
+        let waiting: JoinSet<_> = (0..MOST)
+            .map(|_| {
+                let url = host.url("/v1/messages");
+                async move { send(&url, json!({ "provider": "hook", "text": "a" })).await.0 }
+            })
+            .collect();
+        for _ in 0..MOST {
+            receiver.arrived().await;
+        }
+        // More than there are places in the reserve.
+        let mut idle = Vec::new();
+        for _ in 0..40 {
+            idle.push(connect(&host, "127.0.0.1").await);
+        }
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let response = client().get(host.url(path)).send().await.expect("the host answers");
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["connection"]),
+                (200, &"close".parse().expect("a value"))
+            );
+        }
+        let response = client().get(host.url("/v1/providers")).send().await.expect("the host answers");
+        assert_eq!(response.headers()["retry-after"], "1");
+        let problem: Value = response.json().await.expect("a problem is JSON");
+        let expected = json!({
+            "type": "urn:provost:problem:no-connection", "title": "too many connections", "status": 503,
+            "detail": "as many connections are open as `server.connections_limit` and `server.peer_connections_limit` allow, and each \
+                       waits for its answer",
+        });
+        assert_eq!(problem, expected);
+        drop(held);
+        assert_eq!(waiting.join_all().await, [200; MOST]);
+        // A place is free when the host knows that one is closed.
+        while client().get(host.url("/v1/providers")).send().await.expect("the host answers").status() != 200 {}
+    }
+}
+
+/// Where the system has no more files, the log says so, and connections wait.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn too_few_files_are_in_the_log() {
+    let (dir, file) = file();
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"127.0.0.1:0\"\n{file}"));
+    let mut command = provost();
+    command.arg("--config").arg(config).args(["--prov", "file.prov"]);
+    let mut host = command.stderr(Stdio::piped()).spawn().expect("the host starts");
+    let mut log = BufReader::new(host.stderr.take().expect("it was asked for")).lines().map_while(Result::ok);
+    let place = log.find_map(|line| address(&line)).expect("it listens");
+    let limit = |files: &str| {
+        let mut command = Command::new("prlimit");
+        command.arg("--pid").arg(host.id().to_string()).arg(format!("--nofile={files}:"));
+        assert!(command.status().expect("prlimit is everywhere").success());
+    };
+    limit("3");
+    let mut waiting = TcpStream::connect(place).await.expect("the system takes it");
+    let line = log.find(|line| line.contains("taking a connection failed")).expect("the log says so");
+    let (_, text) = line.split_once("taking").expect("it is there");
+    let files = libc("Too many open files", "No file descriptors available");
+    assert_eq!(
+        text,
+        format!(
+            " a connection failed: raise the limit of open files, or lower `server.connections_limit` error={files} (os error 24) more=0"
+        )
+    );
+    limit("300");
+    ask(&mut waiting, "/healthz").await;
+    terminate(host.id());
+    assert_eq!(ended(&mut host).await.code(), Some(0));
 }
 
 /// Not one whose caller goes on to ask.

@@ -93,12 +93,24 @@ impl Way {
             }
             (None, Some(token)) => {
                 let url = http::endpoint("url", &config.url, &["chat.postMessage"]);
-                let (url, authorization) = ConfigError::both(url, http::bearer("token", &token))?;
+                let login = ConfigError::both(url, http::bearer("token", &token));
+                let ((url, authorization), ()) = ConfigError::both(login, check_channel(config.channel.as_deref()))?;
                 Ok(Self::Bot { url, authorization, channel: config.channel })
             }
             (Some(_), Some(_)) => Err(ConfigError::new("token", "`webhook` is there too: keep one of them")),
             (None, None) => Err(ConfigError::new("webhook", "missing: set it, or `token`")),
         }
+    }
+}
+
+/// Names of channels have other letters, too.
+fn check_channel(channel: Option<&str>) -> Result<(), ConfigError> {
+    let wrong = |letter: char| letter.is_whitespace() || letter.is_control();
+    match channel {
+        Some(channel) if channel.is_empty() || channel.contains(wrong) => {
+            Err(ConfigError::new("channel", "not a channel such as `C0123456789`: copy its id from Slack"))
+        }
+        _ => Ok(()),
     }
 }
 

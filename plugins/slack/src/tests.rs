@@ -190,6 +190,8 @@ async fn settings_that_cannot_work_are_errors() {
             "url: `ftp` is neither https nor http; token: a token has visible ASCII characters only, no space and \
              no line feed: copy the token alone",
         ),
+        ("token = \"a\"\nchannel = \"\"", "channel: not a channel such as `C0123456789`: copy its id from Slack"),
+        ("token = \"a\"\nchannel = \"a b\"", "channel: not a channel such as `C0123456789`: copy its id from Slack"),
     ] {
         assert_eq!(provider::<Slack>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));
     }

@@ -44,7 +44,8 @@ impl Provider for Telegram {
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let bot = format!("bot{}", config.token.expose());
         let url = http::endpoint("url", &config.url, &[&bot, "sendMessage"]);
-        let ((), url) = ConfigError::both(check_token(&config.token), url)?;
+        let checked = ConfigError::both(check_token(&config.token), check_chat(config.chat.as_deref()));
+        let (_, url) = ConfigError::both(checked, url)?;
         Ok(Self { url, token: config.token, chat: config.chat, client: context.http()? })
     }
 
@@ -62,6 +63,18 @@ fn check_token(token: &Secret) -> Result<(), ConfigError> {
     match token.expose().split_once(':') {
         Some((id, key)) if [id, key].iter().all(|part| !part.is_empty() && part.bytes().all(allowed)) => Ok(()),
         _ => Err(ConfigError::new("token", "not a bot's token such as `123456:ABC-DEF`: copy what BotFather gave you")),
+    }
+}
+
+/// An id, or the name of a public chat.
+fn check_chat(chat: Option<&str>) -> Result<(), ConfigError> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match chat {
+        Some(chat) if chat.parse::<i64>().is_err() && !chat.strip_prefix('@').is_some_and(is_name) => {
+            Err(ConfigError::new("chat", "not a chat such as `-1001234567890` or `@name`"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -177,6 +177,9 @@ async fn settings_that_cannot_work_are_errors() {
         ("token = \"1:\"", wrong),
         ("token = \"1:a/../b\"", wrong),
         ("token = \"1:a?b\"\nurl = \"a\"", &format!("{wrong}; url: this is not a URL: relative URL without a base")),
+        ("token = \"1:a\"\nchat = \"\"", "chat: not a chat such as `-1001234567890` or `@name`"),
+        ("token = \"1:a\"\nchat = \"name\"", "chat: not a chat such as `-1001234567890` or `@name`"),
+        ("token = \"1:a\"\nchat = \"@a b\"", "chat: not a chat such as `-1001234567890` or `@name`"),
     ] {
         assert_eq!(provider::<Telegram>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));
     }

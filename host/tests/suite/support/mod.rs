@@ -152,6 +152,12 @@ impl Host {
         format!("http://{}{path}", self.address)
     }
 
+    /// Where its metrics are, if they have an address of their own.
+    pub fn metrics_address(&self) -> &str {
+        let line = self.start.lines().find_map(|line| line.split_once("metrics and health address="));
+        line.expect("the log says where they are").1
+    }
+
     /// Sends a message, and returns status and answer.
     pub async fn send(&self, message: Value) -> (u16, Value) {
         send(&self.url("/v1/messages"), message).await
