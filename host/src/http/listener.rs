@@ -100,7 +100,11 @@ impl Listener {
             let taken = match self {
                 Self::Address(listener) => {
                     let taken = listener.accept().await;
-                    taken.map(|(stream, address)| (Stream::Plain(stream), Some(address.ip().to_canonical())))
+                    taken.map(|(stream, address)| {
+                        // Else an answer may wait until the other side has confirmed what came before. Where that cannot be set, it does.
+                        let _ = stream.set_nodelay(true);
+                        (Stream::Plain(stream), Some(address.ip().to_canonical()))
+                    })
                 }
                 Self::Socket { listener, .. } => {
                     listener.accept().await.map(|(stream, _)| (Stream::Socket(stream), None))

@@ -34,8 +34,6 @@ enum State {
 impl Secured {
     /// From the first byte on.
     pub fn new(stream: TcpStream, config: &Arc<ServerConfig>) -> Self {
-        // Else the first answer would wait until the client has confirmed the handshake's last packet. Where that cannot be set, it does.
-        let _ = stream.set_nodelay(true);
         Self(State::Quiet(stream, TlsAcceptor::from(Arc::clone(config))))
     }
 

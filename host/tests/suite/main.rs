@@ -34,6 +34,7 @@ mod mail_parsed;
 mod memory_limit;
 mod mutants;
 mod networks;
+mod no_delay;
 mod openapi;
 mod queue;
 mod records;

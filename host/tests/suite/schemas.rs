@@ -135,6 +135,11 @@ fn kind(schema: &Value) -> String {
         let all = all.as_array().into_iter().flatten();
         all.map(|one| format!("`{}`", key.map_or(one, |key| &one[key]))).collect()
     };
+    // It may be left out, which the default says.
+    let given = schema["anyOf"].as_array().into_iter().flatten().find(|one| one["type"] != "null");
+    if let Some(given) = given {
+        return kind(given);
+    }
     if let Value::Array(_) = schema["oneOf"] {
         return texts(&schema["oneOf"], Some("const")).join(", ");
     }
@@ -144,6 +149,7 @@ fn kind(schema: &Value) -> String {
         (Some("string"), ..) => "text".to_owned(),
         (Some("integer"), ..) => match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {
             (Some(least), Some(most)) => format!("{least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
             _ => "number".to_owned(),
         },
         (kind, ..) => kind.unwrap_or("any").to_owned(),
