@@ -43,6 +43,7 @@ mod retries;
 mod route;
 mod schemas;
 mod smtp_answers;
+mod smtp_large;
 mod smtp_second;
 mod smtp_server;
 mod soak;

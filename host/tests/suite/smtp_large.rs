@@ -1,0 +1,84 @@
+//! Mails with very much in them, through the built host: they are made in time that grows as they do, and nobody else waits for that.
+
+use crate::support::certificate::Certificate;
+use crate::support::smtp::{PASSWORD, SmtpServer};
+use crate::support::{Host, PATIENCE, client, dir};
+use serde_json::{Value, json};
+use std::pin::pin;
+
+/// How many others are sent.
+const OTHERS: usize = 5;
+
+/// A host whose provider `mail` sends to a server, each message as often as it comes.
+async fn start() -> (Host, SmtpServer) {
+    let (dir, certificate) = (dir(), Certificate::new());
+    let server = SmtpServer::start(&certificate).await;
+    let bundle = certificate.write_bundle(dir.path());
+    let limits = "recipients_limit = 100000\nbody_limit = 8388608\nidempotency_limit = 0\n";
+    let host = Host::start_with(&format!("{limits}{}", server.provider("mail", PASSWORD)), |command| {
+        command.env("SSL_CERT_FILE", bundle);
+    });
+    (host, server)
+}
+
+/// Waits until so many deliveries are under way.
+async fn under_way(host: &Host, count: usize) {
+    let expected = format!("provost_deliveries_in_flight{{provider=\"mail\"}} {count}\n");
+    while !host.metrics().await.contains(&expected) {}
+}
+
+/// Sends a message, and others while it is under way. Returns whether these were answered first.
+async fn others_are_first(host: &Host, message: &Value, expected: &(u16, Value)) -> bool {
+    under_way(host, 0).await;
+    let others = async {
+        under_way(host, 1).await;
+        for _ in 0..OTHERS {
+            let small = host.send(json!({ "provider": "mail", "to": ["bob@example.org"], "text": "small" })).await;
+            assert_eq!(small.0, 200, "{}", small.1);
+            let health = client().get(host.url("/healthz")).send().await.expect("the host answers");
+            assert_eq!(health.status(), 200);
+        }
+    };
+    let mut large = pin!(host.send(message.clone()));
+    let (answer, first) = tokio::select! {
+        answer = &mut large => (answer, false),
+        () = others => (large.await, true),
+    };
+    assert_eq!(answer, *expected);
+    first
+}
+
+/// Sends a message until others were answered while it was under way: a machine may be slow, but not each time.
+async fn check(host: &Host, message: &Value, expected: (u16, Value)) {
+    let served = async { while !others_are_first(host, message, &expected).await {} };
+    tokio::time::timeout(PATIENCE, served).await.expect("others do not wait for it");
+}
+
+/// The server refuses the first recipient, so it is not told of the others one by one.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn nobody_waits_for_a_mail_to_very_many() {
+    let (host, _server) = start().await;
+    let mut to: Vec<String> = (0..100_000).map(|number| format!("user{number}@example.org")).collect();
+    to[0] = "nobody@example.org".to_owned();
+    let refused = json!({
+        "type": "urn:provost:problem:refused", "title": "refused", "status": 422,
+        "detail": "permanent error (550): Mailbox unavailable", "provider": "mail", "id": "many",
+    });
+    check(&host, &json!({ "provider": "mail", "id": "many", "to": to, "text": "a" }), (422, refused)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn nobody_waits_for_a_mail_of_very_many_lines() {
+    let (host, server) = start().await;
+    let message = json!({ "provider": "mail", "id": "lines", "to": ["bob@example.org"], "text": "\n".repeat(520_000) });
+    let receipt = json!({ "reference": "250 queued as 1" });
+    check(&host, &message, (200, json!({ "id": "lines", "provider": "mail", "receipt": receipt }))).await;
+    // With the end of the last line.
+    let lines = "\r\n".repeat(520_001);
+    let mails = server.mails();
+    let large = mails.iter().find(|mail| mail.text.len() > lines.len()).expect("it came");
+    let (_, body) = large.text.split_once("\r\n\r\n").expect("headers, and a body");
+    assert!(body == lines, "{} bytes came", body.len());
+}
