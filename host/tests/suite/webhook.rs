@@ -1,12 +1,14 @@
 //! Where `webhook` sends messages, and with which headers, in the real host.
 
+use crate::support::certificate::Certificate;
 use crate::support::receiver::{Receiver, SECRET};
-use crate::support::{Host, dir, provost, write_config};
+use crate::support::{Host, PATIENCE, dir, provost, write_config};
 use serde_json::json;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, copy_bidirectional};
 
 const ALLOWED: &str = "whitelist_subnets = [\"127.0.0.0/8\"]\n";
 
@@ -103,15 +105,82 @@ async fn a_name_that_resolves_to_something_else_later() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_proxy_on_this_machine() {
-    let receiver = Receiver::start().await;
+    for variable in ["HTTP_PROXY", "ALL_PROXY"] {
+        let receiver = Receiver::start().await;
+        let url = format!("http://{}", receiver.address);
+        let provider = receiver.provider("hook").replace(&url, "http://hooks.example.invalid").replace(ALLOWED, "");
+        let host = Host::start_with(&provider, |command| {
+            command.env(variable, url.replace("127.0.0.1", "localhost"));
+        });
+        let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
+        assert_eq!(status, 200, "{variable}: {answer}");
+        assert_eq!(receiver.requests()[0].headers["host"], "hooks.example.invalid", "{variable}");
+    }
+}
+
+/// Takes one connection, connects it with `to`, wherever it was meant for, and returns the line that asked for that.
+async fn tunnel(proxy: TcpListener, to: SocketAddr) -> String {
+    proxy.set_nonblocking(true).expect("a listener");
+    let proxy = tokio::net::TcpListener::from_std(proxy).expect("a listener");
+    let (stream, _) = proxy.accept().await.expect("a connection");
+    let (mut stream, mut head) = (BufStream::new(stream), String::new());
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut head).await.expect("text"), 0, "{head}");
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("the host reads");
+    stream.flush().await.expect("the host reads");
+    let mut far = tokio::net::TcpStream::connect(to).await.expect("the receiver listens");
+    // An error says that a side has gone.
+    tokio::spawn(async move { copy_bidirectional(&mut stream, &mut far).await });
+    head.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The proxy is told the receiver's name alone: TLS is the receiver's, and the proxy resolves its name.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_proxy_between_the_host_and_tls() {
+    for variable in ["HTTPS_PROXY", "ALL_PROXY"] {
+        let (dir, certificate) = (dir(), Certificate::new());
+        let receiver = Receiver::start_tls(&certificate).await;
+        let proxy = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", proxy.local_addr().expect("it is bound"));
+        let bundle = certificate.write_bundle(dir.path());
+        let host = Host::start_with(&receiver.provider("hook").replace(ALLOWED, ""), |command| {
+            command.env("SSL_CERT_FILE", bundle).env(variable, url);
+        });
+        let sent = host.send(json!({ "provider": "hook", "text": "a" }));
+        let both = async { tokio::join!(sent, tunnel(proxy, receiver.address)) };
+        let ((status, answer), asked) = tokio::time::timeout(PATIENCE, both).await.expect("the host asks the proxy");
+        assert_eq!(status, 200, "{variable}: {answer}");
+        assert_eq!(asked, format!("CONNECT localhost:{} HTTP/1.1", receiver.address.port()), "{variable}");
+        assert_eq!(receiver.requests().len(), 1, "{variable}");
+    }
+}
+
+/// Where no proxy stands between, the host looks again at what a name resolves to.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn what_is_asked_without_the_proxy() {
+    let (proxy, receiver) = (Receiver::start().await, Receiver::start().await);
     let url = format!("http://{}", receiver.address);
-    let provider = receiver.provider("hook").replace(&url, "http://hooks.example.invalid").replace(ALLOWED, "");
-    let host = Host::start_with(&provider, |command| {
-        command.env("HTTP_PROXY", url.replace("127.0.0.1", "localhost"));
+    let near = format!("http://localhost:{}", receiver.address.port());
+    let provider = |name: &str, to: &str| receiver.provider(name).replace(&url, to);
+    let providers = provider("far", "http://hooks.example.invalid").replace(ALLOWED, "")
+        + &provider("near", &near)
+        + &provider("refused", &near).replace(ALLOWED, "");
+    let host = Host::start_with(&providers, |command| {
+        command.env("HTTP_PROXY", format!("http://{}", proxy.address)).env("NO_PROXY", "example.org, localhost");
     });
-    let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
-    assert_eq!(status, 200, "{answer}");
-    assert_eq!(receiver.requests()[0].headers["host"], "hooks.example.invalid");
+    let mut statuses = Vec::new();
+    for name in ["far", "near", "refused"] {
+        statuses.push(host.send(json!({ "provider": name, "text": "a" })).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 503]);
+    let hosts = |receiver: &Receiver| -> Vec<_> {
+        receiver.requests().iter().map(|request| request.headers["host"].clone()).collect()
+    };
+    assert_eq!(hosts(&proxy), ["hooks.example.invalid"]);
+    assert_eq!(hosts(&receiver), [near.trim_start_matches("http://")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
