@@ -1,7 +1,7 @@
 //! A message that is sent again is delivered once, and its caller gets the first answer.
 
 use crate::support::receiver::Receiver;
-use crate::support::{Host, PATIENCE, client, dir, signal};
+use crate::support::{Host, PATIENCE, client, digest, dir, signal};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -118,4 +118,37 @@ async fn memory_has_its_limit() {
         assert_eq!(outcome(post(&host, &message(id))).await.1, replayed, "{id}");
     }
     assert_eq!(lines(), 5);
+}
+
+/// Who chooses the key or the `id` that another client has chosen is in nobody's way, and is told nothing of the other's message.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn each_client_has_keys_of_its_own() {
+    let receiver = Receiver::start().await;
+    let clients = ["one", "two"].map(|name| format!("[clients.{name}]\ntokens = [\"{}\"]\n", digest(name))).concat();
+    let host = Host::start(&(clients + &receiver.provider("hook")));
+    let delivered = |id: &Value| json!({ "id": id, "provider": "hook", "receipt": { "reference": "204 No Content" } });
+    for (key, id) in [(Some("k1"), None), (None, Some("a1")), (Some("k2"), Some("a2"))] {
+        let request = |client: &str, text: &str| {
+            let mut message = json!({ "provider": "hook", "text": text });
+            if let Some(id) = id {
+                message["id"] = id.into();
+            }
+            let request = post(&host, &message).bearer_auth(client);
+            key.into_iter().fold(request, |request, key| request.header("idempotency-key", key))
+        };
+        let mut answers = Vec::new();
+        for client in ["one", "two"] {
+            let (status, replayed, answer) = outcome(request(client, client)).await;
+            assert_eq!((status, replayed, &answer), (200, false, &delivered(&answer["id"])), "{client} {key:?} {id:?}");
+            answers.push((client, answer));
+        }
+        for (client, answer) in answers {
+            assert_eq!(outcome(request(client, client)).await, (200, true, answer), "{client} {key:?} {id:?}");
+        }
+        assert_eq!(outcome(request("one", "two")).await.0, 409, "{key:?} {id:?}");
+    }
+    let bodies = receiver.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body));
+    let texts: Vec<Value> = bodies.map(|body| body.expect("JSON")["data"]["text"].clone()).collect();
+    assert_eq!(texts, ["one", "two", "one", "two", "one", "two"]);
 }
