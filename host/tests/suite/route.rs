@@ -72,6 +72,27 @@ async fn the_next_is_tried_where_the_message_was_not_delivered() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_next_is_tried_while_the_circuit_of_one_is_open() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let circuit = "circuit = { failures = 1, open_for = \"1h\" }\n";
+    let host = Host::start(&(receiver.provider("hook") + circuit + FULL + &file(dir.path())));
+    receiver.answer(500, &[]);
+    assert_eq!(send(&host, &json!({ "provider": "hook", "text": "a" })).await.status(), 503);
+    receiver.answer(204, &[]);
+    let answer: Value =
+        send(&host, &json!({ "route": ["hook", "file"], "text": "b" })).await.json().await.expect("JSON");
+    assert_eq!(answer["provider"], "file", "{answer}");
+    let response = send(&host, &json!({ "route": ["hook", "full"], "text": "c" })).await;
+    assert_eq!(response.status(), 503);
+    let problem: Value = response.json().await.expect("JSON");
+    assert_eq!(attempts(&problem), [("hook", "circuit-open"), ("full", "temporary-failure")]);
+    assert_eq!((lines(dir.path()), receiver.requests().len()), (1, 1), "the first was not asked again");
+    let metrics = host.metrics().await;
+    assert!(metrics.contains("provost_deliveries_total{provider=\"hook\",outcome=\"circuit-open\"} 2\n"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
 async fn none_is_tried_after_a_refusal_or_without_an_answer() {
     let (dir, receiver) = (dir(), Receiver::start().await);
     let host = Host::start(&(receiver.provider("hook") + "timeout = \"300ms\"\n" + FULL + &file(dir.path())));
