@@ -1,9 +1,14 @@
 //! The built host reads its configuration again at SIGHUP: all of it or nothing, and no message is lost meanwhile.
 
 use crate::support::receiver::{OTHER_SECRET, Receiver, SECRET};
-use crate::support::{Host, client, digest, dir, signal};
+use crate::support::unruly::provider;
+use crate::support::{
+    Host, PATIENCE, address, bundled, client, digest, dir, ended, metrics, provost, signal, terminate, write_config,
+};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -198,4 +203,67 @@ async fn files_and_filters_are_read_again() {
     host.terminate();
     let (_, log) = host.wait();
     assert!(log.contains("id=\"seen\"") && !log.contains("id=\"unseen\""), "{log}");
+}
+
+/// Starts a host with all plugins, those of the tests too. While it loads them, changes its configuration and sends it SIGHUP.
+fn hung_up(dir: &Path, before: &str, after: &str) -> (Child, BufReader<ChildStderr>) {
+    let mut command = provost();
+    command.arg("--config").arg(write_config(dir, before)).args(["--prov", "unruly.prov", "--log", "debug"]);
+    command.args(bundled().flat_map(|plugin| ["--prov".to_owned(), plugin]));
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
+    let mut line = String::new();
+    while !line.contains(" loading ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("the log is text"), 0, "the host ended by itself");
+    }
+    write_config(dir, after);
+    signal(child.id(), "HUP");
+    (child, log)
+}
+
+/// Whether SIGHUP was sent to a process that has not taken it yet.
+fn is_pending(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("nobody has waited for its end");
+    let signals = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("Linux says so");
+    u64::from_str_radix(signals.trim(), 16).expect("hexadecimal digits") & 1 == 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_signal_while_it_starts_ends_nothing() {
+    let dir = dir();
+    let config = format!("[server]\nstartup_deadline = \"1h\"\n{}", provider("block-in-constructor"));
+    let (mut child, _log) = hung_up(dir.path(), &config, &config);
+    let taken = async {
+        while is_pending(child.id()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("a signal is taken at once");
+    assert_eq!(child.try_wait().expect("it is this process's own"), None, "it starts for an hour");
+    terminate(child.id());
+    assert_eq!(ended(&mut child).await.code(), Some(128 + 15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_signal_while_it_starts_is_remembered() {
+    let dir = dir();
+    let before = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", file("one", dir.path()));
+    let after = format!("{before}{}", file("two", dir.path()));
+    let (mut child, log) = hung_up(dir.path(), &before, &after);
+    let mut lines = log.lines().map(|line| line.expect("the log is text"));
+    let host = lines.find_map(|line| address(&line)).expect("it listens");
+    let rest = std::thread::spawn(move || lines.for_each(drop));
+    let reloaded = async {
+        let expected = "provost_reloads_total{result=\"done\"} 1\nprovost_reloads_total{result=\"refused\"} 0\n";
+        while !metrics(&format!("http://{host}/metrics")).await.contains(expected) {}
+    };
+    tokio::time::timeout(PATIENCE, reloaded).await.expect("it reads the configuration again");
+    let answer = client().get(format!("http://{host}/v1/providers/two")).send().await.expect("the host answers");
+    assert_eq!(answer.status(), 200);
+    terminate(child.id());
+    assert_eq!(ended(&mut child).await.code(), Some(0));
+    rest.join().expect("the log is text");
 }
