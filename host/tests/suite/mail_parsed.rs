@@ -2,28 +2,40 @@
 
 use crate::support::certificate::Certificate;
 use crate::support::mail::{read, whole};
+use crate::support::random::Random;
 use crate::support::smtp::{Mail, PASSWORD, SmtpServer};
 use crate::support::{Host, dir};
 use serde_json::{Value, json};
 
-/// Sends each message through the provider `mail`, which has `more` in its table, and compares what comes with what is expected.
-async fn check(more: &str, messages: &[(Value, Value)]) -> Vec<Mail> {
+/// A host whose provider `mail`, which has `more` in its table, sends to a server.
+async fn start(more: &str) -> (Host, SmtpServer) {
     let (dir, certificate) = (dir(), Certificate::new());
     let server = SmtpServer::start(&certificate).await;
     let bundle = certificate.write_bundle(dir.path());
     let host = Host::start_with(&format!("{}{more}", server.provider("mail", PASSWORD)), |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
+    (host, server)
+}
+
+/// Compares what mails say with what is expected of them.
+fn compare(mails: &[Mail], expected: &[&Value]) {
+    let texts: Vec<String> = mails.iter().map(|mail| mail.text.clone()).collect();
+    assert_eq!(texts.len(), expected.len());
+    for ((found, expected), text) in read(&texts).iter().zip(expected).zip(&texts) {
+        assert_eq!(found, *expected, "{text}");
+    }
+}
+
+/// Sends each message through the provider `mail`, which has `more` in its table, and compares what comes with what is expected.
+async fn check(more: &str, messages: &[(Value, Value)]) -> Vec<Mail> {
+    let (host, server) = start(more).await;
     for (message, _) in messages {
         let (status, answer) = host.send(message.clone()).await;
         assert_eq!(status, 200, "{answer}");
     }
     let mails = server.mails();
-    let texts: Vec<String> = mails.iter().map(|mail| mail.text.clone()).collect();
-    assert_eq!(texts.len(), messages.len());
-    for ((found, (_, expected)), text) in read(&texts).iter().zip(messages).zip(&texts) {
-        assert_eq!(found, expected, "{text}");
-    }
+    compare(&mails, &messages.iter().map(|(_, expected)| expected).collect::<Vec<_>>());
     mails
 }
 
@@ -85,6 +97,93 @@ async fn another_parser_reads_what_was_sent() {
         messages.push(message(json!({ "text": "plain", "html": html }), different));
     }
     check("", &messages).await;
+}
+
+/// What texts are made of: what a mail has to quote or to encode.
+const PIECES: &[&str] = &[
+    "a", "Z", "7", " ", " ", "é", "ß", "世界", "🎉", "\"", "'", "\\", "=?", "?=", "=", "=3D", "%41", "*0*=", ",", ";",
+    ":", "<", ">", "@", "(", ")", ".", "From ",
+];
+
+/// What can stand in a text, and in no line.
+const CONTROLS: &[&str] = &["\r", "\n", "\r\n", "\0", "\t", "\u{7f}"];
+
+/// At most so many pieces. A few are longer than a line of a mail can be, or what a reader decodes.
+fn text(random: &mut Random, most: usize, controls: bool) -> String {
+    let pieces = (0..random.below(most + 1)).map(|_| match random.below(40) {
+        0 => "x".repeat(1000),
+        1 | 2 => "=?utf-8?q?a?=".to_owned(),
+        3..6 if controls => CONTROLS[random.below(CONTROLS.len())].to_owned(),
+        _ => PIECES[random.below(PIECES.len())].to_owned(),
+    });
+    pieces.collect()
+}
+
+/// The same for what should be one line, and sometimes is not.
+fn line(random: &mut Random, most: usize) -> String {
+    let controls = random.below(8) == 0;
+    text(random, most, controls)
+}
+
+/// A message, what its mail says, and whether there can be such a mail.
+fn generated(seed: u64) -> (Value, Value, bool) {
+    let mut random = Random(seed);
+    let is_line = |text: &str, most: usize| text.len() <= most && !text.contains(char::is_control);
+    let said = |text: &str| text.replace("\r\n", "\n").replace('\r', "\n").trim_end_matches('\n').to_owned();
+    // A header has no spaces at its ends.
+    let subject = line(&mut random, 12).trim_matches(' ').to_owned();
+    let mut can_be = is_line(&subject, 4096);
+    let plain = text(&mut random, 20, true);
+    let html = (random.below(2) == 1).then(|| text(&mut random, 20, true));
+    let (mut to, mut read_to, mut attachments) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..=random.below(3) {
+        // Of several spaces side by side a quoted name has one.
+        let name = line(&mut random, 4).split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let address = format!("recipient{number}@mail.example.org");
+        let recipient = format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
+        can_be &= is_line(&recipient, 900);
+        to.push(recipient);
+        read_to.push([name, address]);
+    }
+    for _ in 0..random.below(3) {
+        let name = line(&mut random, 6);
+        can_be &= is_line(&name, 255) && !name.contains(['/', '\\']) && !["", ".", ".."].contains(&name.as_str());
+        let content = "AAAA".repeat(random.below(100));
+        attachments.push(json!({ "name": name, "content_type": "application/octet-stream", "content": content }));
+    }
+    let mut parts = match html {
+        Some(_) => vec!["multipart/alternative", "text/plain", "text/html"],
+        None => vec!["text/plain"],
+    };
+    if !attachments.is_empty() {
+        parts.insert(0, "multipart/mixed");
+    }
+    parts.extend(attachments.iter().map(|_| "application/octet-stream"));
+    let different = json!({ "to": read_to, "parts": parts, "text": said(&plain), "html": html.as_deref().map(said) });
+    let fields = json!({ "to": to, "subject": subject, "text": plain, "html": html, "attachments": attachments });
+    let (message, read) = message(fields, different);
+    (message, read, can_be)
+}
+
+/// The same ones in each run, made of pieces at random.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn another_parser_reads_whatever_was_sent() {
+    let (host, server) = start("").await;
+    let (mut expected, mut refused) = (Vec::new(), 0);
+    for seed in 0..200 {
+        let (message, read, can_be) = generated(seed);
+        let (status, answer) = host.send(message.clone()).await;
+        if can_be {
+            assert_eq!(status, 200, "{seed}: {answer} for {message}");
+            expected.push(read);
+        } else {
+            assert!(matches!(status, 400 | 422), "{seed}: {status} {answer} for {message}");
+            refused += 1;
+        }
+    }
+    assert!(expected.len() > 50 && refused > 50, "{} mails, and {refused} that cannot be", expected.len());
+    compare(&server.mails(), &expected.iter().collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Files of plugins with one to four changed bytes: the built host refuses each before anything maps it, and never ends otherwise.
 
+use crate::support::random::Random;
 use crate::support::{dir, dist, print, write_config};
 use std::ops::Range;
 use std::process::Command;
@@ -7,23 +8,6 @@ use std::thread;
 
 /// Where a file's changes matter most, and the last: anywhere.
 const KINDS: usize = 5;
-
-/// The same on every machine and in every run: Steele, Lea and Flood's SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("less than a usize")
-    }
-}
 
 /// How many files one host is given.
 const TOGETHER: usize = 100;

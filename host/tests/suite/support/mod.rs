@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod container;
 pub mod load;
 pub mod mail;
+pub mod random;
 pub mod receiver;
 pub mod smtp;
 pub mod tls;
