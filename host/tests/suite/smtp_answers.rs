@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
-/// What a server says, by the first word of what it hears; the first that fits holds.
+/// What a server says, by the first word of what it hears, or by the whole line; the first that fits holds. A line that is there whole is
+/// not looked for by its word.
 type Script = Vec<(&'static str, &'static str)>;
 
 /// What a server says that takes every mail, and then nothing.
@@ -65,7 +66,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufStream<S>, scri
         }
         let word = line.split([' ', ':', '\r']).next().unwrap_or_default();
         if !mail || word == "." {
-            mail = speak(stream, script, word).await.starts_with("354");
+            let whole = script.iter().any(|(heard, _)| *heard == line.trim_end());
+            mail = speak(stream, script, if whole { line.trim_end() } else { word }).await.starts_with("354");
         }
         if word == "STARTTLS" {
             return true;
@@ -88,6 +90,11 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What becomes of mails, one after the other, that a server of this script is sent: the status, and the receipt or the problem.
 async fn check(tls: &'static str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
+    check_to(&["bob@example.org"], tls, changed, expected).await;
+}
+
+/// The same with other recipients.
+async fn check_to(to: &[&str], tls: &'static str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
     let (dir, certificate) = (dir(), Certificate::new());
     let script = changed.iter().chain(&WILLING).copied().collect();
     let port = server(script, &certificate, tls).await;
@@ -101,11 +108,10 @@ async fn check(tls: &'static str, changed: &[(&'static str, &'static str)], expe
         command.env("SSL_CERT_FILE", bundle);
     });
     for (index, expected) in expected.iter().enumerate() {
-        let message =
-            json!({ "provider": "mail", "id": format!("m{index}"), "to": ["bob@example.org"], "text": "a\nb" });
+        let message = json!({ "provider": "mail", "id": format!("m{index}"), "to": to, "text": "a\nb" });
         let (status, answer): (u16, Value) = host.send(message).await;
         let said = answer["receipt"]["reference"].as_str().or(answer["detail"].as_str()).unwrap_or_default();
-        assert_eq!((status, said), *expected, "{tls}, {changed:?}, mail {index}");
+        assert_eq!((status, said), *expected, "{to:?}, {tls}, {changed:?}, mail {index}");
     }
 }
 
@@ -188,4 +194,27 @@ async fn what_came_in_the_clear_was_not_said_under_tls() {
     for put_in in ["220 go ahead\r\n250 forged", "220 go ahead\r\n250 forged\r\n250 forged\r\n334 VXNlcm5hbWU6"] {
         check("starttls", &[("STARTTLS", put_in), refused], &[(503, CORRUPT)]).await;
     }
+}
+
+/// A name of the domain alone is sent in ASCII to any server. What stands before the `@` cannot be, and needs one that takes all of Unicode.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn an_address_that_is_not_ascii_needs_a_server_that_takes_it() {
+    const REFUSED: (u16, &str) = (422, "the server does not support addresses that are not ASCII (SMTPUTF8)");
+    let never = ("MAIL", "450 not without SMTPUTF8");
+    for tls in ["none", "starttls", "tls"] {
+        check_to(&["bøb@example.org"], tls, &[never], &[REFUSED, REFUSED]).await;
+        check_to(&["alice@example.org", "bøb@example.org"], tls, &[never], &[REFUSED]).await;
+    }
+    let known = ("RCPT TO:<bøb@example.org>", "250 recipient known");
+    let nobody = ("RCPT", "550 nobody");
+    let asked = ("MAIL FROM:<a@example.org> SMTPUTF8 BODY=8BITMIME", "250 sender known");
+    let both = ("EHLO", "250-here\r\n250-8BITMIME\r\n250 SMTPUTF8");
+    check_to(&["bøb@example.org"], "none", &[both, asked, never, known, nobody], &[(200, "250 taken")]).await;
+    // The mail names its recipient.
+    let addresses_alone = ("EHLO", "250-here\r\n250 SMTPUTF8");
+    let refused = (422, "the server does not support mails that are not ASCII (8BITMIME)");
+    check_to(&["bøb@example.org"], "none", &[addresses_alone, never], &[refused]).await;
+    let ascii = ("RCPT TO:<bob@xn--mller-kva.example>", "250 recipient known");
+    check_to(&["bob@müller.example"], "none", &[ascii, nobody], &[(200, "250 taken")]).await;
 }
