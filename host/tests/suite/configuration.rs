@@ -252,6 +252,27 @@ error: @/config.toml: providers.e.secret_file: reading @/none: No such file or d
 
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
+fn limits_that_no_host_could_keep() {
+    check(
+        "[server]\nbody_limit = 1001\nmemory_limit = 1000\nidempotency_limit = 100001\n[log]\nformat = \"xml\"\n",
+        &[],
+        "\
+error: @/config.toml: log.format: unknown variant `xml`, expected `human` or `json`
+error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
+error: @/config.toml: server.idempotency_limit: must be at most 100000
+",
+    );
+    // The largest and the smallest that can be.
+    let dir = dir();
+    let limits =
+        "[server]\nbody_limit = 1000\nmemory_limit = 1000\nidempotency_limit = 100000\n[log]\nformat = \"json\"\n";
+    let config = write_config(dir.path(), limits);
+    let output = provost().arg("--config").arg(config).arg("--check").output().expect("the host starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
 fn a_value_of_a_wrong_type() {
     check_all(
         "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
