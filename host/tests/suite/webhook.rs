@@ -209,3 +209,24 @@ async fn headers_and_a_login_that_nobody_sees() {
         assert!(!log.contains(secret), "{log}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_login_that_is_refused_is_counted() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&receiver.provider("hook"));
+    receiver.answer(401, &[]);
+    let (status, problem) = host.send(json!({ "provider": "hook", "id": "a1", "text": "a" })).await;
+    let expected = json!({
+        "type": "urn:provost:problem:unauthorized", "title": "the other side refuses the host", "status": 503,
+        "detail": "the server answered 401 Unauthorized", "provider": "hook", "id": "a1",
+    });
+    assert_eq!((status, problem), (503, expected));
+    let metrics = host.metrics().await;
+    let counted = |outcome: &str| {
+        let sample = format!("provost_deliveries_total{{provider=\"hook\",outcome=\"{outcome}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&sample)).expect("each outcome is there")
+    };
+    let outcomes = ["delivered", "temporary-failure", "unauthorized", "refused"];
+    assert_eq!(outcomes.map(counted), ["0", "0", "1", "0"]);
+}
