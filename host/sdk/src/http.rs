@@ -4,6 +4,7 @@ use crate::tls::TlsRoots;
 use crate::{ConfigError, DeliveryError, SHOWN, Secret, excerpt, names, with_causes};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header, redirect};
+use std::env;
 use std::time::Duration;
 
 /// A client with the settings of [`Context::http`](crate::Context::http), and what `change` makes of them: for a provider that resolves
@@ -13,8 +14,9 @@ use std::time::Duration;
 ///
 /// # Errors
 ///
-/// When the trusted certificates cannot be read.
+/// When the trusted certificates cannot be read, or the environment names a proxy that cannot be used.
 pub fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Client, ConfigError> {
+    check_proxies()?;
     let roots = TlsRoots::load()?;
     let builder = Client::builder()
         .tls_backend_preconfigured(roots.client_config()?)
@@ -22,6 +24,28 @@ pub fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Cli
         // A message goes where the operator said and nowhere else.
         .redirect(redirect::Policy::none());
     change(builder).build().map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
+}
+
+/// Where a proxy may be named, as curl reads it.
+const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// Else requests would go out without it, or fail one by one. Its address is not repeated: it may hold a password.
+fn check_proxies() -> Result<(), ConfigError> {
+    for name in PROXIES {
+        let value = env::var(name).unwrap_or_default();
+        if let Some((scheme, _)) = value.split_once("://")
+            && !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        {
+            let scheme = excerpt(scheme, SHOWN);
+            return Err(ConfigError::new(
+                "",
+                format!(
+                    "the environment variable {name} names a proxy of the kind `{scheme}`: it must be https or http"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The URL that stands under `key` of a configuration: `https://` or `http://`, the name of a host that there can be, or an address, and
@@ -139,13 +163,21 @@ pub fn bearer(key: &str, token: &Secret) -> Result<HeaderValue, ConfigError> {
     Ok(value)
 }
 
-/// A request that cannot be built is wrong for good; everything else about a connection may work later.
+/// What a proxy that wants a login is called, when it is asked for a connection: the library has no type for it.
+const NO_LOGIN: &str = "proxy authorization required";
+
+/// A request that cannot be built is wrong for good, and a proxy that wants a login refuses the host; everything else about a connection may
+/// work later.
 impl From<reqwest::Error> for DeliveryError {
     fn from(error: reqwest::Error) -> Self {
         let permanent = error.is_builder();
         // An address may hold a token, as those of chat services do.
         let reason = with_causes(&error.without_url());
-        if permanent { Self::permanent(reason) } else { Self::temporary(reason) }
+        match reason {
+            reason if permanent => Self::permanent(reason),
+            reason if reason.ends_with(NO_LOGIN) => Self::unauthorized(reason),
+            reason => Self::temporary(reason),
+        }
     }
 }
 

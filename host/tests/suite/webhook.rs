@@ -157,6 +157,57 @@ async fn a_proxy_between_the_host_and_tls() {
     }
 }
 
+/// It refuses the host's login, not the message.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_proxy_that_wants_a_login() {
+    for (variable, scheme) in [("HTTP_PROXY", "http"), ("HTTPS_PROXY", "https")] {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", proxy.local_addr().expect("it is bound"));
+        let provider = format!(
+            "[providers.hook]\nplugin = \"webhook\"\nurl = \"{scheme}://hooks.example.invalid\"\nsecret = \"{SECRET}\"\n"
+        );
+        let host = Host::start_with(&provider, |command| {
+            command.env(variable, url);
+        });
+        let refusing = async {
+            let mut stream = BufStream::new(proxy.accept().await.expect("a connection").0);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert_ne!(stream.read_line(&mut head).await.expect("text"), 0, "{head}");
+            }
+            stream.write_all(b"HTTP/1.1 407 Login\r\ncontent-length: 0\r\n\r\n").await.expect("the host reads");
+            stream.flush().await.expect("the host reads");
+        };
+        let ((status, problem), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), refusing);
+        assert_eq!((status, &problem["type"]), (503, &json!("urn:provost:problem:unauthorized")), "{variable}");
+    }
+}
+
+/// Requests would go out without it.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_proxy_that_cannot_be_used() {
+    let dir = dir();
+    let url = "https://hooks.example.invalid";
+    let config = format!("[providers.hook]\nplugin = \"webhook\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n");
+    let config = write_config(dir.path(), &config);
+    for (variable, kind) in [("HTTP_PROXY", "socks5"), ("all_proxy", "ftp")] {
+        let mut command = provost();
+        command.arg("--config").arg(&config).args(["--prov", "webhook.prov", "--check"]);
+        let output = command.env(variable, format!("{kind}://hunter2@localhost")).output().expect("the host starts");
+        let expected = format!(
+            "error: {}: providers.hook: the environment variable {variable} names a proxy of the kind `{kind}`: it must be https or http \
+             (plugin `webhook`)\n",
+            config.display()
+        );
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(1), expected.as_str())
+        );
+    }
+}
+
 /// Where no proxy stands between, the host looks again at what a name resolves to.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]

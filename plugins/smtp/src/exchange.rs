@@ -5,7 +5,7 @@
 //! the answer to QUIT, which may never come: here whoever owns the connection closes it.)
 
 use crate::server::{failure, no_mail_yet};
-use lettre::address::Envelope;
+use lettre::address::{Address, Envelope};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -91,17 +91,23 @@ pub(crate) fn line(response: &Response) -> String {
 /// What the mail asks of the server, see RFC 6531 and RFC 6152.
 fn parameters(server: &ServerInfo, envelope: &Envelope, mail: &[u8]) -> Result<Vec<MailParameter>, DeliveryError> {
     let mut parameters = Vec::new();
-    let mut need = |extension, what, parameter| {
+    let mut need = |extension, parameter, refusal: DeliveryError| {
         parameters.push(parameter);
-        let reason = || DeliveryError::permanent(format!("the server does not support {what}"));
-        server.supports_feature(extension).then_some(()).ok_or_else(reason)
+        server.supports_feature(extension).then_some(()).ok_or(refusal)
     };
-    if envelope.from().into_iter().chain(envelope.to()).any(|address| !address.to_string().is_ascii()) {
-        need(Extension::SmtpUtfEight, "addresses that are not ASCII (SMTPUTF8)", MailParameter::SmtpUtfEight)?;
+    let is_foreign = |address: &Address| !address.to_string().is_ascii();
+    let addresses = "the server does not support addresses that are not ASCII (SMTPUTF8)";
+    if envelope.from().is_some_and(is_foreign) {
+        // Of the configuration, and not of the message.
+        let refusal = DeliveryError::unauthorized(format!("{addresses}, such as `from`"));
+        need(Extension::SmtpUtfEight, MailParameter::SmtpUtfEight, refusal)?;
+    } else if envelope.to().iter().any(is_foreign) {
+        need(Extension::SmtpUtfEight, MailParameter::SmtpUtfEight, DeliveryError::permanent(addresses))?;
     }
     if !mail.is_ascii() {
         let parameter = MailParameter::Body(MailBodyParameter::EightBitMime);
-        need(Extension::EightBitMime, "mails that are not ASCII (8BITMIME)", parameter)?;
+        let refusal = DeliveryError::permanent("the server does not support mails that are not ASCII (8BITMIME)");
+        need(Extension::EightBitMime, parameter, refusal)?;
     }
     Ok(parameters)
 }

@@ -10,10 +10,12 @@ use lettre::message::{Mailbox, MessageBuilder, MultiPart};
 use provost_sdk::{Attachment, DeliveryError, Message, SHOWN, excerpt};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::slice;
 
 /// What a line should have (RFC 5322 section 2.1.1).
 const FOLDED: usize = 78;
 
+const FROM: HeaderName = HeaderName::new_from_ascii_str("From");
 const TO: HeaderName = HeaderName::new_from_ascii_str("To");
 const SUBJECT: HeaderName = HeaderName::new_from_ascii_str("Subject");
 
@@ -52,13 +54,13 @@ pub(crate) fn compose(
     let envelope = Envelope::new(Some(from.email.clone()), addresses).map_err(|error| failed(&error))?;
     let builder = lettre::Message::builder()
         .envelope(envelope)
-        .from(from.clone())
+        .raw_header(mailboxes(FROM, slice::from_ref(from)))
         // The same for each try, so that a receiver can tell a repetition.
         .message_id(Some(format!("<{}@{}>", message.id, from.email.domain())));
     let builder = match undisclosed {
         true => builder.raw_header(HeaderValue::new(TO, "undisclosed-recipients:;".to_owned())),
         // All at once: the builder reads the header again for each one that is added.
-        false => builder.raw_header(recipients(&to)),
+        false => builder.raw_header(mailboxes(TO, &to)),
     };
     let builder = match subject(&content.subject) {
         Some(subject) => builder.raw_header(subject),
@@ -96,9 +98,9 @@ fn recipient(text: &str) -> Result<Mailbox, DeliveryError> {
 }
 
 /// The header that names all, in lines of at most 78 characters where a name is not longer: lettre would write one line.
-fn recipients(mailboxes: &[Mailbox]) -> HeaderValue {
+fn mailboxes(header: HeaderName, all: &[Mailbox]) -> HeaderValue {
     let mut encoded = String::new();
-    let mut writer = EmailWriter::new(&mut encoded, TO.len() + ": ".len(), 0, false);
+    let mut writer = EmailWriter::new(&mut encoded, header.len() + ": ".len(), 0, false);
     let mut write = |mailbox: &Mailbox, first: bool| {
         let Mailbox { name, email } = mailbox;
         let (name, email): (&str, &str) = (name.as_deref().unwrap_or_default(), email.as_ref());
@@ -112,20 +114,33 @@ fn recipients(mailboxes: &[Mailbox]) -> HeaderValue {
         if name.is_empty() {
             return writer.write_str(email);
         }
-        quoted_string::encode(name, &mut writer)?;
+        if is_atom(name) {
+            quoted_string::encode(name, &mut writer)?;
+        } else {
+            write!(writer, "\"{name}\"")?;
+        }
         writer.space();
         write!(writer, "<{email}>")
     };
-    for (index, mailbox) in mailboxes.iter().enumerate() {
+    for (index, mailbox) in all.iter().enumerate() {
         write(mailbox, index == 0).expect("a string takes all");
     }
     drop(writer);
-    HeaderValue::dangerous_new_pre_encoded(TO, String::new(), encoded)
+    // lettre looks for a sender, and reads no list of recipients again.
+    let text = if header == FROM { all.iter().map(Mailbox::to_string).collect() } else { String::new() };
+    HeaderValue::dangerous_new_pre_encoded(header, text, encoded)
 }
 
-/// The header, if it has to be encoded though it is ASCII (RFC 2047): a word that no line can hold, or one that a reader would decode.
+/// Whether the encoder writes the name as RFC 5322 wants it: it puts none into quotes for its dots (section 3.2.3).
+fn is_atom(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !(name.contains('.') && name.bytes().all(plain))
+}
+
+/// The header, if it has to be encoded as a whole (RFC 2047): a word that is not ASCII, that no line can hold, or that a reader would decode.
+/// lettre encodes word by word, and readers drop the spaces between two.
 fn subject(text: &str) -> Option<HeaderValue> {
-    if !text.is_ascii() || !(text.contains("=?") || text.split(' ').any(|word| word.len() > LINE)) {
+    if text.is_ascii() && !text.contains("=?") && text.split(' ').all(|word| word.len() <= LINE) {
         return None;
     }
     let mut encoded = String::new();
@@ -182,6 +197,14 @@ mod tests {
                 "another",
             ]),
         );
+        check(&message(&["a@example.org"], "é  世界", "a"), false, Ok(&["Subject: =?utf-8?b?w6kgIOS4lueVjA==?="]));
+        check(
+            &message(&["a@example.org"], "é =?utf-8?q?a?=", "a"),
+            false,
+            Ok(&["Subject: =?utf-8?b?w6kgPT91dGYtOD9xP2E/PQ==?="]),
+        );
+        check(&message(&["a@example.org"], &format!("é {}", "a".repeat(3000)), "a"), false, Ok(&[]));
+        check(&message(&["J.R. <a@example.org>"], "", "a"), false, Ok(&["To: \"J.R.\" <a@example.org>"]));
         let many: Vec<String> = (0..1000).map(|number| format!("\"A {number}\" <a{number}@example.org>")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let first = "To: \"A 0\" <a0@example.org>, \"A 1\" <a1@example.org>, \"A 2\" <a2@example.org>,";
