@@ -67,7 +67,7 @@ impl fmt::Display for Listen {
 pub fn address(key: &str, text: &str, examples: &str, reader: &mut Reader) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
         reader.error(key, &format!("`{}` is not an address with a port such as {examples}", shown(text)));
-        SocketAddr::from(([0, 0, 0, 0], 8080))
+        SocketAddr::from(([0, 0, 0, 0], 0))
     })
 }
 

@@ -1,8 +1,9 @@
 //! The end of the built host: who waits is told, what was lost is logged, and nothing half sent holds it up.
 
+use crate::support::caller::{Caller, ONE_EACH};
 use crate::support::receiver::Receiver;
 use crate::support::unruly::provider;
-use crate::support::{Host, PATIENCE, client, client_builder, dir, ended, provost, terminate, write_config};
+use crate::support::{Host, PATIENCE, client, dir, ended, provost, terminate, write_config};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -96,22 +97,16 @@ async fn a_message_that_nobody_waits_for_is_in_the_log_too() {
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_message_that_nobody_waits_for_and_that_was_not_sent_is_in_the_log_too() {
     let receiver = Receiver::start().await;
-    let config =
-        format!("peer_connections_limit = 1\n{}timeout = \"1h\"\nconcurrency = 1\n", receiver.provider("hook"));
-    let host = Host::start(&config);
+    let hook = receiver.provider("hook");
+    let host = Host::start(&format!("{ONE_EACH}{hook}timeout = \"1h\"\nconcurrency = 1\n"));
     let held = receiver.hold().await;
     let message = |id: &str| json!({ "provider": "hook", "id": id, "text": "a" });
     let rest = async {
         receiver.arrived().await;
-        let there = from_afar();
-        let post = there.post(host.url("/v1/messages")).json(&message("gone"));
-        let queued = "provost_deliveries_waiting{provider=\"hook\"} 1\n";
-        tokio::select! {
-            answer = post.send() => panic!("{answer:?}"),
-            () = async { while !host.metrics().await.contains(queued) {} } => {}
-        }
-        // The host has only one connection of its address, so it knows then that the caller is gone.
-        while there.get(host.url("/v1/providers")).send().await.expect("the host answers").status() != 200 {}
+        let mut caller = Caller::connect(&host, "127.0.0.2").await;
+        caller.begin("/v1/messages", &message("gone")).await;
+        while !host.metrics().await.contains("provost_deliveries_waiting{provider=\"hook\"} 1\n") {}
+        caller.leave(&host).await;
         host.terminate();
         closed(host.address).await;
         drop(held);
@@ -124,12 +119,6 @@ async fn a_message_that_nobody_waits_for_and_that_was_not_sent_is_in_the_log_too
     let line = log.lines().find(|line| line.contains(lost)).unwrap_or_else(|| panic!("{log}"));
     assert!(line.ends_with(" failure=the host shuts down: the message was not sent"), "{line}");
     assert!(log.ends_with("error: 1 delivery was given up at the end; the log names it\n"), "{log}");
-}
-
-/// A client at another address of this machine.
-fn from_afar() -> reqwest::Client {
-    let address: std::net::IpAddr = "127.0.0.2".parse().expect("an address");
-    client_builder().local_address(address).pool_max_idle_per_host(0).build().expect("a plain client")
 }
 
 /// Who looks for the host's readiness sees that it takes no messages, until the last has ended.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A part of `[server]`: the host takes a connection from an address when it knows that the one before is gone.
+/// A part of `[server]`: the host takes all requests of a connection from an address when it knows that the one before is gone.
 pub const ONE_EACH: &str = "peer_connections_limit = 1\n";
 
 /// A caller.
@@ -51,7 +51,8 @@ impl Caller {
         let known = async {
             loop {
                 let mut next = Self::connect(host, from).await;
-                if next.get("/healthz").await.is_some() {
+                // Until then it is asked for its health alone.
+                if let Some((200, _)) = next.get("/v1/providers").await {
                     break next;
                 }
             }
