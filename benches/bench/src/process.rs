@@ -1,7 +1,6 @@
 //! Programs that benchmarks start.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -22,16 +21,6 @@ impl Server {
     pub fn start_with(command: &mut Command, before: &str) -> Server {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let log = child.stderr.take().expect("its log");
-        Server::of(child, log, before)
-    }
-
-    /// The same, where its log goes to this named pipe.
-    pub fn start_logging_to(pipe: &Path, command: &mut Command) -> Server {
-        let child = command.stdin(Stdio::null()).spawn().expect("the server starts");
-        Server::of(child, File::open(pipe).expect("a pipe"), "address=")
-    }
-
-    fn of(child: Child, log: impl Read + Send + 'static, before: &str) -> Server {
         let mut lines = BufReader::new(log).lines().map_while(Result::ok);
         let address = lines.find_map(|line| {
             let (_, rest) = line.split_once(before)?;
