@@ -24,7 +24,7 @@ const CONTAINER: (f64, f64) = (0.6, 1.5);
 
 pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut Report) {
     let bench = Builds { places, engine, options };
-    let (image, plain) = bench.from_nothing(report);
+    let (image, plain) = bench.cold(report);
     let [fresh, edited] = bench.again(&image, &plain, report);
     bench.edits_of_shared_code(&image, &plain, report);
     bench.many_plugins(&image, report);
@@ -73,7 +73,7 @@ impl Builds<'_> {
     }
 
     /// Returns the trees, compiled.
-    fn from_nothing(&self, report: &mut Report) -> (Tree, Tree) {
+    fn cold(&self, report: &mut Report) -> (Tree, Tree) {
         let (mut images, mut cargos) = (Vec::new(), Vec::new());
         let trees = loop {
             let (image, plain) = (Tree::new(self.places, "image"), Tree::new(self.places, "plain"));
