@@ -95,8 +95,9 @@ fn unpacked(places: &Places, engine: &str, options: &[String], dir: &Path) -> Se
     tree.output(Path::new("tar"), &["-xf", from, "-C", to]);
     std::fs::copy(dir.join("config.toml"), root.join("config.toml")).expect("a temporary file");
     let mut host = Command::new("unshare");
-    // The linker would ask /proc for the directory of the program, which is not there.
-    host.env("LD_LIBRARY_PATH", "/provost").args(["--user", "--map-root-user", "--root", to, "--wd", "/provost"]);
+    host.env_remove("LD_LIBRARY_PATH").args(["--user", "--map-root-user", "--root", to, "--wd", "/provost"]);
+    // It reads its own file by /proc.
+    host.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
     host.args(["./provost", "--config", "/config.toml", "--prov", "noop.prov"]);
     Server::start(&mut host)
 }
