@@ -95,7 +95,7 @@ fn unpacked(places: &Places, engine: &str, options: &[String], dir: &Path) -> Se
     tree.output(Path::new("tar"), &["-xf", from, "-C", to]);
     std::fs::copy(dir.join("config.toml"), root.join("config.toml")).expect("a temporary file");
     let mut host = Command::new("unshare");
-    host.env_remove("LD_LIBRARY_PATH").args(["--user", "--map-root-user", "--root", to, "--wd", "/provost"]);
+    host.env_clear().args(["--user", "--map-root-user", "--root", to, "--wd", "/provost"]);
     // It reads its own file by /proc.
     host.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
     host.args(["./provost", "--config", "/config.toml", "--prov", "noop.prov"]);

@@ -26,26 +26,28 @@ pub fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Cli
     change(builder).build().map_err(|error| ConfigError::new("", format!("making the HTTP client: {error}")))
 }
 
-/// Where a proxy may be named, as curl reads it.
-const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-
-/// Else requests would go out without it, or fail one by one. Its address is not repeated: it may hold a password.
+/// Else requests would go out without the proxy, or fail one by one. Its address is not repeated: it may hold a password.
 fn check_proxies() -> Result<(), ConfigError> {
-    for name in PROXIES {
-        let value = env::var(name).unwrap_or_default();
-        if let Some((scheme, _)) = value.split_once("://")
-            && !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
-        {
-            let scheme = excerpt(scheme, SHOWN);
-            return Err(ConfigError::new(
-                "",
-                format!(
-                    "the environment variable {name} names a proxy of the kind `{scheme}`: it must be https or http"
-                ),
-            ));
+    // The first that is set counts, and the last two where another is missing.
+    let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, env::var(name).ok()?)));
+    let (http, https) = (first(["HTTP_PROXY", "http_proxy"]), first(["HTTPS_PROXY", "https_proxy"]));
+    let all = if http.is_some() && https.is_some() { None } else { first(["ALL_PROXY", "all_proxy"]) };
+    match [http, https, all].into_iter().flatten().find(|(_, value)| !value.is_empty() && !is_proxy(value)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let example = "no proxy such as `http://proxy.example.org:3128`; it must be http or https";
+            Err(ConfigError::new("", format!("the environment variable {name} names {example}")))
         }
     }
-    Ok(())
+}
+
+/// Whether the HTTP client can ask it.
+fn is_proxy(value: &str) -> bool {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    // A name without a scheme is taken alone, and not with a path.
+    let whole = value.contains("://") || !rest.contains('/');
+    known && whole && !value.contains(char::is_whitespace) && Url::parse(&format!("http://{rest}")).is_ok()
 }
 
 /// The URL that stands under `key` of a configuration: `https://` or `http://`, the name of a host that there can be, or an address, and
@@ -216,6 +218,21 @@ mod tests {
         ] {
             let found = parse_url("url", url).map(|_| ()).map_err(|error| error.to_string());
             assert_eq!(found, Err(format!("url: {expected}")), "{url}");
+        }
+    }
+
+    #[test]
+    fn proxies_that_can_be_asked() {
+        for (value, expected) in [
+            ("http://proxy.example.org:3128", true),
+            ("HTTPS://user:hunter2@proxy.example.org/", true),
+            ("proxy.example.org:3128", true),
+            ("proxy.example.org:3128/", false),
+            ("http://proxy example.org", false),
+            ("http://", false),
+            ("socks5://proxy.example.org", false),
+        ] {
+            assert_eq!(is_proxy(value), expected, "{value}");
         }
     }
 

@@ -89,8 +89,11 @@ pub fn check_all(clients: &[Client], reader: &mut Reader) {
     for client in clients {
         for (index, token) in client.tokens.iter().enumerate() {
             if let Some(other) = known.insert(token, &client.name) {
-                let message =
-                    format!("number {} is a token of client `{}` too: each has its own", index + 1, shown(other));
+                let message = if *other == client.name {
+                    format!("number {} is there twice", index + 1)
+                } else {
+                    format!("number {} is a token of client `{}` too: each has its own", index + 1, shown(other))
+                };
                 reader.error(&join(&join("clients", &client.name), "tokens"), &message);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Reader, shown};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -73,8 +73,14 @@ pub fn address(key: &str, text: &str, examples: &str, reader: &mut Reader) -> So
 
 /// Whether nobody can listen at both addresses: one of them is a part of the other.
 pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+    // By IPv6, everywhere includes IPv4.
+    let has = |one: IpAddr, other: IpAddr| match one {
+        IpAddr::V4(all) if all.is_unspecified() => other.to_canonical().is_ipv4(),
+        IpAddr::V6(all) if all.is_unspecified() => true,
+        _ => one.to_canonical() == other.to_canonical(),
+    };
+    let (one_ip, other_ip) = (one.ip(), other.ip());
+    one.port() != 0 && one.port() == other.port() && (has(one_ip, other_ip) || has(other_ip, one_ip))
 }
 
 /// The permissions of a socket, from their octal digits.
@@ -86,6 +92,30 @@ pub fn mode(key: &str, text: &str, reader: &mut Reader) -> u32 {
             reader
                 .error(key, &format!("`{}` is not a mode of 1 to 777 in octal digits, such as \"0660\"", shown(text)));
             0o600
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_parts_of_others() {
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("0.0.0.0:80", "[::]:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+        ] {
+            let (a, b) = (one.parse().expect("an address"), other.parse().expect("an address"));
+            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{one} {other}");
         }
     }
 }

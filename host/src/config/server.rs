@@ -67,7 +67,7 @@ pub struct RawServer {
     /// TLS of the API, versions 1.2 and 1.3. Without it, it speaks plain HTTP.
     #[schemars(with = "RawTls")]
     pub tls: Option<Table>,
-    /// An address and port of metrics and health alone, where they need no token. It has no TLS.
+    /// An address and port of metrics and health alone, where they need no token. It has no TLS, and 64 connections may be open there.
     pub metrics_listen: Option<String>,
     /// Names, without a port, that a request may have in its header `host`; any if the list is empty. It keeps pages in a browser out.
     pub hosts: Vec<String>,

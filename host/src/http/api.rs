@@ -1,7 +1,7 @@
 //! The HTTP API: its routes and what they share. It knows providers only by name.
 
 use crate::config::{Config, Limits};
-use crate::http::access::{Caller, is_health};
+use crate::http::access::Caller;
 use crate::http::batch::batch;
 use crate::http::body::Bodies;
 use crate::http::deliver::{Answer, unknown_provider};
@@ -11,13 +11,13 @@ use crate::http::idempotency::Repetitions;
 use crate::http::listing::{self, ProviderList, ProviderState};
 use crate::http::metrics;
 use crate::http::openapi;
-use crate::http::operations::{COUNT, OPERATIONS};
+use crate::http::operations::{COUNT, OPERATIONS, WATCH};
 use crate::http::problem::Problem;
 use crate::http::send::send;
 use crate::providers::Providers;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
@@ -26,8 +26,6 @@ use provost_sdk::{SHOWN, excerpt};
 use serde::Serialize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-const METRICS: &str = "/metrics";
 
 /// What the API needs to answer.
 pub struct Api {
@@ -137,17 +135,21 @@ async fn watch(State(api): State<Arc<Api>>) -> (Headers<1>, String) {
 
 type Headers<const N: usize> = [(HeaderName, &'static str); N];
 
-async fn openapi_json(State(api): State<Arc<Api>>) -> (Headers<1>, String) {
+/// Behind an answer that anybody can have, and that is large: a connection that waits keeps the memory of its last one.
+const CLOSE: (HeaderName, &str) = (CONNECTION, "close");
+
+async fn openapi_json(State(api): State<Arc<Api>>) -> (Headers<2>, String) {
     let document = api.described.document.get_or_init(|| openapi::document(api.limits).to_string());
-    ([(CONTENT_TYPE, "application/json")], document.clone())
+    ([(CONTENT_TYPE, "application/json"), CLOSE], document.clone())
 }
 
-async fn docs_page(State(api): State<Arc<Api>>) -> (Headers<3>, String) {
+async fn docs_page(State(api): State<Arc<Api>>) -> (Headers<4>, String) {
     let page = api.described.page.get_or_init(|| docs::page(&openapi::document(api.limits)));
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, docs::POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        CLOSE,
     ];
     (headers, page.clone())
 }
@@ -158,7 +160,7 @@ async fn docs_page(State(api): State<Arc<Api>>) -> (Headers<3>, String) {
 ///
 /// When it is not.
 pub fn is_watch<B>(request: &axum::http::Request<B>) -> Result<(), Problem> {
-    if request.uri().path() == METRICS || is_health(request) { Ok(()) } else { Err(nothing_at(request.uri())) }
+    if WATCH.contains(&request.uri().path()) { Ok(()) } else { Err(nothing_at(request.uri())) }
 }
 
 async fn no_route(uri: Uri) -> Problem {

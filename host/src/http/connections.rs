@@ -173,8 +173,8 @@ fn may_use<B>(place: Place, request: &Request<B>) -> Result<(), Problem> {
     if place == Place::Any || api::is_watch(request).is_ok() {
         return Ok(());
     }
-    let detail = "as many connections are open as `server.connections_limit` and `server.peer_connections_limit` allow, and each waits for its \
-                  answer";
+    let detail = "as many connections are open as `server.connections_limit` and `server.peer_connections_limit` allow, and none \
+                  could be closed for this one";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-connection", "too many connections", detail);
     Err(problem.retry_soon())
 }

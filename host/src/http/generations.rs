@@ -10,13 +10,14 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How many files are left to providers, for their own connections, and to the host itself, for metrics and health too.
 const OWN_FILES: usize = 256;
 
-/// The most bytes of a request's head, or of an answer's body, that a connection has in memory.
+/// The most bytes that a request's line and headers may have together.
 const BUFFER: usize = 16 * 1024;
 
 /// How often it is looked for requests to one that was replaced.
@@ -58,12 +59,14 @@ impl Generation {
 pub struct Generations {
     current: RwLock<Arc<Generation>>,
     replaced: Mutex<Vec<Arc<Providers>>>,
+    /// What [`Generations::lost`] counts of those that are gone.
+    lost: AtomicUsize,
 }
 
 impl Generations {
     /// With the first.
     pub fn new(first: Generation) -> Self {
-        Self { current: RwLock::new(Arc::new(first)), replaced: Mutex::default() }
+        Self { current: RwLock::new(Arc::new(first)), replaced: Mutex::default(), lost: AtomicUsize::new(0) }
     }
 
     /// The one in force.
@@ -86,10 +89,13 @@ impl Generations {
             tokio::time::sleep(TICK).await;
         }
         before.providers.idle().await;
+        before.providers.told().await;
         let (providers, deadline) = (Arc::clone(&before.providers), before.config.shutdown_deadline);
         // It waits for code of plugins. An error would say that the host has ended.
         let _ = tokio::task::spawn_blocking(move || providers.close(Instant::now(), deadline)).await;
-        self.replaced().retain(|replaced| !Arc::ptr_eq(replaced, &before.providers));
+        let mut replaced = self.replaced();
+        self.lost.fetch_add(before.providers.lost(), Ordering::Relaxed);
+        replaced.retain(|replaced| !Arc::ptr_eq(replaced, &before.providers));
     }
 
     /// Waits until no delivery is under way, and lets none begin.
@@ -110,9 +116,11 @@ impl Generations {
         self.all().iter().map(|providers| providers.give_up()).sum()
     }
 
-    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    /// How many messages that nobody waited for were not tried, or not again, since the host ends.
     pub fn lost(&self) -> usize {
-        self.all().iter().map(|providers| providers.lost()).sum()
+        let (current, replaced) = (self.current(), self.replaced());
+        let of_replaced: usize = replaced.iter().map(|providers| providers.lost()).sum();
+        current.providers.lost() + of_replaced + self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until all that were given up are logged.

@@ -113,7 +113,7 @@ impl Listener {
             match taken {
                 Ok(taken) => return taken,
                 // Its other side went away before.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+                Err(error) if is_of_other_side(error.kind()) => {}
                 Err(error) => {
                     refusals::not_taken(&error);
                     tokio::time::sleep(PAUSE).await;
@@ -121,6 +121,10 @@ impl Listener {
             }
         }
     }
+}
+
+fn is_of_other_side(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
 /// Removes the socket that a host has left which could not end in order. Whatever else is there stays.

@@ -1,7 +1,7 @@
 //! The OpenAPI document (3.1), made from [`OPERATIONS`], from the types of bodies, and from the limits that are configured.
 
 use crate::config::Limits;
-use crate::http::operations::{Content, EVERYWHERE, OPERATIONS, Operation, Parameter, Problems};
+use crate::http::operations::{Content, EVERYWHERE, OPERATIONS, Operation, Parameter, Problems, WATCH};
 use crate::http::problem::Problem;
 use crate::http::problems::{self, Known};
 use provost_sdk::schemars::SchemaGenerator;
@@ -163,6 +163,7 @@ fn failures(operation: &Operation) -> Map<String, Value> {
     let has = |kind: &str| match operation.problems {
         _ if EVERYWHERE.contains(&kind) => true,
         _ if kind == "unauthenticated" => operation.token,
+        _ if kind == "no-connection" => !WATCH.contains(&operation.path),
         Problems::Only(kinds) => kinds.contains(&kind),
         Problems::AllBut(kinds) => !kinds.contains(&kind),
     };

@@ -63,8 +63,10 @@ pub enum Problems {
 }
 
 /// What every request can have.
-pub const EVERYWHERE: [&str; 6] =
-    ["not-http", "bad-host", "half-sent", "uri-too-long", "headers-too-large", "no-connection"];
+pub const EVERYWHERE: [&str; 5] = ["not-http", "bad-host", "half-sent", "uri-too-long", "headers-too-large"];
+
+/// Paths that are answered where no connection is left for others, and at the address of metrics.
+pub const WATCH: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// How many there are.
 pub const COUNT: usize = 9;

@@ -27,11 +27,34 @@ pub struct Activity {
     pub used: AtomicBool,
 }
 
+/// How much a connection is worth.
+#[derive(PartialEq, Eq)]
+enum Worth {
+    /// It waits for its next request, or for the rest of one.
+    Idle,
+    /// The same, but it had one since it was looked at.
+    Used,
+    /// Its caller waits for an answer.
+    Busy,
+}
+
 impl Activity {
-    /// Whether it is doing what its caller should get. Each look is paid for by a request.
-    fn keeps_its_place(&self) -> bool {
+    fn look(&self) -> Worth {
         let (busy, arriving) = (self.busy.load(Ordering::Relaxed), self.arriving.load(Ordering::Relaxed));
-        !arriving && (busy || self.used.swap(false, Ordering::Relaxed))
+        match (busy && !arriving, !arriving && self.used.swap(false, Ordering::Relaxed)) {
+            (true, _) => Worth::Busy,
+            (false, true) => Worth::Used,
+            (false, false) => Worth::Idle,
+        }
+    }
+
+    /// In which order connections of the reserve are cut: first those that were answered.
+    fn in_reserve(&self) -> u8 {
+        match (self.busy.load(Ordering::Relaxed), self.used.load(Ordering::Relaxed)) {
+            (false, true) => 0,
+            (false, false) => 1,
+            (true, _) => 2,
+        }
     }
 }
 
@@ -99,16 +122,17 @@ impl Places {
         if self.make_room(full_peer, limit) {
             return Place::Any;
         }
+        let order = |id: &&Id| self.open.get(id).map(|connection| connection.activity.in_reserve());
         if self.reserve.len() >= RESERVE
-            && let Some(first) = self.reserve.front()
+            && let Some(first) = self.reserve.iter().min_by_key(order)
         {
             self.cut(*first, limit);
         }
         Place::Reserve
     }
 
-    /// Cuts the first connection in turn that does not keep its place: of one peer, or of all. Only a few are looked at, so that a flood of
-    /// connections is no work for all that are open.
+    /// Cuts the first connection in turn that is idle: of one peer, or of all. Only a few are looked at, so that a flood of connections is no
+    /// work for all that are open.
     fn make_room(&mut self, peer: Option<IpAddr>, limit: &'static str) -> bool {
         let Self { open, turns, peers, .. } = self;
         let turns = peer.and_then(|peer| peers.get_mut(&peer)).map_or(turns, |peer| &mut peer.turns);
@@ -172,17 +196,23 @@ impl Places {
 }
 
 impl Turns {
-    /// The first that does not keep its place.
+    /// The first that is idle, or else the first that was used.
     fn idle(&mut self, open: &HashMap<Id, Connection>) -> Option<Id> {
-        for _ in 0..LOOKS {
-            let id = self.0.pop_front()?;
+        let (mut looks, mut used) = (0, None);
+        while looks < LOOKS
+            && let Some(id) = self.0.pop_front()
+        {
+            // One that is closed was paid for by its opening.
             let Some(connection) = open.get(&id) else { continue };
-            if !connection.activity.keeps_its_place() {
-                return Some(id);
+            looks += 1;
+            match connection.activity.look() {
+                Worth::Idle => return Some(id),
+                Worth::Used => used = used.or(Some(id)),
+                Worth::Busy => {}
             }
             self.0.push_back(id);
         }
-        None
+        used
     }
 
     /// Leaves those out that are closed, if they are many beside the `count` that are open.
@@ -204,6 +234,66 @@ pub fn peer(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::pending;
+    use tokio::task::JoinSet;
+
+    const FULL: Most = Most { all: 200, key: "all", of_peer: 1000 };
+
+    /// As many connections as may be open, of which some are closed and the others do this.
+    fn full(tasks: &mut JoinSet<()>, closed: usize, set: impl Fn(&Activity)) -> Places {
+        let mut places = Places::default();
+        for index in 0..FULL.all + closed {
+            let (task, activity) = (tasks.spawn(pending()), Arc::new(Activity::default()));
+            let id = task.id();
+            set(&activity);
+            places.opened(task, Place::Any, None, activity);
+            if index < closed {
+                places.closed(id);
+            }
+        }
+        places
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_makes_room_however_many_are_open() {
+        let mut tasks = JoinSet::new();
+        for (what, closed, busy, used, arriving, expected) in [
+            ("idle", 0, false, false, false, Place::Any),
+            ("idle, behind many that are closed", 150, false, false, false, Place::Any),
+            ("used", 0, false, true, false, Place::Any),
+            ("half sent", 0, true, true, true, Place::Any),
+            ("busy", 0, true, true, false, Place::Reserve),
+        ] {
+            let mut places = full(&mut tasks, closed, |activity| {
+                activity.busy.store(busy, Ordering::Relaxed);
+                activity.used.store(used, Ordering::Relaxed);
+                activity.arriving.store(arriving, Ordering::Relaxed);
+            });
+            assert!(places.find(None, FULL) == expected, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reserve_loses_who_was_answered_first() {
+        let mut tasks = JoinSet::new();
+        let mut places = full(&mut tasks, 0, |activity| activity.busy.store(true, Ordering::Relaxed));
+        let mut reserve = Vec::new();
+        for index in 0..RESERVE {
+            let (task, activity) = (tasks.spawn(pending()), Arc::new(Activity::default()));
+            activity.used.store(index == 7, Ordering::Relaxed);
+            activity.busy.store(index == 0, Ordering::Relaxed);
+            reserve.push(task.id());
+            assert!(places.find(None, FULL) == Place::Reserve);
+            places.opened(task, Place::Reserve, None, activity);
+        }
+        for index in [7, 1, 2] {
+            assert!(places.find(None, FULL) == Place::Reserve);
+            assert!(!places.open.contains_key(&reserve[index]), "{index}");
+            let task = tasks.spawn(pending());
+            places.opened(task, Place::Reserve, None, Arc::default());
+        }
+        assert!(places.open.contains_key(&reserve[0]));
+    }
 
     #[test]
     fn a_peer_has_an_address_or_a_network() {

@@ -85,7 +85,7 @@ pub static ALL: [Known; 27] = [
     known(
         "no-connection",
         &[503],
-        "as many connections are open as the limits of `[server]` allow, and each waits for its answer; health and metrics are answered",
+        "as many connections are open as the limits of `[server]` allow, and none could be closed for this one; health and metrics are answered",
         "yes, later",
     ),
     known(

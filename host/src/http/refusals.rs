@@ -2,6 +2,7 @@
 
 use crate::telemetry::told::Told;
 use std::fmt::Display;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The problems that such a request can have, by the last parts of their types.
@@ -59,10 +60,14 @@ pub fn cuts() -> u64 {
     CUT.load(Ordering::Relaxed)
 }
 
-/// Says that the system has nothing left for a connection.
-pub fn not_taken(error: &dyn Display) {
+/// Says that the system gave no connection.
+pub fn not_taken(error: &io::Error) {
     if let Some(more) = FILES.is_due() {
-        tracing::warn!(%error, more, "taking a connection failed: raise the limit of open files, or lower `server.connections_limit`");
+        let fix = match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => ": raise the limit of open files, or lower `server.connections_limit`",
+            _ => "",
+        };
+        tracing::warn!(%error, more, "taking a connection failed{fix}");
     }
 }
 

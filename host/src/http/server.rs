@@ -74,8 +74,9 @@ async fn run(generations: &Arc<Generations>, reload: Reload, lasting: Lasting) -
     tokio::spawn(async move {
         let signal = ended.await;
         tracing::info!(signal, "shutting down after the requests in flight");
-        begin.begin(current.current().config.shutdown_deadline);
+        // First, so that nobody who waits takes a place that becomes free at the end.
         current.end_waiting();
+        begin.begin(current.current().config.shutdown_deadline);
     });
     if let Some(listener) = metrics {
         let (generations, ending) = (Arc::clone(generations), Arc::clone(ending));

@@ -8,7 +8,7 @@ use crate::providers::retry;
 use crate::telemetry::outcome::Outcome;
 use provost_sdk::{Message, Receipt, excerpt};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,6 +18,8 @@ pub struct Delivery {
     /// What the caller calls the request.
     request: Option<String>,
     begun: Instant,
+    /// Whether the end came before a further attempt.
+    cut: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -26,7 +28,7 @@ impl Delivery {
     pub fn new(message: &Message, by: &Arc<Shared>) -> Self {
         by.guards.fetch_add(1, Ordering::Relaxed);
         let (id, request) = (message.id.clone(), message.request_id.clone());
-        Self { id, request, begun: Instant::now(), shared: Arc::clone(by) }
+        Self { id, request, begun: Instant::now(), cut: AtomicBool::new(false), shared: Arc::clone(by) }
     }
 
     /// When the caller gets an answer at the latest.
@@ -58,13 +60,19 @@ impl Delivery {
             };
             tokio::select! {
                 biased;
-                () = shared.queue.waiting_ended() => return result,
+                () = shared.queue.waiting_ended() => {
+                    self.cut.store(true, Ordering::Relaxed);
+                    return result;
+                }
                 () = tokio::time::sleep(pause) => {}
             }
             match shared.enter(deadline).await {
                 Ok(entered) => (message, (place, entry)) = (again, entered),
                 // Why it failed says more.
-                Err(_) => return result,
+                Err(failure) => {
+                    self.cut.store(failure == Failure::NotBegun, Ordering::Relaxed);
+                    return result;
+                }
             }
         }
     }
@@ -83,8 +91,9 @@ impl Delivery {
                 let outcome = failure.outcome();
                 counters.count(outcome, took);
                 // What is lost with the host is named, each. The others were told to their callers.
-                let (given_up, at_end) = (*failure == Failure::Ending, self.shared.queue.is_over());
-                let is_lost = given_up || at_end && is_alone();
+                let given_up = *failure == Failure::Ending;
+                let cut = *failure == Failure::NotBegun || self.cut.load(Ordering::Relaxed);
+                let is_lost = given_up || cut && is_alone();
                 if is_lost && !given_up {
                     self.shared.lost.fetch_add(1, Ordering::Relaxed);
                 }

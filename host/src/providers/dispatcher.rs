@@ -45,7 +45,7 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// How many guard a delivery under way, or one that waits.
     pub guards: AtomicUsize,
-    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    /// How many messages that nobody waited for were not tried, or not again, since the host ends.
     pub lost: AtomicUsize,
     given_up: SetOnce<()>,
 }
@@ -119,7 +119,7 @@ impl Dispatcher {
         count
     }
 
-    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    /// How many messages that nobody waited for were not tried, or not again, since the host ends.
     pub fn lost(&self) -> usize {
         self.shared.lost.load(Ordering::Relaxed)
     }

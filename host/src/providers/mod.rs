@@ -121,7 +121,7 @@ impl Providers {
         self.by_name.values().map(|running| running.dispatcher.give_up()).sum()
     }
 
-    /// How many messages failed at the end that nobody waited for, beside those that were given up.
+    /// How many messages that nobody waited for were not tried, or not again, since the host ends.
     pub fn lost(&self) -> usize {
         self.by_name.values().map(|running| running.dispatcher.lost()).sum()
     }

@@ -123,11 +123,6 @@ impl Queue {
         let _ = self.over.set(());
     }
 
-    /// Whether nobody may wait any more.
-    pub fn is_over(&self) -> bool {
-        self.over.get().is_some()
-    }
-
     /// Resolves when nobody may wait any more.
     pub async fn waiting_ended(&self) {
         self.over.wait().await;

@@ -307,8 +307,8 @@ async fn requests_under_way_do_not_silence_the_host() {
         let problem: Value = response.json().await.expect("a problem is JSON");
         let expected = json!({
             "type": "urn:provost:problem:no-connection", "title": "too many connections", "status": 503,
-            "detail": "as many connections are open as `server.connections_limit` and `server.peer_connections_limit` allow, and each \
-                       waits for its answer",
+            "detail": "as many connections are open as `server.connections_limit` and `server.peer_connections_limit` allow, and none \
+                       could be closed for this one",
         });
         assert_eq!(problem, expected);
         drop(held);

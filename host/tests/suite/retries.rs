@@ -1,5 +1,6 @@
 //! What the built host tries again, and what it does not.
 
+use crate::support::caller::{Caller, ONE_EACH};
 use crate::support::receiver::Receiver;
 use crate::support::{Host, PATIENCE, client};
 use serde_json::{Value, json};
@@ -30,6 +31,17 @@ async fn temporary_failures_are_tried_again() {
     assert!(metrics.contains(&attempts), "{metrics}");
 }
 
+/// Waits until the first attempt has ended.
+async fn waits_for_another(host: &Host) {
+    let over = ["delivery_attempts_total{provider=\"hook\"} 1\n", "deliveries_in_flight{provider=\"hook\"} 0\n"];
+    loop {
+        let metrics = host.metrics().await;
+        if over.iter().all(|line| metrics.contains(line)) {
+            break;
+        }
+    }
+}
+
 /// Nobody waits an hour for the second attempt: the host says why the first one failed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
@@ -40,13 +52,8 @@ async fn who_waits_for_another_attempt_is_told_at_the_end() {
     receiver.answer(503, &[("retry-after", "3600")]);
     let message = json!({ "provider": "hook", "id": "a1", "text": "a" });
     let end = async {
-        let over = ["delivery_attempts_total{provider=\"hook\"} 1\n", "deliveries_in_flight{provider=\"hook\"} 0\n"];
-        loop {
-            let metrics = host.metrics().await;
-            if over.iter().all(|line| metrics.contains(line)) {
-                break host.terminate();
-            }
-        }
+        waits_for_another(&host).await;
+        host.terminate();
     };
     let told = async { tokio::join!(client().post(host.url("/v1/messages")).json(&message).send(), end).0 };
     let response = tokio::time::timeout(PATIENCE, told).await.expect("it is told").expect("the host answers");
@@ -62,4 +69,22 @@ async fn who_waits_for_another_attempt_is_told_at_the_end() {
     let (status, log) = host.wait();
     assert_eq!((status.code(), receiver.requests().len()), (Some(0), 1), "{log}");
     assert!(log.contains(": not delivered provider=\"hook\" id=\"a1\" ") && !log.contains("gave up"), "{log}");
+}
+
+/// A message without its caller is lost with its further attempts.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn what_nobody_waits_for_is_in_the_log_at_the_end() {
+    let receiver = Receiver::start().await;
+    let provider = receiver.provider("hook") + "retry = { attempts = 2 }\ntimeout = \"2h\"\n";
+    let host = Host::start(&format!("{ONE_EACH}{provider}"));
+    receiver.answer(503, &[("retry-after", "3600")]);
+    let mut caller = Caller::connect(&host, "127.0.0.2").await;
+    caller.begin("/v1/messages", &json!({ "provider": "hook", "text": "a" })).await;
+    waits_for_another(&host).await;
+    caller.leave(&host).await;
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.ends_with("error: 1 delivery was given up at the end; the log names it\n"), "{log}");
 }

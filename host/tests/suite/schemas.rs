@@ -149,7 +149,7 @@ fn kind(schema: &Value) -> String {
         (Some("string"), ..) => "text".to_owned(),
         (Some("integer"), ..) => match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {
             (Some(least), Some(most)) => format!("{least} to {most}"),
-            (Some(least), None) => format!("at least {least}"),
+            (Some(least @ 1..), None) => format!("at least {least}"),
             _ => "number".to_owned(),
         },
         (kind, ..) => kind.unwrap_or("any").to_owned(),

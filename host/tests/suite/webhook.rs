@@ -197,8 +197,8 @@ fn a_proxy_that_cannot_be_used() {
         command.arg("--config").arg(&config).args(["--prov", "webhook.prov", "--check"]);
         let output = command.env(variable, format!("{kind}://hunter2@localhost")).output().expect("the host starts");
         let expected = format!(
-            "error: {}: providers.hook: the environment variable {variable} names a proxy of the kind `{kind}`: it must be https or http \
-             (plugin `webhook`)\n",
+            "error: {}: providers.hook: the environment variable {variable} names no proxy such as \
+             `http://proxy.example.org:3128`; it must be http or https (plugin `webhook`)\n",
             config.display()
         );
         assert_eq!(

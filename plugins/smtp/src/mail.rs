@@ -114,10 +114,10 @@ fn mailboxes(header: HeaderName, all: &[Mailbox]) -> HeaderValue {
         if name.is_empty() {
             return writer.write_str(email);
         }
-        if is_atom(name) {
-            quoted_string::encode(name, &mut writer)?;
-        } else {
+        if needs_quotes(name) {
             write!(writer, "\"{name}\"")?;
+        } else {
+            quoted_string::encode(name, &mut writer)?;
         }
         writer.space();
         write!(writer, "<{email}>")
@@ -131,10 +131,10 @@ fn mailboxes(header: HeaderName, all: &[Mailbox]) -> HeaderValue {
     HeaderValue::dangerous_new_pre_encoded(header, text, encoded)
 }
 
-/// Whether the encoder writes the name as RFC 5322 wants it: it puts none into quotes for its dots (section 3.2.3).
-fn is_atom(name: &str) -> bool {
+/// Whether a name needs quotes that the encoder does not write: for its dots alone (RFC 5322 section 3.2.3).
+fn needs_quotes(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !(name.contains('.') && name.bytes().all(plain))
+    name.contains('.') && name.bytes().all(plain)
 }
 
 /// The header, if it has to be encoded as a whole (RFC 2047): a word that is not ASCII, that no line can hold, or that a reader would decode.
