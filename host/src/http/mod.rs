@@ -14,6 +14,7 @@ mod generations;
 pub mod health;
 mod hosts;
 mod idempotency;
+mod library;
 mod listener;
 mod listing;
 mod message;

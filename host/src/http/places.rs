@@ -41,9 +41,11 @@ enum Worth {
 impl Activity {
     fn look(&self) -> Worth {
         let (busy, arriving) = (self.busy.load(Ordering::Relaxed), self.arriving.load(Ordering::Relaxed));
-        match (busy && !arriving, !arriving && self.used.swap(false, Ordering::Relaxed)) {
-            (true, _) => Worth::Busy,
-            (false, true) => Worth::Used,
+        match (arriving, busy) {
+            (true, _) => Worth::Idle,
+            // Whether it was used counts when it is answered.
+            (false, true) => Worth::Busy,
+            (false, false) if self.used.swap(false, Ordering::Relaxed) => Worth::Used,
             (false, false) => Worth::Idle,
         }
     }
@@ -271,6 +273,17 @@ mod tests {
             });
             assert!(places.find(None, FULL) == expected, "{what}");
         }
+    }
+
+    #[test]
+    fn who_was_just_answered_is_no_idle_one() {
+        let activity = Activity::default();
+        activity.busy.store(true, Ordering::Relaxed);
+        activity.used.store(true, Ordering::Relaxed);
+        assert!(activity.look() == Worth::Busy);
+        activity.busy.store(false, Ordering::Relaxed);
+        assert!(activity.look() == Worth::Used);
+        assert!(activity.look() == Worth::Idle);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! connection without a request cuts one without a handshake.
 
 use crate::http::problem::Problem;
-use crate::http::{refusals, wire};
+use crate::http::{library, refusals};
 use axum::http::StatusCode;
 use provost_sdk::rustls::ServerConfig;
 use std::io;
@@ -91,7 +91,7 @@ fn tell(stream: &TcpStream) {
     let detail = "this port speaks HTTP by TLS: use https://";
     let problem = Problem::new(StatusCode::BAD_REQUEST, "not-tls", "not TLS", detail);
     // It is short, and the first that is written. Who does not read it goes without.
-    let _ = stream.try_write(&wire::last_answer(&problem).unwrap_or_default());
+    let _ = stream.try_write(&library::last_answer(&problem).unwrap_or_default());
 }
 
 impl AsyncRead for Secured {

@@ -1,6 +1,6 @@
-//! What the HTTP library answers by itself to a request that it cannot read, or does not answer to one that stays half sent: a problem
-//! document.
+//! A connection as the HTTP library reads and writes it: refusals are problem documents, and nobody holds it for ever.
 
+use crate::http::library::{explained, last_answer};
 use crate::http::places::Activity;
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
@@ -14,19 +14,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// Only an answer of the library has no body: each of ours has one.
-const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
-
-/// How such an answer begins.
-const REFUSAL: &[u8] = b"HTTP/1.1 4";
-
-/// More bytes than such an answer has.
-const LONGEST: usize = 256;
-
 /// How long the rest of a request is read that was answered before its end.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A connection as the library reads and writes it. One whose other side does not read ends after a while.
+/// The connection. One whose other side does not read ends after a while.
 pub struct Wire<S: AsyncWrite + Unpin> {
     stream: S,
     patience: Duration,
@@ -162,43 +153,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// The same bytes with a problem document for the library's answer at their end, if there is one. `line` says whether a line of the request
-/// came to its end: of one that did not, the path is too long, which the library calls a header.
-fn explained(bytes: &[u8], line: bool) -> Option<Vec<u8>> {
-    if !bytes.ends_with(b"\r\n\r\n") {
-        return None;
-    }
-    // It is short, and comes last.
-    let before = bytes.len().saturating_sub(LONGEST);
-    let find = |text: &[u8]| bytes[before..].windows(text.len()).rposition(|window| window == text);
-    let (empty, start) = (find(EMPTY)?, find(REFUSAL)? + before);
-    if empty + before < start {
-        return None;
-    }
-    let status = std::str::from_utf8(bytes.get(start + 9..start + 12)?).ok()?;
-    let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
-    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    let status = if status == too_large && !line { StatusCode::URI_TOO_LONG } else { status };
-    let (kind, title, detail) = match status {
-        StatusCode::URI_TOO_LONG => ("uri-too-long", "the path is too long", "no path here is that long"),
-        status if status == too_large => {
-            ("headers-too-large", "the headers are too large", "send fewer headers, or shorter ones")
-        }
-        _ => ("not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)"),
-    };
-    let answer = last_answer(&Problem::new(status, kind, title, detail))?;
-    Some([&bytes[..start], &answer].concat())
-}
-
-/// The last answer of a connection.
-pub fn last_answer(problem: &Problem) -> Option<Vec<u8>> {
-    problem.count();
-    let body = serde_json::to_string(problem).ok()?;
-    let (status, length) = (problem.status(), body.len());
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n");
-    Some(format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes())
 }
 
 #[cfg(test)]

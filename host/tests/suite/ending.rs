@@ -3,9 +3,9 @@
 use crate::support::caller::{Caller, ONE_EACH};
 use crate::support::receiver::Receiver;
 use crate::support::unruly::provider;
-use crate::support::{Host, PATIENCE, client, dir, ended, provost, terminate, write_config};
+use crate::support::{Host, PATIENCE, client, dir, ended, loading, provost, terminate, write_config};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -222,11 +222,7 @@ async fn a_signal_while_it_starts_ends_it_at_once() {
         command.arg("--config").arg(&config).args(["--prov", "unruly.prov", "--log", "debug"]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
-        let mut line = String::new();
-        while !line.contains(" loading ") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).expect("the log is text"), 0, "the host ended by itself");
-        }
+        loading(&mut log);
         let id = child.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("it runs");
         terminate(children.trim().parse().unwrap_or(id));

@@ -3,7 +3,7 @@
 use crate::support::receiver::{OTHER_SECRET, Receiver, SECRET};
 use crate::support::unruly::provider;
 use crate::support::{
-    Host, PATIENCE, address, bundled, client, digest, dir, ended, provost, signal, terminate, write_config,
+    Host, PATIENCE, address, bundled, client, digest, dir, ended, loading, provost, signal, terminate, write_config,
 };
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -212,11 +212,7 @@ fn hung_up(dir: &Path, before: &str, after: &str) -> (Child, BufReader<ChildStde
     command.args(bundled().flat_map(|plugin| ["--prov".to_owned(), plugin]));
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
-    let mut line = String::new();
-    while !line.contains(" loading ") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).expect("the log is text"), 0, "the host ended by itself");
-    }
+    loading(&mut log);
     write_config(dir, after);
     signal(child.id(), "HUP");
     (child, log)

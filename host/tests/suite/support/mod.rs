@@ -194,6 +194,15 @@ impl Drop for Host {
     }
 }
 
+/// Reads the log of a host that starts (`--log debug`), until it loads its plugins.
+pub fn loading(log: &mut impl BufRead) {
+    let mut line = String::new();
+    while !line.contains(" loading ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("the log is text"), 0, "the host ended by itself");
+    }
+}
+
 /// Tells a process to end.
 pub fn terminate(process: u32) {
     signal(process, "TERM");
