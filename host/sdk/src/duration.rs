@@ -7,10 +7,13 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::time::Duration;
 
+/// The shortest: no timer knows less, and whoever writes less mistook the unit.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// The longest: what is longer would overflow a clock at some place.
 const MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A duration of a configuration: `"10s"`, `"1m 30s"`, `"250ms"`; never zero, and at most a day.
+/// A duration of a configuration: `"10s"`, `"1m 30s"`, `"250ms"`; at least a millisecond, and at most a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(Duration);
 
@@ -32,7 +35,9 @@ impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match humantime::parse_duration(&text) {
-            Ok(Duration::ZERO) => Err(D::Error::custom("a duration must be more than zero")),
+            Ok(duration) if duration < LEAST => {
+                Err(D::Error::custom("a duration must be at least a millisecond, \"1ms\""))
+            }
             Ok(duration) if duration > MOST => Err(D::Error::custom("a duration must be at most a day, \"24h\"")),
             Ok(duration) => Ok(Self(duration)),
             Err(error) => {

@@ -136,8 +136,8 @@ pub enum DeliveryError {
         /// What happened: lower case, no full stop.
         reason: String,
     },
-    /// The other side refuses the host, not the message: a password or token that is wrong, expired or being rotated. The message may
-    /// be accepted once whoever runs the host has mended it.
+    /// The other side refuses the host, not the message: a password or token that is wrong, expired or being rotated, or a server that
+    /// lacks what is configured. The message may be accepted once whoever runs the host has mended it.
     Unauthorized {
         /// What happened: lower case, no full stop.
         reason: String,

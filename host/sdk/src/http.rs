@@ -2,10 +2,12 @@
 
 use crate::tls::TlsRoots;
 use crate::{ConfigError, DeliveryError, SHOWN, Secret, excerpt, names, with_causes};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header, redirect};
 use std::env;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A client with the settings of [`Context::http`](crate::Context::http), and what `change` makes of them: for a provider that resolves
 /// names by itself, or sends a header with every request. The provider keeps the client, which keeps connections.
@@ -107,11 +109,17 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
     Err(DeliveryError::Temporary { reason, retry_after: retry_after(response.headers()) })
 }
 
-/// How long to wait, as the header `Retry-After` of an answer says.
+/// How long to wait, as the header `Retry-After` of an answer says: in seconds, or until a date (RFC 9110 section 10.2.3). The date is
+/// compared with that of the answer, since the other side's clock is not ours.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    // The header's other form, a date, is rare, and the other side's clock is not ours.
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = |name| httpdate::parse_http_date(text(name)?).ok();
+    if let Ok(seconds) = text(header::RETRY_AFTER)?.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = date(header::DATE).unwrap_or_else(SystemTime::now);
+    // Whoever names a time that is over need not be waited for.
+    Some(date(header::RETRY_AFTER)?.duration_since(now).unwrap_or_default())
 }
 
 /// Most bytes that [`body`] reads.
@@ -161,6 +169,30 @@ pub fn bearer(key: &str, token: &Secret) -> Result<HeaderValue, ConfigError> {
     }
     let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
     let mut value = value.map_err(|_| ConfigError::new(key, wrong))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The header `authorization` with a name and a password, which are the values of these keys.
+///
+/// # Errors
+///
+/// When there is no name, or one of them has characters that none has (RFC 7617 section 2).
+pub fn basic(keys: [&str; 2], user: &str, password: &Secret) -> Result<HeaderValue, ConfigError> {
+    let named = if user.is_empty() || user.contains(|letter: char| letter == ':' || letter.is_control()) {
+        let wrong = "a user's name is not empty, and has no `:` and no control character";
+        Err(ConfigError::new(keys[0], wrong))
+    } else {
+        Ok(())
+    };
+    let known = if password.expose().contains(char::is_control) {
+        Err(ConfigError::new(keys[1], "a password has no control character, such as a line feed"))
+    } else {
+        Ok(())
+    };
+    ConfigError::both(named, known)?;
+    let login = STANDARD.encode(format!("{user}:{}", password.expose()));
+    let mut value = HeaderValue::try_from(format!("Basic {login}")).expect("base64 is ASCII");
     value.set_sensitive(true);
     Ok(value)
 }
@@ -250,6 +282,49 @@ mod tests {
         ] {
             let found = endpoint("url", base, path).map(String::from).map_err(|error| error.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{base}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date() {
+        const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (answer, expected) in [
+            (&[("retry-after", "7")][..], Some(7)),
+            (&[("retry-after", DATE), ("date", "Sun, 06 Nov 1994 08:49:07 GMT")], Some(30)),
+            (&[("retry-after", "Sunday, 06-Nov-94 08:49:37 GMT"), ("date", "Sun, 06 Nov 1994 08:49:07 GMT")], Some(30)),
+            (&[("retry-after", DATE), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")], Some(0)),
+            (&[("retry-after", DATE)], Some(0)),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "-1")], None),
+            (&[("date", DATE)], None),
+        ] {
+            let headers = answer.iter().map(|(name, value)| {
+                let name = header::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            assert_eq!(retry_after(&headers.collect()), expected.map(Duration::from_secs), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_not_shown() {
+        let keys = ["user", "password"];
+        let value = basic(keys, "Aladdin", &Secret::new("open sesame")).expect("a header");
+        assert_eq!(
+            (value.as_bytes(), format!("{value:?}").as_str()),
+            (&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..], "Sensitive")
+        );
+        let user = "user: a user's name is not empty, and has no `:` and no control character";
+        let password = "password: a password has no control character, such as a line feed";
+        for (name, secret, expected) in [
+            ("", "hunter2", user.to_owned()),
+            ("a:b", "hunter2", user.to_owned()),
+            ("a\n", "hunter2", user.to_owned()),
+            ("a", "hunter2\n", password.to_owned()),
+            ("a\0", "\u{85}", format!("{user}; {password}")),
+        ] {
+            let error = basic(keys, name, &Secret::new(secret)).expect_err("no header");
+            assert_eq!(error.to_string(), expected, "{name:?}");
         }
     }
 

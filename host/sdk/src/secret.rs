@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 /// A text that is never shown: not by `Debug`, not in an error. In a configuration it is the secret itself, or says where it is:
-/// `env:NAME` in an environment variable, `file:/PATH` in a file.
+/// `env:NAME` in an environment variable, `file:/PATH` in a file, both without the white space around it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -46,8 +46,10 @@ impl Secret {
         if let Some(name) = text.strip_prefix("env:") {
             let shown = excerpt(name, SHOWN);
             return match env::var(name) {
-                Ok(value) if !value.trim().is_empty() => Ok(Self::new(value)),
-                Ok(_) => Err(format!("the environment variable {shown} is empty")),
+                Ok(value) => match value.trim() {
+                    "" => Err(format!("the environment variable {shown} is empty")),
+                    value => Ok(Self::new(value)),
+                },
                 Err(_) => Err(format!("the environment variable {shown} is not set, or is not UTF-8")),
             };
         }

@@ -3,7 +3,9 @@
 use super::{ProviderConfig, Reader, join, shown};
 use provost_sdk::config::suggest;
 use provost_sdk::serde::Serialize;
+use ring::digest::SHA256;
 use std::collections::BTreeMap;
+use std::env;
 
 /// Who needs no token.
 #[provost_sdk::config]
@@ -46,6 +48,19 @@ pub struct Client {
     pub rate_limit: Option<u32>,
 }
 
+/// The variable that makes one more client, for a host whose configuration names none.
+const TOKEN: &str = "PROVOST_TOKEN";
+
+/// The name of a client that no configuration names.
+const UNNAMED: &str = "default";
+
+impl Client {
+    /// One without a name of its own, that may use all providers.
+    pub fn unnamed(token: &str) -> Self {
+        Self { name: UNNAMED.to_owned(), tokens: vec![sha256(token)], providers: None, rate_limit: None }
+    }
+}
+
 impl RawClient {
     /// Reports what cannot work.
     pub fn check(self, name: String, providers: &[ProviderConfig], reader: &mut Reader) -> Client {
@@ -83,8 +98,35 @@ impl RawClient {
     }
 }
 
+/// The clients, with that of the environment.
+pub fn with_environment(mut clients: Vec<Client>, reader: &mut Reader) -> Vec<Client> {
+    check_tokens(&clients, reader);
+    let given = env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+    let Some(client) = given.map(|token| Client::unnamed(token.trim())) else { return clients };
+    for other in &clients {
+        let key = join("clients", &other.name);
+        if other.name == client.name {
+            let message = format!("{TOKEN} in the environment makes a client of this name: name this one otherwise");
+            reader.error(&key, &message);
+        }
+        if other.tokens.iter().any(|token| client.tokens.contains(token)) {
+            let message = format!("{TOKEN} in the environment is one of them: each client has its own");
+            reader.error(&join(&key, "tokens"), &message);
+        }
+    }
+    clients.push(client);
+    clients
+}
+
+/// SHA-256.
+pub fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&SHA256, text.as_ref()).as_ref());
+    bytes
+}
+
 /// Reports tokens that several clients have, or one of them twice: it would not be known who sends.
-pub fn check_all(clients: &[Client], reader: &mut Reader) {
+fn check_tokens(clients: &[Client], reader: &mut Reader) {
     let mut known = BTreeMap::new();
     for client in clients {
         for (index, token) in client.tokens.iter().enumerate() {

@@ -12,7 +12,7 @@ mod tls;
 
 use crate::ground::errors::{Errors, LINE};
 use clients::RawClient;
-pub use clients::{Anonymous, Client};
+pub use clients::{Anonymous, Client, sha256};
 pub use delivery::{Circuit, Delivering, Retry};
 pub use listen::Listen;
 pub use log::LogFormat;
@@ -44,7 +44,7 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Who needs no token, where somebody said so.
     pub anonymous: Option<Anonymous>,
-    /// Who may send messages, sorted by name.
+    /// Who may send messages: those of the file, sorted by name, and that of the environment.
     pub clients: Vec<Client>,
     /// How many connections may be open at a time.
     pub connections_limit: usize,
@@ -116,8 +116,8 @@ impl Config {
             let raw: RawClient = reader.section(&format!("clients.{name}"), table)?;
             Some(raw.check(name, &providers, &mut reader))
         });
-        let clients: Vec<Client> = clients.collect();
-        clients::check_all(&clients, &mut reader);
+        let clients = clients.collect();
+        let clients = clients::with_environment(clients, &mut reader);
         Some(Self {
             path: path.to_owned(),
             doors,

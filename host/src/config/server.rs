@@ -11,6 +11,12 @@ use toml::Table;
 /// What a host with its whole memory for one message could hold: a gibibyte.
 const MOST_BYTES: usize = 1 << 30;
 
+/// More than a mail server takes.
+const MOST_RECIPIENTS: usize = 1_000_000;
+
+/// Each is a file, or a field that a template may name.
+const MOST_PARTS: usize = 10_000;
+
 /// Each is answered by a few hundred bytes.
 const MOST_IN_BATCH: usize = 10_000;
 
@@ -76,7 +82,7 @@ pub struct RawServer {
     /// Size limit of a request's body, in bytes.
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub body_limit: usize,
-    /// Size limit of the bodies of all messages under way together, in bytes.
+    /// Size limit of all messages under way together, in bytes: of their bodies, or of what they take in memory if that is more.
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub memory_limit: usize,
     /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
@@ -88,12 +94,16 @@ pub struct RawServer {
     #[schemars(range(min = 1))]
     pub peer_connections_limit: usize,
     /// Number of recipients of a message.
+    #[schemars(range(max = MOST_RECIPIENTS))]
     pub recipients_limit: usize,
     /// Size limit of the subject, of each recipient, and of each key and value of the metadata, in bytes.
+    #[schemars(range(max = MOST_BYTES))]
     pub field_limit: usize,
     /// Number of attachments of a message. Their bytes count to `body_limit`, as base64.
+    #[schemars(range(max = MOST_PARTS))]
     pub attachments_limit: usize,
     /// Number of pairs in a message's metadata.
+    #[schemars(range(max = MOST_PARTS))]
     pub metadata_limit: usize,
     /// Number of messages in one request to `/v1/messages:batch`.
     #[schemars(range(min = 1, max = MOST_IN_BATCH))]
@@ -143,27 +153,26 @@ impl Default for RawServer {
 impl RawServer {
     /// Reports what cannot work.
     pub fn check(&self, reader: &mut Reader) {
-        for (key, value) in [("server.body_limit", self.body_limit), ("server.memory_limit", self.memory_limit)] {
-            if value == 0 || value > MOST_BYTES {
-                reader.error(key, &format!("must be 1 to {MOST_BYTES}"));
+        for (key, value, least, most) in [
+            ("server.body_limit", self.body_limit, 1, MOST_BYTES),
+            ("server.memory_limit", self.memory_limit, 1, MOST_BYTES),
+            ("server.connections_limit", self.connections_limit, 1, usize::MAX),
+            ("server.peer_connections_limit", self.peer_connections_limit, 1, usize::MAX),
+            ("server.recipients_limit", self.recipients_limit, 0, MOST_RECIPIENTS),
+            ("server.field_limit", self.field_limit, 0, MOST_BYTES),
+            ("server.attachments_limit", self.attachments_limit, 0, MOST_PARTS),
+            ("server.metadata_limit", self.metadata_limit, 0, MOST_PARTS),
+            ("server.batch_limit", self.batch_limit, 1, MOST_IN_BATCH),
+            ("server.idempotency_limit", self.idempotency_limit, 0, MOST_REMEMBERED),
+        ] {
+            match most {
+                _ if (least..=most).contains(&value) => {}
+                usize::MAX => reader.error(key, &format!("must be at least {least}")),
+                most => reader.error(key, &format!("must be {least} to {most}")),
             }
         }
         if self.memory_limit < self.body_limit {
             reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
-        }
-        for (key, value) in [
-            ("server.connections_limit", self.connections_limit),
-            ("server.peer_connections_limit", self.peer_connections_limit),
-        ] {
-            if value == 0 {
-                reader.error(key, "must be at least 1");
-            }
-        }
-        if self.batch_limit == 0 || self.batch_limit > MOST_IN_BATCH {
-            reader.error("server.batch_limit", &format!("must be 1 to {MOST_IN_BATCH}"));
-        }
-        if self.idempotency_limit > MOST_REMEMBERED {
-            reader.error("server.idempotency_limit", &format!("must be at most {MOST_REMEMBERED}"));
         }
         for host in self.hosts.iter().filter(|host| !is_host(host)) {
             let message = format!("`{}` is not a host without a port such as \"example.org\"", shown(host));
@@ -201,9 +210,11 @@ impl RawServer {
 /// Whether a request can have this in its header `host`, beside a port. An address of IPv6 is in brackets.
 fn is_host(host: &str) -> bool {
     let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    // A dot behind the last part is that of the root.
+    let mut parts = host.strip_suffix('.').unwrap_or(host).split('.');
     match in_brackets {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(is_letter),
+        None => parts.all(|part| part.bytes().any(|byte| byte.is_ascii_alphanumeric()) && part.bytes().all(is_letter)),
     }
 }

@@ -1,18 +1,14 @@
 //! Who may ask for what: callers by their token (RFC 6750), and how often.
 
-use crate::config::{Anonymous, Client, Config};
+use crate::config::{Anonymous, Client, Config, sha256};
 use crate::ground::rate::Rate;
 use crate::http::problem::Problem;
 use axum::http::{Request, StatusCode, header};
 use provost_sdk::{SHOWN, excerpt};
-use ring::digest::{SHA256, digest};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
-
-/// The variable that makes a client of its own, for a host without a configuration of clients.
-const TOKEN: &str = "PROVOST_TOKEN";
 
 /// Everybody who may ask.
 pub struct Access {
@@ -32,12 +28,10 @@ impl Access {
     /// at the first need, and printed on stdout.
     pub fn new(config: &Config) -> Self {
         let mut clients = config.clients.clone();
-        let given = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
-        clients.extend(given.map(|token| default_client(sha256(token.trim()))));
         let default = if clients.is_empty() { Anonymous::Loopback } else { Anonymous::Nobody };
         let anonymous = config.anonymous.unwrap_or(default);
         if clients.is_empty() && config.anonymous.is_none() && !config.doors.api.is_local() {
-            clients.push(default_client(token_of_this_start()));
+            clients.push(Client::unnamed(token_of_this_start()));
         }
         Self { anonymous, callers: clients.into_iter().map(Caller::new).collect() }
     }
@@ -109,10 +103,6 @@ impl Caller {
     }
 }
 
-fn default_client(token: [u8; 32]) -> Client {
-    Client { name: "default".to_owned(), tokens: vec![token], providers: None, rate_limit: None }
-}
-
 /// Whether a request asks for the health of the host.
 pub fn is_health<B>(request: &Request<B>) -> bool {
     matches!(request.uri().path(), "/healthz" | "/readyz")
@@ -123,23 +113,16 @@ fn is_description<B>(request: &Request<B>) -> bool {
     matches!(request.uri().path(), "/openapi.json" | "/docs")
 }
 
-/// The digest of a token that lasts as long as the process. Only who sees its stdout knows it.
-fn token_of_this_start() -> [u8; 32] {
-    static DIGEST: OnceLock<[u8; 32]> = OnceLock::new();
-    *DIGEST.get_or_init(|| {
+/// A token that lasts as long as the process. Only who sees its stdout knows it.
+fn token_of_this_start() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let text = format!("no client is configured: until the next start, requests need the token {token}\n");
         // Where nobody reads it, nobody can use it.
         let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-        sha256(token)
+        token
     })
-}
-
-/// A digest.
-pub fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_ref()).as_ref());
-    bytes
 }
 
 #[cfg(test)]

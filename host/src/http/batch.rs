@@ -2,6 +2,8 @@
 
 use crate::http::access::Caller;
 use crate::http::api::Api;
+use crate::http::body::Weighed;
+use crate::http::bounded::{self, Bounded};
 use crate::http::deliver::SentMessage;
 use crate::http::message::{IDEMPOTENCY_KEY, SendMessage, invalid};
 use crate::http::object::Object;
@@ -12,7 +14,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use provost_sdk::schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -25,8 +27,19 @@ const AT_A_TIME: usize = 8;
 #[schemars(crate = "provost_sdk::schemars")]
 pub struct SendBatch {
     /// The messages, at most as many as `server.batch_limit` allows.
+    #[serde(deserialize_with = "messages")]
     #[schemars(with = "Vec<SendMessage>", length(min = 1))]
-    messages: Vec<Object<SendMessage>>,
+    messages: Bounded<Vec<Object<SendMessage>>>,
+}
+
+fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<Vec<Object<SendMessage>>>, D::Error> {
+    bounded::list(deserializer, |limits| limits.batch)
+}
+
+impl Weighed for SendBatch {
+    fn weight(&self) -> usize {
+        self.messages.kept.iter().map(|Object(message)| message.weight() + size_of::<SendMessage>()).sum()
+    }
 }
 
 /// What came of the messages of one request.
@@ -83,7 +96,7 @@ fn parcels(
     caller: Option<&Caller>,
     headers: &HeaderMap,
 ) -> Result<Vec<Parcel>, Problem> {
-    let (count, most) = (body.messages.len(), api.limits.batch);
+    let (count, most) = (body.messages.count, api.limits.batch);
     if count == 0 || count > most {
         return Err(invalid(format!("messages in `messages`: {count}, and `server.batch_limit` allows 1 to {most}")));
     }
@@ -93,7 +106,7 @@ fn parcels(
         let parcel = target.and_then(|target| Parcel::new(message, target, None, caller, headers, api.limits, room));
         parcel.map_err(|problem| problem.about(&format!("messages[{index}]")))
     };
-    body.messages.into_iter().enumerate().map(parcel).collect()
+    body.messages.kept.into_iter().enumerate().map(parcel).collect()
 }
 
 /// Delivers some at a time. When the caller goes away, those that have not begun are not delivered.

@@ -9,10 +9,17 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// What is read from a body.
+pub trait Weighed {
+    /// About how many bytes of memory it takes, beside its own.
+    fn weight(&self) -> usize;
+}
+
 /// What all bodies may take.
 #[derive(Clone)]
 pub struct Bodies {
     each: usize,
+    all: usize,
     /// Bytes that are free.
     room: Arc<Semaphore>,
     /// Held by the body that gives up. Two that fill the room would both give up for the other's sake, so one does at a time.
@@ -22,7 +29,7 @@ pub struct Bodies {
 impl Bodies {
     /// At most `each` bytes for one, and `all` for all that are held at a time.
     pub fn new(each: usize, all: usize) -> Self {
-        Self { each, room: Arc::new(Semaphore::new(all)), giving_up: Arc::default() }
+        Self { each, all, room: Arc::new(Semaphore::new(all)), giving_up: Arc::default() }
     }
 
     /// The whole body, and its place among all.
@@ -30,8 +37,9 @@ impl Bodies {
     /// Into one buffer: a body of many small parts would take many times its bytes if they were kept.
     pub async fn read(&self, body: Body) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
         let expected = body.size_hint().lower();
+        let exceeds = || too_large("the body has more bytes than `server.body_limit` allows");
         if expected > self.each as u64 {
-            return Err(too_large());
+            return Err(exceeds());
         }
         let mut bytes = Vec::new();
         // It is there at once: nobody takes much for a body that may never come.
@@ -41,7 +49,7 @@ impl Bodies {
             let frame = frame.map_err(|error| not_read(&error))?;
             let Ok(part) = frame.into_data() else { continue };
             if bytes.len() + part.len() > self.each {
-                return Err(too_large());
+                return Err(exceeds());
             }
             match self.more(part.len()) {
                 Some(more) => room.merge(more),
@@ -50,6 +58,19 @@ impl Bodies {
             bytes.extend_from_slice(&part);
         }
         Ok((bytes, room))
+    }
+
+    /// The place of what was read from a body, where that takes `bytes`: it may be more than the body had.
+    pub fn hold(&self, mut room: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let missing = bytes.saturating_sub(room.num_permits());
+        if bytes > self.all {
+            return Err(too_large("what the body says takes more memory than `server.memory_limit` allows"));
+        }
+        match self.more(missing) {
+            Some(more) => room.merge(more),
+            None => room = self.more_or_none(room, missing)?,
+        }
+        Ok(room)
     }
 
     fn more(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -78,12 +99,11 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn no_room() -> Problem {
-    let detail = "the messages under way have as many bytes as `server.memory_limit` allows";
+    let detail = "the messages under way take as much memory as `server.memory_limit` allows";
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "no-room", "too many messages at a time", detail).retry_soon()
 }
 
-fn too_large() -> Problem {
-    let detail = "the body has more bytes than `server.body_limit` allows";
+fn too_large(detail: &str) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
 }
 
@@ -147,6 +167,19 @@ mod tests {
         assert_eq!(read("ab").await.expect("it fits").0, b"ab");
         drop(_room);
         assert_eq!(read("abcd").await.expect("there is room again").0, b"abcd");
+    }
+
+    #[tokio::test]
+    async fn what_takes_more_than_its_body_has_more_room() {
+        let bodies = Bodies::new(4, 6);
+        let read = async || bodies.read(Body::from("ab")).await.expect("it fits").1;
+        let status = |problem| serde_json::to_value(problem).expect("a problem")["status"].clone();
+        let held = bodies.hold(read().await, 1).expect("it is there");
+        assert_eq!(held.num_permits(), 2);
+        let other = read().await;
+        assert_eq!(bodies.hold(other, 5).map_err(status).err(), Some(429.into()));
+        assert_eq!(bodies.hold(read().await, 4).expect("it fits").num_permits(), 4);
+        assert_eq!(bodies.hold(read().await, 7).map_err(status).err(), Some(413.into()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::http::api;
 use crate::http::arriving::Arriving;
 use crate::http::ending::Ending;
 use crate::http::generations::Generations;
+use crate::http::hosts;
 use crate::http::listener::Listener;
 use crate::http::message::{self, REQUEST_ID, TRACEPARENT};
 use crate::http::places::{Activity, Most, Place, Places, peer};
@@ -121,7 +122,7 @@ impl Connections {
                 [(REQUEST_ID, id), (TRACEPARENT, trace)].map(|(name, text)| (name, text.map(HeaderValue::from_str)));
             let caller = may_use(place, &request).and_then(|()| match door {
                 Door::Api => generation.hosts.check(&request).and_then(|()| generation.access.check(&request, here)),
-                Door::Metrics => api::is_watch(&request).map(|()| None),
+                Door::Metrics => hosts::of(&request).and_then(|_| api::is_watch(&request)).map(|()| None),
             });
             let answer = caller.map(|caller| {
                 caller.map(|caller| request.extensions_mut().insert(caller));

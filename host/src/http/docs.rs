@@ -180,7 +180,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::access::sha256;
+    use crate::config::sha256;
 
     #[test]
     fn the_policy_has_the_digest_of_the_style() {

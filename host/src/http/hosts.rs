@@ -4,6 +4,7 @@ use crate::http::access::is_health;
 use crate::http::problem::Problem;
 use axum::http::{Request, StatusCode, Version, header};
 use provost_sdk::{SHOWN, excerpt};
+use std::net::Ipv6Addr;
 
 /// The hosts that requests may be for.
 pub struct Hosts(Vec<String>);
@@ -14,24 +15,17 @@ impl Hosts {
         Self(names)
     }
 
-    /// Checks a request. Whoever asks for the health of a container knows only its address, so that is not looked at.
+    /// Checks a request. Whoever asks for the health of a container knows only its address, so that need not be known.
+    ///
+    /// # Errors
+    ///
+    /// When it names no host, or one that it cannot be for.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
-        let mut headers = request.headers().get_all(header::HOST).iter();
-        let (host, other) = (headers.next(), headers.next());
-        let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-host", "bad host", detail);
-        let host = match (host, other) {
-            (_, Some(_)) => return Err(bad("the request has more than one header `host`".to_owned())),
-            (None, None) if request.version() > Version::HTTP_10 => {
-                return Err(bad("the request has no header `host`".to_owned()));
-            }
-            (host, None) => host.map(|host| host.to_str().unwrap_or_default()),
-        };
-        // What stands in the request line counts more.
-        let host = request.uri().authority().map(|authority| authority.as_str()).or(host).unwrap_or_default();
+        let host = of(request)?;
         if self.0.is_empty() || is_health(request) {
             return Ok(());
         }
-        let name = without_port(host);
+        let (name, _) = split(host);
         if self.0.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Ok(());
         }
@@ -40,12 +34,45 @@ impl Hosts {
     }
 }
 
-fn without_port(host: &str) -> &str {
+/// The host that a request names, maybe with a port.
+///
+/// # Errors
+///
+/// When there is no header `host`, more than one, or one that is no host.
+pub fn of<B>(request: &Request<B>) -> Result<&str, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-host", "bad host", detail);
+    let mut headers = request.headers().get_all(header::HOST).iter();
+    let host = match (headers.next(), headers.next()) {
+        (_, Some(_)) => return Err(bad("the request has more than one header `host`".to_owned())),
+        (None, None) if request.version() > Version::HTTP_10 => {
+            return Err(bad("the request has no header `host`".to_owned()));
+        }
+        (None, None) => "",
+        (Some(value), None) => value.to_str().ok().filter(|host| is_valid(host)).ok_or_else(|| {
+            let shown = excerpt(&String::from_utf8_lossy(value.as_bytes()), SHOWN);
+            bad(format!("the header `host` is `{shown}`, which is no host, with a port or without"))
+        })?,
+    };
+    // What stands in the request line counts more.
+    Ok(request.uri().authority().map_or(host, |authority| authority.as_str()))
+}
+
+/// A name and a port. An address of IPv6 is in brackets, so its colons are none before a port.
+fn split(host: &str) -> (&str, Option<&str>) {
     match host.rsplit_once(':') {
-        // An address of IPv6 is in brackets.
-        Some((name, port)) if port.chars().all(|digit| digit.is_ascii_digit()) => name,
-        _ => host,
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
     }
+}
+
+/// Whether it is a host as RFC 3986 section 3.2.2 says, with a port or without, or empty: of a URI without a host.
+fn is_valid(host: &str) -> bool {
+    let (name, port) = split(host);
+    let is_port = port.unwrap_or_default().bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = |name: &str| name.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte));
+    is_port && name.strip_prefix('[').map_or_else(|| is_name(name), is_address)
 }
 
 #[cfg(test)]
@@ -72,6 +99,13 @@ mod tests {
         check(&[], Version::HTTP_10, "/", &[], None);
         check(&[], Version::HTTP_11, "/", &[], Some((400, "the request has no header `host`")));
         check(&[], Version::HTTP_11, "/", &["a", "a"], Some((400, "the request has more than one header `host`")));
+        for host in ["", "a_b%20c:80", "a:", "[::1]:80", "10.0.0.1:8080"] {
+            check(&[], Version::HTTP_11, "/", &[host], None);
+        }
+        for host in ["a b", "a/b", "b@a", "a:b", "a:80:80", "::1", "[::1", "[a]", "[::1]a", "http://a", "a,b c"] {
+            let detail = format!("the header `host` is `{host}`, which is no host, with a port or without");
+            check(&[], Version::HTTP_11, "/healthz", &[host], Some((400, &detail)));
+        }
         for host in ["a.example", "A.example:8080", "[::1]:8080", "[::1]"] {
             check(&["a.example", "[::1]"], Version::HTTP_11, "/", &[host], None);
         }

@@ -3,6 +3,8 @@
 use crate::config::Limits;
 use crate::ground::random;
 use crate::http::attachments;
+use crate::http::body::Weighed;
+use crate::http::bounded::{self, Bounded};
 use crate::http::object::Object;
 use crate::http::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -39,16 +41,17 @@ pub struct SendMessage {
     #[schemars(with = "String")]
     pub provider: Option<String>,
     /// Providers that are tried in this order, until one delivers it: in place of `provider`.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "route", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>", length(min = 1, max = LONGEST_ROUTE), extend("uniqueItems" = true))]
-    pub route: Option<Vec<String>>,
+    pub route: Option<Bounded<Vec<String>>>,
     /// What you call it: 1 to 64 letters, digits, `-` or `_`. The host generates a UUID if it is missing.
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
     pub id: Option<String>,
     /// The recipients, in the form that the plugin expects. Each has as many bytes of UTF-8 as `server.field_limit` allows, at most:
     /// `maxLength` can only count characters, so a text with as many of them may be too long.
-    #[serde(default)]
-    to: Vec<String>,
+    #[serde(default, deserialize_with = "recipients")]
+    #[schemars(with = "Vec<String>")]
+    to: Bounded<Vec<String>>,
     /// One line, without control characters. It has as many bytes of UTF-8 as `server.field_limit` allows, at most: `maxLength` can
     /// only count characters, so a text with as many of them may be too long.
     #[serde(default)]
@@ -60,12 +63,14 @@ pub struct SendMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     html: Option<String>,
     /// Files that go with it. A plugin that cannot deliver them refuses the message.
-    #[serde(default, deserialize_with = "objects")]
-    attachments: Vec<Attachment>,
+    #[serde(default, deserialize_with = "files")]
+    #[schemars(with = "Vec<Attachment>")]
+    attachments: Bounded<Vec<Attachment>>,
     /// Key and value pairs for the plugin. Each key and each value has as many bytes of UTF-8 as `server.field_limit` allows, at
     /// most: `maxLength` can only count characters, so a text with as many of them may be too long.
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "metadata")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    metadata: Bounded<BTreeMap<String, String>>,
 }
 
 /// What is there, and not null.
@@ -73,10 +78,21 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// A list of what is read from objects alone.
-fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let list = Vec::<Object<T>>::deserialize(deserializer)?;
-    Ok(list.into_iter().map(|Object(item)| item).collect())
+fn route<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bounded<Vec<String>>>, D::Error> {
+    bounded::list(deserializer, |_| LONGEST_ROUTE).map(Some)
+}
+
+fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<Vec<String>>, D::Error> {
+    bounded::list(deserializer, |limits| limits.recipients)
+}
+
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<Vec<Attachment>>, D::Error> {
+    let Bounded { kept, count } = bounded::list(deserializer, |limits| limits.attachments)?;
+    Ok(Bounded { kept: kept.into_iter().map(|Object(file)| file).collect(), count })
+}
+
+fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<BTreeMap<String, String>>, D::Error> {
+    bounded::map(deserializer, |limits| limits.metadata)
 }
 
 impl SendMessage {
@@ -99,6 +115,7 @@ impl SendMessage {
         let (request_id, traceparent) = (visible(headers, &REQUEST_ID), traceparent(headers));
         let (request_id, traceparent) = (request_id.map(str::to_owned), traceparent.map(str::to_owned));
         let Self { to, subject, text, html, attachments, metadata, .. } = self;
+        let (to, attachments, metadata) = (to.kept, attachments.kept, metadata.kept);
         Ok(Message { id, to, subject, text, html, attachments, metadata, request_id, traceparent })
     }
 
@@ -108,17 +125,36 @@ impl SendMessage {
             let error = || format!("{what}: {have}, and `server.{key}` allows {most}");
             (have <= most).then_some(()).ok_or_else(error)
         };
-        number("recipients in `to`", self.to.len(), "recipients_limit", limits.recipients)?;
-        number("files in `attachments`", self.attachments.len(), "attachments_limit", limits.attachments)?;
-        self.attachments.iter().try_for_each(attachments::check)?;
-        number("pairs in `metadata`", self.metadata.len(), "metadata_limit", limits.metadata)?;
+        number("recipients in `to`", self.to.count, "recipients_limit", limits.recipients)?;
+        number("files in `attachments`", self.attachments.count, "attachments_limit", limits.attachments)?;
+        self.attachments.kept.iter().try_for_each(attachments::check)?;
+        number("pairs in `metadata`", self.metadata.count, "metadata_limit", limits.metadata)?;
         let size = |what: &str, text: &str| number(what, text.len(), "field_limit", limits.field);
         size("bytes in `subject`", &self.subject)?;
-        self.to.iter().try_for_each(|to| size("bytes of a recipient", to))?;
+        self.to.kept.iter().try_for_each(|to| size("bytes of a recipient", to))?;
         self.metadata
+            .kept
             .iter()
             .flat_map(|(key, value)| [key, value])
             .try_for_each(|text| size("bytes of a key or value in `metadata`", text))
+    }
+}
+
+impl Weighed for SendMessage {
+    fn weight(&self) -> usize {
+        // Lists and maps keep places for as many again.
+        const TEXT: usize = 2 * size_of::<String>();
+        let text = |text: &String| text.len() + TEXT;
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let files = self.attachments.kept.iter().map(|file| {
+            let Attachment { name, content_type, content } = file;
+            name.len() + content_type.len() + content.len() + 2 * size_of::<Attachment>()
+        });
+        let route = self.route.iter().flat_map(|route| &route.kept).map(text);
+        let pairs = self.metadata.kept.iter().flat_map(|(key, value)| [text(key), text(value)]);
+        let lists: usize = self.to.kept.iter().map(text).chain(route).chain(pairs).chain(files).sum();
+        let texts = optional(&self.provider) + optional(&self.id) + optional(&self.html);
+        lists + texts + self.subject.len() + self.text.len()
     }
 }
 
@@ -159,16 +195,18 @@ pub fn visible<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str>
     (other.is_none() && is_visible).then_some(text)
 }
 
-/// A trace that the request belongs to; one that cannot be read is as none (W3C Trace Context, section 3.2).
+/// A trace that the request belongs to; one that cannot be read is as none (W3C Trace Context, section 3.2). Later versions may have more
+/// fields behind these four.
 pub fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = visible(headers, &TRACEPARENT)?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts[..] else { return None };
+    let parts: Vec<&str> = text.splitn(5, '-').collect();
+    let (&[version, trace, parent, flags] | &[version, trace, parent, flags, _]) = &parts[..] else { return None };
+    let is_known = parts.len() == 4 || version != "00";
     let is_hex =
         |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
     let is_whole = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
-    (is_whole && version != "ff" && is_set(trace) && is_set(parent)).then_some(text)
+    (is_known && is_whole && version != "ff" && is_set(trace) && is_set(parent)).then_some(text)
 }
 
 /// A message that is none.
@@ -210,6 +248,9 @@ mod tests {
         for (text, expected) in [
             (WHOLE, true),
             (&zeros, false),
+            (&format!("{WHOLE}-later"), false),
+            (&(WHOLE.replacen("00-", "01-", 1) + "-later-and-more"), true),
+            (&(WHOLE.replacen("00-", "01-", 1) + "later"), false),
             (&WHOLE.to_uppercase(), false),
             (&WHOLE.replacen("00-", "ff-", 1), false),
             (&WHOLE[..54], false),

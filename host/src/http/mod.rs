@@ -6,6 +6,7 @@ mod arriving;
 mod attachments;
 mod batch;
 mod body;
+mod bounded;
 mod connections;
 mod deliver;
 mod docs;

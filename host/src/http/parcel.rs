@@ -45,9 +45,9 @@ impl Target {
     pub fn of(body: &SendMessage) -> Result<Self, String> {
         match (&body.provider, &body.route) {
             (Some(provider), None) => Ok(Self::Provider(provider.clone())),
-            (None, Some(route)) if (1..=LONGEST_ROUTE).contains(&route.len()) => match twice(route) {
+            (None, Some(route)) if (1..=LONGEST_ROUTE).contains(&route.count) => match twice(&route.kept) {
                 Some(name) => Err(format!("`route` has the provider `{}` twice", excerpt(name, SHOWN))),
-                None => Ok(Self::Route(route.clone())),
+                None => Ok(Self::Route(route.kept.clone())),
             },
             (None, Some(_)) => Err(format!("`route` must have 1 to {LONGEST_ROUTE} providers")),
             _ => Err("name either a `provider` or a `route` of several".to_owned()),

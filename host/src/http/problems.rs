@@ -24,7 +24,7 @@ pub static ALL: [Known; 27] = [
     known(
         "bad-host",
         &[400, 421],
-        "the request has no header `host`, or more than one, or one that is not in `server.hosts`",
+        "the request has no header `host`, or more than one, or one that is no host or not in `server.hosts`",
         "no",
     ),
     known("unauthenticated", &[401], "the token is missing, or no client has it", "no"),
@@ -39,7 +39,12 @@ pub static ALL: [Known; 27] = [
         "no",
     ),
     known("half-sent", &[408], "headers or body did not arrive within `server.request_timeout`", "yes"),
-    known("too-large", &[413], "the body is larger than `server.body_limit`", "no"),
+    known(
+        "too-large",
+        &[413],
+        "the body is larger than `server.body_limit`, or takes more memory than `server.memory_limit`",
+        "no",
+    ),
     known("uri-too-long", &[414], "the path is too long", "no"),
     known("not-json", &[415], "the header `content-type: application/json` is missing", "no"),
     known("refused", &[422], "the provider will never accept this message", "no"),
@@ -55,7 +60,12 @@ pub static ALL: [Known; 27] = [
         "the client has sent as many messages in a second as its `rate_limit` allows; see `retry-after`",
         "yes, later",
     ),
-    known("no-room", &[429], "the messages under way have as many bytes as `server.memory_limit` allows", "yes, later"),
+    known(
+        "no-room",
+        &[429],
+        "the messages under way take as much memory as `server.memory_limit` allows",
+        "yes, later",
+    ),
     known("headers-too-large", &[431], "the headers are too large or too many", "no"),
     known("panic", &[500], "the plugin panicked; the message may or may not have been delivered", "with care"),
     known(
@@ -73,7 +83,7 @@ pub static ALL: [Known; 27] = [
     known(
         "unauthorized",
         &[503],
-        "the other side refuses the provider's password or token, and not this message: whoever runs the host has to mend it",
+        "the other side refuses the provider's login, or lacks what the provider needs for it; it does not refuse this message: whoever runs the host has to mend it",
         "yes, later",
     ),
     known(

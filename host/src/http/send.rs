@@ -3,7 +3,8 @@
 use crate::ground::finished::Finished;
 use crate::http::access::Caller;
 use crate::http::api::Api;
-use crate::http::body;
+use crate::http::body::{self, Weighed};
+use crate::http::bounded;
 use crate::http::deliver::{SentMessage, deliver, unknown_provider};
 use crate::http::idempotency::{Key, Turn};
 use crate::http::message::{self, SendMessage, invalid};
@@ -62,15 +63,16 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 impl Api {
     /// What is in a body, and its place among all bodies.
-    pub async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Room), Problem> {
+    pub async fn read<T: DeserializeOwned + Weighed>(&self, body: Body) -> Result<(T, Room), Problem> {
         let body = tokio::select! {
             biased;
             body = tokio::time::timeout(self.request_timeout, self.bodies.read(body)) => body,
             _ = self.ending.gives_up_arrivals() => return Err(ending()),
         };
         let (bytes, room) = body.map_err(|_| half_sent())??;
-        let body = Json::<Object<T>>::from_bytes(&bytes);
+        let body = bounded::within(self.limits, || Json::<Object<T>>::from_bytes(&bytes));
         let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
+        let room = self.bodies.hold(room, body.weight())?;
         Ok((body, Arc::new(room)))
     }
 

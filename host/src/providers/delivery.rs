@@ -49,8 +49,16 @@ impl Delivery {
             let again = (attempts < shared.delivering.retry.attempts).then(|| message.clone());
             let result = shared.attempt(message, place, deadline).await;
             if shared.circuit.ended(entry, sign(&result), Instant::now) {
-                let (provider, open_for) = (shared.counters.provider(), shared.delivering.circuit.open_for);
-                tracing::warn!(provider, ?open_for, "the circuit is open: too many deliveries in a row failed");
+                if let Some(more) = shared.counters.opening_is_due() {
+                    let (provider, open_for) = (shared.counters.provider(), shared.delivering.circuit.open_for);
+                    let more = (more > 0).then_some(more);
+                    tracing::warn!(
+                        provider,
+                        ?open_for,
+                        more,
+                        "the circuit is open: too many deliveries in a row failed"
+                    );
+                }
                 return result;
             }
             let (Err(failure), Some(again)) = (&result, again) else { return result };
@@ -103,7 +111,7 @@ impl Delivery {
                     tracing::warn!(provider, id, request, milliseconds, more, failure = %failure, "not delivered");
                 }
                 if outcome == Outcome::Unauthorized && counters.alarm() {
-                    tracing::error!(provider, failure = %failure, "the other side refuses this host: check its login in the configuration");
+                    tracing::error!(provider, failure = %failure, "the other side refuses this host: check the provider's configuration, and its login first");
                 }
             }
         }

@@ -17,6 +17,7 @@ pub struct Counters {
     attempts: AtomicU64,
     alarmed: Mutex<Option<Instant>>,
     failures: Told,
+    openings: Told,
 }
 
 /// How often whoever runs the host is told that a provider needs care.
@@ -33,7 +34,17 @@ impl Counters {
     pub fn new(provider: impl Into<String>, plugin: impl Into<String>) -> Self {
         let (deliveries, panics, durations, attempts, alarmed) = Default::default();
         let (provider, plugin) = (provider.into(), plugin.into());
-        Self { provider, plugin, deliveries, panics, durations, attempts, alarmed, failures: Told::never() }
+        Self {
+            provider,
+            plugin,
+            deliveries,
+            panics,
+            durations,
+            attempts,
+            alarmed,
+            failures: Told::never(),
+            openings: Told::never(),
+        }
     }
 
     /// The provider's name.
@@ -70,6 +81,11 @@ impl Counters {
     /// How many more failures there were since the log told of one, if it is time to tell again.
     pub fn failure_is_due(&self) -> Option<u64> {
         self.failures.is_due()
+    }
+
+    /// The same of a circuit that opens.
+    pub fn opening_is_due(&self) -> Option<u64> {
+        self.openings.is_due()
     }
 
     /// Counts a panic in a delivery, or beside them.

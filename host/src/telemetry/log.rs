@@ -6,8 +6,8 @@ use crate::telemetry::{json, stderr};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tracing::Event;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
@@ -56,7 +56,8 @@ pub fn started() -> bool {
 pub fn error(text: &str) {
     let line = if is_json() { json::error(text) } else { format!("error: {text}\n") };
     // Where nobody reads it nothing more can be done.
-    let _ = stderr::line(line.as_bytes(), true);
+    let _ = stderr::line(line.as_bytes());
+    stderr::flush();
 }
 
 /// Whether lines are JSON.
@@ -86,7 +87,7 @@ impl<H: Layer<Registry>> Layer<Registry> for Formats<H> {
         }
         let line = json::line(event, &context);
         // Where nobody reads it nothing more can be done.
-        let _ = stderr::line(line.as_bytes(), *event.metadata().level() == Level::ERROR);
+        let _ = stderr::line(line.as_bytes());
     }
 }
 
@@ -100,22 +101,16 @@ impl<'a> MakeWriter<'a> for Log {
     type Writer = Lines<Line>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Lines { to: Line { urgent: false }, colours: self.colours }
-    }
-
-    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
-        Lines { to: Line { urgent: *event.level() == Level::ERROR }, colours: self.colours }
+        Lines { to: Line, colours: self.colours }
     }
 }
 
 /// One line on its way to stderr.
-struct Line {
-    urgent: bool,
-}
+struct Line;
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        stderr::line(line, self.urgent).map(|()| line.len())
+        stderr::line(line).map(|()| line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -43,6 +43,7 @@ pub fn watch() {
                 tracing::error!(place, "panic: {payload}");
             }
         }
+        stderr::flush();
     }));
 }
 

@@ -15,11 +15,11 @@ const PIPE: usize = 4096;
 /// How long lines are gathered: a thread that is woken for each costs the API more than the write.
 const GATHERED: Duration = Duration::from_millis(10);
 
-/// How long an error waits to be read: the process may abort after it.
+/// How long the last words of a process wait to be read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The process has one stderr.
-static STDERR: Stderr = Stderr { state: Mutex::new(State::new()), changed: Condvar::new() };
+static STDERR: Stderr = Stderr::new();
 
 struct Stderr {
     state: Mutex<State>,
@@ -37,8 +37,8 @@ struct State {
     left: u64,
     /// How many wait for `left`.
     flushing: usize,
-    /// Whether somebody has waited in vain, and nothing has left since.
-    stalled: bool,
+    /// Until when nobody waits any more: somebody has waited for so many bytes to leave, in vain.
+    stalled: u64,
     /// Lines that found no place: since this was last logged, and in all.
     untold: u64,
     dropped: u64,
@@ -53,7 +53,7 @@ impl State {
             accepted: 0,
             left: 0,
             flushing: 0,
-            stalled: false,
+            stalled: 0,
             untold: 0,
             dropped: 0,
         }
@@ -72,7 +72,7 @@ pub fn in_background() {
 /// # Errors
 ///
 /// What the system says, where no thread writes.
-pub fn line(line: &[u8], urgent: bool) -> io::Result<()> {
+pub fn line(line: &[u8]) -> io::Result<()> {
     let mut state = STDERR.state();
     if !state.threaded {
         drop(state);
@@ -88,26 +88,12 @@ pub fn line(line: &[u8], urgent: bool) -> io::Result<()> {
     if state.sleeps {
         STDERR.changed.notify_all();
     }
-    drop(state);
-    if urgent {
-        flush();
-    }
     Ok(())
 }
 
-/// Waits until all lines so far are written, or nobody has read for a second.
+/// Waits until all lines so far are written, at most a second. It is for whoever may end the process: other threads log and go on.
 pub fn flush() {
-    let mut state = STDERR.state();
-    let accepted = state.accepted;
-    if state.left >= accepted || state.stalled {
-        return;
-    }
-    state.flushing += 1;
-    STDERR.changed.notify_all();
-    let waited = STDERR.changed.wait_timeout_while(state, PATIENCE, |state| state.left < accepted);
-    let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-    state.flushing -= 1;
-    state.stalled |= timeout.timed_out();
+    STDERR.flush(PATIENCE);
 }
 
 /// How many lines were dropped.
@@ -116,6 +102,27 @@ pub fn dropped() -> u64 {
 }
 
 impl Stderr {
+    const fn new() -> Self {
+        Self { state: Mutex::new(State::new()), changed: Condvar::new() }
+    }
+
+    /// Waits for all that was accepted until now. A reader that is slow, and not stalled, lets nobody wait twice for the same lines.
+    fn flush(&self, patience: Duration) {
+        let mut state = self.state();
+        let accepted = state.accepted;
+        if state.left >= accepted || state.left < state.stalled {
+            return;
+        }
+        state.flushing += 1;
+        self.changed.notify_all();
+        let waited = self.changed.wait_timeout_while(state, patience, |state| state.left < accepted);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.flushing -= 1;
+        if timeout.timed_out() {
+            state.stalled = accepted;
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,7 +141,6 @@ impl Stderr {
                 let _ = io::stderr().write_all(part);
                 let mut state = self.state();
                 state.left += part.len() as u64;
-                state.stalled = false;
                 if state.flushing > 0 {
                     self.changed.notify_all();
                 }
@@ -177,6 +183,24 @@ fn parts(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_twice_for_a_slow_reader() {
+        const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+        let stderr = Stderr::new();
+        stderr.state().accepted = 10;
+        stderr.flush(Duration::from_millis(1));
+        // It would hang here.
+        stderr.state().left = 5;
+        stderr.flush(FOR_EVER);
+        stderr.state().accepted = 20;
+        stderr.flush(FOR_EVER);
+        stderr.state().left = 20;
+        stderr.flush(FOR_EVER);
+        stderr.state().accepted = 30;
+        stderr.flush(Duration::from_millis(1));
+        assert_eq!(stderr.state().stalled, 30, "it waits again for what came after");
+    }
 
     #[test]
     fn parts_are_whole_lines() {

@@ -147,3 +147,30 @@ async fn nobody_asks_from_outside_without_a_token() {
         assert_eq!(rest, "", "{server} {given:?}");
     }
 }
+
+/// The variable makes a client, which may have no more in common with the others than they have with each other.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_token_of_the_environment_is_a_clients_own() {
+    let dir = dir();
+    let clients =
+        format!("[clients.default]\ntokens = [{:?}]\n[clients.shop]\ntokens = [{:?}]\n", digest("one"), digest("two"));
+    let config = write_config(dir.path(), &clients);
+    let check = |token: &str, expected: &[&str]| {
+        let output = provost().arg("--config").arg(&config).arg("--check").env("PROVOST_TOKEN", token).output();
+        let output = output.expect("the host starts");
+        let errors: String = expected.iter().map(|error| format!("error: {}: {error}\n", config.display())).collect();
+        let code = if errors.is_empty() { 0 } else { 1 };
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(code), errors.as_str())
+        );
+    };
+    let name = "clients.default: PROVOST_TOKEN in the environment makes a client of this name: name this one otherwise";
+    check("", &[]);
+    check("three", &[name]);
+    check(
+        " two\n",
+        &[name, "clients.shop.tokens: PROVOST_TOKEN in the environment is one of them: each client has its own"],
+    );
+}

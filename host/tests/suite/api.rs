@@ -77,7 +77,8 @@ async fn bad_messages_are_problems() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn what_is_no_request_is_a_problem_too() {
-    let host = Host::start(&format!("hosts = [\"a.example\", \"127.0.0.1\"]\n{FILE}"));
+    let config = format!("hosts = [\"a.example\", \"127.0.0.1\"]\nmetrics_listen = \"127.0.0.1:0\"\n{FILE}");
+    let host = Host::start(&config);
     let (long, many) = ("x".repeat(70_000), "a: b\r\n".repeat(200));
     for (request, status, kind) in [
         ("\u{1}\r\n\r\n".to_owned(), 400, "not-http"),
@@ -91,26 +92,35 @@ async fn what_is_no_request_is_a_problem_too() {
             400,
             "bad-host",
         ),
+        ("GET /healthz HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n".to_owned(), 400, "bad-host"),
         ("GET / HTTP/1.1\r\nhost: b.example\r\nconnection: close\r\n\r\n".to_owned(), 421, "bad-host"),
         ("GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n".to_owned(), 404, "not-found"),
     ] {
-        let mut connection = tokio::net::TcpStream::connect(host.address).await.expect("the host listens");
-        connection.write_all(request.as_bytes()).await.expect("the host reads");
-        let mut answer = Vec::new();
-        // A host that has not read all may reset the connection after its answer.
-        let _ = connection.read_to_end(&mut answer).await;
-        let answer = String::from_utf8(answer).expect("text");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-        assert!(head.contains("\r\ncontent-type: application/problem+json"), "{head}");
-        let problem: Value = serde_json::from_str(body).expect("a problem is JSON");
-        assert_eq!(
-            (problem["type"].as_str(), problem["status"].as_u64()),
-            (Some(format!("urn:provost:problem:{kind}").as_str()), Some(status))
-        );
+        is_refused(&host.address.to_string(), &request, status, kind).await;
+    }
+    // Each of them, however it came, at the address of metrics too.
+    for hosts in ["", "host: a\r\nhost: a\r\n", "host: a b\r\n"] {
+        let request = format!("GET /metrics HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        is_refused(host.metrics_address(), &request, 400, "bad-host").await;
     }
     let metrics = host.metrics().await;
     assert!(metrics.contains("provost_requests_refused_total{problem=\"not-http\"} 3\n"), "{metrics}");
+}
+
+/// The answer to `request` is a problem of this kind.
+async fn is_refused(address: &str, request: &str, status: u64, kind: &str) {
+    let mut connection = tokio::net::TcpStream::connect(address).await.expect("the host listens");
+    connection.write_all(request.as_bytes()).await.expect("the host reads");
+    let mut answer = Vec::new();
+    // A host that has not read all may reset the connection after its answer.
+    let _ = connection.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    assert!(head.contains("\r\ncontent-type: application/problem+json"), "{head}");
+    let problem: Value = serde_json::from_str(body).expect("a problem is JSON");
+    let expected = format!("urn:provost:problem:{kind}");
+    assert_eq!((problem["type"].as_str(), problem["status"].as_u64()), (Some(expected.as_str()), Some(status)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

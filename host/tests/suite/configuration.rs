@@ -70,7 +70,7 @@ error: @/config.toml: server.listen: `localhost:8080` is not an address with a p
 error: @/config.toml: log.filter: `info,smtp=loud` is not a filter such as \"info,smtp=debug\": error parsing level filter: \
 expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5
 error: @/config.toml: providers.a b: a provider's name may contain only letters, digits, `-` and `_`; rename it
-error: @/config.toml: providers.a b.timeout: a duration must be more than zero
+error: @/config.toml: providers.a b.timeout: a duration must be at least a millisecond, \"1ms\"
 error: @/config.toml: providers.slow.timeout: `soon` is not a duration such as \"10s\": expected number at 0
 error: @/config.toml: providers.a b.path: @ is a directory; choose a file in it (plugin `file`)
 error: @/config.toml: providers.alerts.url: `ftp` is neither https nor http (plugin `webhook`)
@@ -179,7 +179,7 @@ fn settings_that_seem_right() {
 [server]
 listen = "127.0.0.1:8080"
 metrics_listen = "0.0.0.0:8080"
-hosts = ["example.org:8080", "", "a b", "*.example.org", "[::1]:80", "[::1]", "example.org"]
+hosts = ["example.org:8080", "", "a b", "*.example.org", "[::1]:80", "..", "-", "a..b", "[::1]", "example.org", "a_b."]
 body_limit = 0
 memory_limit = 2000000000
 connections_limit = 0
@@ -232,6 +232,9 @@ error: @/config.toml: server.hosts: `` is not a host without a port such as \"ex
 error: @/config.toml: server.hosts: `a b` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.hosts: `*.example.org` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.hosts: `[::1]:80` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `..` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `-` is not a host without a port such as \"example.org\"
+error: @/config.toml: server.hosts: `a..b` is not a host without a port such as \"example.org\"
 error: @/config.toml: server.metrics_listen: `server.listen` is there too: choose another port
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
 error: @/config.toml: clients.none.tokens: empty: such a client can send nothing
@@ -254,18 +257,23 @@ error: @/config.toml: providers.e.secret_file: reading @/none: No such file or d
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn limits_that_no_host_could_keep() {
     check(
-        "[server]\nbody_limit = 1001\nmemory_limit = 1000\nidempotency_limit = 100001\n[log]\nformat = \"xml\"\n",
+        "[server]\nbody_limit = 1001\nmemory_limit = 1000\nrecipients_limit = 1000001\nfield_limit = 1073741825\n\
+         attachments_limit = 10001\nmetadata_limit = 10001\nidempotency_limit = 100001\n[log]\nformat = \"xml\"\n",
         &[],
         "\
 error: @/config.toml: log.format: unknown variant `xml`, expected `human` or `json`
+error: @/config.toml: server.recipients_limit: must be 0 to 1000000
+error: @/config.toml: server.field_limit: must be 0 to 1073741824
+error: @/config.toml: server.attachments_limit: must be 0 to 10000
+error: @/config.toml: server.metadata_limit: must be 0 to 10000
+error: @/config.toml: server.idempotency_limit: must be 0 to 100000
 error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
-error: @/config.toml: server.idempotency_limit: must be at most 100000
 ",
     );
     // The largest and the smallest that can be.
     let dir = dir();
-    let limits =
-        "[server]\nbody_limit = 1000\nmemory_limit = 1000\nidempotency_limit = 100000\n[log]\nformat = \"json\"\n";
+    let limits = "[server]\nbody_limit = 1000\nmemory_limit = 1000\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
+                  attachments_limit = 10000\nmetadata_limit = 0\nidempotency_limit = 100000\n[log]\nformat = \"json\"\n";
     let config = write_config(dir.path(), limits);
     let output = provost().arg("--config").arg(config).arg("--check").output().expect("the host starts");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));

@@ -20,7 +20,7 @@ async fn goes_away(host: &Host, receiver: &Receiver, mut caller: Caller, path: &
     let (status, problem) = next.send(&further).await;
     let expected = json!({
         "type": "urn:provost:problem:no-room", "title": "too many messages at a time", "status": 429,
-        "detail": "the messages under way have as many bytes as `server.memory_limit` allows",
+        "detail": "the messages under way take as much memory as `server.memory_limit` allows",
     });
     assert_eq!((status, problem), (429, expected), "{body}");
     drop(held);

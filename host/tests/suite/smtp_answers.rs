@@ -4,6 +4,7 @@
 use crate::support::certificate::Certificate;
 use crate::support::{Host, dir};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
@@ -95,6 +96,17 @@ async fn check(tls: &'static str, changed: &[(&'static str, &'static str)], expe
 
 /// The same with other recipients.
 async fn check_to(to: &[&str], tls: &'static str, changed: &[(&'static str, &'static str)], expected: &[(u16, &str)]) {
+    let (_dir, host) = start(tls, changed).await;
+    for (index, expected) in expected.iter().enumerate() {
+        let message = json!({ "provider": "mail", "id": format!("m{index}"), "to": to, "text": "a\nb" });
+        let (status, answer): (u16, Value) = host.send(message).await;
+        let said = answer["receipt"]["reference"].as_str().or(answer["detail"].as_str()).unwrap_or_default();
+        assert_eq!((status, said), *expected, "{to:?}, {tls}, {changed:?}, mail {index}");
+    }
+}
+
+/// A host with a server of this script.
+async fn start(tls: &'static str, changed: &[(&'static str, &'static str)]) -> (TempDir, Host) {
     let (dir, certificate) = (dir(), Certificate::new());
     let script = changed.iter().chain(&WILLING).copied().collect();
     let port = server(script, &certificate, tls).await;
@@ -107,12 +119,7 @@ async fn check_to(to: &[&str], tls: &'static str, changed: &[(&'static str, &'st
     let host = Host::start_with(&provider, |command| {
         command.env("SSL_CERT_FILE", bundle);
     });
-    for (index, expected) in expected.iter().enumerate() {
-        let message = json!({ "provider": "mail", "id": format!("m{index}"), "to": to, "text": "a\nb" });
-        let (status, answer): (u16, Value) = host.send(message).await;
-        let said = answer["receipt"]["reference"].as_str().or(answer["detail"].as_str()).unwrap_or_default();
-        assert_eq!((status, said), *expected, "{to:?}, {tls}, {changed:?}, mail {index}");
-    }
+    (dir, host)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +176,30 @@ async fn a_refusal_does_not_wait_for_a_goodbye() {
         ("RCPT", 422, "550 nobody", "permanent error (550): nobody"),
     ] {
         check("starttls", &[(word, answer)], &[(status, expected)]).await;
+    }
+}
+
+/// Whoever runs the host is told of a server that lacks what is configured, and of one that refuses the login.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_server_that_cannot_be_used_is_an_alarm() {
+    for (changed, expected) in [
+        (("EHLO", "250 here"), "the server does not support STARTTLS"),
+        (("EHLO", "250 STARTTLS"), "the server does not support login with PLAIN or LOGIN"),
+        (("AUTH", "535 not you"), "permanent error (535): not you"),
+    ] {
+        let (_dir, host) = start("starttls", &[changed]).await;
+        let (status, problem) = host.send(json!({ "provider": "mail", "to": ["bob@example.org"], "text": "a" })).await;
+        let problem = (status, problem["type"].as_str(), problem["detail"].as_str());
+        assert_eq!(problem, (503, Some("urn:provost:problem:unauthorized"), Some(expected)));
+        host.terminate();
+        let (_, log) = host.wait();
+        let alarm = format!(
+            "the other side refuses this host: check the provider's configuration, and its login first provider=\"mail\" \
+             failure={expected}"
+        );
+        let alarms: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
+        assert!(matches!(alarms[..], [line] if line.ends_with(&alarm)), "{log}");
     }
 }
 

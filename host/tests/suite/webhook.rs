@@ -246,7 +246,7 @@ async fn headers_and_a_login_that_nobody_sees() {
         file.display()
     );
     let host = Host::start_with(&(receiver.provider("hook") + &more), |command| {
-        command.env("HOOK_TOKEN", "t0ken").args(["--log", "trace"]);
+        command.env("HOOK_TOKEN", " t0ken\n").args(["--log", "trace"]);
     });
     let (status, answer) = host.send(json!({ "provider": "hook", "text": "a" })).await;
     assert_eq!(status, 200, "{answer}");

@@ -36,17 +36,11 @@ fn default_url() -> String {
     "https://ntfy.sh".to_owned()
 }
 
-/// How the host logs in.
-enum Login {
-    Nobody,
-    Token(HeaderValue),
-    User(String, Secret),
-}
-
 struct Ntfy {
     url: Url,
     topic: Option<String>,
-    login: Login,
+    /// The header by which the host logs in, if it does.
+    login: Option<HeaderValue>,
     client: Client,
 }
 
@@ -55,7 +49,7 @@ impl Provider for Ntfy {
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let url = http::endpoint("url", &config.url, &[]);
-        let login = Login::new(config.token, config.user, config.password);
+        let login = login(config.token, config.user, config.password);
         let topic = config.topic.map(check_topic).transpose();
         let ((url, login), topic) = ConfigError::both(ConfigError::both(url, login), topic)?;
         Ok(Self { url, topic, login, client: context.http()? })
@@ -67,29 +61,26 @@ impl Provider for Ntfy {
             .map_err(|error| DeliveryError::permanent(format!("writing the message as JSON: {error}")))?;
         let request = self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
         let request = match &self.login {
-            Login::Nobody => request,
-            Login::Token(authorization) => request.header(header::AUTHORIZATION, authorization),
-            Login::User(name, password) => request.basic_auth(name, Some(password.expose())),
+            None => request,
+            Some(login) => request.header(header::AUTHORIZATION, login),
         };
         answer::read(request.body(body).send().await?).await
     }
 }
 
-impl Login {
-    fn new(token: Option<Secret>, user: Option<String>, password: Option<Secret>) -> Result<Self, ConfigError> {
-        match (token, user, password) {
-            (None, None, None) => Ok(Self::Nobody),
-            (Some(token), None, None) => Ok(Self::Token(http::bearer("token", &token)?)),
-            (None, Some(user), Some(_)) if user.contains(':') => {
-                Err(ConfigError::new("user", "a name has no `:`: the password goes into `password`"))
-            }
-            (None, Some(user), Some(password)) => Ok(Self::User(user, password)),
-            (None, Some(_), None) => Err(ConfigError::new("user", "missing password: set `password`")),
-            (None, None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
-            (Some(_), ..) => {
-                Err(ConfigError::new("token", "`user` or `password` is there too: keep one way to log in"))
-            }
-        }
+/// The header `authorization`, if the host logs in.
+fn login(
+    token: Option<Secret>,
+    user: Option<String>,
+    password: Option<Secret>,
+) -> Result<Option<HeaderValue>, ConfigError> {
+    match (token, user, password) {
+        (None, None, None) => Ok(None),
+        (Some(token), None, None) => http::bearer("token", &token).map(Some),
+        (None, Some(user), Some(password)) => http::basic(["user", "password"], &user, &password).map(Some),
+        (None, Some(_), None) => Err(ConfigError::new("user", "missing password: set `password`")),
+        (None, None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
+        (Some(_), ..) => Err(ConfigError::new("token", "`user` or `password` is there too: keep one way to log in")),
     }
 }
 

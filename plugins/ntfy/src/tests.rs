@@ -148,7 +148,11 @@ async fn settings_that_cannot_work_are_errors() {
         ("token = \"a\"\nuser = \"b\"", "token: `user` or `password` is there too: keep one way to log in"),
         ("user = \"a\"", "user: missing password: set `password`"),
         ("password = \"a\"", "password: missing user: set `user`"),
-        ("user = \"a:b\"\npassword = \"c\"", "user: a name has no `:`: the password goes into `password`"),
+        (
+            "user = \"a:b\"\npassword = \"c\\n\"",
+            "user: a user's name is not empty, and has no `:` and no control character; \
+             password: a password has no control character, such as a line feed",
+        ),
         (
             "url = \"ftp://a\"\ntoken = \"a\\n\"\ntopic = \"a b\"",
             "url: `ftp` is neither https nor http; token: a token has visible ASCII characters only, no space and \

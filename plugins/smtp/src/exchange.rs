@@ -46,7 +46,8 @@ pub(crate) async fn send(
 /// When the server refuses, or does not offer it.
 pub(crate) async fn ask_for_tls(connection: &mut AsyncSmtpConnection) -> Result<(), DeliveryError> {
     if !connection.can_starttls() {
-        return Err(DeliveryError::temporary("the server does not support STARTTLS"));
+        // Who set it so expected another server.
+        return Err(DeliveryError::unauthorized("the server does not support STARTTLS"));
     }
     let response = connection.command(Starttls).await.map_err(|error| no_mail_yet(&error))?;
     completed("STARTTLS", Ok(response)).map(drop)
@@ -63,7 +64,7 @@ pub(crate) async fn log_in(
 ) -> Result<(), DeliveryError> {
     let mechanism = connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).ok_or_else(|| {
         let known: Vec<_> = DEFAULT_MECHANISMS.iter().map(ToString::to_string).collect();
-        DeliveryError::temporary(format!("the server does not support login with {}", known.join(" or ")))
+        DeliveryError::unauthorized(format!("the server does not support login with {}", known.join(" or ")))
     })?;
     let error = |error: Error| no_mail_yet(&error);
     let auth = Auth::new(mechanism, credentials.clone(), None).map_err(error)?;

@@ -1,7 +1,5 @@
 //! The headers that a configuration adds to each request, with the login. Knows nothing of messages.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use provost_sdk::reqwest::Url;
 use provost_sdk::reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use provost_sdk::{ConfigError, KeyError, SHOWN, Secret, excerpt, http};
@@ -100,16 +98,7 @@ fn sensitive(text: &str) -> Result<HeaderValue, String> {
 /// The value of `authorization` (RFC 7617 and RFC 6750).
 fn login(basic: Option<&Basic>, bearer: Option<&Secret>) -> Result<Option<HeaderValue>, ConfigError> {
     match (basic, bearer) {
-        (Some(Basic { user, .. }), _) if user.contains(|letter: char| letter == ':' || letter.is_control()) => {
-            Err(ConfigError::new("basic.user", "a user's name has no `:` and no control character"))
-        }
-        (Some(Basic { password, .. }), _) if password.expose().contains(char::is_control) => {
-            Err(ConfigError::new("basic.password", "a password has no control character, such as a line feed"))
-        }
-        (Some(Basic { user, password }), _) => {
-            let login = STANDARD.encode(format!("{user}:{}", password.expose()));
-            sensitive(&format!("Basic {login}")).map(Some).map_err(|message| ConfigError::new("basic", message))
-        }
+        (Some(Basic { user, password }), _) => http::basic(["basic.user", "basic.password"], user, password).map(Some),
         (None, Some(token)) => http::bearer("bearer", token).map(Some),
         (None, None) => Ok(None),
     }
