@@ -29,7 +29,7 @@ fn queries() -> Vec<String> {
     targets.map(|target| text(&target["expr"])).chain(variables.iter().map(|of| text(&of["definition"]))).collect()
 }
 
-/// Metrics in queries, each with one matcher of its labels, or none.
+/// Metrics in queries, each with one matcher of its labels, or one of its alternatives, or none.
 fn metrics_in(text: &str) -> BTreeSet<(String, Option<(String, String)>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = BTreeSet::new();
@@ -38,11 +38,12 @@ fn metrics_in(text: &str) -> BTreeSet<(String, Option<(String, String)>)> {
         let end = rest[at..].find(|c| !is_name(c)).map_or(rest.len(), |length| at + length);
         let (name, after) = (rest[at..end].to_owned(), &rest[end..]);
         let matchers = after.strip_prefix('{').and_then(|after| after.split_once('}')).map_or("", |(labels, _)| labels);
-        for (label, value) in matchers.split(',').filter_map(|matcher| matcher.split_once('=')) {
-            let (label, value) = (label.trim().trim_end_matches('!'), value.trim_start_matches('~').trim_matches('"'));
+        for (label, value) in matchers.split(',').filter_map(|matcher| matcher.split_once(['=', '!'])) {
+            let (label, values) = (label.trim(), value.trim_start_matches(['=', '~']).trim_matches('"'));
             // Prometheus itself says which instance it asked; what a variable matches is not in the text.
             if label != "instance" {
-                found.insert((name.clone(), Some((label.to_owned(), value.to_owned()))));
+                let each = values.split('|').map(|value| Some((label.to_owned(), value.to_owned())));
+                found.extend(each.map(|matcher| (name.clone(), matcher)));
             }
         }
         found.insert((name, None));
