@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, read_filter};
 use crate::ground::errors::Errors;
 use crate::ground::ffi;
 use crate::plugins::records::Format;
@@ -35,7 +35,7 @@ pub struct Args {
 
     /// Select what is logged, in place of `log.filter` in the configuration; for example `info,smtp=debug`. The variable PROVOST_LOG
     /// replaces it
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = read_filter)]
     pub log: Option<Targets>,
 
     /// How lines of the log and errors are written, in place of `log.format` in the configuration. The variable PROVOST_LOG_FORMAT replaces
@@ -87,12 +87,8 @@ impl Args {
             self.config = Some(path.into());
         }
         if let Some(text) = variable("PROVOST_LOG") {
-            let text = text.to_string_lossy();
-            let log = text.parse().map_err(|error| {
-                let text = excerpt(&text, SHOWN);
-                Errors::one(format!("PROVOST_LOG: `{text}` is not a filter such as \"info,smtp=debug\": {error}"))
-            })?;
-            self.log = Some(log);
+            let log = read_filter(&text.to_string_lossy());
+            self.log = Some(log.map_err(|error| Errors::one(format!("PROVOST_LOG: {error}")))?);
         }
         if self.config.is_none() && self.inspect.is_none() && self.schema.is_none() {
             return Err(Errors::one("no configuration is named: add `--config FILE`, or set PROVOST_CONFIG"));

@@ -77,10 +77,12 @@ fn run(args: &Args) -> Result<(), Errors> {
         log::set_format(config.log_format);
     }
     if args.health {
-        return match config.filter(|_| errors.is_empty()) {
-            Some(config) => health::query(&config).map_err(Errors::one),
-            None => Err(errors),
-        };
+        let Some(config) = config else { return Err(errors) };
+        // A host that has refused this configuration goes on with the one before.
+        return health::query(&config).map_err(|error| {
+            errors.add(error);
+            errors
+        });
     }
     let checked = Checked::read(&args.prov, &mut errors);
     let (Some(config), Some(checked)) = (config, checked) else {

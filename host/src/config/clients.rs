@@ -5,7 +5,7 @@ use provost_sdk::config::suggest;
 use provost_sdk::serde::Serialize;
 use ring::digest::SHA256;
 use std::collections::BTreeMap;
-use std::env;
+use std::env::{self, VarError};
 
 /// Who needs no token.
 #[provost_sdk::config]
@@ -69,9 +69,13 @@ impl RawClient {
         if given.is_empty() {
             reader.error(&join(&key, "tokens"), "empty: such a client can send nothing");
         }
-        let mut tokens = Vec::new();
+        let (mut tokens, nothing) = (Vec::new(), sha256(""));
         for (index, token) in given.iter().enumerate() {
             match digest(token) {
+                Some(digest) if digest == nothing => reader.error(
+                    &join(&key, "tokens"),
+                    &format!("number {} is of no token, but of an empty text", index + 1),
+                ),
                 Some(digest) => tokens.push(digest),
                 // It may be the token itself, which nobody should see.
                 None => reader.error(
@@ -82,6 +86,12 @@ impl RawClient {
                     ),
                 ),
             }
+        }
+        if used.as_ref().is_some_and(Vec::is_empty) {
+            reader.error(
+                &join(&key, "providers"),
+                "empty: such a client can send nothing; without the key it may use all",
+            );
         }
         for provider in used.iter().flatten() {
             if providers.iter().all(|known| known.name != *provider) {
@@ -101,8 +111,17 @@ impl RawClient {
 /// The clients, with that of the environment.
 pub fn with_environment(mut clients: Vec<Client>, reader: &mut Reader) -> Vec<Client> {
     check_tokens(&clients, reader);
-    let given = env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
-    let Some(client) = given.map(|token| Client::unnamed(token.trim())) else { return clients };
+    let given = match env::var(TOKEN) {
+        Err(VarError::NotUnicode(_)) => {
+            reader.errors.add(format!("{TOKEN} in the environment is not UTF-8"));
+            return clients;
+        }
+        given => given.unwrap_or_default(),
+    };
+    let client = match given.trim() {
+        "" => return clients,
+        token => Client::unnamed(token),
+    };
     for other in &clients {
         let key = join("clients", &other.name);
         if other.name == client.name {

@@ -2,9 +2,11 @@
 
 use super::{Reader, shown};
 use std::fmt;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 /// What stands before the path of a socket.
 const PREFIX: &str = "unix:";
@@ -36,7 +38,7 @@ impl Listen {
             let examples = "\"0.0.0.0:8080\", nor a socket such as \"unix:/run/provost.sock\"";
             return Self::Address(address(key, text, examples, reader));
         };
-        if path.is_empty() || path.ends_with('/') {
+        if path.ends_with('/') || Path::new(path).file_name().is_none() {
             reader.error(
                 key,
                 &format!("`{}` names no file: a socket needs one, such as \"unix:/run/provost.sock\"", shown(text)),
@@ -50,6 +52,9 @@ impl Listen {
             );
             reader.error(key, &message);
         }
+        if let Some(why) = no_place(&path) {
+            reader.error(key, &format!("listening on {PREFIX}{}: {why}", path.display()));
+        }
         Self::Socket(path)
     }
 }
@@ -61,6 +66,19 @@ impl fmt::Display for Listen {
             Self::Socket(path) => write!(f, "{PREFIX}{}", path.display()),
         }
     }
+}
+
+/// Why there can be no socket at `path`, as far as can be seen.
+fn no_place(path: &Path) -> Option<String> {
+    let (dir, file) = (path.parent()?, path.file_name()?);
+    match fs::metadata(dir) {
+        Ok(there) if !there.is_dir() => return Some(format!("{} is no directory", dir.display())),
+        Err(error) => return Some(format!("the directory {}: {error}", dir.display())),
+        Ok(_) => {}
+    }
+    let there = fs::symlink_metadata(dir.join(file)).ok()?;
+    let message = "the file there is no socket: remove it, or choose another path";
+    (!there.file_type().is_socket()).then(|| message.to_owned())
 }
 
 /// An address and a port. An error is reported with `examples` of what is right.
@@ -87,7 +105,11 @@ pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 pub fn mode(key: &str, text: &str, reader: &mut Reader) -> u32 {
     let is_octal = !text.is_empty() && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
-        Ok(mode) if is_octal && (1..=0o777).contains(&mode) => mode,
+        Ok(mode) if is_octal && (1..=0o777).contains(&mode) && mode & 0o222 != 0 => mode,
+        Ok(mode) if is_octal && (1..=0o777).contains(&mode) => {
+            reader.error(key, &format!("`{text}` lets nobody write, which who sends requests must: use \"0660\""));
+            mode
+        }
         _ => {
             reader
                 .error(key, &format!("`{}` is not a mode of 1 to 777 in octal digits, such as \"0660\"", shown(text)));

@@ -3,6 +3,8 @@
 use super::{Reader, shown};
 use clap::ValueEnum;
 use provost_sdk::serde::Serialize;
+use std::fmt::Display;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 /// What is logged, and how.
@@ -36,10 +38,28 @@ impl Default for RawLog {
 impl RawLog {
     /// What is logged. Reports a filter that is none.
     pub fn filter(&self, reader: &mut Reader) -> Targets {
-        self.filter.parse().unwrap_or_else(|error| {
-            let message = format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(&self.filter));
-            reader.error("log.filter", &message);
+        read_filter(&self.filter).unwrap_or_else(|error| {
+            reader.error("log.filter", &error);
             Targets::new()
         })
+    }
+}
+
+/// Which events are logged.
+///
+/// # Errors
+///
+/// What is wrong with the text. The library takes a word that is no level for a module, of which it logs everything, and of all
+/// others nothing: after a slip such as `warning` the log would be silent.
+pub fn read_filter(text: &str) -> Result<Targets, String> {
+    let wrong = |error: &dyn Display| format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(text));
+    let filter = text.parse().map_err(|error| wrong(&error))?;
+    let is_level = |part: &str| part.parse::<LevelFilter>().is_ok();
+    match text.split(',').map(str::trim).find(|part| !part.contains('=') && !is_level(part)) {
+        Some(part) => {
+            let levels = "no level; use one of off, error, warn, info, debug and trace, and for a module `NAME=LEVEL`";
+            Err(wrong(&format_args!("`{}` is {levels}", shown(part))))
+        }
+        None => Ok(filter),
     }
 }

@@ -58,6 +58,8 @@ pub struct Doors {
     pub socket_mode: u32,
     /// Its TLS, if it has any.
     pub tls: Option<Tls>,
+    /// Whether it is to have TLS, also where something is wrong with that.
+    pub has_tls: bool,
     /// The address of metrics and health alone, if they have one.
     pub metrics: Option<SocketAddr>,
 }
@@ -195,7 +197,7 @@ impl RawServer {
         if let (Some(_), Listen::Socket(_)) = (&self.tls, &api) {
             reader.error(tls::SECTION, "a unix socket has no TLS: remove it, or let `server.listen` be an address");
         }
-        Doors { api, socket_mode, tls, metrics }
+        Doors { api, socket_mode, tls, has_tls: self.tls.is_some(), metrics }
     }
 
     /// What a message may have.

@@ -3,7 +3,7 @@
 use crate::config::{Config, Limits};
 use crate::http::access::Caller;
 use crate::http::batch::batch;
-use crate::http::body::Bodies;
+use crate::http::body::{Bodies, Held};
 use crate::http::deliver::{Answer, unknown_provider};
 use crate::http::docs;
 use crate::http::ending::Ending;
@@ -56,13 +56,15 @@ struct Described {
 pub struct Lasting {
     /// What was delivered.
     repetitions: Arc<Repetitions<Answer>>,
+    /// The messages that are held.
+    held: Held,
     /// The end.
     pub ending: Arc<Ending>,
 }
 
 /// The API in front of `providers`, with the limits of `config`.
 pub fn router(config: &Config, providers: Arc<Providers>, lasting: Lasting) -> Router {
-    let Lasting { repetitions, ending } = lasting;
+    let Lasting { repetitions, held, ending } = lasting;
     let router = OPERATIONS
         .iter()
         .zip(handlers())
@@ -71,7 +73,7 @@ pub fn router(config: &Config, providers: Arc<Providers>, lasting: Lasting) -> R
         providers,
         request_timeout: config.request_timeout,
         limits: config.limits,
-        bodies: Bodies::new(config.body_limit, config.memory_limit),
+        bodies: Bodies::new(config.body_limit, config.memory_limit, held),
         repetitions,
         ending,
         described: Described::default(),

@@ -10,6 +10,7 @@ use crate::http::object::Object;
 use crate::http::parcel::{Parcel, Room, Target};
 use crate::http::problem::Problem;
 use crate::http::send::{Sent, check_type};
+use crate::providers::failure::Failure;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -117,7 +118,11 @@ async fn deliver_all(api: &Arc<Api>, caller: Option<&Caller>, parcels: Vec<Parce
         while under_way.len() < AT_A_TIME
             && let Some((index, parcel)) = waiting.next()
         {
-            match api.admit(caller, &parcel.target) {
+            let may_begin = match api.ending.since() {
+                None => api.admit(caller, &parcel.target),
+                Some(_) => Err(Failure::NotBegun.into()),
+            };
+            match may_begin {
                 Ok(()) => {
                     let api = Arc::clone(api);
                     under_way.spawn(async move { (index, api.deliver(parcel).await) });

@@ -6,8 +6,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is read from a body.
 pub trait Weighed {
@@ -15,27 +15,42 @@ pub trait Weighed {
     fn weight(&self) -> usize;
 }
 
-/// What all bodies may take.
-#[derive(Clone)]
+/// Bytes of messages that are held, in all.
+#[derive(Clone, Default)]
+pub struct Held(Arc<AtomicUsize>);
+
+/// The part of one message, until it is dropped.
+pub struct Room {
+    bytes: usize,
+    held: Held,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.held.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What bodies may take.
 pub struct Bodies {
     each: usize,
     all: usize,
-    /// Bytes that are free.
-    room: Arc<Semaphore>,
+    /// Those of all readings of the configuration: a message that is still under way counts for the next one too.
+    held: Held,
     /// Held by the body that gives up. Two that fill the room would both give up for the other's sake, so one does at a time.
-    giving_up: Arc<Mutex<()>>,
+    giving_up: Mutex<()>,
 }
 
 impl Bodies {
-    /// At most `each` bytes for one, and `all` for all that are held at a time.
-    pub fn new(each: usize, all: usize) -> Self {
-        Self { each, all, room: Arc::new(Semaphore::new(all)), giving_up: Arc::default() }
+    /// At most `each` bytes for one, and `all` for all that are `held` at a time.
+    pub fn new(each: usize, all: usize, held: Held) -> Self {
+        Self { each, all, held, giving_up: Mutex::default() }
     }
 
     /// The whole body, and its place among all.
     ///
     /// Into one buffer: a body of many small parts would take many times its bytes if they were kept.
-    pub async fn read(&self, body: Body) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
+    pub async fn read(&self, body: Body) -> Result<(Vec<u8>, Room), Problem> {
         let expected = body.size_hint().lower();
         let exceeds = || too_large("the body has more bytes than `server.body_limit` allows");
         if expected > self.each as u64 {
@@ -43,7 +58,7 @@ impl Bodies {
         }
         let mut bytes = Vec::new();
         // It is there at once: nobody takes much for a body that may never come.
-        let mut room = self.more(0).ok_or_else(no_room)?;
+        let mut room = Room { bytes: 0, held: self.held.clone() };
         let mut body = pin!(body);
         while let Some(frame) = poll_fn(|task| body.as_mut().poll_frame(task)).await {
             let frame = frame.map_err(|error| not_read(&error))?;
@@ -51,43 +66,40 @@ impl Bodies {
             if bytes.len() + part.len() > self.each {
                 return Err(exceeds());
             }
-            match self.more(part.len()) {
-                Some(more) => room.merge(more),
-                None => room = self.more_or_none(room, part.len())?,
-            }
+            room = self.more_or_none(room, part.len())?;
             bytes.extend_from_slice(&part);
         }
         Ok((bytes, room))
     }
 
     /// The place of what was read from a body, where that takes `bytes`: it may be more than the body had.
-    pub fn hold(&self, mut room: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let missing = bytes.saturating_sub(room.num_permits());
+    pub fn hold(&self, room: Room, bytes: usize) -> Result<Room, Problem> {
         if bytes > self.all {
             return Err(too_large("what the body says takes more memory than `server.memory_limit` allows"));
         }
-        match self.more(missing) {
-            Some(more) => room.merge(more),
-            None => room = self.more_or_none(room, missing)?,
-        }
-        Ok(room)
-    }
-
-    fn more(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()
+        let missing = bytes.saturating_sub(room.bytes);
+        self.more_or_none(room, missing)
     }
 
     /// `room` and more, if others gave up theirs meanwhile. Otherwise it is given up.
-    fn more_or_none(&self, mut room: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    fn more_or_none(&self, mut room: Room, bytes: usize) -> Result<Room, Problem> {
+        if self.more(&mut room, bytes) {
+            return Ok(room);
+        }
         let turn = self.giving_up.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(more) = self.more(bytes) {
-            room.merge(more);
+        if self.more(&mut room, bytes) {
             return Ok(room);
         }
         drop(room);
         drop(turn);
         Err(no_room())
+    }
+
+    fn more(&self, room: &mut Room, bytes: usize) -> bool {
+        let fits = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.all);
+        let has_room = self.held.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        room.bytes += if has_room { bytes } else { 0 };
+        has_room
     }
 }
 
@@ -140,7 +152,7 @@ mod tests {
     fn bodies_that_meet_at_the_limit_do_not_all_lose() {
         const EACH: usize = 5_000;
         for _ in 0..200 {
-            let bodies = Bodies::new(EACH, EACH + EACH / 10);
+            let bodies = Bodies::new(EACH, EACH + EACH / 10, Held::default());
             let read = || {
                 let runtime = Builder::new_current_thread().build().expect("a runtime");
                 runtime.block_on(bodies.read(Body::new(Chunks(EACH)))).is_ok()
@@ -155,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_has_its_limit_and_all_have_theirs() {
-        let bodies = Bodies::new(4, 6);
+        let bodies = Bodies::new(4, 6, Held::default());
         let read = async |text: &'static str| {
             let read = bodies.read(Body::from(text)).await;
             read.map_err(|problem| serde_json::to_value(problem).expect("a problem")["status"].clone())
@@ -171,15 +183,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_more_than_its_body_has_more_room() {
-        let bodies = Bodies::new(4, 6);
+        let bodies = Bodies::new(4, 6, Held::default());
         let read = async || bodies.read(Body::from("ab")).await.expect("it fits").1;
         let status = |problem| serde_json::to_value(problem).expect("a problem")["status"].clone();
         let held = bodies.hold(read().await, 1).expect("it is there");
-        assert_eq!(held.num_permits(), 2);
+        assert_eq!(held.bytes, 2);
         let other = read().await;
         assert_eq!(bodies.hold(other, 5).map_err(status).err(), Some(429.into()));
-        assert_eq!(bodies.hold(read().await, 4).expect("it fits").num_permits(), 4);
+        assert_eq!(bodies.hold(read().await, 4).expect("it fits").bytes, 4);
         assert_eq!(bodies.hold(read().await, 7).map_err(status).err(), Some(413.into()));
+        // The next reading of the configuration allows less than there is.
+        let next = Bodies::new(4, 1, bodies.held.clone());
+        assert_eq!(next.read(Body::from("a")).await.map_err(status).err(), Some(429.into()));
+        drop(held);
+        assert!(next.read(Body::from("a")).await.is_ok());
     }
 
     #[test]

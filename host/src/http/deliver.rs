@@ -3,6 +3,7 @@
 use crate::ground::finished::Finished;
 use crate::http::parcel::{Room, Target};
 use crate::http::problem::Problem;
+use crate::providers::failure::DETAIL;
 use crate::providers::{Providers, Running};
 use axum::http::StatusCode;
 use provost_sdk::config::suggest;
@@ -33,12 +34,17 @@ pub type Answer = Result<SentMessage, Problem>;
 ///
 /// Why there is no receipt.
 pub async fn deliver(providers: &Arc<Providers>, target: Target, message: Box<Message>, room: Room) -> Answer {
+    let in_use = providers.keep();
     match target {
         Target::Provider(name) => through(providers, name, message, room).await,
         Target::Route(names) => {
             let providers = Arc::clone(providers);
             // A caller who goes away does not end a delivery, so the rest of the way is not left out either.
-            Finished::new(async move { along(&providers, names, message, &room).await }).await
+            Finished::new(async move {
+                let _in_use = in_use;
+                along(&providers, names, message, &room).await
+            })
+            .await
         }
     }
 }
@@ -47,9 +53,15 @@ async fn through(providers: &Providers, provider: String, message: Box<Message>,
     let id = message.id.clone();
     let Some(running) = providers.get(&provider) else { return Err(unknown_provider(&provider, providers.iter())) };
     match running.dispatcher.deliver(message, room).await {
-        Ok(receipt) => Ok(SentMessage { id, provider, receipt }),
+        Ok(receipt) => Ok(SentMessage { id, provider, receipt: shortened(receipt) }),
         Err(failure) => Err(Problem::from(failure).for_delivery(&provider, &id)),
     }
+}
+
+/// The other side does not decide how much is kept of what it said, for those who repeat the message.
+fn shortened(mut receipt: Receipt) -> Receipt {
+    receipt.reference = receipt.reference.map(|reference| excerpt(&reference, DETAIL));
+    receipt
 }
 
 /// Tries one after the other, until one delivers the message, or may have, or knows that nobody will.

@@ -14,8 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How many files are left to providers, for their own connections, and to the host itself, for metrics and health too.
+/// How many files are left to the host itself, for metrics and health too, and to each provider's runtime, beside those of its connections.
 const OWN_FILES: usize = 256;
+
+/// How many connections may be open where there are hardly any files.
+const LEAST: usize = 16;
 
 /// The most bytes that a request's line and headers may have together.
 const BUFFER: usize = 16 * 1024;
@@ -50,7 +53,9 @@ impl Generation {
         let mut protocol = http1::Builder::new();
         protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout).max_buf_size(BUFFER);
         let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
-        let most = config.connections_limit.min(files.saturating_sub(OWN_FILES).max(1));
+        // Each delivery may have a connection.
+        let deliveries: usize = config.providers.iter().map(|provider| provider.delivering.concurrency).sum();
+        let most = config.connections_limit.min(files.saturating_sub(OWN_FILES.saturating_add(deliveries)).max(LEAST));
         Self { config, providers, hosts, access, protocol, most, router }
     }
 }
@@ -88,8 +93,7 @@ impl Generations {
         while Arc::strong_count(&before) > 1 {
             tokio::time::sleep(TICK).await;
         }
-        before.providers.idle().await;
-        before.providers.told().await;
+        before.providers.done().await;
         let (providers, deadline) = (Arc::clone(&before.providers), before.config.shutdown_deadline);
         // It waits for code of plugins. An error would say that the host has ended.
         let _ = tokio::task::spawn_blocking(move || providers.close(Instant::now(), deadline)).await;

@@ -36,11 +36,11 @@ pub fn query(config: &Config) -> Result<(), String> {
         }
         Listen::Address(listen) => {
             let address = reached_at(*listen);
-            let scheme = if config.doors.tls.is_some() { "https" } else { "http" };
+            let scheme = if config.doors.has_tls { "https" } else { "http" };
             let line = TcpStream::connect_timeout(&address, DEADLINE).map_err(said).and_then(|stream| {
                 let link = Link { socket: Socket::Address(stream), begun };
                 let host = address.to_string();
-                if config.doors.tls.is_some() {
+                if config.doors.has_tls {
                     status_line(tls(link, address.ip())?, &host)
                 } else {
                     status_line(link, &host)

@@ -117,7 +117,7 @@ fn describe(operation: &Operation, requests: &mut SchemaGenerator, answers: &mut
 fn request_id() -> Value {
     json!({
         "name": "x-request-id", "in": "header", "schema": { "type": "string" },
-        "description": "What you call the request: it is in the log and in the answer. One that is not 1 to 255 visible ASCII characters \
+        "description": "What you call the request: it is in the log of its delivery and in the answer. One that is not 1 to 255 visible ASCII characters \
                         counts as none.",
         "example": "checkout-17",
     })

@@ -2,6 +2,7 @@
 
 use crate::config::Limits;
 use crate::http::access::Caller;
+use crate::http::body;
 use crate::http::idempotency::Key;
 use crate::http::message::{LONGEST_ROUTE, SendMessage};
 use crate::http::problem::Problem;
@@ -11,7 +12,6 @@ use ring::digest::{Context, SHA256};
 use std::io;
 use std::slice;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The way of a message.
 pub enum Target {
@@ -22,7 +22,7 @@ pub enum Target {
 }
 
 /// The place of a body among those of all messages under way. Messages of one request share theirs.
-pub type Room = Arc<OwnedSemaphorePermit>;
+pub type Room = Arc<body::Room>;
 
 /// A message that can be delivered.
 pub struct Parcel {

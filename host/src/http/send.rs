@@ -110,9 +110,10 @@ impl Api {
         loop {
             match self.repetitions.begin(key, digest, self.limits.idempotency)? {
                 Turn::First(delivery) => {
-                    let providers = Arc::clone(&self.providers);
+                    let (providers, in_use) = (Arc::clone(&self.providers), self.providers.keep());
                     // Who repeats it wants to know the end, also after the first caller went away.
                     let answer = Finished::new(async move {
+                        let _in_use = in_use;
                         let answer = deliver(&providers, target, message, room).await;
                         delivery.ended(answer.clone(), answer.is_ok());
                         answer

@@ -74,7 +74,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.open && !self.activity.busy.load(Ordering::Relaxed) {
-            let detail = "the headers were not complete within `server.request_timeout`";
+            let detail = "the headers did not come to their end in time";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail);
             let answer = last_answer(&problem).unwrap_or_default();
             // Nobody waits for it: whoever does not read goes without.

@@ -176,7 +176,7 @@ impl Shared {
         place: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Receipt, Failure> {
-        let provider = self.provider().clone().ok_or(Failure::NotBegun)?;
+        let provider = self.provider().clone().filter(|_| !self.given_up.initialized()).ok_or(Failure::NotBegun)?;
         self.counters.count_attempt();
         let (answer, answered) = oneshot::channel();
         // The place goes along: a call that is stuck for ever still counts. Nobody holds the task itself: what it leaves

@@ -23,12 +23,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+/// How often it is looked for messages that have not come to their end.
+const TICK: Duration = Duration::from_millis(20);
+
 /// The running providers.
 pub struct Providers {
     by_name: BTreeMap<String, Running>,
     /// Those of all readings of the configuration, as long as they are there.
     all: Arc<Mutex<Vec<Weak<Shared>>>>,
+    /// Cloned for each message that may still go to one of them.
+    in_use: Arc<InUse>,
 }
+
+/// As long as it is there, a message may still go to one of the providers.
+pub struct InUse;
 
 /// A running provider.
 pub struct Running {
@@ -79,7 +87,7 @@ impl Providers {
         shared.retain(|shared| shared.strong_count() > 0);
         shared.extend(by_name.values().map(|running| Arc::downgrade(running.dispatcher.shared())));
         drop(shared);
-        Self { by_name, all }
+        Self { by_name, all, in_use: Arc::new(InUse) }
     }
 
     /// The provider `name`.
@@ -109,7 +117,19 @@ impl Providers {
         self.by_name.len()
     }
 
-    /// Waits until no delivery is under way.
+    /// For a message that may go to one of them later than to another, or when its caller has gone.
+    pub fn keep(&self) -> Arc<InUse> {
+        Arc::clone(&self.in_use)
+    }
+
+    /// Waits until all messages have come to their end, those that are tried again and those that go on along a route included.
+    pub async fn done(&self) {
+        while Arc::strong_count(&self.in_use) > 1 || !self.is_told() {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Waits until no delivery is under way, and lets none begin.
     pub async fn idle(&self) {
         for running in self.by_name.values() {
             running.dispatcher.idle().await;
@@ -128,9 +148,13 @@ impl Providers {
 
     /// Waits until all that were given up are logged.
     pub async fn told(&self) {
-        while !self.by_name.values().all(|running| running.dispatcher.is_told()) {
+        while !self.is_told() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    fn is_told(&self) -> bool {
+        self.by_name.values().all(|running| running.dispatcher.is_told())
     }
 
     /// Lets go of all providers at once, and waits for that until it is `deadline` since `begun`.

@@ -168,6 +168,7 @@ fn the_token_of_the_environment_is_a_clients_own() {
     };
     let name = "clients.default: PROVOST_TOKEN in the environment makes a client of this name: name this one otherwise";
     check("", &[]);
+    check("  ", &[]);
     check("three", &[name]);
     check(
         " two\n",

@@ -112,6 +112,36 @@ async fn some_are_delivered_at_a_time() {
     assert_eq!((status, failed.len(), receiver.requests().len()), (200, 0, 40), "{failed:?}");
 }
 
+/// Each is told apart: those that have begun go on, and the others do not begin.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn when_the_host_ends_no_more_begin() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&(receiver.provider("hook") + "concurrency = 8\n"));
+    let messages: Vec<Value> =
+        (0..20).map(|number| json!({ "provider": "hook", "text": number.to_string() })).collect();
+    let held = receiver.hold().await;
+    let end = async {
+        while receiver.requests().len() < 8 {
+            tokio::task::yield_now().await;
+        }
+        host.terminate();
+        // It takes no more connections from then on.
+        while tokio::net::TcpStream::connect(host.address).await.is_ok() {}
+        drop(held);
+    };
+    let ((status, answer), ()) = tokio::join!(answer(post(&host, &json!(messages))), end);
+    let statuses: Vec<_> = answer["results"].as_array().expect("a list").iter().map(|one| &one["status"]).collect();
+    assert_eq!((status, statuses), (200, [vec![&json!(200); 8], vec![&json!(503); 12]].concat()));
+    let expected = json!({
+        "type": "urn:provost:problem:ending", "title": "shutting down", "status": 503,
+        "detail": "the host shuts down: the message was not sent",
+    });
+    assert_eq!(answer["results"][19]["problem"], expected);
+    let (status, log) = host.wait();
+    assert_eq!((status.code(), receiver.requests().len()), (Some(0), 8), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn without_their_caller_no_more_begin() {

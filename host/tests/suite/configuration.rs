@@ -191,6 +191,9 @@ providers = ["aa"]
 rate_limit = 0
 [clients.none]
 tokens = []
+providers = []
+[clients.nothing]
+tokens = ["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
 [clients.one]
 tokens = ["sha256:a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3"]
 [clients.twin]
@@ -238,6 +241,8 @@ error: @/config.toml: server.hosts: `a..b` is not a host without a port such as 
 error: @/config.toml: server.metrics_listen: `server.listen` is there too: choose another port
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
 error: @/config.toml: clients.none.tokens: empty: such a client can send nothing
+error: @/config.toml: clients.none.providers: empty: such a client can send nothing; without the key it may use all
+error: @/config.toml: clients.nothing.tokens: number 1 is of no token, but of an empty text
 error: @/config.toml: clients.shop.tokens: number 1 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.tokens: number 2 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.providers: there is no provider `aa`: did you mean `a`?
@@ -270,6 +275,17 @@ error: @/config.toml: server.idempotency_limit: must be 0 to 100000
 error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
 ",
     );
+    for filter in ["warning", "smtp", "info,", "smtp=debug,none"] {
+        let word = filter.rsplit(',').next().unwrap_or_default();
+        check(
+            &format!("[log]\nfilter = \"{filter}\"\n"),
+            &[],
+            &format!(
+                "error: @/config.toml: log.filter: `{filter}` is not a filter such as \"info,smtp=debug\": `{word}` is no level; \
+                 use one of off, error, warn, info, debug and trace, and for a module `NAME=LEVEL`\n"
+            ),
+        );
+    }
     // The largest and the smallest that can be.
     let dir = dir();
     let limits = "[server]\nbody_limit = 1000\nmemory_limit = 1000\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\

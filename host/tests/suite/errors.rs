@@ -36,12 +36,16 @@ fn variables_count_more_than_the_command() {
     let none = "error: reading the configuration none: No such file or directory (os error 2)\n";
     let filter = "error: PROVOST_LOG: `a=b=c` is not a filter such as \"info,smtp=debug\": invalid filter directive: \
         too many '=' in filter directive, expected 0 or 1\n";
+    // It would be a module of which all is logged, and nothing of others.
+    let level = " is not a filter such as \"info,smtp=debug\": `warning` is no level; use one of off, error, warn, info, debug and trace, \
+        and for a module `NAME=LEVEL`\n";
     let unnamed = "error: no configuration is named: add `--config FILE`, or set PROVOST_CONFIG\n";
     for (args, variables, code, stdout, stderr) in [
         (&["--config", "none"][..], &[("PROVOST_CONFIG", config)][..], 0, valid, ""),
         (&[], &[("PROVOST_CONFIG", config), ("PROVOST_LOG", "debug")], 0, valid, ""),
         (&["--config", config], &[("PROVOST_CONFIG", "none")], 1, "", none),
         (&["--config", config], &[("PROVOST_CONFIG", ""), ("PROVOST_LOG", "a=b=c")], 1, "", filter),
+        (&["--config", config], &[("PROVOST_LOG", "warning")], 1, "", &format!("error: PROVOST_LOG: `warning`{level}")),
         (&[], &[], 1, "", unnamed),
     ] {
         let output =

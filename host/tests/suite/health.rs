@@ -73,6 +73,9 @@ async fn a_host_with_tls_is_asked_by_tls() {
     for dir in [&dir, &other] {
         is_success(&query_with(dir.path(), &format!("listen = \"{address}\"\n{tls}")).await);
     }
+    // One that was changed meanwhile, and not whole.
+    let no_key = tls.replace("key.pem", "none.pem");
+    is_success(&query_with(dir.path(), &format!("listen = \"{address}\"\n{no_key}")).await);
     fails(address, &format!("http://{address}/healthz: answered 400 Bad Request, not 200")).await;
     host.terminate();
     assert_eq!(host.wait().0.code(), Some(0));
@@ -159,4 +162,23 @@ async fn what_cannot_be_asked() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {shown}: {expected}\n"));
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+/// The host that refused the configuration is well.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_wrong_configuration_does_not_make_a_host_ill() {
+    let host = Host::start("");
+    let address = host.address;
+    is_success(&query_with(dir().path(), &format!("listen = \"{address}\"\nlisen = 1\n")).await);
+    host.kill();
+    host.wait();
+    let dir = dir();
+    let config = write_config(dir.path(), &format!("[server]\nlisten = \"{address}\"\nlisen = 1\n"));
+    let output = provost().arg("--health").arg("--config").arg(&config).output().expect("the host starts");
+    let expected = format!(
+        "error: {}: server.lisen: unknown key; did you mean `listen`?\nerror: http://{address}/healthz: Connection refused (os error 111)\n",
+        config.display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), expected.as_str()));
 }

@@ -2,6 +2,7 @@
 
 use crate::support::load::in_small_chunks;
 use crate::support::receiver::Receiver;
+use crate::support::unruly::provider;
 use crate::support::{Host, PATIENCE, address, client, dir, dist, ended, libc, provost, send, terminate, write_config};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -96,6 +97,17 @@ async fn long_values_are_not_repeated() {
         let answer: Value = response.json().await.expect("a problem is JSON");
         assert_eq!(answer["detail"], expected);
     }
+}
+
+/// Nor does another side's answer decide what is kept of it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_long_receipt_is_shortened() {
+    let host = Host::start_with(&provider("answer-at-length"), |command| {
+        command.args(["--prov", "unruly.prov"]);
+    });
+    let (status, answer) = host.send(json!({ "provider": "answer-at-length", "text": "a" })).await;
+    assert_eq!((status, &answer["receipt"]["reference"]), (200, &json!(format!("{}...", "a".repeat(500)))));
 }
 
 /// A connection that waits makes room for one that asks.
@@ -219,6 +231,49 @@ async fn small_chunks_cost_no_more_than_their_bytes() {
     assert!(grown < 8 * BODIES * text.len(), "{grown} bytes for {BODIES} bodies of {}", text.len());
 }
 
+/// However many items JSON has, what is refused for their number takes little.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn long_lists_cost_little() {
+    let pairs: Vec<String> = (0..90_000).map(|number| format!("\"{number}\":\"\"")).collect();
+    let file = r#"{"name":"a","content_type":"a/b","content":""}"#;
+    for (path, body, detail) in [
+        (
+            "/v1/messages:batch",
+            format!("{{\"messages\":[{}]}}", vec![r#"{"text":""}"#; 80_000].join(",")),
+            "messages in `messages`: 80000, and `server.batch_limit` allows 1 to 100",
+        ),
+        (
+            "/v1/messages",
+            format!("{{\"provider\":\"file\",\"text\":\"\",\"to\":[{}]}}", vec!["\"\""; 300_000].join(",")),
+            "recipients in `to`: 300000, and `server.recipients_limit` allows 1000",
+        ),
+        (
+            "/v1/messages",
+            format!("{{\"provider\":\"file\",\"text\":\"\",\"metadata\":{{{}}}}}", pairs.join(",")),
+            "pairs in `metadata`: 90000, and `server.metadata_limit` allows 100",
+        ),
+        (
+            "/v1/messages",
+            format!("{{\"provider\":\"file\",\"text\":\"\",\"attachments\":[{}]}}", vec![file; 20_000].join(",")),
+            "files in `attachments`: 20000, and `server.attachments_limit` allows 20",
+        ),
+        (
+            "/v1/messages",
+            format!("{{\"route\":[{}],\"text\":\"\"}}", vec!["\"\""; 300_000].join(",")),
+            "`route` must have 1 to 16 providers",
+        ),
+    ] {
+        let host = Host::start(FILE);
+        let (length, before) = (body.len(), peak(host.process()));
+        let request = client().post(host.url(path)).header("content-type", "application/json").body(body);
+        let problem: Value = request.send().await.expect("the host answers").json().await.expect("a problem is JSON");
+        assert_eq!((&problem["status"], &problem["detail"]), (&json!(400), &json!(detail)));
+        let grown = peak(host.process()) - before;
+        assert!(grown < 5 * length, "{grown} bytes for {length}: {detail}");
+    }
+}
+
 /// However long a head is, little of it is kept.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
@@ -270,6 +325,18 @@ async fn a_peer_has_a_part_of_the_connections() {
     ask(&mut open.remove(0), "/healthz").await;
     ask(&mut other, "/healthz").await;
     assert!(host.metrics().await.contains("\nprovost_connections_cut_total 3\n"));
+}
+
+/// Who sends one request after the other, and reads no answer, is given up.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn who_never_reads_is_given_up() {
+    let host = Host::start(&format!("request_timeout = \"1s\"\n{FILE}"));
+    let mut stream = TcpStream::connect(host.address).await.expect("the host listens");
+    let request = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
+    // The host reads no further request while it cannot answer.
+    let until_closed = async { while stream.write_all(request.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, until_closed).await.expect("the host closes the connection");
 }
 
 /// Where each waits for its answer, none is closed, and whoever comes is told so. Health and metrics are answered.

@@ -1,5 +1,6 @@
 //! The built host reads its configuration again at SIGHUP: all of it or nothing, and no message is lost meanwhile.
 
+use crate::support::caller::{Caller, ONE_EACH};
 use crate::support::receiver::{OTHER_SECRET, Receiver, SECRET};
 use crate::support::unruly::provider;
 use crate::support::{
@@ -133,6 +134,42 @@ async fn who_waits_gets_the_answer_of_the_provider_that_was_asked() {
     };
     let ((status, answer), ()) = tokio::join!(host.send(json!({ "provider": "hook", "text": "a" })), change);
     assert_eq!(status, 200, "{answer}");
+}
+
+/// Whose caller has gone, too: it goes along its route, and is tried again, with the providers that it was for.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_message_of_before_comes_to_its_end_without_its_caller() {
+    let (dir, receiver) = (dir(), Receiver::start().await);
+    let again = "timeout = \"1h\"\nretry = { attempts = 2, first_delay = \"1s\" }\n";
+    let host = Host::start(&format!("{ONE_EACH}{}{again}{}", receiver.provider("hook"), file("file", dir.path())));
+    receiver.answer(503, &[]);
+    for (done, message) in [
+        json!({ "provider": "hook", "id": "a1", "text": "a" }),
+        json!({ "provider": "hook", "text": "a" }),
+        json!({ "route": ["hook", "file"], "text": "a" }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let held = receiver.hold().await;
+        let mut caller = Caller::connect(&host, "127.0.0.2").await;
+        caller.begin("/v1/messages", &message).await;
+        receiver.arrived().await;
+        drop(caller.leave(&host).await);
+        reload(&host, done as u64 + 1, 0).await;
+        drop(held);
+        tokio::time::timeout(PATIENCE, receiver.arrived())
+            .await
+            .unwrap_or_else(|_| panic!("not tried again: {message}"));
+    }
+    let delivered = async {
+        while !host.metrics().await.contains("provost_deliveries_total{provider=\"file\",outcome=\"delivered\"} 1\n") {}
+    };
+    tokio::time::timeout(PATIENCE, delivered).await.expect("the route goes on");
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

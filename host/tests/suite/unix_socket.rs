@@ -185,6 +185,26 @@ fn what_cannot_be_a_socket_is_said_at_once() {
             "metrics_listen: `unix:/run/provost.sock` is not an address with a port such as \"0.0.0.0:9090\"",
         ),
         ("socket_mode = \"1777\"", "socket_mode: `1777` is not a mode of 1 to 777 in octal digits, such as \"0660\""),
+        (
+            "listen = \"unix:..\"",
+            "listen: `unix:..` names no file: a socket needs one, such as \"unix:/run/provost.sock\"",
+        ),
+        (
+            "listen = \"unix:/nowhere/provost.sock\"",
+            "listen: listening on unix:/nowhere/provost.sock: the directory /nowhere: No such file or directory (os error 2)",
+        ),
+        (
+            "listen = \"unix:/dev/null/provost.sock\"",
+            "listen: listening on unix:/dev/null/provost.sock: /dev/null is no directory",
+        ),
+        (
+            "listen = \"unix:/dev/null\"",
+            "listen: listening on unix:/dev/null: the file there is no socket: remove it, or choose another path",
+        ),
+        (
+            "socket_mode = \"0440\"",
+            "socket_mode: `0440` lets nobody write, which who sends requests must: use \"0660\"",
+        ),
         ("socket_mode = \"rw\"", "socket_mode: `rw` is not a mode of 1 to 777 in octal digits, such as \"0660\""),
     ] {
         let config = write_config(dir.path(), &format!("[server]\n{keys}\n"));

@@ -16,8 +16,17 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(1
 const UNREAD: Duration = Duration::from_secs(6);
 
 /// Ways to disturb.
-const WAYS: [&str; 8] =
-    ["says nothing", "comes and goes", "half a head", "half a body", "chunks", "noise", "long headers", "never reads"];
+const WAYS: [&str; 9] = [
+    "says nothing",
+    "comes and goes",
+    "half a head",
+    "half a body",
+    "chunks",
+    "long lists",
+    "noise",
+    "long headers",
+    "never reads",
+];
 
 const MESSAGE: &str = r#"{"provider": "slow", "text": "whoever sent it has gone"}"#;
 
@@ -67,6 +76,12 @@ async fn once(host: SocketAddr, way: &str, random: &mut Random) -> io::Result<()
             stream.write_all(request.replacen("host: a\r\n", &token, 1).as_bytes()).await?;
             to_its_end(stream).await
         }
+        "long lists" => {
+            let messages = format!("{{\"messages\":[{}]}}", vec![r#"{"text":""}"#; 80_000].join(","));
+            let head = head(messages.len()).replacen("/v1/messages", "/v1/messages:batch", 1);
+            stream.write_all((head + &messages).as_bytes()).await?;
+            to_its_end(stream).await
+        }
         "noise" => {
             let noise: Vec<u8> = (0..1000).map(|_| random.below(256) as u8).collect();
             stream.write_all(&noise).await?;
@@ -79,7 +94,8 @@ async fn once(host: SocketAddr, way: &str, random: &mut Random) -> io::Result<()
             to_its_end(stream).await
         }
         _ => {
-            let requests = "GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+            let request = format!("GET /metrics HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {HOSTILE_TOKEN}\r\n\r\n");
+            let requests = request.repeat(1000);
             let _ = tokio::time::timeout(UNREAD, stream.write_all(requests.as_bytes())).await;
             // Meanwhile the host cannot send all that was asked for: it is more than sockets hold.
             tokio::time::sleep(UNREAD).await;

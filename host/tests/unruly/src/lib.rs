@@ -70,6 +70,8 @@ enum Behaviour {
     PanicInThread,
     /// Answers with what is in a file that it ships, as any plugin would.
     ReadAsset,
+    /// Answers at great length.
+    AnswerAtLength,
     /// Fails, and may not the next time.
     FailForNow,
     /// Refuses the message.
@@ -208,6 +210,7 @@ impl Provider for Unruly {
                 let text = text.map_err(|error| DeliveryError::permanent(error.to_string()))?;
                 return Ok(Receipt::with_reference(text));
             }
+            Behaviour::AnswerAtLength => return Ok(Receipt::with_reference("a".repeat(1_000_000))),
             Behaviour::FailForNow => return Err(DeliveryError::temporary("as configured")),
             Behaviour::Refuse => return Err(DeliveryError::permanent("as configured")),
             Behaviour::AnswerLate => sleep(Duration::from_millis(20)).await,
