@@ -55,6 +55,12 @@ impl Context {
         self.shared.timeout
     }
 
+    /// How long opening a connection may take: half of [`Self::timeout`]. What was not connected has sent nothing, so another provider may
+    /// deliver the message; when the whole time is over, nobody knows.
+    pub fn connect_timeout(&self) -> Duration {
+        self.timeout() / 2
+    }
+
     /// The directory of the files that the plugin ships: `assets/NAME` beside `NAME.prov`. Absolute, or relative to the
     /// working directory, as the plugin's file was named; it is not there when the plugin ships none.
     pub fn assets(&self) -> &Path {
@@ -88,7 +94,7 @@ impl Context {
     }
 
     /// The provider's HTTP client: TLS by rustls with the roots of [`TlsRoots`](crate::tls::TlsRoots), no redirects
-    /// followed, no limit but that of the delivery. Made at the first call; clones share its connections.
+    /// followed, no limits but those of the delivery and of [`Self::connect_timeout`]. Made at the first call; clones share its connections.
     ///
     /// Each provider has its own, since a connection is driven by the runtime that opened it.
     ///
@@ -99,7 +105,7 @@ impl Context {
         if let Some(client) = self.shared.http.get() {
             return Ok(client.clone());
         }
-        let client = http::client(|builder| builder)?;
+        let client = http::client(|builder| builder.connect_timeout(self.connect_timeout()))?;
         Ok(self.shared.http.get_or_init(|| client).clone())
     }
 }

@@ -131,6 +131,14 @@ pub enum DeliveryError {
         /// How long to wait, when the other side said so.
         retry_after: Option<Duration>,
     },
+    /// The same message may be accepted later, and others now: the other side works, and defers this recipient, say. It does not count as
+    /// a failure of the provider, for which its circuit would open: else whoever names such recipients could close it for all.
+    Deferred {
+        /// What happened: lower case, no full stop.
+        reason: String,
+        /// How long to wait, when the other side said so.
+        retry_after: Option<Duration>,
+    },
     /// The message will never be accepted as it is.
     Permanent {
         /// What happened: lower case, no full stop.
@@ -150,6 +158,11 @@ impl DeliveryError {
         Self::Temporary { reason: reason.into(), retry_after: None }
     }
 
+    /// The same message may be accepted later, and others now.
+    pub fn deferred(reason: impl Into<String>) -> Self {
+        Self::Deferred { reason: reason.into(), retry_after: None }
+    }
+
     /// The message will never be accepted as it is.
     pub fn permanent(reason: impl Into<String>) -> Self {
         Self::Permanent { reason: reason.into() }
@@ -163,7 +176,10 @@ impl DeliveryError {
     /// The same error, with what the other side said behind the reason.
     #[must_use]
     pub fn with_detail(mut self, detail: &str) -> Self {
-        let (Self::Temporary { reason, .. } | Self::Permanent { reason } | Self::Unauthorized { reason }) = &mut self;
+        let (Self::Temporary { reason, .. }
+        | Self::Deferred { reason, .. }
+        | Self::Permanent { reason }
+        | Self::Unauthorized { reason }) = &mut self;
         *reason = format!("{reason}: {detail}");
         self
     }
@@ -172,9 +188,10 @@ impl DeliveryError {
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Temporary { reason, .. } | Self::Permanent { reason } | Self::Unauthorized { reason } => {
-                f.write_str(reason)
-            }
+            Self::Temporary { reason, .. }
+            | Self::Deferred { reason, .. }
+            | Self::Permanent { reason }
+            | Self::Unauthorized { reason } => f.write_str(reason),
         }
     }
 }
@@ -206,6 +223,7 @@ mod tests {
         let error = DeliveryError::Temporary { reason: "busy".to_owned(), retry_after };
         let expected = DeliveryError::Temporary { reason: "busy: full".to_owned(), retry_after };
         assert_eq!(error.with_detail("full"), expected);
+        assert_eq!(DeliveryError::deferred("a").with_detail("b"), DeliveryError::deferred("a: b"));
         assert_eq!(DeliveryError::permanent("a").with_detail("b"), DeliveryError::permanent("a: b"));
         assert_eq!(DeliveryError::unauthorized("a").with_detail("b"), DeliveryError::unauthorized("a: b"));
     }

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 /// A client with the settings of [`Context::http`](crate::Context::http), and what `change` makes of them: for a provider that resolves
 /// names by itself, or sends a header with every request. The provider keeps the client, which keeps connections.
 ///
-/// It has no limit on time: the host's ends a delivery, and two at one moment would make chance decide what the caller is told.
+/// It has no limit on the time of a request: the host's ends a delivery, and two at one moment would make chance decide what the caller is
+/// told. Set that of [`Context::connect_timeout`](crate::Context::connect_timeout).
 ///
 /// # Errors
 ///

@@ -38,22 +38,21 @@ impl Listen {
             let examples = "\"0.0.0.0:8080\", nor a socket such as \"unix:/run/provost.sock\"";
             return Self::Address(address(key, text, examples, reader));
         };
-        if path.ends_with('/') || Path::new(path).file_name().is_none() {
-            reader.error(
-                key,
-                &format!("`{}` names no file: a socket needs one, such as \"unix:/run/provost.sock\"", shown(text)),
-            );
-        }
+        let names_file = !path.ends_with('/') && Path::new(path).file_name().is_some();
         let path = reader.dir().join(path);
         let length = path.as_os_str().as_bytes().len();
-        if length > LONGEST {
-            let message = format!(
+        let wrong = if !names_file {
+            let text = shown(text);
+            Some(format!("`{text}` names no file: a socket needs one, such as \"unix:/run/provost.sock\""))
+        } else if length > LONGEST {
+            Some(format!(
                 "the path of a socket may have {LONGEST} bytes, and this one has {length}: choose a shorter one"
-            );
-            reader.error(key, &message);
-        }
-        if let Some(why) = no_place(&path) {
-            reader.error(key, &format!("listening on {PREFIX}{}: {why}", path.display()));
+            ))
+        } else {
+            no_place(&path).map(|why| format!("listening on {PREFIX}{}: {why}", path.display()))
+        };
+        if let Some(wrong) = wrong {
+            reader.error(key, &wrong);
         }
         Self::Socket(path)
     }

@@ -54,7 +54,7 @@ impl RawLog {
 pub fn read_filter(text: &str) -> Result<Targets, String> {
     let wrong = |error: &dyn Display| format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(text));
     let filter = text.parse().map_err(|error| wrong(&error))?;
-    let is_level = |part: &str| part.parse::<LevelFilter>().is_ok();
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
     match text.split(',').map(str::trim).find(|part| !part.contains('=') && !is_level(part)) {
         Some(part) => {
             let levels = "no level; use one of off, error, warn, info, debug and trace, and for a module `NAME=LEVEL`";

@@ -148,7 +148,7 @@ impl From<Problem> for Attempt {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let (status, title) = match &failure {
-            Failure::Provider(DeliveryError::Temporary { .. }) => {
+            Failure::Provider(DeliveryError::Temporary { .. } | DeliveryError::Deferred { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not delivered yet")
             }
             Failure::Provider(DeliveryError::Unauthorized { .. }) => {

@@ -6,7 +6,7 @@ use crate::providers::dispatcher::Shared;
 use crate::providers::failure::{DETAIL, Failure};
 use crate::providers::retry;
 use crate::telemetry::outcome::Outcome;
-use provost_sdk::{Message, Receipt, excerpt};
+use provost_sdk::{DeliveryError, Message, Receipt, excerpt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -127,6 +127,9 @@ impl Drop for Delivery {
 
 /// What the end of a delivery says of the other side.
 fn sign(result: &Result<Receipt, Failure>) -> Sign {
+    if let Err(Failure::Provider(DeliveryError::Deferred { .. })) = result {
+        return Sign::None;
+    }
     match result.as_ref().map_err(Failure::outcome) {
         Ok(_) | Err(Outcome::Refused) => Sign::Good,
         Err(Outcome::TemporaryFailure | Outcome::Unauthorized | Outcome::Timeout) => Sign::Bad,

@@ -100,7 +100,9 @@ impl Failure {
     /// When the same message may succeed, if anybody knows.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Provider(DeliveryError::Temporary { retry_after, .. }) => *retry_after,
+            Self::Provider(
+                DeliveryError::Temporary { retry_after, .. } | DeliveryError::Deferred { retry_after, .. },
+            ) => *retry_after,
             Self::Busy(Full::Rate { wait, .. }) | Self::CircuitOpen(wait) => Some(*wait),
             Self::Busy(_) => Some(Duration::from_secs(1)),
             _ => None,
@@ -110,7 +112,9 @@ impl Failure {
     /// The outcome that is counted.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Provider(DeliveryError::Temporary { .. }) => Outcome::TemporaryFailure,
+            Self::Provider(DeliveryError::Temporary { .. } | DeliveryError::Deferred { .. }) => {
+                Outcome::TemporaryFailure
+            }
             Self::Provider(DeliveryError::Unauthorized { .. }) => Outcome::Unauthorized,
             Self::Provider(_) => Outcome::Refused,
             Self::TimedOut(_) => Outcome::Timeout,

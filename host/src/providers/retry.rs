@@ -10,7 +10,11 @@ use std::time::Duration;
 /// The pause before the next attempt after `attempts`, of which the last ended with `failure`; `None` when there is to be none. `left`
 /// is the time until the deadline, `random` a number from 0 to 1.
 pub fn pause(retry: Retry, attempts: u32, failure: &Failure, left: Duration, random: f64) -> Option<Duration> {
-    let Failure::Provider(DeliveryError::Temporary { retry_after, .. }) = failure else { return None };
+    let Failure::Provider(DeliveryError::Temporary { retry_after, .. } | DeliveryError::Deferred { retry_after, .. }) =
+        failure
+    else {
+        return None;
+    };
     if attempts >= retry.attempts {
         return None;
     }
@@ -48,6 +52,8 @@ mod tests {
         let asked = temporary(Some(ms(1000)));
         assert_eq!(pause(retry, 1, &asked, ms(1001), 1.0), Some(ms(1000)));
         assert_eq!(pause(retry, 1, &asked, ms(1000), 1.0), None, "it does not fit the deadline");
+        let deferred = Failure::Provider(DeliveryError::deferred(""));
+        assert_eq!(pause(retry, 1, &deferred, ms(60_000), 1.0), Some(ms(100)));
         for other in [
             Failure::Provider(DeliveryError::permanent("")),
             Failure::Provider(DeliveryError::unauthorized("")),

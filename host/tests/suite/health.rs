@@ -155,7 +155,11 @@ async fn what_cannot_be_asked() {
     let shown = config.display();
     for (text, expected) in [
         ("[server]\nlisten = \"127.0.0.1:0\"\n", "server.listen: port 0 changes at each start; choose a fixed port"),
-        ("lisen = 1\n", "lisen: unknown key; remove it, or use one of clients, include, log, providers, server"),
+        (
+            "lisen = 1\n[server]\nlisten = \"127.0.0.1:9\"\n",
+            "lisen: unknown key; remove it, or use one of clients, include, log, providers, server\n\
+             error: http://127.0.0.1:9/healthz: Connection refused (os error 111)",
+        ),
     ] {
         write_config(dir.path(), text);
         let output = provost().arg("--health").arg("--config").arg(&config).output().expect("the host starts");

@@ -1,12 +1,14 @@
 //! Messages along a route: which provider is tried after which, and what a caller is told.
 
 use crate::support::caller::{Caller, ONE_EACH};
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, SECRET};
 use crate::support::unruly::provider;
 use crate::support::{Host, client, dir};
 use reqwest::Response;
 use serde_json::{Value, json};
 use std::path::Path;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 /// A provider that fails for now.
 const FULL: &str = "[providers.full]\nplugin = \"file\"\npath = \"/dev/full\"\n";
@@ -110,6 +112,42 @@ async fn none_is_tried_after_a_refusal_or_without_an_answer() {
     assert_eq!(attempts(&problem), [("full", "temporary-failure"), ("hook", "timeout")]);
     drop(held);
     assert_eq!(lines(dir.path()), 0);
+}
+
+/// Where no connection opens, nothing was sent.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_next_is_tried_where_no_connection_opens() {
+    let (dir, silent) = (dir(), TcpListener::bind("127.0.0.1:0").await.expect("a free port"));
+    // So many wait there that the system answers no more.
+    let full = TcpSocket::new_v4().expect("a socket");
+    full.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let full = full.listen(1).expect("a port that is free");
+    let address = full.local_addr().expect("it is bound");
+    let waiting: JoinSet<_> = (0..10).map(|_| TcpStream::connect(address)).collect();
+    let mail = |name: &str, port: u16| {
+        format!(
+            "[providers.{name}]\nplugin = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nfrom = \"a@example.org\"\n\
+             timeout = \"2s\"\n"
+        )
+    };
+    let hook = format!(
+        "[providers.hook]\nplugin = \"webhook\"\nurl = \"http://{address}/\"\nwhitelist_subnets = [\"127.0.0.0/8\"]\nsecret = \"{SECRET}\"\n\
+         timeout = \"2s\"\n"
+    );
+    let silent = silent.local_addr().expect("it is bound").port();
+    let mails = mail("full-mail", address.port()) + &mail("silent-mail", silent);
+    let host = Host::start(&(hook + &mails + &file(dir.path())));
+    let message = json!({ "route": ["hook", "full-mail", "silent-mail"], "to": ["bob@example.org"], "text": "a" });
+    let problem: Value = send(&host, &message).await.json().await.expect("JSON");
+    let found: Vec<_> = problem["attempts"].as_array().expect("a list").iter().map(|one| &one["detail"]).collect();
+    let silence = |port: u16| format!("connecting to 127.0.0.1, port {port}: no answer within 1s");
+    let expected = [&json!(silence(address.port())), &json!(silence(silent))];
+    assert_eq!((found.len(), &found[1..]), (3, &expected[..]), "{problem}");
+    assert_eq!(attempts(&problem), ["hook", "full-mail", "silent-mail"].map(|name| (name, "temporary-failure")));
+    let message = json!({ "route": ["hook", "file"], "text": "a" });
+    assert_eq!((send(&host, &message).await.status().as_u16(), lines(dir.path())), (200, 1));
+    drop(waiting);
 }
 
 /// The message may have been delivered.

@@ -179,6 +179,21 @@ async fn a_refusal_does_not_wait_for_a_goodbye() {
     }
 }
 
+/// A server that defers a recipient works: however often it does, other messages are delivered.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_recipient_that_is_deferred_opens_no_circuit() {
+    let deferred = ("RCPT TO:<slow@example.org>", "450 come back");
+    let (_dir, host) = start("none", &[deferred]).await;
+    let message = |to: &str| json!({ "provider": "mail", "to": [to], "text": "a" });
+    // One more than open it by default.
+    for _ in 0..21 {
+        let (status, problem) = host.send(message("slow@example.org")).await;
+        assert_eq!((status, &problem["type"]), (503, &json!("urn:provost:problem:temporary-failure")), "{problem}");
+    }
+    assert_eq!(host.send(message("bob@example.org")).await.0, 200);
+}
+
 /// Whoever runs the host is told of a server that lacks what is configured, and of one that refuses the login.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]

@@ -12,7 +12,7 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Auth, Data, Mail, Noop, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter, ServerInfo};
 use lettre::transport::smtp::response::{Response, Severity};
-use provost_sdk::{DeliveryError, excerpt};
+use provost_sdk::{DeliveryError, excerpt, with_causes};
 
 /// How often a server may ask back at a login: for the name, and for the password.
 const CHALLENGES: usize = 2;
@@ -33,7 +33,7 @@ pub(crate) async fn send(
     let parameters = parameters(connection.server_info(), envelope, mail)?;
     known_sender(connection.command(Mail::new(envelope.from().cloned(), parameters)).await)?;
     for recipient in envelope.to() {
-        completed("RCPT", connection.command(Rcpt::new(recipient.clone(), Vec::new())).await)?;
+        known_recipient(connection.command(Rcpt::new(recipient.clone(), Vec::new())).await)?;
     }
     answered("DATA", connection.command(Data).await, Severity::PositiveIntermediate)?;
     completed("the mail", connection.message(mail).await)
@@ -121,6 +121,14 @@ fn known_sender(answer: Result<Response, Error>) -> Result<Response, DeliveryErr
     match answer {
         Err(error) if error.status().map(u16::from) != Some(TOO_LARGE) => Err(no_mail_yet(&error)),
         answer => completed("MAIL", answer),
+    }
+}
+
+/// The answer to RCPT. A server that does not take this recipient yet works: it was asked too early (greylisting), or knows no such domain.
+fn known_recipient(answer: Result<Response, Error>) -> Result<Response, DeliveryError> {
+    match answer {
+        Err(error) if error.is_transient() => Err(DeliveryError::deferred(with_causes(&error))),
+        answer => completed("RCPT", answer),
     }
 }
 

@@ -53,13 +53,21 @@ impl Pool {
         result
     }
 
-    /// A connection that works, which is out of the pool.
+    /// A connection that works, which is out of the pool. Without one nothing was sent, and that is to be known before all time is over.
     async fn take(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
+        let limit = self.context.connect_timeout();
+        timeout(limit, self.find(limit / 2)).await.unwrap_or_else(|_| Err(self.server.is_silent(limit)))
+    }
+
+    async fn find(&self, patience: Duration) -> Result<AsyncSmtpConnection, DeliveryError> {
         loop {
             let Some((mut connection, _)) = self.idle().pop() else { return self.server.connect().await };
             // The server may have closed it meanwhile.
-            if exchange::is_alive(&mut connection).await {
-                return Ok(connection);
+            match timeout(patience, exchange::is_alive(&mut connection)).await {
+                Ok(true) => return Ok(connection),
+                Ok(false) => {}
+                // The others lead to the same machine, which has gone without a word.
+                Err(_) => self.idle().clear(),
             }
         }
     }

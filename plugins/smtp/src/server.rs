@@ -16,6 +16,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -64,7 +65,7 @@ impl Server {
         Ok(Self { host, port, mode, credentials, hello: ClientId::default() })
     }
 
-    /// Opens a connection, protected and logged in as configured. The host's limit ends it, as it does a delivery.
+    /// Opens a connection, protected and logged in as configured. Whoever waits for it has a limit.
     pub(crate) async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         let ready = Arc::new(AtomicBool::new(false));
         let stream = self.open(&ready).await?;
@@ -74,6 +75,11 @@ impl Server {
             exchange::log_in(&mut connection, credentials).await?;
         }
         Ok(connection)
+    }
+
+    /// That the server says nothing within `limit`.
+    pub(crate) fn is_silent(&self, limit: Duration) -> DeliveryError {
+        DeliveryError::temporary(format!("connecting to {}, port {}: no answer within {limit:?}", self.host, self.port))
     }
 
     /// A connection that is as protected as it will be.

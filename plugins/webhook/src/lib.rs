@@ -59,7 +59,9 @@ impl Provider for Webhook {
         let signed = ConfigError::both(receiver, keys(config.secret, file));
         let (((url, whitelist), keys), headers) = ConfigError::both(signed, headers)?;
         let resolver = Resolver::new(&url, whitelist);
-        let client = http::client(|builder| builder.dns_resolver(resolver).default_headers(headers))?;
+        let client = http::client(|builder| {
+            builder.dns_resolver(resolver).default_headers(headers).connect_timeout(context.connect_timeout())
+        })?;
         Ok(Self { url, keys, client })
     }
 
