@@ -21,10 +21,30 @@ provost_test::conformance!(Webhook, with_logins().await, secrets = [KEY, "hunter
 async fn what_refuses_the_host_is_no_refusal_of_the_message() {
     let (config, server) = config().await;
     let webhook = provider::<Webhook>(&config).expect("a valid configuration");
-    for status in [401, 403, 407] {
+    for (status, text) in [
+        (301, "301 Moved Permanently"),
+        (302, "302 Found"),
+        (304, "304 Not Modified"),
+        (307, "307 Temporary Redirect"),
+        (308, "308 Permanent Redirect"),
+        (401, "401 Unauthorized"),
+        (403, "403 Forbidden"),
+        (404, "404 Not Found"),
+        (405, "405 Method Not Allowed"),
+        (407, "407 Proxy Authentication Required"),
+        (410, "410 Gone"),
+    ] {
+        server.answer(Answer::new(status).header("location", "/elsewhere"));
+        let expected = DeliveryError::unauthorized(format!("the server answered {text}"));
+        assert_eq!(webhook.deliver(&message("hello")).await, Err(expected));
+        let asked: Vec<_> = server.requests().into_iter().map(|request| request.path).collect();
+        assert!(asked.iter().all(|path| path == "/hook"), "{status}: {asked:?}");
+    }
+    for (status, text) in [(400, "400 Bad Request"), (413, "413 Payload Too Large"), (422, "422 Unprocessable Entity")]
+    {
         server.answer(Answer::new(status));
-        let error = webhook.deliver(&message("hello")).await.expect_err("it is refused");
-        assert!(matches!(error, DeliveryError::Unauthorized { .. }), "{status}: {error:?}");
+        let expected = DeliveryError::permanent(format!("the server answered {text}"));
+        assert_eq!(webhook.deliver(&message("hello")).await, Err(expected));
     }
 }
 
