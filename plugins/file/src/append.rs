@@ -67,12 +67,21 @@ fn write(path: &Path, file: &mut File, end: u64, line: &[u8], mode: Option<u32>)
         // it is tried again when it fails. A symlink leads to another directory.
         sync(parent(&fs::canonicalize(path)?))?;
     }
-    if let Err(error) = file.write_all(line).and_then(|()| file.sync_data()) {
+    if let Err(error) = file.write_all(line).and_then(|()| sync_line(file)) {
         // Part of the line may be there, as on a full disk. No receipt was given for it, so it is not missed.
         let _ = file.set_len(end);
         return Err(error);
     }
     Ok(())
+}
+
+/// Waits until what was written is on the disk.
+fn sync_line(file: &File) -> io::Result<()> {
+    match file.sync_data() {
+        // A device such as /dev/null has no disk below it.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && !file.metadata()?.is_file() => Ok(()),
+        result => result,
+    }
 }
 
 /// Gives an empty file its permissions: the umask may have taken some away. One whose maker was killed before is still empty.

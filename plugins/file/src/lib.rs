@@ -13,7 +13,8 @@ mod settings;
 use append::Target;
 use line::Line;
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, tokio};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The provider's configuration.
@@ -42,10 +43,7 @@ impl Provider for File {
     const ATTACHMENTS: bool = true;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let path = match config.path.file_name() {
-            Some(_) => Ok(context.path(&config.path)),
-            None => Err(ConfigError::new("path", format!("`{}` is not a file name", config.path.display()))),
-        };
+        let path = check_path(&config.path).map(|()| context.path(&config.path));
         let rotation = settings::rotation(config.rotate_size, config.rotate_keep);
         let line = Line::new(config.timestamp.as_deref());
         let file = ConfigError::both(path, settings::mode(config.mode.as_deref()));
@@ -70,6 +68,18 @@ impl Provider for File {
         let offset = tokio::task::block_in_place(|| self.target.append(&line))
             .map_err(|error| DeliveryError::temporary(format!("appending to {path}: {error}")))?;
         Ok(Receipt::with_reference(format!("{path} at byte {offset}")))
+    }
+}
+
+/// `Path` itself takes `a/` and `a/.` for the file `a`, and the system for a directory.
+fn check_path(path: &Path) -> Result<(), ConfigError> {
+    let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next();
+    match last {
+        None | Some(b"" | b"." | b"..") => {
+            let path = path.display();
+            Err(ConfigError::new("path", format!("`{path}` names no file: it must end with the name of one")))
+        }
+        Some(_) => Ok(()),
     }
 }
 
@@ -101,6 +111,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
+    async fn a_device_takes_lines() {
+        let deliver = async |path: &str| {
+            let file = provider::<File>(&format!("path = \"{path}\"\nmode = \"0640\"")).expect("a valid configuration");
+            file.deliver(&message("hello")).await
+        };
+        assert_eq!(deliver("/dev/null").await, Ok(Receipt::with_reference("/dev/null at byte 0")));
+        let full = "appending to /dev/full: No space left on device (os error 28)";
+        assert_eq!(deliver("/dev/full").await, Err(DeliveryError::temporary(full)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
     async fn settings_that_cannot_work_are_errors() {
         let (config, _dir) = config();
         for (more, expected) in [
@@ -123,6 +144,11 @@ mod tests {
         ] {
             let error = provider::<File>(&format!("{config}\n{more}")).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), Some(expected), "{more}");
+        }
+        for path in ["", "/", ".", "..", "a/", "a//", "a/.", "a/./", "a/.."] {
+            let error = provider::<File>(&format!("path = \"{path}\"")).err().map(|error| error.to_string());
+            let expected = format!("path: `{path}` names no file: it must end with the name of one");
+            assert_eq!(error, Some(expected));
         }
         let device = provider::<File>("path = \"/dev/null\"\nrotate_size = 1\nrotate_keep = 1").err();
         let expected = "rotate_size: /dev/null is a device, which cannot be moved away: remove this key";
