@@ -116,6 +116,7 @@ async fn a_bot_of_slack_posts() {
     slack.answer(200, "0", json!({ "ok": false, "error": "channel_not_found" }));
     assert_eq!(told(&host, message(&["C2"])).await, said(422, "refused: Slack answered `channel_not_found`"));
     assert_eq!(slack.asked()[0].3["channel"], "C2");
+    assert_eq!(told(&host, message(&[])).await, said(503, "unauthorized: Slack answered `channel_not_found`"));
     slack.answer(200, "0", json!({ "ok": false, "error": "token_revoked" }));
     assert_eq!(told(&host, message(&[])).await, said(503, "unauthorized: Slack answered `token_revoked`"));
     slack.answer(429, "30", json!({ "ok": false, "error": "ratelimited" }));
@@ -149,8 +150,9 @@ async fn a_bot_of_telegram_sends() {
 
     let error = |code: u16, text: &str| json!({ "ok": false, "error_code": code, "description": text });
     telegram.answer(400, "0", error(400, "Bad Request: chat not found"));
-    let reason = "refused: Telegram answered 400: Bad Request: chat not found";
-    assert_eq!(told(&host, message(&["@none"])).await, said(422, reason));
+    let reason = "Telegram answered 400: Bad Request: chat not found";
+    assert_eq!(told(&host, message(&["@none"])).await, said(422, &format!("refused: {reason}")));
+    assert_eq!(told(&host, message(&[])).await, said(503, &format!("unauthorized: {reason}")));
     telegram.answer(401, "0", error(401, "Unauthorized"));
     assert_eq!(told(&host, message(&[])).await, said(503, "unauthorized: Telegram answered 401: Unauthorized"));
     let mut limited = error(429, "Too Many Requests: retry after 30");
@@ -175,8 +177,9 @@ async fn a_topic_of_ntfy_is_published_on() {
     wrong["metadata"]["priority"] = json!("6");
     assert_eq!(told(&host, wrong).await, said(422, "refused: metadata: priority: `6` is not 1 to 5"));
     ntfy.answer(403, "0", json!({ "code": 40301, "http": 403, "error": "forbidden" }));
-    let reason = "unauthorized: the server answered 403 Forbidden: forbidden";
-    assert_eq!(told(&host, message(&["other"])).await, said(503, reason));
+    let reason = "the server answered 403 Forbidden: forbidden";
+    assert_eq!(told(&host, message(&["other"])).await, said(422, &format!("refused: {reason}")));
+    assert_eq!(told(&host, message(&[])).await, said(503, &format!("unauthorized: {reason}")));
     ntfy.answer(429, "30", json!({ "code": 42901, "http": 429, "error": "limit reached" }));
     assert_eq!(retry_after(&host).await, "30");
     logs_no_secret(host);

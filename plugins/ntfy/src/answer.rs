@@ -1,6 +1,6 @@
 //! What ntfy's answers mean. Knows nothing of what was asked.
 
-use provost_sdk::reqwest::Response;
+use provost_sdk::reqwest::{Response, StatusCode};
 use provost_sdk::serde::Deserialize;
 use provost_sdk::{DeliveryError, Receipt, excerpt, http, serde_json};
 
@@ -14,18 +14,26 @@ struct Answer {
     error: Option<String>,
 }
 
-/// What became of the message. The status says it, and the body what ntfy calls the message, or why there is none.
-pub(crate) async fn read(mut response: Response) -> Result<Receipt, DeliveryError> {
+/// What became of the message. The status says it, and the body what ntfy calls the message, or why there is none. `refused_topic` makes
+/// the error of a topic that the host may not publish on.
+pub(crate) async fn read(
+    mut response: Response,
+    refused_topic: fn(String) -> DeliveryError,
+) -> Result<Receipt, DeliveryError> {
     let body = http::body(&mut response).await?;
+    let status = response.status();
     let answer = serde_json::from_slice(&body).unwrap_or(Answer { id: None, error: None });
     match (http::check(response), answer) {
         (Ok(_), Answer { id: Some(id), .. }) => Ok(Receipt::with_reference(id)),
         // Something that stands before ntfy answered, such as a proxy.
-        (Ok(response), _) => {
-            let status = response.status();
-            Err(DeliveryError::temporary(format!("the server answered {status}, but not as ntfy does")))
+        (Ok(_), _) => Err(DeliveryError::temporary(format!("the server answered {status}, but not as ntfy does"))),
+        (Err(error), answer) => {
+            let error = match answer.error {
+                Some(detail) => error.with_detail(&excerpt(&detail, ERROR)),
+                None => error,
+            };
+            // It is about the topic: a login that is wrong gets 401.
+            Err(if status == StatusCode::FORBIDDEN { refused_topic(error.to_string()) } else { error })
         }
-        (Err(error), Answer { error: Some(detail), .. }) => Err(error.with_detail(&excerpt(&detail, ERROR))),
-        (Err(error), _) => Err(error),
     }
 }

@@ -19,7 +19,7 @@ use provost_sdk::{
 #[provost_sdk::config]
 #[cfg_attr(test, derive(Debug))]
 struct Config {
-    /// The server.
+    /// The server, without a path: ntfy takes messages only at its root.
     #[serde(default = "default_url")]
     url: String,
     /// The topic of messages without a recipient. On a public server whoever knows it can read and publish.
@@ -48,7 +48,7 @@ impl Provider for Ntfy {
     type Config = Config;
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
-        let url = http::endpoint("url", &config.url, &[]);
+        let url = http::parse_url("url", &config.url).and_then(check_url);
         let login = login(config.token, config.user, config.password);
         let topic = config.topic.map(check_topic).transpose();
         let ((url, login), topic) = ConfigError::both(ConfigError::both(url, login), topic)?;
@@ -64,8 +64,24 @@ impl Provider for Ntfy {
             None => request,
             Some(login) => request.header(header::AUTHORIZATION, login),
         };
-        answer::read(request.body(body).send().await?).await
+        // Callers may name any topic, and a wrong one is their fault. The configuration's is the operator's to mend.
+        let refused_topic: fn(String) -> DeliveryError =
+            if message.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent };
+        answer::read(request.body(body).send().await?, refused_topic).await
     }
+}
+
+/// At another path ntfy publishes the JSON itself as a text. Nothing of the URL is repeated: it may hold a password.
+fn check_url(url: Url) -> Result<Url, ConfigError> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ConfigError::new("url", "it has a login: set `token`, or `user` and `password`, instead"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        let message =
+            "ntfy takes messages only at its root: remove path, query and fragment, and put the topic into `topic`";
+        return Err(ConfigError::new("url", message));
+    }
+    Ok(url)
 }
 
 /// The header `authorization`, if the host logs in.

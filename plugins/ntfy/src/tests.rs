@@ -117,6 +117,7 @@ async fn refusals() {
     for (to, expected) in [
         (&["no topic"][..], DeliveryError::permanent(invalid)),
         (&["open", "alerts"], DeliveryError::permanent(several)),
+        (&["alerts"], DeliveryError::permanent("the server answered 403 Forbidden: forbidden")),
         (&[], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
     ] {
         assert_eq!(ntfy.deliver(&message_to(to)).await, Err(expected));
@@ -130,6 +131,7 @@ async fn refusals() {
         (error(42901, 429, limited).header("retry-after", "7"), {
             later(&format!("the server answered 429 Too Many Requests: {limited}"), Some(7))
         }),
+        (Answer::new(403).body("<html>"), DeliveryError::permanent("the server answered 403 Forbidden")),
         (error(50701, 507, "disk full"), later("the server answered 507 Insufficient Storage: disk full", None)),
         (Answer::new(502).body("<html>"), later("the server answered 502 Bad Gateway", None)),
         (Answer::new(200).body("<html>"), later("the server answered 200 OK, but not as ntfy does", None)),
@@ -144,7 +146,17 @@ async fn refusals() {
 
 #[tokio::test(flavor = "multi_thread", crate = "provost_sdk::tokio")]
 async fn settings_that_cannot_work_are_errors() {
+    let login = "url: it has a login: set `token`, or `user` and `password`, instead";
+    let path =
+        "url: ntfy takes messages only at its root: remove path, query and fragment, and put the topic into `topic`";
     for (config, expected) in [
+        ("url = \"https://ntfy.sh/alerts\"", path),
+        ("url = \"https://ntfy.sh//\"", path),
+        ("url = \"https://ntfy.sh?auth=hunter2\"", path),
+        ("url = \"https://ntfy.sh/#alerts\"", path),
+        ("url = \"https://alice:hunter2@ntfy.sh/\"", login),
+        ("url = \"https://alice@ntfy.sh/\"", login),
+        ("url = \"https://:hunter2@ntfy.sh/\"", login),
         ("token = \"a\"\nuser = \"b\"", "token: `user` or `password` is there too: keep one way to log in"),
         ("user = \"a\"", "user: missing password: set `password`"),
         ("password = \"a\"", "password: missing user: set `user`"),

@@ -28,6 +28,22 @@ const REFUSES_THE_HOST: [&str; 20] = [
     "two_factor_setup_required",
 ];
 
+/// Nothing can be posted to the channel, or to the user in its place.
+const REFUSES_THE_CHANNEL: [&str; 12] = [
+    "channel_is_archived",
+    "channel_not_found",
+    "is_archived",
+    "is_inactive",
+    "messages_tab_disabled",
+    "not_in_channel",
+    "posting_to_general_channel_denied",
+    "restricted_action",
+    "restricted_action_non_threadable_channel",
+    "restricted_action_read_only_channel",
+    "restricted_action_thread_only_channel",
+    "user_not_found",
+];
+
 /// With status 200, too: the same may be accepted later.
 const LATER: [&str; 8] = [
     "fatal_error",
@@ -49,18 +65,21 @@ struct Answer {
     ts: Option<String>,
 }
 
-/// An incoming webhook answers `ok`, or a word and a status that is an error.
+/// An incoming webhook answers `ok`, or a word and a status that is an error. It has the channel that the operator gave it.
 pub(crate) async fn of_webhook(mut response: Response) -> Result<Receipt, DeliveryError> {
     let body = http::body(&mut response).await?;
     match word(&body) {
         Some("ok") if response.status().is_success() => Ok(Receipt::with_reference("ok")),
-        Some(word) => Err(refusal(response, word)),
+        Some(word) => Err(refusal(response, word, DeliveryError::unauthorized)),
         None => Err(unknown(response)),
     }
 }
 
-/// The Web API answers JSON, mostly with status 200.
-pub(crate) async fn of_api(mut response: Response) -> Result<Receipt, DeliveryError> {
+/// The Web API answers JSON, mostly with status 200. `refused_channel` makes the error of a channel that the bot cannot post to.
+pub(crate) async fn of_api(
+    mut response: Response,
+    refused_channel: fn(String) -> DeliveryError,
+) -> Result<Receipt, DeliveryError> {
     let body = http::body(&mut response).await?;
     let Ok(answer) = serde_json::from_slice::<Answer>(&body) else { return Err(unknown(response)) };
     if answer.ok && response.status().is_success() {
@@ -68,7 +87,7 @@ pub(crate) async fn of_api(mut response: Response) -> Result<Receipt, DeliveryEr
         return Ok(Receipt { reference: place.map(|(ts, channel)| format!("message {ts} in channel {channel}")) });
     }
     match answer.error.as_ref().and_then(|error| word(error.as_bytes())) {
-        Some(word) => Err(refusal(response, word)),
+        Some(word) => Err(refusal(response, word, refused_channel)),
         None => Err(unknown(response)),
     }
 }
@@ -80,10 +99,13 @@ fn word(text: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.len() <= SHOWN && text.bytes().all(letter)).then_some(text)
 }
 
-fn refusal(response: Response, word: &str) -> DeliveryError {
+fn refusal(response: Response, word: &str, refused_channel: fn(String) -> DeliveryError) -> DeliveryError {
     let reason = format!("Slack answered `{word}`");
     if REFUSES_THE_HOST.contains(&word) {
         return DeliveryError::unauthorized(reason);
+    }
+    if REFUSES_THE_CHANNEL.contains(&word) {
+        return refused_channel(reason);
     }
     if LATER.contains(&word) {
         return DeliveryError::Temporary { reason, retry_after: http::retry_after(response.headers()) };

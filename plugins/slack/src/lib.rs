@@ -13,7 +13,7 @@ mod text;
 
 use provost_sdk::reqwest::{Client, Response, Url, header, header::HeaderValue};
 use provost_sdk::serde_json::{Value, json};
-use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http};
+use provost_sdk::{ConfigError, Context, DeliveryError, KeyError, Message, Provider, Receipt, Secret, http};
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -25,14 +25,11 @@ struct Config {
     token: Option<Secret>,
     /// With `token`: the channel of messages without a recipient, by its id, such as `C0123456789`.
     channel: Option<String>,
-    /// With `token`: where Slack's Web API is.
-    #[serde(default = "default_url")]
-    url: String,
+    /// With `token`: where Slack's Web API is. Without it `https://slack.com/api`.
+    url: Option<String>,
 }
 
-fn default_url() -> String {
-    "https://slack.com/api".to_owned()
-}
+const API: &str = "https://slack.com/api";
 
 /// How messages are posted.
 enum Way {
@@ -66,7 +63,10 @@ impl Provider for Slack {
             Way::Bot { url, authorization, channel } => {
                 let channel = message.recipient(channel.as_deref())?;
                 let body = json!({ "channel": channel, "text": text });
-                answer::of_api(self.post(url, Some(authorization), &body).await?).await
+                // Callers may name any channel, and a wrong one is their fault. The configuration's is the operator's to mend.
+                let refused_channel: fn(String) -> DeliveryError =
+                    if message.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent };
+                answer::of_api(self.post(url, Some(authorization), &body).await?, refused_channel).await
             }
         }
     }
@@ -84,15 +84,16 @@ impl Way {
     fn new(config: Config) -> Result<Self, ConfigError> {
         match (config.webhook, config.token) {
             (Some(webhook), None) => {
-                let channel = match config.channel {
-                    Some(_) => Err(ConfigError::new("channel", "an incoming webhook has its own: remove this")),
-                    None => Ok(()),
-                };
-                let (url, ()) = ConfigError::both(webhook_url(&webhook), channel)?;
+                let of_a_bot = [("channel", config.channel.is_some()), ("url", config.url.is_some())];
+                let errors = of_a_bot.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| KeyError {
+                    key: key.to_owned(),
+                    message: "an incoming webhook has its own: remove this".to_owned(),
+                });
+                let (url, ()) = ConfigError::both(webhook_url(&webhook), ConfigError::all(errors.collect()))?;
                 Ok(Self::Webhook(url))
             }
             (None, Some(token)) => {
-                let url = http::endpoint("url", &config.url, &["chat.postMessage"]);
+                let url = http::endpoint("url", config.url.as_deref().unwrap_or(API), &["chat.postMessage"]);
                 let login = ConfigError::both(url, http::bearer("token", &token));
                 let ((url, authorization), ()) = ConfigError::both(login, check_channel(config.channel.as_deref()))?;
                 Ok(Self::Bot { url, authorization, channel: config.channel })

@@ -1,7 +1,6 @@
 //! Against a server that takes what Slack documents, and nothing else.
 
 use super::*;
-use provost_sdk::reqwest::Url;
 use provost_sdk::serde::Deserialize;
 use provost_sdk::{serde_json, tokio};
 use provost_test::{Answer, HttpRequest, HttpServer, message, provider};
@@ -97,6 +96,16 @@ async fn a_bot_posts() {
     assert_eq!(none, Err(DeliveryError::permanent("Slack answered `channel_not_found`")));
     assert_eq!(server.requests().len(), 3, "several recipients are refused before anything is sent");
 
+    for word in ["channel_not_found", "is_archived", "not_in_channel", "restricted_action"] {
+        let refused = json!({ "ok": false, "error": word }).to_string();
+        let reason = format!("Slack answered `{word}`");
+        server.answer(Answer::new(200).body(&refused));
+        let named = slack.deliver(&message_to(&["C2"])).await;
+        assert_eq!(named, Err(DeliveryError::permanent(reason.clone())));
+        server.answer(Answer::new(200).body(&refused));
+        assert_eq!(slack.deliver(&message_to(&[])).await, Err(DeliveryError::unauthorized(reason)));
+    }
+
     let other = provider::<Slack>(&config.replace(TOKEN, "xoxb-other")).expect("a valid configuration");
     let refused = other.deliver(&message_to(&[])).await;
     assert_eq!(refused, Err(DeliveryError::unauthorized("Slack answered `invalid_auth`")));
@@ -137,7 +146,8 @@ async fn what_answers_mean() {
             api,
             bot,
             vec![
-                (refused("is_archived"), DeliveryError::permanent("Slack answered `is_archived`")),
+                (refused("is_archived"), DeliveryError::unauthorized("Slack answered `is_archived`")),
+                (refused("msg_too_long"), DeliveryError::permanent("Slack answered `msg_too_long`")),
                 (refused("token_revoked"), DeliveryError::unauthorized("Slack answered `token_revoked`")),
                 (refused("internal_error"), later("Slack answered `internal_error`", None)),
                 (limited, later("Slack answered `ratelimited`", Some(30))),
@@ -152,7 +162,7 @@ async fn what_answers_mean() {
             hook,
             vec![
                 (Answer::new(410).body("channel_is_archived"), {
-                    DeliveryError::permanent("the server answered 410 Gone: channel_is_archived")
+                    DeliveryError::unauthorized("Slack answered `channel_is_archived`")
                 }),
                 (Answer::new(403).body("invalid_token"), {
                     DeliveryError::unauthorized("Slack answered `invalid_token`")
@@ -181,9 +191,9 @@ async fn settings_that_cannot_work_are_errors() {
         ("", "webhook: missing: set it, or `token`"),
         ("webhook = \"https://example.org\"\ntoken = \"a\"", "token: `webhook` is there too: keep one of them"),
         (
-            "webhook = \"hunter2:a\"\nchannel = \"C1\"",
+            "webhook = \"hunter2:a\"\nchannel = \"C1\"\nurl = \"https://slack.com/api\"",
             "webhook: not an address such as `https://hooks.slack.com/services/...`; channel: an incoming webhook has its own: \
-             remove this",
+             remove this; url: an incoming webhook has its own: remove this",
         ),
         (
             "token = \"a\\n\"\nurl = \"ftp://example.org\"",
@@ -196,5 +206,8 @@ async fn settings_that_cannot_work_are_errors() {
         assert_eq!(provider::<Slack>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));
     }
     let config = provost_test::config::<Slack>("token = \"a\"").expect("a valid configuration");
-    assert_eq!(Url::parse(&config.url).map(String::from).as_deref(), Ok("https://slack.com/api"));
+    match Way::new(config) {
+        Ok(Way::Bot { url, .. }) => assert_eq!(url.as_str(), "https://slack.com/api/chat.postMessage"),
+        _ => panic!("a bot"),
+    }
 }

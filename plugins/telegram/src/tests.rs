@@ -51,7 +51,7 @@ fn telegram(request: &HttpRequest) -> Answer {
         (4097.., ..) => error(400, "Bad Request: message is too long"),
         (_, Some(7), _) => error(403, "Forbidden: bot was blocked by the user"),
         (_, Some(chat), _) => sent_to(chat),
-        (_, _, Some(name)) if name.starts_with('@') => sent_to(-100),
+        (_, _, Some(name)) if name.starts_with('@') && name != "@nobody" => sent_to(-100),
         _ => error(400, "Bad Request: chat not found"),
     }
 }
@@ -101,7 +101,7 @@ async fn a_message_is_sent() {
         assert_eq!(body, json!({ "chat_id": chat, "text": "<b>Test</b>\na &lt; b", "parse_mode": "HTML" }));
     }
     for (to, expected) in [
-        (&["nobody"][..], "Telegram answered 400: Bad Request: chat not found"),
+        (&["@nobody"][..], "Telegram answered 400: Bad Request: chat not found"),
         (&["7"], "Telegram answered 403: Forbidden: bot was blocked by the user"),
         (&["5", "6"], "`to` has 2 recipients, and this provider takes one: send each a message"),
     ] {
@@ -109,6 +109,15 @@ async fn a_message_is_sent() {
     }
     let nothing = telegram.deliver(&Message::default()).await;
     assert_eq!(nothing, Err(DeliveryError::permanent("Telegram answered 400: Bad Request: message text is empty")));
+
+    // The same refusals of the configuration's chat are not the message's fault.
+    for (chat, expected) in [
+        ("@nobody", "Telegram answered 400: Bad Request: chat not found"),
+        ("7", "Telegram answered 403: Forbidden: bot was blocked by the user"),
+    ] {
+        let default = provider::<Telegram>(&config.replace("-1001", chat)).expect("a valid configuration");
+        assert_eq!(default.deliver(&message_to(&[])).await, Err(DeliveryError::unauthorized(expected)));
+    }
 
     let other = provider::<Telegram>(&config.replace("hunter2", "other")).expect("a valid configuration");
     let refused = other.deliver(&message_to(&[])).await;
@@ -144,7 +153,6 @@ async fn what_answers_mean() {
         (error(429, "Too Many Requests").header("retry-after", "7"), {
             later("Telegram answered 429: Too Many Requests", Some(7))
         }),
-        (Answer::new(400).body(&migrated.to_string()), DeliveryError::permanent(moved)),
         (error(404, "Not Found"), DeliveryError::unauthorized("Telegram answered 404: Not Found")),
         (error(500, "Internal Server Error"), later("Telegram answered 500: Internal Server Error", None)),
         (error(400, TOKEN), DeliveryError::permanent("Telegram answered 400: ***")),
@@ -155,6 +163,23 @@ async fn what_answers_mean() {
     ] {
         server.answer(answer.clone());
         assert_eq!(telegram.deliver(&message_to(&[])).await, Err(expected), "{answer:?}");
+    }
+    let refused =
+        |code, description: &str| (error(code, description), format!("Telegram answered {code}: {description}"));
+    for (answer, reason) in [
+        (Answer::new(400).body(&migrated.to_string()), moved.to_owned()),
+        refused(400, "Bad Request: chat not found"),
+        refused(400, "Bad Request: not enough rights to send text messages to the chat"),
+        refused(400, "Bad Request: need administrator rights in the channel chat"),
+        refused(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
+        refused(403, "Forbidden: bot was kicked from the group chat"),
+    ] {
+        server.answer(answer.clone());
+        let expected = DeliveryError::unauthorized(reason.clone());
+        assert_eq!(telegram.deliver(&message_to(&[])).await, Err(expected), "{answer:?}");
+        server.answer(answer.clone());
+        let expected = DeliveryError::permanent(reason);
+        assert_eq!(telegram.deliver(&message_to(&["5"])).await, Err(expected), "{answer:?}");
     }
 }
 
