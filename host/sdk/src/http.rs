@@ -88,7 +88,8 @@ fn read_url(text: &str) -> Result<Url, String> {
 }
 
 /// What an answer means: 2xx is delivered; 408, 425, 429 and 5xx may be tried again, later if `Retry-After` says so; 401, 403 and
-/// 407 refuse the host's own token or password; all else is for good.
+/// 407 refuse the host's own token or password; 3xx, 404, 405 and 410 say that its URL is wrong, for which no message is to blame; all else
+/// is for good. Where a message makes a part of the URL, look at the status first.
 ///
 /// # Errors
 ///
@@ -100,9 +101,13 @@ pub fn check(response: Response) -> Result<Response, DeliveryError> {
     }
     let reason = format!("the server answered {status}");
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            return Err(DeliveryError::unauthorized(reason));
-        }
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::GONE => return Err(DeliveryError::unauthorized(reason)),
+        _ if status.is_redirection() => return Err(DeliveryError::unauthorized(reason)),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {}
         _ if status.is_server_error() => {}
         _ => return Err(DeliveryError::permanent(reason)),

@@ -83,7 +83,7 @@ pub static ALL: [Known; 27] = [
     known(
         "unauthorized",
         &[503],
-        "the other side refuses the provider's login, or lacks what the provider needs for it; it does not refuse this message: whoever runs the host has to mend it",
+        "the other side refuses what is configured (the login, the URL, the default recipient), and not this message: whoever runs the host has to mend it",
         "yes, later",
     ),
     known(

@@ -122,7 +122,7 @@ async fn a_late_mail_servers_answer_is_no_other_mails() {
     assert_eq!(*taken.lock().expect("no test panics here"), ["bob"; 3]);
 }
 
-/// Answers the first request late, with success, and every other one with 410.
+/// Answers the first request late, with success, and every other one with 400.
 async fn http(stream: TcpStream, late: Late, first: bool) {
     let mut stream = BufStream::new(stream);
     let mut first = first;
@@ -138,7 +138,7 @@ async fn http(stream: TcpStream, late: Late, first: bool) {
             }
         }
         stream.read_exact(&mut vec![0; length]).await.expect("the body");
-        let status = if first { "200 OK" } else { "410 Gone" };
+        let status = if first { "200 OK" } else { "400 Bad Request" };
         if first {
             late.wait().await;
         }
@@ -172,6 +172,6 @@ async fn a_late_web_servers_answer_is_no_other_messages() {
     late.answer().await;
     for _ in 0..2 {
         let (status, answer) = host.send(message("bob")).await;
-        assert_eq!((status, &answer["detail"]), (422, &json!("the server answered 410 Gone")), "{answer}");
+        assert_eq!((status, &answer["detail"]), (422, &json!("the server answered 400 Bad Request")), "{answer}");
     }
 }

@@ -10,7 +10,7 @@ mod signature;
 
 use addresses::Whitelist;
 use headers::Basic;
-use provost_sdk::reqwest::{self, Client, Response, StatusCode, Url, header};
+use provost_sdk::reqwest::{self, Client, Url, header};
 use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
 use resolver::Resolver;
 use signature::Key;
@@ -82,7 +82,7 @@ impl Provider for Webhook {
             Some(value) => request.header(name, value),
             None => request,
         });
-        let response = check(request.send().await.map_err(failure)?)?;
+        let response = http::check(request.send().await.map_err(failure)?)?;
         Ok(Receipt::with_reference(response.status().to_string()))
     }
 }
@@ -101,15 +101,6 @@ fn failure(error: reqwest::Error) -> DeliveryError {
         Some(refused) => DeliveryError::temporary(format!("the URL's host resolves to {refused}")),
         None => error.into(),
     }
-}
-
-/// What an answer means. The URL is the operator's: a message is not to blame if nothing takes messages there, or something elsewhere does.
-fn check(response: Response) -> Result<Response, DeliveryError> {
-    let status = response.status();
-    let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE);
-    let wrong_url = gone || status.is_redirection();
-    http::check(response)
-        .map_err(|error| if wrong_url { DeliveryError::unauthorized(error.to_string()) } else { error })
 }
 
 fn keys(secret: Option<Secret>, file: Option<PathBuf>) -> Result<Vec<Key>, ConfigError> {
