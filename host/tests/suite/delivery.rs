@@ -173,9 +173,12 @@ async fn what_a_webhooks_answer_means() {
     for (answer, expected) in [
         (200, 200),
         (204, 200),
-        (301, 422),
         (400, 422),
-        (410, 422),
+        (413, 422),
+        // The operator's URL is wrong.
+        (301, 503),
+        (404, 503),
+        (410, 503),
         (401, 503),
         (403, 503),
         (407, 503),
