@@ -40,7 +40,6 @@ fn main() {
     // A panic of this thread too ends the process here: it is in the log.
     panics::watch();
     let result = catch(|| run(&Args::read()?));
-    stderr::flush();
     let code = match result {
         Some(Ok(())) => 0,
         Some(Err(errors)) => {
@@ -49,6 +48,7 @@ fn main() {
         }
         None => 101,
     };
+    stderr::finish();
     ffi::end(code);
 }
 

@@ -183,10 +183,10 @@ pub fn bearer(key: &str, token: &Secret) -> Result<HeaderValue, ConfigError> {
 ///
 /// # Errors
 ///
-/// When there is no name, or one of them has characters that none has (RFC 7617 section 2).
+/// When one of them has characters that none has (RFC 7617 section 2).
 pub fn basic(keys: [&str; 2], user: &str, password: &Secret) -> Result<HeaderValue, ConfigError> {
-    let named = if user.is_empty() || user.contains(|letter: char| letter == ':' || letter.is_control()) {
-        let wrong = "a user's name is not empty, and has no `:` and no control character";
+    let named = if user.contains(|letter: char| letter == ':' || letter.is_control()) {
+        let wrong = "a user's name has no `:` and no control character";
         Err(ConfigError::new(keys[0], wrong))
     } else {
         Ok(())
@@ -320,10 +320,9 @@ mod tests {
             (value.as_bytes(), format!("{value:?}").as_str()),
             (&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..], "Sensitive")
         );
-        let user = "user: a user's name is not empty, and has no `:` and no control character";
+        let user = "user: a user's name has no `:` and no control character";
         let password = "password: a password has no control character, such as a line feed";
         for (name, secret, expected) in [
-            ("", "hunter2", user.to_owned()),
             ("a:b", "hunter2", user.to_owned()),
             ("a\n", "hunter2", user.to_owned()),
             ("a", "hunter2\n", password.to_owned()),

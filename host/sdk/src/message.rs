@@ -97,6 +97,12 @@ impl Receipt {
 }
 
 impl Message {
+    /// Makes the error of a recipient that the other side refuses: one that the message names is refused for good, and a default of the
+    /// configuration is the operator's matter.
+    pub fn recipient_error(&self) -> fn(String) -> DeliveryError {
+        if self.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent }
+    }
+
     /// The one recipient, or `default` when the message names none: for a provider whose delivery is one request. Of several, some would
     /// have the message when another fails, and no answer says that.
     ///

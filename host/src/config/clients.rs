@@ -74,7 +74,7 @@ impl RawClient {
             match digest(token) {
                 Some(digest) if digest == nothing => reader.error(
                     &join(&key, "tokens"),
-                    &format!("number {} is of no token, but of an empty text", index + 1),
+                    &format!("number {} is the SHA-256 of an empty text: no token is empty", index + 1),
                 ),
                 Some(digest) => tokens.push(digest),
                 // It may be the token itself, which nobody should see.

@@ -70,6 +70,8 @@ impl fmt::Display for Listen {
 /// Why there can be no socket at `path`, as far as can be seen.
 fn no_place(path: &Path) -> Option<String> {
     let (dir, file) = (path.parent()?, path.file_name()?);
+    // The configuration's own, where it is named without one.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     match fs::metadata(dir) {
         Ok(there) if !there.is_dir() => return Some(format!("{} is no directory", dir.display())),
         Err(error) => return Some(format!("the directory {}: {error}", dir.display())),
@@ -106,7 +108,10 @@ pub fn mode(key: &str, text: &str, reader: &mut Reader) -> u32 {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if is_octal && (1..=0o777).contains(&mode) && mode & 0o222 != 0 => mode,
         Ok(mode) if is_octal && (1..=0o777).contains(&mode) => {
-            reader.error(key, &format!("`{text}` lets nobody write, which who sends requests must: use \"0660\""));
+            reader.error(
+                key,
+                &format!("`{text}`: nobody may write to the socket, so nobody can send requests: use \"0660\""),
+            );
             mode
         }
         _ => {

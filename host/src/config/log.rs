@@ -53,9 +53,11 @@ impl RawLog {
 /// others nothing: after a slip such as `warning` the log would be silent.
 pub fn read_filter(text: &str) -> Result<Targets, String> {
     let wrong = |error: &dyn Display| format!("`{}` is not a filter such as \"info,smtp=debug\": {error}", shown(text));
-    let filter = text.parse().map_err(|error| wrong(&error))?;
+    // The library would take the spaces for parts of names.
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let filter = parts.join(",").parse().map_err(|error| wrong(&error))?;
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-    match text.split(',').map(str::trim).find(|part| !part.contains('=') && !is_level(part)) {
+    match parts.into_iter().find(|part| !part.contains('=') && !is_level(part)) {
         Some(part) => {
             let levels = "no level; use one of off, error, warn, info, debug and trace, and for a module `NAME=LEVEL`";
             Err(wrong(&format_args!("`{}` is {levels}", shown(part))))

@@ -50,7 +50,7 @@ pub struct Config {
     pub connections_limit: usize,
     /// How many of them one peer may have.
     pub peer_connections_limit: usize,
-    /// How many bytes the bodies of all messages under way may have together.
+    /// How many bytes all messages under way may have together.
     pub memory_limit: usize,
     /// The most bytes that a request's body may have.
     pub body_limit: usize,

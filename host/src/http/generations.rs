@@ -53,9 +53,10 @@ impl Generation {
         let mut protocol = http1::Builder::new();
         protocol.timer(TokioTimer::new()).header_read_timeout(config.request_timeout).max_buf_size(BUFFER);
         let files = usize::try_from(ffi::raise_file_limit()).unwrap_or(usize::MAX);
-        // Each delivery may have a connection.
+        // Each delivery may have a connection. Where there are not enough files for all, both sides have half.
         let deliveries: usize = config.providers.iter().map(|provider| provider.delivering.concurrency).sum();
-        let most = config.connections_limit.min(files.saturating_sub(OWN_FILES.saturating_add(deliveries)).max(LEAST));
+        let most = files.saturating_sub(OWN_FILES).saturating_sub(deliveries.min(files / 2));
+        let most = config.connections_limit.min(most.max(LEAST));
         Self { config, providers, hosts, access, protocol, most, router }
     }
 }

@@ -15,7 +15,8 @@ impl Hosts {
         Self(names)
     }
 
-    /// Checks a request. Whoever asks for the health of a container knows only its address, so that need not be known.
+    /// Checks a request. Whoever asks for the health of a container knows only its address, so that is not compared with the
+    /// known names.
     ///
     /// # Errors
     ///

@@ -128,7 +128,7 @@ impl Drop for Delivery {
 /// What the end of a delivery says of the other side.
 fn sign(result: &Result<Receipt, Failure>) -> Sign {
     if let Err(Failure::Provider(DeliveryError::Deferred { .. })) = result {
-        return Sign::None;
+        return Sign::Good;
     }
     match result.as_ref().map_err(Failure::outcome) {
         Ok(_) | Err(Outcome::Refused) => Sign::Good,

@@ -127,6 +127,8 @@ impl Providers {
         while Arc::strong_count(&self.in_use) > 1 || !self.is_told() {
             tokio::time::sleep(TICK).await;
         }
+        // Some were given up, and the plugin's code still runs.
+        self.idle().await;
     }
 
     /// Waits until no delivery is under way, and lets none begin.

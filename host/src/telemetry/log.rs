@@ -51,13 +51,11 @@ pub fn started() -> bool {
     SELECT.get().is_some()
 }
 
-/// Writes an error at once, whatever is logged: it is the last that the process says, or the log has not started. It waits for a reader as
-/// long as the log does.
+/// Writes an error, whatever is logged: it is of the last that the process says, or the log has not started.
 pub fn error(text: &str) {
     let line = if is_json() { json::error(text) } else { format!("error: {text}\n") };
     // Where nobody reads it nothing more can be done.
     let _ = stderr::line(line.as_bytes());
-    stderr::flush();
 }
 
 /// Whether lines are JSON.

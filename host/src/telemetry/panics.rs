@@ -60,8 +60,8 @@ pub fn watch_exits() -> Result<(), &'static str> {
 /// The host itself ends by `_exit`. What the caller's code says is not passed on: an orchestrator would not start a host
 /// again that seems to have succeeded.
 extern "C" fn exited() {
-    stderr::flush();
     log::error(&format!("{} called exit, which stops the host and all its providers", WHOSE.get()));
+    stderr::finish();
     ffi::end(101);
 }
 

@@ -91,9 +91,15 @@ pub fn line(line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until all lines so far are written, at most a second. It is for whoever may end the process: other threads log and go on.
+/// Waits until all lines so far are written, at most a second. Call it only before the process may end.
 pub fn flush() {
     STDERR.flush(PATIENCE);
+}
+
+/// The same once more at the end of the process, also where somebody has waited in vain: since then more was read.
+pub fn finish() {
+    STDERR.state().stalled = 0;
+    flush();
 }
 
 /// How many lines were dropped.
@@ -119,7 +125,7 @@ impl Stderr {
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state.flushing -= 1;
         if timeout.timed_out() {
-            state.stalled = accepted;
+            state.stalled = state.stalled.max(accepted);
         }
     }
 

@@ -242,7 +242,7 @@ error: @/config.toml: server.metrics_listen: `server.listen` is there too: choos
 error: @/config.toml: providers.a.timeout: a duration must be at most a day, \"24h\"
 error: @/config.toml: clients.none.tokens: empty: such a client can send nothing
 error: @/config.toml: clients.none.providers: empty: such a client can send nothing; without the key it may use all
-error: @/config.toml: clients.nothing.tokens: number 1 is of no token, but of an empty text
+error: @/config.toml: clients.nothing.tokens: number 1 is the SHA-256 of an empty text: no token is empty
 error: @/config.toml: clients.shop.tokens: number 1 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.tokens: number 2 is not `sha256:` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them
 error: @/config.toml: clients.shop.providers: there is no provider `aa`: did you mean `a`?
@@ -275,8 +275,8 @@ error: @/config.toml: server.idempotency_limit: must be 0 to 100000
 error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
 ",
     );
-    for filter in ["warning", "smtp", "info,", "smtp=debug,none"] {
-        let word = filter.rsplit(',').next().unwrap_or_default();
+    for filter in ["warning", "smtp", "info,", "smtp=debug,none", "smtp=debug, none "] {
+        let word = filter.rsplit(',').next().unwrap_or_default().trim();
         check(
             &format!("[log]\nfilter = \"{filter}\"\n"),
             &[],
@@ -289,7 +289,7 @@ error: @/config.toml: server.memory_limit: less than `server.body_limit`: no suc
     // The largest and the smallest that can be.
     let dir = dir();
     let limits = "[server]\nbody_limit = 1000\nmemory_limit = 1000\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
-                  attachments_limit = 10000\nmetadata_limit = 0\nidempotency_limit = 100000\n[log]\nformat = \"json\"\n";
+                  attachments_limit = 10000\nmetadata_limit = 0\nidempotency_limit = 100000\n[log]\nfilter = \" smtp=debug, INFO \"\nformat = \"json\"\n";
     let config = write_config(dir.path(), limits);
     let output = provost().arg("--config").arg(config).arg("--check").output().expect("the host starts");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));

@@ -141,7 +141,7 @@ async fn the_next_is_tried_where_no_connection_opens() {
     let message = json!({ "route": ["hook", "full-mail", "silent-mail"], "to": ["bob@example.org"], "text": "a" });
     let problem: Value = send(&host, &message).await.json().await.expect("JSON");
     let found: Vec<_> = problem["attempts"].as_array().expect("a list").iter().map(|one| &one["detail"]).collect();
-    let silence = |port: u16| format!("connecting to 127.0.0.1, port {port}: no answer within 1s");
+    let silence = |port: u16| format!("connecting to 127.0.0.1, port {port}: no answer within 1.5s");
     let expected = [&json!(silence(address.port())), &json!(silence(silent))];
     assert_eq!((found.len(), &found[1..]), (3, &expected[..]), "{problem}");
     assert_eq!(attempts(&problem), ["hook", "full-mail", "silent-mail"].map(|name| (name, "temporary-failure")));

@@ -164,6 +164,17 @@ fn its_place_does_not_change_while_it_runs() {
     assert_eq!(mode(&host.path), 0o660);
 }
 
+/// Where the configuration is named without a directory.
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn a_socket_can_be_beside_the_configuration() {
+    let dir = dir();
+    write_config(dir.path(), "[server]\nlisten = \"unix:provost.sock\"\n");
+    let output = provost().args(["--config", "config.toml", "--check"]).current_dir(dir.path()).output();
+    let output = output.expect("the host starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn what_cannot_be_a_socket_is_said_at_once() {
@@ -203,7 +214,7 @@ fn what_cannot_be_a_socket_is_said_at_once() {
         ),
         (
             "socket_mode = \"0440\"",
-            "socket_mode: `0440` lets nobody write, which who sends requests must: use \"0660\"",
+            "socket_mode: `0440`: nobody may write to the socket, so nobody can send requests: use \"0660\"",
         ),
         ("socket_mode = \"rw\"", "socket_mode: `rw` is not a mode of 1 to 777 in octal digits, such as \"0660\""),
     ] {

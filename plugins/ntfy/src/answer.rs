@@ -27,13 +27,11 @@ pub(crate) async fn read(
         (Ok(_), Answer { id: Some(id), .. }) => Ok(Receipt::with_reference(id)),
         // Something that stands before ntfy answered, such as a proxy.
         (Ok(_), _) => Err(DeliveryError::temporary(format!("the server answered {status}, but not as ntfy does"))),
-        (Err(error), answer) => {
-            let error = match answer.error {
-                Some(detail) => error.with_detail(&excerpt(&detail, ERROR)),
-                None => error,
-            };
-            // It is about the topic: a login that is wrong gets 401.
+        (Err(error), Answer { error: Some(detail), .. }) => {
+            let error = error.with_detail(&excerpt(&detail, ERROR));
+            // ntfy's own is about the topic: a login that is wrong gets 401.
             Err(if status == StatusCode::FORBIDDEN { refused_topic(error.to_string()) } else { error })
         }
+        (Err(error), _) => Err(error),
     }
 }

@@ -64,10 +64,7 @@ impl Provider for Ntfy {
             None => request,
             Some(login) => request.header(header::AUTHORIZATION, login),
         };
-        // Callers may name any topic, and a wrong one is their fault. The configuration's is the operator's to mend.
-        let refused_topic: fn(String) -> DeliveryError =
-            if message.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent };
-        answer::read(request.body(body).send().await?, refused_topic).await
+        answer::read(request.body(body).send().await?, message.recipient_error()).await
     }
 }
 
@@ -93,6 +90,9 @@ fn login(
     match (token, user, password) {
         (None, None, None) => Ok(None),
         (Some(token), None, None) => http::bearer("token", &token).map(Some),
+        (None, Some(user), Some(_)) if user.is_empty() => {
+            Err(ConfigError::new("user", "empty: set it, or remove it and the password"))
+        }
         (None, Some(user), Some(password)) => http::basic(["user", "password"], &user, &password).map(Some),
         (None, Some(_), None) => Err(ConfigError::new("user", "missing password: set `password`")),
         (None, None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),

@@ -131,7 +131,7 @@ async fn refusals() {
         (error(42901, 429, limited).header("retry-after", "7"), {
             later(&format!("the server answered 429 Too Many Requests: {limited}"), Some(7))
         }),
-        (Answer::new(403).body("<html>"), DeliveryError::permanent("the server answered 403 Forbidden")),
+        (Answer::new(403).body("<html>"), DeliveryError::unauthorized("the server answered 403 Forbidden")),
         (error(50701, 507, "disk full"), later("the server answered 507 Insufficient Storage: disk full", None)),
         (Answer::new(502).body("<html>"), later("the server answered 502 Bad Gateway", None)),
         (Answer::new(200).body("<html>"), later("the server answered 200 OK, but not as ntfy does", None)),
@@ -162,7 +162,7 @@ async fn settings_that_cannot_work_are_errors() {
         ("password = \"a\"", "password: missing user: set `user`"),
         (
             "user = \"a:b\"\npassword = \"c\\n\"",
-            "user: a user's name is not empty, and has no `:` and no control character; \
+            "user: a user's name has no `:` and no control character; \
              password: a password has no control character, such as a line feed",
         ),
         (

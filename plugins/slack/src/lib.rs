@@ -63,10 +63,7 @@ impl Provider for Slack {
             Way::Bot { url, authorization, channel } => {
                 let channel = message.recipient(channel.as_deref())?;
                 let body = json!({ "channel": channel, "text": text });
-                // Callers may name any channel, and a wrong one is their fault. The configuration's is the operator's to mend.
-                let refused_channel: fn(String) -> DeliveryError =
-                    if message.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent };
-                answer::of_api(self.post(url, Some(authorization), &body).await?, refused_channel).await
+                answer::of_api(self.post(url, Some(authorization), &body).await?, message.recipient_error()).await
             }
         }
     }

@@ -124,10 +124,15 @@ fn known_sender(answer: Result<Response, Error>) -> Result<Response, DeliveryErr
     }
 }
 
+/// The server goes, whatever it is asked (RFC 5321 section 3.8).
+const GOES: u16 = 421;
+
 /// The answer to RCPT. A server that does not take this recipient yet works: it was asked too early (greylisting), or knows no such domain.
 fn known_recipient(answer: Result<Response, Error>) -> Result<Response, DeliveryError> {
     match answer {
-        Err(error) if error.is_transient() => Err(DeliveryError::deferred(with_causes(&error))),
+        Err(error) if error.is_transient() && error.status().map(u16::from) != Some(GOES) => {
+            Err(DeliveryError::deferred(with_causes(&error)))
+        }
         answer => completed("RCPT", answer),
     }
 }

@@ -55,8 +55,10 @@ impl Pool {
 
     /// A connection that works, which is out of the pool. Without one nothing was sent, and that is to be known before all time is over.
     async fn take(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
-        let limit = self.context.connect_timeout();
-        timeout(limit, self.find(limit / 2)).await.unwrap_or_else(|_| Err(self.server.is_silent(limit)))
+        // More than half: a server may let a client wait for its greeting (Postfix's postscreen, six seconds).
+        let quarter = self.context.timeout() / 4;
+        let limit = 3 * quarter;
+        timeout(limit, self.find(quarter)).await.unwrap_or_else(|_| Err(self.server.is_silent(limit)))
     }
 
     async fn find(&self, patience: Duration) -> Result<AsyncSmtpConnection, DeliveryError> {

@@ -53,10 +53,7 @@ impl Provider for Telegram {
         let body = text::compose(message.recipient(self.chat.as_deref())?, message)?;
         let request = self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
         let response = request.body(body.to_string()).send().await?;
-        // Callers may name any chat, and a wrong one is their fault. The configuration's is the operator's to mend.
-        let refused_chat: fn(String) -> DeliveryError =
-            if message.to.is_empty() { DeliveryError::unauthorized } else { DeliveryError::permanent };
-        answer::read(response, &self.token, refused_chat).await
+        answer::read(response, &self.token, message.recipient_error()).await
     }
 }
 
