@@ -5,6 +5,8 @@ mod closure;
 pub mod config;
 pub mod dockerfile;
 mod entries;
+#[cfg(test)]
+mod example;
 mod leaks;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,18 @@
 //! A whole image's bytes.
 
+use crate::assemble::example;
 use crate::assemble::{Image, archive};
 use crate::oci::digest::Digest;
 use crate::oci::entry::{Entry, ROOT};
 use crate::oci::layer::{self, NamedLayer, Store};
 use crate::oci::listing;
 use crate::oci::rootfs::Tree;
-use crate::plan::example;
 use crate::source::revision::Origin;
-use crate::support::test_dir::TestDir;
 
 #[test]
 fn the_bytes_of_an_image_are_these() {
-    let test = TestDir::new();
-    let store = Store::new(test.path().to_owned());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::new(dir.path().to_owned().try_into().expect("a UTF-8 path"));
     let plan = example::image_plan().expect("a plan");
     let contents = [
         vec![Entry::file("/lib/libc.so".into(), b"libc".repeat(1000), true)],

@@ -25,14 +25,18 @@ fn base(engine: &Engine) {
 /// The small tree with the whole build system, whose crates lie in it: nothing has to be fetched.
 fn whole(name: &str) -> Tree {
     let tree = Tree::small(name);
-    for part in ["xtask/Cargo.toml", "xtask/Cargo.lock", "xtask/src", "host/record/Cargo.toml", "host/record/src"] {
+    for part in
+        ["xtask/Cargo.toml", "xtask/Cargo.lock", "xtask/src", "xtask/plan", "host/record/Cargo.toml", "host/record/src"]
+    {
         tree.copy(&repository().join(part), part);
     }
     // Its tests, and what they need, are not compiled.
-    let manifest = tree.read("xtask/Cargo.toml");
-    let (before, after) = manifest.split_once("[dev-dependencies]").expect("tests need crates");
-    let (_, after) = after.split_once("[package.metadata").expect("what follows");
-    tree.write("xtask/Cargo.toml", &format!("{before}[package.metadata{after}"));
+    for (file, follows) in [("xtask/Cargo.toml", "[package.metadata"), ("xtask/plan/Cargo.toml", "[lints]")] {
+        let manifest = tree.read(file);
+        let (before, after) = manifest.split_once("[dev-dependencies]").expect("tests need crates");
+        let (_, after) = after.split_once(follows).expect("what follows");
+        tree.write(file, &format!("{before}{follows}{after}"));
+    }
     // Here it belongs to no workspace.
     let record = tree
         .read("host/record/Cargo.toml")

@@ -29,7 +29,7 @@ fn layer(test: &TestDir, name: &str, entries: &[&str]) -> camino::Utf8PathBuf {
 
 #[test]
 fn layers_lie_over_each_other() {
-    let test = TestDir::new();
+    let test = TestDir::default();
     let mut tree = Tree::default();
     let base =
         ["./", "./usr/", "./usr/lib/", "./usr/lib/libc.so.6", "./lib -> usr/lib", "etc/", "etc/gone", "loop -> loop"];
@@ -52,7 +52,7 @@ fn layers_lie_over_each_other() {
 
 #[test]
 fn no_layer_reaches_outside() {
-    let test = TestDir::new();
+    let test = TestDir::default();
     let out = test.path().join("out");
     for kept in ["absolute", "link", "parent"] {
         test.write(&format!("out/{kept}"), "kept");

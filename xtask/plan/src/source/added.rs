@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn two_runs_that_are_killed_leave_the_record_of_what_is_there() {
-        let test = TestDir::new();
+        let test = TestDir::default();
         let paths = Paths::new(test.path(), None);
         let (from, one) = version(&test, "one");
         read(&paths).put(&paths, "weather", &from, one).expect("one");

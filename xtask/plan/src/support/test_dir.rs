@@ -7,11 +7,13 @@ use tempfile::TempDir;
 
 pub struct TestDir(TempDir);
 
-impl TestDir {
-    pub fn new() -> TestDir {
+impl Default for TestDir {
+    fn default() -> TestDir {
         TestDir(tempfile::tempdir().expect("a temporary directory"))
     }
+}
 
+impl TestDir {
     pub fn path(&self) -> &Utf8Path {
         self.0.path().try_into().expect("a UTF-8 path")
     }

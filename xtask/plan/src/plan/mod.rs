@@ -2,8 +2,6 @@
 
 pub mod build;
 pub mod changes;
-#[cfg(test)]
-pub mod example;
 pub mod forecast;
 mod image;
 pub mod inputs;

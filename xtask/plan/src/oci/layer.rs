@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_these() {
-        let test = TestDir::new();
+        let test = TestDir::default();
         let bytes = packed(&entries());
         let mut backwards = entries();
         backwards.reverse();

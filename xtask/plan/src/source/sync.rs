@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_touched() {
-        let test = TestDir::new();
+        let test = TestDir::default();
         let dirs = BTreeSet::from([Utf8PathBuf::from("empty/inside")]);
         let (from, to) = (test.path().join("from"), test.path().join("to"));
         test.write("from/a/one", "1");

@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_repository_around_the_tree_has_submodules_too() {
-        let dir = TestDir::new();
+        let dir = TestDir::default();
         let root = dir.path().join("tree");
         dir.write(".git", "");
         dir.write(".gitmodules", "[submodule \"ours\"]\n\tpath = tree/plugins/ours\n");

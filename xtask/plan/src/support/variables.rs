@@ -249,8 +249,8 @@ mod tests {
         for (key, why) in SETTINGS {
             settings += &format!("| `{key}` | {why} |\n");
         }
-        let text =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/environment.md")).expect("the page");
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/environment.md"))
+            .expect("the page");
         for table in [expected, settings] {
             assert!(text.contains(&table), "docs/environment.md needs this table:\n\n{table}");
         }

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_file_that_becomes_a_program_is_another_source() {
-        let test = TestDir::new();
+        let test = TestDir::default();
         test.write("plugins/a/script", "#!/bin/sh");
         let before = digest(test.path()).expect("a digest");
         assert_eq!(digest(test.path()).expect("a digest"), before);
