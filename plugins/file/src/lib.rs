@@ -28,8 +28,10 @@ struct Config {
     timestamp: Option<String>,
     /// Size of the file, in bytes. Before it would be larger it is moved to `NAME.1`, `NAME.1` to `NAME.2` and so on, and a new one is
     /// made. Without it the file only grows. Goes with `rotate_keep`.
+    #[schemars(range(min = 1))]
     rotate_size: Option<u64>,
-    /// Number of files, 1 to 1000, that stay beside the one that is written to; older ones are removed. Goes with `rotate_size`.
+    /// Number of files that stay beside the one that is written to; older ones are removed. Goes with `rotate_size`.
+    #[schemars(range(min = 1, max = settings::MOST_KEPT))]
     rotate_keep: Option<u32>,
 }
 

@@ -4,7 +4,7 @@ use crate::rotate::Rotation;
 use provost_sdk::{ConfigError, SHOWN, excerpt};
 
 /// The most files that are kept: each rotation renames all.
-const MOST_KEPT: u32 = 1000;
+pub(crate) const MOST_KEPT: u32 = 1000;
 
 /// The host itself reads the end of a file, and writes.
 const LEAST_MODE: u32 = 0o600;
