@@ -57,7 +57,7 @@ fn read_by(mut table: Table, fields: Option<&[&str]>, others: &[&str], read: Rea
     if let Err(error) = result {
         let path = track.path().to_string();
         let key = if path == "." { String::new() } else { path };
-        errors.push(KeyError { key, message: in_words(&first_line(&error.to_string())) });
+        errors.push(KeyError { key, message: in_words(&without_text(&first_line(&error.to_string()))) });
     }
     errors
 }
@@ -91,6 +91,16 @@ fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
 /// TOML's errors carry the key on a second line, and ours say it in front.
 fn first_line(error: &str) -> String {
     error.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Serde repeats a text that has the wrong type. It may be a secret that stands in the place of a list or table of secrets.
+fn without_text(error: &str) -> String {
+    let text = |begin: &str| Some((begin.to_owned(), error.strip_prefix(begin)?.strip_prefix("string \"")?));
+    let Some((begin, rest)) = text("invalid type: ").or_else(|| text("invalid value: ")) else {
+        return error.to_owned();
+    };
+    let expected = rest.rsplit_once("\", expected ").map(|(_, expected)| format!(", expected {expected}"));
+    format!("{begin}a text{}", expected.unwrap_or_default())
 }
 
 /// Serde names types of Rust, which nobody sees who writes a configuration.
@@ -204,12 +214,10 @@ mod tests {
             ("_small = 256", "_small: invalid value: integer `256`, expected a whole number from 0 to 255"),
             ("_port = -1", "_port: invalid value: integer `-1`, expected a whole number from 0 to 65535"),
             ("_large = -1", "_large: invalid value: integer `-1`, expected a whole number of at least 0"),
-            (
-                "_large = \", expected u8\"",
-                "_large: invalid type: string \", expected u8\", expected a whole number of at least 0",
-            ),
+            ("_large = \", expected u8\"", "_large: invalid type: a text, expected a whole number of at least 0"),
             ("_signed = true", "_signed: invalid type: boolean `true`, expected a whole number"),
-            ("_share = \"a\"", "_share: invalid type: string \"a\", expected a number"),
+            ("_share = \"a\"", "_share: invalid type: a text, expected a number"),
+            ("_headers = \"hunter2\"", "_headers: invalid type: a text, expected a table"),
             ("_headers = 5", "_headers: invalid type: integer `5`, expected a table"),
         ] {
             let table = toml.parse().expect("the test's TOML is valid");
@@ -226,7 +234,7 @@ mod tests {
             "urll = \"x\"\nretries = \"3\"\ntimout = 1\nzzz = 1",
             "timout: unknown key; did you mean `timeout`?; urll: unknown key; did you mean `url`?; \
             zzz: unknown key; remove it, or use one of circuit, concurrency, headers, plugin, queue, rate, retries, retry, timeout, url; \
-            retries: invalid type: string \"3\", expected a whole number from 0 to 4294967295",
+            retries: invalid type: a text, expected a whole number from 0 to 4294967295",
         );
         check("url = \"x\"\nheaders = { accept = \"y\", b = 1 }", "headers.b: unknown key; remove it");
     }

@@ -54,8 +54,14 @@ pub fn of<B>(request: &Request<B>) -> Result<&str, Problem> {
             bad(format!("the header `host` is `{shown}`, which is no host, with a port or without"))
         })?,
     };
-    // What stands in the request line counts more.
-    Ok(request.uri().authority().map_or(host, |authority| authority.as_str()))
+    // What stands in the request line counts more. There, a name may stand before an `@`.
+    match request.uri().authority().map(|authority| authority.as_str()) {
+        Some(authority) if !is_valid(authority) => Err(bad(format!(
+            "the request is for `{}`, which is no host, with a port or without",
+            excerpt(authority, SHOWN)
+        ))),
+        authority => Ok(authority.unwrap_or(host)),
+    }
 }
 
 /// A name and a port. An address of IPv6 is in brackets, so its colons are none before a port.
@@ -119,6 +125,8 @@ mod tests {
             &["a.example"],
             Some((421, "`b` is not in `server.hosts`")),
         );
+        let detail = "the request is for `a.example:x@b`, which is no host, with a port or without";
+        check(&["a.example"], Version::HTTP_11, "http://a.example:x@b/", &["a.example"], Some((400, detail)));
         check(&["a.example"], Version::HTTP_10, "/", &[], Some((421, "`` is not in `server.hosts`")));
     }
 }

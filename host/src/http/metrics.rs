@@ -57,6 +57,10 @@ pub fn text(providers: &Providers) -> String {
     }
     page.family("provost_connections_cut_total", "counter", "Connections closed because too many were open.");
     page.sample(&[], refusals::cuts());
+    page.family("provost_connections_unread_total", "counter", "Connections closed because answers were not read.");
+    page.sample(&[], refusals::unreads());
+    page.family("provost_connections_not_taken_total", "counter", "Attempts to take a connection that failed.");
+    page.sample(&[], refusals::none_taken());
     page.family("provost_tls_handshakes_failed_total", "counter", "Connections whose TLS handshake failed.");
     page.sample(&[], refusals::no_handshakes());
     page.family("provost_reloads_total", "counter", "Readings of the configuration at SIGHUP, by result.");
@@ -74,7 +78,11 @@ pub fn text(providers: &Providers) -> String {
     page.family("provost_build_info", "gauge", "The host's version, and the compiler of host and plugins.");
     let rustc = BUILT.rustc.lines().next().unwrap_or_default();
     page.sample(&[("version", env!("CARGO_PKG_VERSION")), ("rustc", rustc)], 1);
-    page.family("provost_log_lines_dropped_total", "counter", "Log lines that stderr's reader was too slow for.");
+    page.family(
+        "provost_log_lines_dropped_total",
+        "counter",
+        "Log lines that stderr did not take, or its reader was too slow for.",
+    );
     page.sample(&[], stderr::dropped());
     page.text
 }

@@ -32,6 +32,7 @@ static COUNTS: [AtomicU64; KINDS.len()] = [const { AtomicU64::new(0) }; KINDS.le
 
 static REQUESTS: Told = Told::never();
 static CONNECTIONS: Told = Told::never();
+static ANSWERS: Told = Told::never();
 static FILES: Told = Told::never();
 static HANDSHAKES: Told = Told::never();
 
@@ -60,8 +61,31 @@ pub fn cuts() -> u64 {
     CUT.load(Ordering::Relaxed)
 }
 
-/// Says that the system gave no connection.
+static UNREAD: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a connection that was closed, since its other side did not read.
+pub fn unread() {
+    UNREAD.fetch_add(1, Ordering::Relaxed);
+    if let Some(more) = ANSWERS.is_due() {
+        tracing::warn!(more, "connection closed: its answers were not read within `server.request_timeout`");
+    }
+}
+
+/// How many there were.
+pub fn unreads() -> u64 {
+    UNREAD.load(Ordering::Relaxed)
+}
+
+static NOT_TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// How often the system gave no connection.
+pub fn none_taken() -> u64 {
+    NOT_TAKEN.load(Ordering::Relaxed)
+}
+
+/// Counts that the system gave no connection.
 pub fn not_taken(error: &io::Error) {
+    NOT_TAKEN.fetch_add(1, Ordering::Relaxed);
     if let Some(more) = FILES.is_due() {
         let fix = match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE) => ": raise the limit of open files, or lower `server.connections_limit`",

@@ -3,6 +3,7 @@
 use crate::http::library::{explained, last_answer};
 use crate::http::places::Activity;
 use crate::http::problem::Problem;
+use crate::http::refusals;
 use axum::http::StatusCode;
 use std::io;
 use std::mem::MaybeUninit;
@@ -66,6 +67,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stalled.as_mut().poll(task));
+        refusals::unread();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

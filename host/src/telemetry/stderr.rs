@@ -143,10 +143,13 @@ impl Stderr {
                 tracing::warn!(lines = untold, "log lines dropped: whoever reads stderr is too slow");
             }
             for part in parts(&lines) {
-                // Where nobody reads, nothing more can be done.
-                let _ = io::stderr().write_all(part);
+                let written = io::stderr().write_all(part);
                 let mut state = self.state();
                 state.left += part.len() as u64;
+                if written.is_err() {
+                    // Nobody is told in the log, which would fail again.
+                    state.dropped += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+                }
                 if state.flushing > 0 {
                     self.changed.notify_all();
                 }

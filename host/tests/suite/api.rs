@@ -275,6 +275,12 @@ provost_requests_refused_total{problem="uri-too-long"} 0
 # HELP provost_connections_cut_total Connections closed because too many were open.
 # TYPE provost_connections_cut_total counter
 provost_connections_cut_total 0
+# HELP provost_connections_unread_total Connections closed because answers were not read.
+# TYPE provost_connections_unread_total counter
+provost_connections_unread_total 0
+# HELP provost_connections_not_taken_total Attempts to take a connection that failed.
+# TYPE provost_connections_not_taken_total counter
+provost_connections_not_taken_total 0
 # HELP provost_tls_handshakes_failed_total Connections whose TLS handshake failed.
 # TYPE provost_tls_handshakes_failed_total counter
 provost_tls_handshakes_failed_total 0
@@ -293,7 +299,7 @@ provost_panics_total{provider="full",place="background"} 0
 provost_other_panics_total 0
 # HELP provost_build_info The host's version, and the compiler of host and plugins.
 # TYPE provost_build_info gauge
-# HELP provost_log_lines_dropped_total Log lines that stderr's reader was too slow for.
+# HELP provost_log_lines_dropped_total Log lines that stderr did not take, or its reader was too slow for.
 # TYPE provost_log_lines_dropped_total counter
 provost_log_lines_dropped_total 0
 "#;

@@ -275,6 +275,12 @@ error: @/config.toml: server.idempotency_limit: must be 0 to 100000
 error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
 ",
     );
+    for (text, key, expected) in [
+        ("[clients.shop]\ntokens = \"hunter2\"\n", "clients.shop.tokens", "a sequence"),
+        ("[clients]\nshop = \"hunter2\"\n", "clients.shop", "a map"),
+    ] {
+        check(text, &[], &format!("error: @/config.toml: {key}: invalid type: a text, expected {expected}\n"));
+    }
     for filter in ["warning", "smtp", "info,", "smtp=debug,none", "smtp=debug, none "] {
         let word = filter.rsplit(',').next().unwrap_or_default().trim();
         check(
@@ -301,7 +307,7 @@ fn a_value_of_a_wrong_type() {
     check_all(
         "[server]\nbody_limit = \"big\"\n[providers.file]\npath = 3\nconcurrency = 0\n",
         "\
-error: @/config.toml: server.body_limit: invalid type: string \"big\", expected a whole number of at least 0
+error: @/config.toml: server.body_limit: invalid type: a text, expected a whole number of at least 0
 error: @/config.toml: providers.file.concurrency: must be 1 to 10000
 error: @/config.toml: providers.file.path: invalid type: integer `3`, expected a path
 ",

@@ -337,6 +337,11 @@ async fn who_never_reads_is_given_up() {
     // The host reads no further request while it cannot answer.
     let until_closed = async { while stream.write_all(request.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, until_closed).await.expect("the host closes the connection");
+    assert!(host.metrics().await.contains("\nprovost_connections_unread_total 1\n"));
+    host.terminate();
+    let (_, log) = host.wait();
+    let line = ": connection closed: its answers were not read within `server.request_timeout` more=0";
+    assert!(log.lines().any(|found| found.ends_with(line)), "{log}");
 }
 
 /// Where each waits for its answer, none is closed, and whoever comes is told so. Health and metrics are answered.
@@ -414,6 +419,7 @@ async fn too_few_files_are_in_the_log() {
     );
     limit("300");
     ask(&mut waiting, "/healthz").await;
+    assert!(!ask(&mut waiting, "/metrics").await.contains("\nprovost_connections_not_taken_total 0\n"));
     terminate(host.id());
     assert_eq!(ended(&mut host).await.code(), Some(0));
 }

@@ -194,6 +194,28 @@ async fn a_recipient_that_is_deferred_opens_no_circuit() {
     assert_eq!(host.send(message("bob@example.org")).await.0, 200);
 }
 
+/// A server that answers no goodbye cannot fill the host with connections, which would have no files left for others.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn few_connections_wait_for_a_goodbye() {
+    let (_dir, host) = start("none", &[("RCPT", "550 nobody")]).await;
+    let sockets = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", host.process())).expect("it runs");
+        files.filter(|file| {
+            let target = file.as_ref().ok().and_then(|file| std::fs::read_link(file.path()).ok());
+            target.is_some_and(|target| target.to_string_lossy().starts_with("socket:"))
+        })
+    };
+    let before = sockets().count();
+    for _ in 0..100 {
+        let message = json!({ "provider": "mail", "to": ["bob@example.org"], "text": "a" });
+        assert_eq!(host.send(message).await.0, 422);
+    }
+    let more = sockets().count().saturating_sub(before);
+    // Those that wait, the caller's, and one that is being closed.
+    assert!(more <= 16 + 2, "{more}");
+}
+
 /// Whoever runs the host is told of a server that lacks what is configured, and of one that refuses the login.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]

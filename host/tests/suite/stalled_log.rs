@@ -1,7 +1,10 @@
 //! The built host where nobody reads its log: it answers, counts the lines that find no place, and ends all the same.
 
-use crate::support::{address, client, dir, ended, metrics, provost, terminate, write_config};
+use crate::support::{
+    PATIENCE, address, client, client_builder, dir, ended, metrics, provost, terminate, write_config,
+};
 use serde_json::json;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -127,4 +130,34 @@ async fn a_late_reader_is_told_what_it_missed() {
     let (status, log) = host.end().await;
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("shutting down"), "{log}");
+}
+
+/// Where the log cannot be written, its lines are counted.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn lines_that_cannot_be_written_are_counted() {
+    let dir = dir();
+    let config = format!(
+        "[server]\nlisten = \"unix:provost.sock\"\n[providers.file]\npath = {:?}\n",
+        dir.path().join("messages")
+    );
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    let mut command = provost();
+    command.arg("--config").arg(write_config(dir.path(), &config)).args(["--prov", "file.prov"]);
+    let mut child = command.stderr(full).spawn().expect("the host starts");
+    let client = client_builder().unix_socket(dir.path().join("provost.sock")).build().expect("a client");
+    let counted = async {
+        loop {
+            // It may not listen yet.
+            let Ok(response) = client.get("http://localhost/metrics").send().await else { continue };
+            let text = response.text().await.expect("text");
+            if !text.contains("\nprovost_log_lines_dropped_total 0\n") {
+                break text;
+            }
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, counted).await.expect("it is counted");
+    assert!(text.contains("\nprovost_log_lines_dropped_total "), "{text}");
+    terminate(child.id());
+    assert_eq!(ended(&mut child).await.code(), Some(0));
 }

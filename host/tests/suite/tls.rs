@@ -147,7 +147,7 @@ async fn who_never_reads_is_cut_and_holds_nobody_up() {
     let client = client.build().expect("a client");
     let url = format!("https://localhost:{}/healthz", host.address.port());
     let mut deaf = connect(&host, &certificate.pem(), ALL_VERSIONS, &[]).await.expect("trusted");
-    let asks = async { while deaf.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok() {} };
+    let asks = async { while deaf.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok() {} };
     let others = async {
         for _ in 0..20 {
             assert_eq!(client.get(&url).send().await.expect("the host answers").status(), 200);
@@ -155,6 +155,8 @@ async fn who_never_reads_is_cut_and_holds_nobody_up() {
     };
     let (cut, ()) = tokio::join!(tokio::time::timeout(PATIENCE, asks), others);
     cut.expect("it is cut");
+    let metrics = client.get(url.replace("/healthz", "/metrics")).send().await.expect("the host answers");
+    assert!(metrics.text().await.expect("text").contains("\nprovost_connections_unread_total 1\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

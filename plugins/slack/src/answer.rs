@@ -5,13 +5,17 @@ use provost_sdk::serde::Deserialize;
 use provost_sdk::{DeliveryError, Receipt, SHOWN, http, serde_json};
 
 /// The token or the webhook is not, or no longer, good for posting.
-const REFUSES_THE_HOST: [&str; 20] = [
+const REFUSES_THE_HOST: [&str; 25] = [
     "access_denied",
+    "accesslimited",
     "account_inactive",
     "action_prohibited",
+    "deprecated_endpoint",
     "ekm_access_denied",
+    "enterprise_is_restricted",
     "invalid_auth",
     "invalid_token",
+    "method_deprecated",
     "missing_scope",
     "no_active_hooks",
     "no_permission",
@@ -23,6 +27,7 @@ const REFUSES_THE_HOST: [&str; 20] = [
     "org_login_required",
     "team_access_not_granted",
     "team_disabled",
+    "team_not_found",
     "token_expired",
     "token_revoked",
     "two_factor_setup_required",

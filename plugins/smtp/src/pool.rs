@@ -9,6 +9,7 @@ use crate::server::Server;
 use lettre::address::Envelope;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::response::Response;
+use provost_sdk::tokio::sync::Semaphore;
 use provost_sdk::tokio::time::{Instant, sleep, timeout};
 use provost_sdk::{Context, DeliveryError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,19 +21,24 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long a server may take to answer the end of a connection.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How many connections may wait for that at a time. Their deliveries have ended, so nothing else counts them.
+const GOODBYES: usize = 16;
+
 pub(crate) struct Pool {
     server: Server,
     /// How many are kept.
     most: usize,
     /// The one that was used last comes last.
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    goodbyes: Arc<Semaphore>,
     context: Context,
 }
 
 impl Pool {
     /// Opens no connection.
     pub(crate) fn new(server: Server, most: usize, context: Context) -> Arc<Self> {
-        let pool = Arc::new(Self { server, most, idle: Mutex::default(), context });
+        let goodbyes = Arc::new(Semaphore::new(GOODBYES));
+        let pool = Arc::new(Self { server, most, idle: Mutex::default(), goodbyes, context });
         pool.context.spawn(close_idle(Arc::downgrade(&pool)));
         pool
     }
@@ -48,7 +54,7 @@ impl Pool {
         if result.is_ok() {
             self.give_back(connection);
         } else {
-            self.context.spawn(close(connection));
+            self.close(connection);
         }
         result
     }
@@ -80,8 +86,17 @@ impl Pool {
             idle.push((connection, Instant::now()));
         } else {
             drop(idle);
-            self.context.spawn(close(connection));
+            self.close(connection);
         }
+    }
+
+    /// Says goodbye, as RFC 5321 section 4.1.1.10 asks of a client. Where many servers do not answer that, the connection goes without.
+    fn close(&self, mut connection: AsyncSmtpConnection) {
+        let Ok(place) = Arc::clone(&self.goodbyes).try_acquire_owned() else { return };
+        self.context.spawn(async move {
+            let _ = timeout(GOODBYE, connection.abort()).await;
+            drop(place);
+        });
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(AsyncSmtpConnection, Instant)>> {
@@ -93,7 +108,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let idle: Vec<_> = self.idle().drain(..).collect();
         for (connection, _) in idle {
-            self.context.spawn(close(connection));
+            self.close(connection);
         }
     }
 }
@@ -105,12 +120,7 @@ async fn close_idle(pool: Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let old: Vec<_> = pool.idle().extract_if(.., |(_, since)| since.elapsed() >= IDLE).collect();
         for (connection, _) in old {
-            pool.context.spawn(close(connection));
+            pool.close(connection);
         }
     }
-}
-
-/// Says goodbye, as RFC 5321 section 4.1.1.10 asks of a client.
-async fn close(mut connection: AsyncSmtpConnection) {
-    let _ = timeout(GOODBYE, connection.abort()).await;
 }

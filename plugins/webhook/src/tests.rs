@@ -77,6 +77,9 @@ async fn settings_that_cannot_work_are_errors() {
         headers.x-b: no header has such a value: it may have ASCII characters only, and no line feed; \
         headers.x-c: no header has such a value: it may have ASCII characters only, and no line feed",
     );
+    // What has the wrong type may be a secret.
+    check(url, "basic = \"alice:hunter2\"", "basic: invalid type: a text, expected a table");
+    check(url, "headers = \"Authorization: hunter2\"", "headers: invalid type: a text, expected a map");
     check(
         "https://alice@example.org",
         "bearer = \"t\"\nbasic = { user = \"a\", password = \"b\" }\nheaders = { Authorization = \"c\" }",

@@ -31,12 +31,13 @@ const TOKEN: &str = "soak";
 const HOSTILE_TOKEN: &str = "hostile";
 
 /// What each line of the log with a warning or an error may say, after the module that says it.
-const EXPECTED: [&str; 5] = [
+const EXPECTED: [&str; 6] = [
     ": not delivered ",
     ": panic: as configured: after an await ",
     ": the circuit is open: too many deliveries in a row failed ",
     ": request refused ",
     ": connection closed: too many are open ",
+    ": connection closed: its answers were not read within `server.request_timeout` ",
 ];
 
 /// The time for a request is longer than any machine keeps a caller waiting. Hostile clients have another address, so that
