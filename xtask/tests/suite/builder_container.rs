@@ -6,16 +6,15 @@ use std::process::Stdio;
 use crate::support::Tree;
 use crate::support::engine::{ALPINE, Engine, GNU, GREETINGS, Leftovers, filter};
 
-const NAME: &str = "localhost/xtask-test/greeter:container";
-
-fn standins(engine: &Engine) -> [&str; 8] {
-    ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", NAME]
+fn standins<'a>(engine: &'a Engine, name: &'a str) -> [&'a str; 8] {
+    ["--engine", &engine.program, "--builder-image", GNU, "--base", ALPINE, "--tag", name]
 }
 
 #[test]
 fn what_leaves_the_tree_leaves_the_container() {
     let (engine, tree) = (Engine::found(), Tree::small("container-sync"));
-    let _leftovers = Leftovers::new(&engine, &tree, NAME);
+    let name = "localhost/xtask-test/greeter:container-sync";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     tree.add_plugin("hello", "welcome");
     tree.write("plugins/hello/src/words", "hello");
     tree.write("plugins/goodbye/src/words/one", "goodbye");
@@ -28,7 +27,7 @@ fn what_leaves_the_tree_leaves_the_container() {
     };
     append("hello", "words");
     append("goodbye", "words/one");
-    assert_eq!(tree.image(&standins(&engine))["verified"]["said"], "3 plugins loaded");
+    assert_eq!(tree.image(&standins(&engine, name))["verified"]["said"], "3 plugins loaded");
 
     // A directory is gone, a file becomes a directory, a directory a file.
     let remove = |path: &str| std::fs::remove_dir_all(tree.root.join(path)).expect("a directory");
@@ -39,15 +38,16 @@ fn what_leaves_the_tree_leaves_the_container() {
     tree.write("plugins/goodbye/src/words", "goodbye");
     append("hello", "words/one");
     append("goodbye", "words");
-    assert_eq!(tree.image(&standins(&engine))["verified"]["said"], "2 plugins loaded");
-    assert_eq!(engine.run(NAME), GREETINGS);
+    assert_eq!(tree.image(&standins(&engine, name))["verified"]["said"], "2 plugins loaded");
+    assert_eq!(engine.run(name), GREETINGS);
 }
 
 #[test]
 fn a_volume_that_another_run_compiles_in_is_waited_for() {
     let (engine, tree) = (Engine::found(), Tree::small("container-lock"));
-    let _leftovers = Leftovers::new(&engine, &tree, NAME);
-    tree.image(&standins(&engine));
+    let name = "localhost/xtask-test/greeter:container-lock";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
+    tree.image(&standins(&engine, name));
     tree.replace("plugins/hello/src/lib.rs", "\"hello\"", "\"good day\"");
     // As a job of CI would, in a container of its own, with its checkout at the same path.
     let mount = format!("{}:/work", engine.volumes(&tree)[0]);
@@ -70,7 +70,7 @@ fn a_volume_that_another_run_compiles_in_is_waited_for() {
     BufReader::new(other.stdout.take().expect("its stdout")).read_line(&mut held).expect("UTF-8");
     assert_eq!(held, "held\n");
 
-    let mut xtask = tree.command(&[&["image"], standins(&engine).as_slice()].concat());
+    let mut xtask = tree.command(&[&["image"], standins(&engine, name).as_slice()].concat());
     let mut xtask = xtask.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("xtask starts");
     let mut stderr = BufReader::new(xtask.stderr.take().expect("its stderr"));
     let mut said = String::new();
@@ -81,26 +81,28 @@ fn a_volume_that_another_run_compiles_in_is_waited_for() {
     stderr.read_to_string(&mut said).expect("UTF-8");
     assert_eq!(xtask.wait().expect("xtask ends").code(), Some(0), "{said}");
     other.wait().expect("the other ends");
-    assert!(engine.run(NAME).ends_with("good day"));
+    assert!(engine.run(name).ends_with("good day"));
 }
 
 #[test]
 fn a_warning_of_the_client_is_no_answer() {
     let (engine, tree) = (Engine::docker(), Tree::small("container-warning"));
-    let _leftovers = Leftovers::new(&engine, &tree, NAME);
+    let name = "localhost/xtask-test/greeter:container-warning";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     tree.write("docker-config/config.json", "not JSON");
     let config = tree.root.join("docker-config").into_string();
     let tree = tree.env("DOCKER_CONFIG", &config);
-    assert_eq!(tree.image(&standins(&engine))["verified"]["said"], "2 plugins loaded");
+    assert_eq!(tree.image(&standins(&engine, name))["verified"]["said"], "2 plugins loaded");
 }
 
 #[test]
 fn a_toolchain_of_another_name_is_taken_by_its_release() {
     let (engine, tree) = (Engine::found(), Tree::small("container-toolchain"));
-    let _leftovers = Leftovers::new(&engine, &tree, NAME);
+    let name = "localhost/xtask-test/greeter:container-toolchain";
+    let _leftovers = Leftovers::new(&engine, &tree, name);
     let rename = "cd /usr/local/rustup/toolchains && mv 1.95.0-* mine && rustup default mine";
     tree.write("docker/builder.Dockerfile", &format!("FROM {GNU}\nRUN {rename}\n"));
-    let image = tree.image(&["--engine", &engine.program, "--base", ALPINE, "--tag", NAME]);
+    let image = tree.image(&["--engine", &engine.program, "--base", ALPINE, "--tag", name]);
     assert_eq!(image["verified"]["said"], "2 plugins loaded");
     let built = || engine.read(&["image", "ls", "--quiet", "--filter", &filter(&tree)]);
     assert_ne!(built(), "");
