@@ -106,12 +106,11 @@ pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 pub fn mode(key: &str, text: &str, reader: &mut Reader) -> u32 {
     let is_octal = !text.is_empty() && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
-        Ok(mode) if is_octal && (1..=0o777).contains(&mode) && mode & 0o222 != 0 => mode,
         Ok(mode) if is_octal && (1..=0o777).contains(&mode) => {
-            reader.error(
-                key,
-                &format!("`{text}`: nobody may write to the socket, so nobody can send requests: use \"0660\""),
-            );
+            if mode & 0o222 == 0 {
+                let wrong = "nobody may write to the socket, so nobody can send requests: use \"0660\"";
+                reader.error(key, &format!("`{text}`: {wrong}"));
+            }
             mode
         }
         _ => {

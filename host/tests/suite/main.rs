@@ -11,6 +11,7 @@ mod changed_bytes_long;
 mod chats;
 mod circuit;
 mod configuration;
+mod connections;
 mod corpus;
 mod corpus_image;
 mod cut_off;
