@@ -2,10 +2,14 @@
 //!
 //! Used for the plugins' tables and for the host's own, so that all say the same of the same mistake.
 
+mod reader;
+
 use crate::{ConfigError, KeyError};
+use reader::Reader;
 use serde::de::value::Error as Captured;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
+use std::cell::RefCell;
 use toml::Table;
 
 /// The keys of a provider's table that the host reads itself.
@@ -24,42 +28,26 @@ pub fn parse<T: DeserializeOwned>(table: Table, others: &[&str]) -> Result<T, Co
 }
 
 /// The same, for a caller that goes on to look for more errors: there can be a value in spite of unknown keys.
-pub fn read<T: DeserializeOwned>(table: Table, others: &[&str]) -> (Option<T>, Vec<KeyError>) {
-    let mut value = None;
-    let errors = read_by(table, fields::<T>(), others, &mut |table| {
-        value = Some(erased_serde::deserialize(table)?);
-        Ok(())
-    });
+pub fn read<T: DeserializeOwned>(mut table: Table, others: &[&str]) -> (Option<T>, Vec<KeyError>) {
+    let mut errors = take_unknown(&mut table, fields::<T>(), others);
+    let notes = RefCell::default();
+    let read = T::deserialize(Reader::new(table, &notes));
+    let (key, unknown) = notes.into_inner().into_parts();
+    errors.extend(unknown.into_iter().map(|key| KeyError { key, message: "unknown key; remove it".to_owned() }));
+    let value =
+        read.map_err(|error| errors.push(KeyError { key, message: in_words(&without_text(&error.to_string())) })).ok();
     (value, errors)
 }
 
-/// Reads a value without its type from what stands in a table.
-type Reading<'a> = &'a mut dyn FnMut(&mut dyn erased_serde::Deserializer) -> Result<(), erased_serde::Error>;
-
-/// Not generic, so that the reader of TOML is in the SDK alone, and not in each plugin again.
-fn read_by(mut table: Table, fields: Option<&[&str]>, others: &[&str], read: Reading) -> Vec<KeyError> {
-    let mut errors = Vec::new();
-    if let Some(fields) = fields {
-        // Taken out, so that a type which itself refuses unknown keys does not stop at the first of them.
-        let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            table.remove(&key);
-            errors.push(KeyError { message: unknown_key(&key, fields, others), key });
-        }
-    }
-    let mut track = serde_path_to_error::Track::new();
-    let mut nested = Vec::new();
-    let mut note = |path: serde_ignored::Path| nested.push(path.to_string());
-    let table = serde_path_to_error::Deserializer::new(table, &mut track);
-    let table = serde_ignored::Deserializer::new(table, &mut note);
-    let result = read(&mut <dyn erased_serde::Deserializer>::erase(table));
-    errors.extend(nested.into_iter().map(|key| KeyError { key, message: "unknown key; remove it".to_owned() }));
-    if let Err(error) = result {
-        let path = track.path().to_string();
-        let key = if path == "." { String::new() } else { path };
-        errors.push(KeyError { key, message: in_words(&without_text(&first_line(&error.to_string()))) });
-    }
-    errors
+/// Taken out of the table, so that a type which itself refuses unknown keys does not stop at the first of them.
+fn take_unknown(table: &mut Table, fields: Option<&[&str]>, others: &[&str]) -> Vec<KeyError> {
+    let Some(fields) = fields else { return Vec::new() };
+    let unknown: Vec<String> = table.keys().filter(|key| !fields.contains(&key.as_str())).cloned().collect();
+    let error = |key: String| {
+        table.remove(&key);
+        KeyError { message: unknown_key(&key, fields, others), key }
+    };
+    unknown.into_iter().map(error).collect()
 }
 
 /// The candidate that `name` was probably meant to be.
@@ -86,11 +74,6 @@ fn unknown_key(key: &str, fields: &[&str], others: &[&str]) -> String {
             format!("unknown key; remove it, or use one of {}", known.join(", "))
         }
     }
-}
-
-/// TOML's errors carry the key on a second line, and ours say it in front.
-fn first_line(error: &str) -> String {
-    error.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Serde repeats a text that has the wrong type. It may be a secret that stands in the place of a list or table of secrets.
@@ -165,6 +148,8 @@ impl<'de> Deserializer<'de> for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
 
     #[provost_sdk::config]
     #[derive(Debug)]
@@ -223,6 +208,82 @@ mod tests {
             let table = toml.parse().expect("the test's TOML is valid");
             let error = parse::<Numbers>(table, &[]).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its Debug form is looked at")]
+        #[serde(rename_all = "kebab-case")]
+        enum Mode {
+            Off,
+            After(u64),
+            Between { from: u64, to: u64 },
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its Debug form is looked at")]
+        struct Seconds(u64);
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its Debug form is looked at")]
+        #[serde(untagged)]
+        enum Text {
+            One(String),
+            Many(Vec<String>),
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its Debug form is looked at")]
+        struct Kinds {
+            date: toml::value::Datetime,
+            modes: Vec<Mode>,
+            pair: (u8, bool),
+            seconds: Seconds,
+            share: Option<f32>,
+            table: Table,
+            texts: Vec<Text>,
+            by_port: BTreeMap<String, Option<Headers>>,
+        }
+        const GOOD: &str = r#"
+            date = 2024-02-29T12:00:00Z
+            modes = ["off", { after = 5 }, { between = { from = 1, to = 2 } }]
+            pair = [7, true]
+            seconds = 3
+            share = 0.5
+            table = { date = 2024-02-29, list = [1, { a = "b" }] }
+            texts = ["a", ["b", "c"]]
+            by_port = { "80" = { accept = "x" } }
+        "#;
+        let table = || GOOD.parse::<Table>().expect("the test's TOML is valid");
+        let read = parse::<Kinds>(table(), &[]).map(|kinds| format!("{kinds:?}"));
+        // What toml itself reads from the same.
+        let expected = toml::from_str::<Kinds>(GOOD).map(|kinds| format!("{kinds:?}")).expect("readable");
+        assert_eq!(read.as_deref().map_err(ToString::to_string), Ok(expected.as_str()));
+
+        for (toml, expected) in [
+            ("date = \"soon\"", "date: invalid type: a text, expected a TOML datetime"),
+            ("modes = [\"off\", \"of\"]", "modes[1]: unknown variant `of`, expected one of `off`, `after`, `between`"),
+            (
+                "modes = [{ after = \"hunter2\" }]",
+                "modes[0].after: invalid type: a text, expected a whole number of at least 0",
+            ),
+            ("modes = [{ between = { from = 1 } }]", "modes[0].between: missing field `to`"),
+            ("modes = [{ after = 1, off = 2 }]", "modes[0]: invalid type: map, expected enum Mode"),
+            ("pair = [1, true, false]", "pair: invalid length 3, expected 2 elements"),
+            ("pair = [1]", "pair: invalid length 1, expected a tuple of size 2"),
+            ("pair = [300, true]", "pair[0]: invalid value: integer `300`, expected a whole number from 0 to 255"),
+            ("by_port = { a = { accept = 2024-02-29 } }", "by_port.a.accept: invalid type: date, expected a string"),
+            ("share = true", "share: invalid type: boolean `true`, expected a number"),
+            ("texts = [[1]]", "texts[0]: data did not match any variant of untagged enum Text"),
+            (
+                "by_port = { a = { accept = \"x\", b = 1, c = [2] } }",
+                "by_port.a.b: unknown key; remove it; by_port.a.c: unknown key; remove it",
+            ),
+            ("by_port = { a = { accept = 5 } }", "by_port.a.accept: invalid type: integer `5`, expected a string"),
+        ] {
+            let mut table = table();
+            table.extend(toml.parse::<Table>().expect("the test's TOML is valid"));
+            let error = parse::<Kinds>(table, &[]).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some(expected), "{toml}");
         }
     }
 
