@@ -7,6 +7,7 @@ use serde::de::value::{Error, MapAccessDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::cell::RefCell;
+use toml::value::Datetime;
 use toml::{Table, Value};
 
 /// By this key `toml` knows a date in a map, since serde has none.
@@ -95,10 +96,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Integer(number) => visitor.visit_i64(number),
             Value::Float(number) => visitor.visit_f64(number),
             Value::Boolean(value) => visitor.visit_bool(value),
-            Value::Datetime(date) => {
-                let table = Table::from_iter([(DATE.to_owned(), Value::String(date.to_string()))]);
-                visitor.visit_map(Entries::new(table, self.notes)).map_err(about_date)
-            }
+            Value::Datetime(date) => visitor.visit_map(Entries::of_date(&date, self.notes)).map_err(about_date),
             Value::Array(values) => {
                 let mut elements = Elements { values: values.into_iter(), index: 0, notes: self.notes };
                 let value = visitor.visit_seq(&mut elements)?;
@@ -149,6 +147,12 @@ struct Elements<'a> {
 }
 
 impl Elements<'_> {
+    fn advance(&mut self) -> Option<(usize, Value)> {
+        let value = self.values.next()?;
+        self.index += 1;
+        Some((self.index - 1, value))
+    }
+
     /// A type like a pair does not ask for more than it has.
     fn end(&self) -> Result<(), Error> {
         match self.values.len() {
@@ -162,9 +166,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        let Some(value) = self.values.next() else { return Ok(None) };
-        let index = self.index;
-        self.index += 1;
+        let Some((index, value)) = self.advance() else { return Ok(None) };
         read(seed, value, Step::Index(index), self.notes).map(Some)
     }
 
@@ -184,15 +186,23 @@ impl<'a> Entries<'a> {
     fn new(table: Table, notes: &'a RefCell<Notes>) -> Self {
         Self { entries: table.into_iter(), next: None, notes }
     }
+
+    fn of_date(date: &Datetime, notes: &'a RefCell<Notes>) -> Self {
+        Self::new(Table::from_iter([(DATE.to_owned(), Value::String(date.to_string()))]), notes)
+    }
+
+    fn advance(&mut self) -> Option<&str> {
+        self.next = self.entries.next();
+        self.next.as_ref().map(|(key, _)| key.as_str())
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next = self.entries.next();
-        let Some((key, _)) = &self.next else { return Ok(None) };
-        seed.deserialize(key.as_str().into_deserializer()).map(Some)
+        let Some(key) = self.advance() else { return Ok(None) };
+        seed.deserialize(key.into_deserializer()).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
