@@ -66,8 +66,8 @@ pub fn of<B>(request: &Request<B>) -> Result<&str, Problem> {
 
 /// A name and a port. An address of IPv6 is in brackets, so its colons are none before a port.
 fn split(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+    match host.bytes().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(at) if host.as_bytes()[at] == b':' => (&host[..at], Some(&host[at + 1..])),
         _ => (host, None),
     }
 }
@@ -77,9 +77,12 @@ fn is_valid(host: &str) -> bool {
     let (name, port) = split(host);
     let is_port = port.unwrap_or_default().bytes().all(|byte| byte.is_ascii_digit());
     let is_address = |name: &str| name.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
-    let is_name =
-        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte));
+    let is_name = |name: &str| name.bytes().all(is_of_name);
     is_port && name.strip_prefix('[').map_or_else(|| is_name(name), is_address)
+}
+
+fn is_of_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'$' | b'%' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~')
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Bodies that must be objects.
 
+use axum::Json;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,6 +13,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Fields(PhantomData)).map(Self)
     }
+}
+
+/// Reads JSON that must be an object.
+///
+/// # Errors
+///
+/// What is wrong, and in which field.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // What remembers the field takes a copy of every key: only where there is an error.
+    if let Ok(text) = str::from_utf8(bytes)
+        && let Ok(Object(value)) = serde_json::from_str(text)
+    {
+        return Ok(value);
+    }
+    Json::from_bytes(bytes).map(|Json(Object(value))| value).map_err(|error| error.body_text())
 }
 
 struct Fields<T>(PhantomData<T>);

@@ -8,7 +8,7 @@ use crate::http::bounded;
 use crate::http::deliver::{SentMessage, deliver, unknown_provider};
 use crate::http::idempotency::{Key, Turn};
 use crate::http::message::{self, SendMessage, invalid};
-use crate::http::object::Object;
+use crate::http::object;
 use crate::http::parcel::{Parcel, Room, Target};
 use crate::http::problem::Problem;
 use axum::Json;
@@ -70,8 +70,7 @@ impl Api {
             _ = self.ending.gives_up_arrivals() => return Err(ending()),
         };
         let (bytes, room) = body.map_err(|_| half_sent())??;
-        let body = bounded::within(self.limits, || Json::<Object<T>>::from_bytes(&bytes));
-        let Json(Object(body)) = body.map_err(|error| invalid(error.body_text()))?;
+        let body: T = bounded::within(self.limits, || object::read(&bytes)).map_err(invalid)?;
         let room = self.bodies.hold(room, body.weight())?;
         Ok((body, Arc::new(room)))
     }
