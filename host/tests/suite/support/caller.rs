@@ -61,7 +61,7 @@ impl Caller {
     }
 
     /// What is at a path; `None` if the host takes no request of this connection.
-    async fn get(&mut self, path: &str) -> Option<(u16, String)> {
+    pub async fn get(&mut self, path: &str) -> Option<(u16, String)> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
         self.stream.write_all(request.as_bytes()).await.ok()?;
         self.answer().await
