@@ -21,7 +21,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 ///
 /// What is wrong, and in which field.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    // What remembers the field takes a copy of every key: only where there is an error.
+    // To remember the field takes a copy of each key, so that is done only after an error.
     if let Ok(text) = str::from_utf8(bytes)
         && let Ok(Object(value)) = serde_json::from_str(text)
     {

@@ -105,7 +105,7 @@ error: @/config.d/b.toml: server: unknown key; remove it, or use one of provider
 error: @/config.d/b.toml: providers.file: @/config.d/a.toml also has a provider with this name; rename one of them, or define the provider in the configuration itself
 error: @/config.d/c.toml:2:22: unexpected key or value, expected newline, `#`
 error: @/config.d/d.toml: include: unknown key; remove it, or use one of providers
-error: @/config.d/d.toml: providers: invalid type: integer `3`, expected a map
+error: @/config.d/d.toml: providers: invalid type: integer `3`, expected a table
 error: reading the configuration @/config.d/e.toml: Is a directory (os error 21)
 error: @/config.toml: providers.own: missing field `path` (plugin `file`)
 error: @/config.d/a.toml: providers.slow: missing field `path` (plugin `file`)

@@ -5,6 +5,7 @@ use crate::support::certificate::Certificate;
 use crate::support::smtp::{PASSWORD, SmtpServer};
 use crate::support::{Host, PATIENCE, dir};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::pin::pin;
 
 /// A host whose provider `mail` sends to a server, each message as often as it comes.
@@ -29,17 +30,23 @@ async fn others_are_first(host: &Host, message: &Value, expected: &(u16, Value))
     // Connected beforehand: a client that is made for each request takes longer than the large mail.
     let (mut caller, mut other) = (Caller::connect(host, "127.0.0.2").await, Caller::connect(host, "127.0.0.3").await);
     other.counts(&under_way(0)).await;
-    let others = async {
+    let asked = Cell::new(false);
+    let mut others = pin!(async {
         other.counts(&under_way(1)).await;
+        asked.set(true);
         let small = other.send(&json!({ "provider": "mail", "to": ["bob@example.org"], "text": "small" })).await;
         assert_eq!(small.0, 200, "{}", small.1);
         assert_eq!(other.get("/healthz").await.map(|(status, _)| status), Some(200));
-    };
+    });
     let mut large = pin!(caller.send(message));
     let (answer, first) = tokio::select! {
         answer = &mut large => (answer, false),
-        () = others => (large.await, true),
+        () = &mut others => (large.await, true),
     };
+    // A delivery that begins later would be taken for the next large one.
+    if asked.get() && !first {
+        others.await;
+    }
     assert_eq!(answer, *expected);
     first
 }

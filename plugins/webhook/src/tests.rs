@@ -79,7 +79,7 @@ async fn settings_that_cannot_work_are_errors() {
     );
     // What has the wrong type may be a secret.
     check(url, "basic = \"alice:hunter2\"", "basic: invalid type: a text, expected a table");
-    check(url, "headers = \"Authorization: hunter2\"", "headers: invalid type: a text, expected a map");
+    check(url, "headers = \"Authorization: hunter2\"", "headers: invalid type: a text, expected a table");
     check(
         "https://alice@example.org",
         "bearer = \"t\"\nbasic = { user = \"a\", password = \"b\" }\nheaders = { Authorization = \"c\" }",

@@ -1,17 +1,15 @@
 //! A deserializer of TOML's values that knows where it is: serde's errors do not say in which key they arose, nor which keys nobody asked for.
 //!
-//! It is a type of its own, in place of one around another for each of these: a plugin has code for every pair of a type that is read and a
-//! deserializer that reads it.
+//! One type does both, and there is not one around another: a plugin contains code for each pair of a type that is read and a
+//! deserializer.
 
 use serde::de::value::{Error, MapAccessDeserializer};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use std::cell::RefCell;
-use toml::value::Datetime;
 use toml::{Table, Value};
-
-/// By this key `toml` knows a date in a map, since serde has none.
-const DATE: &str = "$__toml_private_datetime";
 
 /// Where a reading is, and what it has found on the way. A path is like `headers.accept` or `keys[2]`, and empty for the whole.
 #[derive(Default)]
@@ -45,7 +43,7 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// The length that the path had before.
+/// Appends a step to the path. Returns the length that it had before.
 fn enter(notes: &RefCell<Notes>, step: Step) -> usize {
     let path = &mut notes.borrow_mut().path;
     let before = path.len();
@@ -82,9 +80,18 @@ fn read<'de, S: DeserializeSeed<'de>>(
     result
 }
 
-/// The map is no matter of who wrote the date.
-fn about_date(error: Error) -> Error {
-    Error::custom(error.to_string().replacen("invalid type: map", "invalid type: date", 1))
+/// Where a variant is expected, and nothing that could be one stands.
+fn no_variant(value: &Value, variants: &[&str]) -> Error {
+    let found = match value {
+        Value::Integer(number) => Unexpected::Signed(*number),
+        Value::Float(number) => Unexpected::Float(*number),
+        Value::Boolean(value) => Unexpected::Bool(*value),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Table(_) => Unexpected::Map,
+        Value::String(text) => Unexpected::Str(text),
+        Value::Datetime(_) => Unexpected::Other("date"),
+    };
+    Error::invalid_type(found, &format!("one of `{}`", variants.join("`, `")).as_str())
 }
 
 impl<'de> Deserializer<'de> for Reader<'_> {
@@ -96,13 +103,18 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Integer(number) => visitor.visit_i64(number),
             Value::Float(number) => visitor.visit_f64(number),
             Value::Boolean(value) => visitor.visit_bool(value),
-            Value::Datetime(date) => visitor.visit_map(Entries::of_date(&date, self.notes)).map_err(about_date),
+            Value::Datetime(date) => visitor.visit_string(date.to_string()),
             Value::Array(values) => {
                 let mut elements = Elements { values: values.into_iter(), index: 0, notes: self.notes };
                 let value = visitor.visit_seq(&mut elements)?;
                 elements.end().map(|()| value)
             }
-            Value::Table(table) => visitor.visit_map(Entries::new(table, self.notes)),
+            Value::Table(table) => {
+                let mut entries = Entries::new(table, self.notes);
+                let value = visitor.visit_map(&mut entries)?;
+                entries.end();
+                Ok(value)
+            }
         }
     }
 
@@ -117,7 +129,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.value {
@@ -125,7 +137,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Table(table) if table.len() == 1 => {
                 visitor.visit_enum(MapAccessDeserializer::new(Entries::new(table, self.notes)))
             }
-            _ => self.deserialize_any(visitor),
+            value => Err(no_variant(&value, variants)),
         }
     }
 
@@ -153,11 +165,11 @@ impl Elements<'_> {
         Some((self.index - 1, value))
     }
 
-    /// A type like a pair does not ask for more than it has.
+    /// A type like a pair does not ask for more than it takes.
     fn end(&self) -> Result<(), Error> {
         match self.values.len() {
             0 => Ok(()),
-            more => Err(Error::invalid_length(self.index + more, &format!("{} elements", self.index).as_str())),
+            more => Err(Error::invalid_length(self.index + more, &format!("a tuple of size {}", self.index).as_str())),
         }
     }
 }
@@ -187,13 +199,18 @@ impl<'a> Entries<'a> {
         Self { entries: table.into_iter(), next: None, notes }
     }
 
-    fn of_date(date: &Datetime, notes: &'a RefCell<Notes>) -> Self {
-        Self::new(Table::from_iter([(DATE.to_owned(), Value::String(date.to_string()))]), notes)
-    }
-
     fn advance(&mut self) -> Option<&str> {
         self.next = self.entries.next();
         self.next.as_ref().map(|(key, _)| key.as_str())
+    }
+
+    /// What its reader left is in no type.
+    fn end(self) {
+        for (key, _) in self.next.into_iter().chain(self.entries) {
+            let before = enter(self.notes, Step::Key(&key));
+            note_unknown(self.notes);
+            leave(self.notes, before, false);
+        }
     }
 }
 
@@ -201,8 +218,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        let notes = self.notes;
         let Some(key) = self.advance() else { return Ok(None) };
-        seed.deserialize(key.into_deserializer()).map(Some)
+        read(seed, Value::String(key.to_owned()), Step::Key(key), notes).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
