@@ -120,7 +120,13 @@ pub fn with_environment(mut clients: Vec<Client>, reader: &mut Reader) -> Vec<Cl
     };
     let client = match given.trim() {
         "" => return clients,
-        token => Client::unnamed(token),
+        token if token.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Client::unnamed(token),
+        _ => {
+            reader.errors.add(format!(
+                "{TOKEN} in the environment has a line break or a letter beyond ASCII, which no header has"
+            ));
+            return clients;
+        }
     };
     for other in &clients {
         let key = join("clients", &other.name);

@@ -32,7 +32,7 @@ pub struct Repetitions<A> {
 
 struct State<A> {
     known: HashMap<Key, Known<A>>,
-    /// Whose turn it is to be forgotten. Some may be already.
+    /// Whose turn it is to be forgotten. Some are already: no more than are known, and may be.
     turns: VecDeque<(Key, Instant)>,
 }
 
@@ -81,6 +81,7 @@ impl<A> Repetitions<A> {
             Some(_) => return Err(conflict(key)),
             None => {}
         }
+        state.tidy(limits);
         let (sender, answer) = watch::channel(None);
         state.known.insert(key.clone(), Known { body, since, answer });
         state.turns.push_back((key.clone(), since));
@@ -98,7 +99,7 @@ impl<A> State<A> {
         for _ in 0..LOOKS {
             let Some((key, since)) = self.turns.pop_front() else { return };
             let Some(known) = self.known.get(&key).filter(|known| known.since == since) else { continue };
-            let is_old = now.duration_since(since) >= limits.time || self.turns.len() >= limits.most;
+            let is_old = now.duration_since(since) >= limits.time || self.known.len() > limits.most;
             if is_old && known.answer.borrow().is_some() {
                 self.known.remove(&key);
             } else if is_old {
@@ -107,6 +108,13 @@ impl<A> State<A> {
                 self.turns.push_front((key, since));
                 return;
             }
+        }
+    }
+
+    /// Takes out the turns of what was not delivered, once in as many messages as may be known.
+    fn tidy(&mut self, limits: Idempotency) {
+        if self.turns.len() > self.known.len() + limits.most {
+            self.turns.retain(|(key, since)| self.known.get(key).is_some_and(|known| known.since == *since));
         }
     }
 }
@@ -186,6 +194,16 @@ mod tests {
         drop(delivery);
         assert!(twin.wait_for(Option::is_some).await.is_err());
         drop(first(&all, "a", LIMITS));
+    }
+
+    #[test]
+    fn what_was_not_delivered_takes_nobodys_place() {
+        let all = Arc::default();
+        first(&all, "a", LIMITS).ended(7, true);
+        for number in 0..100 {
+            first(&all, &number.to_string(), LIMITS).ended(number, false);
+        }
+        assert_eq!(known(&all, "a"), Some(7));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 /// Only an answer of the library has no body: each of ours has one.
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
 
-/// How such an answer begins.
-const REFUSAL: &[u8] = b"HTTP/1.1 4";
+/// How such an answer begins: in the version of the request before, if there was one.
+const REFUSALS: [&[u8]; 2] = [b"HTTP/1.1 4", b"HTTP/1.0 4"];
 
 /// More bytes than such an answer has.
 const LONGEST: usize = 256;
@@ -22,7 +22,8 @@ pub fn explained(bytes: &[u8], line: bool) -> Option<Vec<u8>> {
     // It is short, and comes last.
     let before = bytes.len().saturating_sub(LONGEST);
     let find = |text: &[u8]| bytes[before..].windows(text.len()).rposition(|window| window == text);
-    let (empty, start) = (find(EMPTY)?, find(REFUSAL)? + before);
+    let start = REFUSALS.into_iter().filter_map(find).max()? + before;
+    let empty = find(EMPTY)?;
     if empty + before < start {
         return None;
     }

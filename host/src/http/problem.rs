@@ -81,7 +81,9 @@ impl Problem {
     /// That no provider of a route took a message: each had one of these problems.
     pub fn of_route(id: &str, attempts: Vec<Self>) -> Self {
         let detail = "no provider of the route could take the message: `attempts` has the reason of each";
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "route-failed", "not delivered yet", detail);
+        let is_full = attempts.iter().all(|attempt| attempt.kind == "busy");
+        let status = if is_full { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+        let mut problem = Self::new(status, "route-failed", "not delivered yet", detail);
         problem.id = Some(id.into());
         problem.retry_after = attempts.iter().filter_map(|attempt| attempt.retry_after).min();
         problem.attempts = Some(Box::new(Attempts(attempts.into_iter().map(Attempt::from).collect())));

@@ -88,8 +88,8 @@ pub static ALL: [Known; 27] = [
     ),
     known(
         "route-failed",
-        &[503],
-        "no provider of the `route` could take the message now; `attempts` says why; see `retry-after` if it is set",
+        &[429, 503],
+        "no provider of the `route` could take the message now; `attempts` says why; see `retry-after` if it is set; 429 if all were `busy`",
         "yes, later",
     ),
     known(

@@ -295,14 +295,19 @@ mod tests {
         check(own, own).await;
         let body = "{\"type\":\"urn:provost:problem:uri-too-long\",\"title\":\"the path is too long\",\"status\":414,\
                     \"detail\":\"no path here is that long\"}";
-        check(
-            &format!("{own}HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n"),
-            &format!(
-                "{own}HTTP/1.1 414 URI Too Long\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
-                 content-length: {}\r\n\r\n{body}",
-                body.len()
-            ),
-        )
-        .await;
+        // The library answers in the version of the request before.
+        for version in ["HTTP/1.1", "HTTP/1.0"] {
+            check(
+                &format!(
+                    "{own}{version} 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n"
+                ),
+                &format!(
+                    "{own}HTTP/1.1 414 URI Too Long\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                ),
+            )
+            .await;
+        }
     }
 }

@@ -114,6 +114,8 @@ impl Dispatcher {
     /// Gives up the deliveries that somebody waits for: who does is told that the host ends. Returns how many there are.
     pub fn give_up(&self) -> usize {
         let count = self.shared.guards.load(Ordering::Relaxed);
+        // A configuration that came into force meanwhile was not told before.
+        self.end_waiting();
         // An error would say that they were given up before.
         let _ = self.shared.given_up.set(());
         count

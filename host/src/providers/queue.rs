@@ -97,7 +97,11 @@ impl Queue {
             let (now, per_second) = (Instant::now(), rate.per_second());
             let longest = deadline.saturating_duration_since(now);
             match rate.reserve(now, longest) {
-                Ok(wait) => tokio::time::sleep(wait).await,
+                // Who goes away meanwhile leaves it to another.
+                Ok(slot) => {
+                    tokio::time::sleep_until(slot.at().into()).await;
+                    slot.used();
+                }
                 Err(wait) => return Err(Failure::Busy(Full::Rate { per_second, wait: wait - longest })),
             }
         }

@@ -21,7 +21,11 @@ pub fn pause(retry: Retry, attempts: u32, failure: &Failure, left: Duration, ran
     // Full jitter: callers who failed together do not come back together.
     let doubled = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
     let longest = retry.first_delay.saturating_mul(doubled).min(retry.longest_delay);
-    let pause = longest.mul_f64(random).max(retry_after.unwrap_or_default());
+    let jitter = longest.mul_f64(random);
+    let pause = match retry_after {
+        None => jitter,
+        Some(asked) => *asked + jitter.min(left.saturating_sub(*asked) / 2),
+    };
     (pause < left).then_some(pause)
 }
 
@@ -50,7 +54,9 @@ mod tests {
         check(4, 0.0, Some(ms(0)));
         check(5, 1.0, None);
         let asked = temporary(Some(ms(1000)));
-        assert_eq!(pause(retry, 1, &asked, ms(1001), 1.0), Some(ms(1000)));
+        assert_eq!(pause(retry, 1, &asked, ms(60_000), 0.0), Some(ms(1000)));
+        assert_eq!(pause(retry, 2, &asked, ms(60_000), 0.5), Some(ms(1100)), "they were all asked to come then");
+        assert_eq!(pause(retry, 2, &asked, ms(1100), 1.0), Some(ms(1050)));
         assert_eq!(pause(retry, 1, &asked, ms(1000), 1.0), None, "it does not fit the deadline");
         let deferred = Failure::Provider(DeliveryError::deferred(""));
         assert_eq!(pause(retry, 1, &deferred, ms(60_000), 1.0), Some(ms(100)));

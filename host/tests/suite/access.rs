@@ -148,6 +148,20 @@ async fn nobody_asks_from_outside_without_a_token() {
     }
 }
 
+#[test]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+fn the_token_of_the_environment_can_be_in_a_header() {
+    let dir = dir();
+    let config = write_config(dir.path(), "");
+    for token in ["pässwort", "a\nb"] {
+        let output = provost().arg("--config").arg(&config).arg("--check").env("PROVOST_TOKEN", token).output();
+        let output = output.expect("the host starts");
+        let error =
+            "error: PROVOST_TOKEN in the environment has a line break or a letter beyond ASCII, which no header has\n";
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), error));
+    }
+}
+
 /// The variable makes a client, which may have no more in common with the others than they have with each other.
 #[test]
 #[ignore = "needs the files that `cargo xtask test` builds"]

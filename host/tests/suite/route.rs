@@ -266,6 +266,23 @@ async fn where_all_fail_the_caller_is_told_of_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
+async fn where_none_has_room_the_caller_is_to_send_less() {
+    let receiver = Receiver::start().await;
+    let host = Host::start(&(receiver.provider("one") + "concurrency = 1\nqueue = 0\n"));
+    let held = receiver.hold().await;
+    let mut caller = Caller::connect(&host, "127.0.0.2").await;
+    caller.begin("/v1/messages", &json!({ "provider": "one", "text": "a" })).await;
+    receiver.arrived().await;
+    let response = send(&host, &json!({ "route": ["one"], "text": "a" })).await;
+    assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (429, true));
+    let problem: Value = response.json().await.expect("JSON");
+    assert_eq!(problem["type"], "urn:provost:problem:route-failed");
+    assert_eq!(attempts(&problem), [("one", "busy")]);
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_route_must_be_one_and_allowed() {
     let dir = dir();
     // The digest of `123`.

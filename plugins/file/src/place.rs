@@ -2,7 +2,7 @@
 
 use crate::append::parent;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -40,8 +40,9 @@ pub(crate) fn check_rotation(path: &Path) -> Result<(), String> {
     })
 }
 
+/// For a delivery, which looks for the end of the file: a terminal has none.
 fn can_be_opened(path: &Path) -> io::Result<()> {
-    OpenOptions::new().read(true).append(true).open(path).map(drop)
+    OpenOptions::new().read(true).append(true).open(path)?.seek(SeekFrom::End(0)).map(drop)
 }
 
 /// Makes a file without a name, of which nothing is left. Not every file system can do that.
@@ -77,6 +78,8 @@ mod tests {
             let error = check(&path).expect_err("nothing can be appended");
             assert!(error.ends_with(expected), "{error}");
         }
+        let no_seek = io::Error::from_raw_os_error(libc::ESPIPE);
+        assert_eq!(check(Path::new("/dev/ptmx")), Err(format!("/dev/ptmx cannot be written to: {no_seek}")));
         for path in [at("file"), at("new")] {
             assert_eq!(check_rotation(&path), Ok(()), "{}", path.display());
         }

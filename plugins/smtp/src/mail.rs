@@ -137,10 +137,12 @@ fn needs_quotes(name: &str) -> bool {
     name.contains('.') && name.bytes().all(plain)
 }
 
-/// The header, if it has to be encoded as a whole (RFC 2047): a word that is not ASCII, that no line can hold, or that a reader would decode.
+/// The header, if it has to be encoded as a whole (RFC 2047): a word that is not ASCII, that a reader would decode, or that no line can hold,
+/// alone or with the spaces around it, at which lettre breaks no line but once.
 /// lettre encodes word by word, and readers drop the spaces between two.
 fn subject(text: &str) -> Option<HeaderValue> {
-    if text.is_ascii() && !text.contains("=?") && text.split(' ').all(|word| word.len() <= LINE) {
+    let one_by_one = || !text.contains("  ") && !text.ends_with(' ') && text.split(' ').all(|word| word.len() <= LINE);
+    if text.is_ascii() && !text.contains("=?") && (text.len() <= LINE || one_by_one()) {
         return None;
     }
     let mut encoded = String::new();
@@ -203,7 +205,12 @@ mod tests {
             false,
             Ok(&["Subject: =?utf-8?b?w6kgPT91dGYtOD9xP2E/PQ==?="]),
         );
-        check(&message(&["a@example.org"], &format!("é {}", "a".repeat(3000)), "a"), false, Ok(&[]));
+        for (begin, end) in [("é ", ""), ("a", "b"), ("", "b"), ("a", "")] {
+            let (words, spaces) =
+                (format!("{begin}{}{end}", "a".repeat(3000)), format!("{begin}{}{end}", " ".repeat(3000)));
+            check(&message(&["a@example.org"], &words, "a"), false, Ok(&[]));
+            check(&message(&["a@example.org"], &spaces, "a"), false, Ok(&[]));
+        }
         check(&message(&["J.R. <a@example.org>"], "", "a"), false, Ok(&["To: \"J.R.\" <a@example.org>"]));
         let many: Vec<String> = (0..1000).map(|number| format!("\"A {number}\" <a{number}@example.org>")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();

@@ -183,14 +183,14 @@ fn credentials(
     }
 }
 
-/// A server that wants a login first says so to any command (RFC 4954 section 6).
-const LOGIN_NEEDED: u16 = 530;
+/// A server that wants another login, or a way of it, says so to any command (RFC 4954 section 6).
+const LOGIN_NEEDED: [u16; 4] = [530, 534, 535, 538];
 
 /// What a failure means: a server's 5xx is for good, all else may work later.
 pub(crate) fn failure(error: &Error) -> DeliveryError {
     let reason = with_causes(error);
     match error.status().map(u16::from) {
-        Some(LOGIN_NEEDED) => DeliveryError::unauthorized(reason),
+        Some(code) if LOGIN_NEEDED.contains(&code) => DeliveryError::unauthorized(reason),
         _ if error.is_permanent() => DeliveryError::permanent(reason),
         _ => DeliveryError::temporary(reason),
     }
