@@ -276,8 +276,8 @@ error: @/config.toml: server.memory_limit: less than `server.body_limit`: no suc
 ",
     );
     for (text, key, expected) in [
-        ("[clients.shop]\ntokens = \"hunter2\"\n", "clients.shop.tokens", "a sequence"),
-        ("[clients]\nshop = \"hunter2\"\n", "clients.shop", "a map"),
+        ("[clients.shop]\ntokens = \"hunter2\"\n", "clients.shop.tokens", "a list"),
+        ("[clients]\nshop = \"hunter2\"\n", "clients.shop", "a table"),
     ] {
         check(text, &[], &format!("error: @/config.toml: {key}: invalid type: a text, expected {expected}\n"));
     }
