@@ -43,7 +43,7 @@ pub struct Limits {
 /// What is remembered of messages that were delivered, for callers who send them again.
 #[derive(Clone, Copy, Debug)]
 pub struct Idempotency {
-    /// How many messages, beside those under way; none turns it off.
+    /// How many keys of those that were delivered, and of those that were not; none turns it off.
     pub most: usize,
     /// How long each.
     pub time: Duration,
@@ -110,8 +110,8 @@ pub struct RawServer {
     /// Number of messages in one request to `/v1/messages:batch`.
     #[schemars(range(min = 1, max = MOST_IN_BATCH))]
     pub batch_limit: usize,
-    /// Number of delivered messages that are remembered, by the header `idempotency-key` or their `id`: who sends one again gets the first
-    /// answer. With 0 all are delivered again.
+    /// Number of keys of delivered messages that are remembered, each a header `idempotency-key` or an `id`: who sends one again gets the
+    /// first answer. As many are remembered of messages that were not delivered: with such a key no other message is. With 0 none are.
     #[schemars(range(max = MOST_REMEMBERED))]
     pub idempotency_limit: usize,
     /// How long each is remembered.

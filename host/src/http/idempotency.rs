@@ -1,18 +1,18 @@
 //! Messages that are sent again: who repeats one that was delivered gets the first answer, and it is not delivered twice.
 //!
-//! A message is known by its caller and the header `idempotency-key` (draft-ietf-httpapi-idempotency-key-header), or by the `id` that its
-//! caller gave it. What was not delivered is forgotten, so that sending it again tries again.
+//! A message is known by its caller and the header `idempotency-key` (draft-ietf-httpapi-idempotency-key-header), and by the `id` that its
+//! caller gave it. Of what was not delivered only the digest is kept: sending it again tries again, and another is refused.
 
 use crate::config::Idempotency;
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// How many messages are looked at for some to forget, at each new one: more than one, so that they become fewer.
-const LOOKS: usize = 8;
+/// How many keys are forgotten at each new message, at most: more than it adds, so that they become fewer.
+const FORGOTTEN: usize = 8;
 
 /// By what a message is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,14 @@ pub struct Key {
     pub key: String,
 }
 
+/// By what a message is known, and the digest of its body. Without keys it is another each time.
+pub struct Identity {
+    /// Its keys.
+    pub keys: Vec<Key>,
+    /// The digest.
+    pub body: [u8; 32],
+}
+
 /// Messages that were sent, and their answers.
 pub struct Repetitions<A> {
     state: Mutex<State<A>>,
@@ -32,16 +40,26 @@ pub struct Repetitions<A> {
 
 struct State<A> {
     known: HashMap<Key, Known<A>>,
-    /// Whose turn it is to be forgotten. Some are already: no more than are known, and may be.
-    turns: VecDeque<(Key, Instant)>,
+    delivered: Ended,
+    /// Apart, so that failures push out no answer.
+    failed: Ended,
+    /// How many have ended.
+    count: u64,
 }
 
+/// Keys of messages that have ended, by their numbers: the one that ended first is forgotten first.
+type Ended = BTreeMap<u64, (Key, Instant)>;
+
 struct Known<A> {
-    /// The digest of the request.
     body: [u8; 32],
-    since: Instant,
-    /// `None` while it is under way.
-    answer: watch::Receiver<Option<A>>,
+    state: Progress<A>,
+}
+
+enum Progress<A> {
+    UnderWay(watch::Receiver<Option<A>>),
+    Delivered(watch::Receiver<Option<A>>),
+    /// With its number among those that failed.
+    Failed(u64),
 }
 
 /// Whose turn it is.
@@ -55,37 +73,46 @@ pub enum Turn<A> {
 /// A delivery for whose answer others may wait.
 pub struct Delivery<A> {
     repetitions: Arc<Repetitions<A>>,
-    key: Key,
+    keys: Vec<Key>,
     answer: watch::Sender<Option<A>>,
-    kept: bool,
+    is_delivered: bool,
 }
 
 impl<A> Default for Repetitions<A> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { known: HashMap::new(), turns: VecDeque::new() }) }
+        let (delivered, failed) = (BTreeMap::new(), BTreeMap::new());
+        Self { state: Mutex::new(State { known: HashMap::new(), delivered, failed, count: 0 }) }
     }
 }
 
 impl<A> Repetitions<A> {
-    /// Begins with the message that `key` names, which has this body.
+    /// Begins with a message.
     ///
     /// # Errors
     ///
-    /// When the key was used for another.
-    pub fn begin(self: &Arc<Self>, key: &Key, body: [u8; 32], limits: Idempotency) -> Result<Turn<A>, Problem> {
-        let since = Instant::now();
+    /// When one of its keys was used for another.
+    pub fn begin(self: &Arc<Self>, identity: &Identity, limits: Idempotency) -> Result<Turn<A>, Problem> {
+        let Identity { keys, body } = identity;
         let mut state = self.state();
-        state.forget(since, limits);
-        match state.known.get(key) {
-            Some(known) if known.body == body => return Ok(Turn::Again(known.answer.clone())),
-            Some(_) => return Err(conflict(key)),
-            None => {}
+        state.forget(limits);
+        let known = |key| state.known.get(key).map(|known| (key, known));
+        let mut answer = None;
+        for (key, known) in keys.iter().filter_map(known) {
+            match &known.state {
+                _ if known.body != *body => return Err(conflict(key)),
+                Progress::UnderWay(other) | Progress::Delivered(other) => answer = answer.or(Some(other)),
+                Progress::Failed(_) => {}
+            }
         }
-        state.tidy(limits);
+        if let Some(answer) = answer {
+            return Ok(Turn::Again(answer.clone()));
+        }
         let (sender, answer) = watch::channel(None);
-        state.known.insert(key.clone(), Known { body, since, answer });
-        state.turns.push_back((key.clone(), since));
-        Ok(Turn::First(Delivery { repetitions: Arc::clone(self), key: key.clone(), answer: sender, kept: false }))
+        for key in keys {
+            state.set(key, Known { body: *body, state: Progress::UnderWay(answer.clone()) });
+        }
+        let repetitions = Arc::clone(self);
+        Ok(Turn::First(Delivery { repetitions, keys: keys.clone(), answer: sender, is_delivered: false }))
     }
 
     fn state(&self) -> MutexGuard<'_, State<A>> {
@@ -94,43 +121,56 @@ impl<A> Repetitions<A> {
 }
 
 impl<A> State<A> {
+    fn set(&mut self, key: &Key, known: Known<A>) {
+        let before = self.known.insert(key.clone(), known);
+        if let Some(Known { state: Progress::Failed(number), .. }) = before {
+            self.failed.remove(&number);
+        }
+    }
+
     /// Forgets what is old or too much, but nothing that is under way: the limits of clients and providers bound that.
-    fn forget(&mut self, now: Instant, limits: Idempotency) {
-        for _ in 0..LOOKS {
-            let Some((key, since)) = self.turns.pop_front() else { return };
-            let Some(known) = self.known.get(&key).filter(|known| known.since == since) else { continue };
-            let is_old = now.duration_since(since) >= limits.time || self.known.len() > limits.most;
-            if is_old && known.answer.borrow().is_some() {
-                self.known.remove(&key);
-            } else if is_old {
-                self.turns.push_back((key, since));
-            } else {
-                self.turns.push_front((key, since));
-                return;
+    fn forget(&mut self, limits: Idempotency) {
+        let now = Instant::now();
+        for ended in [&mut self.delivered, &mut self.failed] {
+            for _ in 0..FORGOTTEN {
+                let Some(first) = ended.first_entry() else { break };
+                let is_old = now.duration_since(first.get().1) >= limits.time;
+                if !is_old && ended.len() <= limits.most {
+                    break;
+                }
+                if let Some((_, (key, _))) = ended.pop_first() {
+                    self.known.remove(&key);
+                }
             }
         }
     }
 
-    /// Takes out the turns of what was not delivered, once in as many messages as may be known.
-    fn tidy(&mut self, limits: Idempotency) {
-        if self.turns.len() > self.known.len() + limits.most {
-            self.turns.retain(|(key, since)| self.known.get(key).is_some_and(|known| known.since == *since));
-        }
+    fn end(&mut self, key: &Key, is_delivered: bool) {
+        let Some(Known { body, state: Progress::UnderWay(answer) }) = self.known.remove(key) else { return };
+        let number = self.count;
+        self.count += 1;
+        let (ended, state) = match is_delivered {
+            true => (&mut self.delivered, Progress::Delivered(answer)),
+            false => (&mut self.failed, Progress::Failed(number)),
+        };
+        ended.insert(number, (key.clone(), Instant::now()));
+        self.known.insert(key.clone(), Known { body, state });
     }
 }
 
 impl<A> Delivery<A> {
-    /// Says how it ended: whoever waits gets the answer, and if it is `kept`, whoever asks later does too.
-    pub fn ended(mut self, answer: A, kept: bool) {
-        self.kept = kept;
+    /// Says how it ended: whoever waits gets the answer, and if it was delivered, whoever asks later does too.
+    pub fn ended(mut self, answer: A, is_delivered: bool) {
+        self.is_delivered = is_delivered;
         self.answer.send_replace(Some(answer));
     }
 }
 
 impl<A> Drop for Delivery<A> {
     fn drop(&mut self) {
-        if !self.kept {
-            self.repetitions.state().known.remove(&self.key);
+        let mut state = self.repetitions.state();
+        for key in &self.keys {
+            state.end(key, self.is_delivered);
         }
     }
 }
@@ -152,8 +192,10 @@ mod tests {
         Key { caller: None, provider: None, key: key.to_owned() }
     }
 
-    fn begin(repetitions: &Arc<Repetitions<u8>>, name: &str, body: u8, limits: Idempotency) -> Option<Turn<u8>> {
-        repetitions.begin(&key(name), [body; 32], limits).ok()
+    /// Of a message with the keys `names`, with commas between them.
+    fn begin(repetitions: &Arc<Repetitions<u8>>, names: &str, body: u8, limits: Idempotency) -> Option<Turn<u8>> {
+        let keys = names.split(',').map(key).collect();
+        repetitions.begin(&Identity { keys, body: [body; 32] }, limits).ok()
     }
 
     fn first(repetitions: &Arc<Repetitions<u8>>, name: &str, limits: Idempotency) -> Delivery<u8> {
@@ -193,7 +235,23 @@ mod tests {
         let Some(Turn::Again(mut twin)) = begin(&all, "a", 1, LIMITS) else { panic!("it is under way") };
         drop(delivery);
         assert!(twin.wait_for(Option::is_some).await.is_err());
+        // The first may have arrived nevertheless.
+        assert!(begin(&all, "a", 2, LIMITS).is_none());
         drop(first(&all, "a", LIMITS));
+    }
+
+    #[test]
+    fn each_key_of_a_message_names_it() {
+        let all = Arc::default();
+        let delivery = first(&all, "header,id", LIMITS);
+        assert!(matches!(begin(&all, "other,id", 1, LIMITS), Some(Turn::Again(_))));
+        assert!(begin(&all, "header,other", 2, LIMITS).is_none());
+        delivery.ended(7, false);
+        assert!(begin(&all, "id", 2, LIMITS).is_none());
+        first(&all, "other,id", LIMITS).ended(8, true);
+        assert_eq!(["other", "id", "header,other"].map(|names| known(&all, names)), [Some(8); 3]);
+        assert!(begin(&all, "header", 2, LIMITS).is_none());
+        drop(first(&all, "header", LIMITS));
     }
 
     #[test]
@@ -212,19 +270,25 @@ mod tests {
         let under_way = first(&all, "under way", LIMITS);
         for number in 0..100 {
             first(&all, &number.to_string(), LIMITS).ended(number, true);
+            drop(first(&all, &format!("not delivered {number}"), LIMITS));
         }
-        let kept = (0..100).filter(|number| all.state().known.contains_key(&key(&number.to_string()))).count();
-        assert!((LIMITS.most - 1..=LIMITS.most).contains(&kept), "{kept}");
-        assert_eq!(known(&all, "99"), Some(99));
-        assert!(all.state().turns.len() <= LIMITS.most + 2);
+        // What one of them has just added is looked at with the next.
+        let counts = |all: &Arc<Repetitions<u8>>| {
+            let state = all.state();
+            (state.delivered.len(), state.failed.len(), state.known.len())
+        };
+        assert_eq!(counts(&all), (3, 4, 8));
+        assert_eq!(["98", "99"].map(|name| known(&all, name)), [Some(98), Some(99)]);
         assert!(matches!(begin(&all, "under way", 1, LIMITS), Some(Turn::Again(_))));
+        // What fails again takes no second place.
+        for _ in 0..100 {
+            drop(first(&all, "not delivered 99", LIMITS));
+        }
         under_way.ended(1, true);
+        assert_eq!(counts(&all), (4, 3, 7));
         let now = Idempotency { time: Duration::ZERO, ..LIMITS };
         first(&all, "new", now).ended(1, true);
         first(&all, "under way", now).ended(2, true);
-        for number in 0..100 {
-            drop(first(&all, &format!("not delivered {number}"), LIMITS));
-        }
-        assert!(all.state().turns.len() <= LIMITS.most + 2, "{}", all.state().turns.len());
+        assert_eq!(counts(&all), (1, 0, 1));
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::Limits;
 use crate::http::access::Caller;
 use crate::http::body;
-use crate::http::idempotency::Key;
+use crate::http::idempotency::{Identity, Key};
 use crate::http::message::{LONGEST_ROUTE, SendMessage};
 use crate::http::problem::Problem;
 use axum::http::HeaderMap;
@@ -28,8 +28,8 @@ pub type Room = Arc<body::Room>;
 pub struct Parcel {
     /// Its way.
     pub target: Target,
-    /// By what it is known, and its digest, if it may be repeated.
-    pub key: Option<(Key, [u8; 32])>,
+    /// By what it is known, if it may be repeated.
+    pub identity: Option<Identity>,
     /// The message. In a box, as it goes through many hands.
     pub message: Box<Message>,
     /// Its place, to the end of its delivery.
@@ -68,7 +68,7 @@ fn twice(names: &[String]) -> Option<&String> {
 }
 
 impl Parcel {
-    /// Of a message that goes to `target`. It is known by `header`, the key in a header, or else by the `id` that its caller gave it.
+    /// Of a message that goes to `target`. It is known by `header`, the key in a header, and by the `id` that its caller gave it.
     ///
     /// # Errors
     ///
@@ -82,15 +82,14 @@ impl Parcel {
         limits: Limits,
         room: Room,
     ) -> Result<Self, Problem> {
+        let caller = caller.map(Caller::name);
+        let key = |provider, key| Key { caller: caller.map(str::to_owned), provider, key };
         // No name has a comma.
-        let key = match header {
-            Some(key) => Some((None, key)),
-            None => body.id.clone().map(|id| (Some(target.names().join(",")), id)),
-        };
-        let caller = || caller.map(|caller| caller.name().to_owned());
-        let key = key.filter(|_| limits.idempotency.most > 0);
-        let key = key.map(|(provider, key)| (Key { caller: caller(), provider, key }, digest(&body)));
-        Ok(Self { target, key, message: Box::new(body.message(headers, limits)?), room })
+        let id = body.id.clone().map(|id| key(Some(target.names().join(",")), id));
+        let keys: Vec<Key> = header.map(|header| key(None, header)).into_iter().chain(id).collect();
+        let may_be_repeated = !keys.is_empty() && limits.idempotency.most > 0;
+        let identity = may_be_repeated.then(|| Identity { keys, body: digest(&body) });
+        Ok(Self { target, identity, message: Box::new(body.message(headers, limits)?), room })
     }
 }
 

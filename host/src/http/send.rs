@@ -6,7 +6,7 @@ use crate::http::api::Api;
 use crate::http::body::{self, Weighed};
 use crate::http::bounded;
 use crate::http::deliver::{SentMessage, deliver, unknown_provider};
-use crate::http::idempotency::{Key, Turn};
+use crate::http::idempotency::{Identity, Turn};
 use crate::http::message::{self, SendMessage, invalid};
 use crate::http::object;
 use crate::http::parcel::{Parcel, Room, Target};
@@ -87,27 +87,26 @@ impl Api {
 
     /// Delivers a message, unless it was delivered before.
     pub async fn deliver(&self, parcel: Parcel) -> Result<Sent, Problem> {
-        let Parcel { target, key, message, room } = parcel;
-        match key {
+        let Parcel { target, identity, message, room } = parcel;
+        match identity {
             None => {
                 let answer = deliver(&self.providers, target, message, room).await;
                 answer.map(|message| Sent { message, replayed: false })
             }
-            Some((key, digest)) => self.deliver_once(&key, digest, target, message, room).await,
+            Some(identity) => self.deliver_once(&identity, target, message, room).await,
         }
     }
 
     /// Delivers a message unless it was, or is under way.
     async fn deliver_once(
         &self,
-        key: &Key,
-        digest: [u8; 32],
+        identity: &Identity,
         target: Target,
         message: Box<Message>,
         room: Room,
     ) -> Result<Sent, Problem> {
         loop {
-            match self.repetitions.begin(key, digest, self.limits.idempotency)? {
+            match self.repetitions.begin(identity, self.limits.idempotency)? {
                 Turn::First(delivery) => {
                     let (providers, in_use) = (Arc::clone(&self.providers), self.providers.keep());
                     // Who repeats it wants to know the end, also after the first caller went away.

@@ -43,13 +43,18 @@ async fn a_repetition_is_not_delivered() {
     assert_eq!((status, replayed), (200, false), "{first}");
     assert_eq!(outcome(keyed("k1", &unnamed)).await, (200, true, first));
     assert_eq!(outcome(keyed("k1", &named)).await.0, 409);
+    // Each key of a message names it.
+    assert!(outcome(keyed("k3", &named)).await.1);
+    let both = json!({ "provider": "one", "id": "a2", "text": "a" });
+    assert!(!outcome(keyed("k4", &both)).await.1);
+    assert!(outcome(post(&host, &both)).await.1);
     assert_eq!(outcome(keyed("k2", &unnamed)).await.0, 200);
     assert_eq!(outcome(keyed("", &unnamed)).await.0, 400);
     // Without a key each is another.
     for _ in 0..2 {
         assert_eq!(outcome(post(&host, &unnamed)).await.0, 200);
     }
-    assert_eq!(receiver.requests().len(), 6);
+    assert_eq!(receiver.requests().len(), 7);
     // What was delivered is known, whatever the configuration says now.
     signal(host.process(), "HUP");
     while !host.metrics().await.contains("provost_reloads_total{result=\"done\"} 1\n") {}
@@ -94,6 +99,9 @@ async fn what_was_not_delivered_is_tried_again() {
         assert!(!replayed && problem["type"].is_string(), "{problem}");
     }
     receiver.answer(200, &[]);
+    // The first may have arrived.
+    let other = json!({ "provider": "hook", "id": "a1", "text": "b" });
+    assert_eq!(outcome(post(&host, &other)).await.0, 409);
     assert_eq!(outcome(post(&host, &message)).await.0, 200);
     assert!(outcome(post(&host, &message)).await.1);
     assert_eq!(receiver.requests().len(), 3);
