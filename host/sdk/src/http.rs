@@ -184,7 +184,8 @@ pub fn bearer(key: &str, token: &Secret) -> Result<HeaderValue, ConfigError> {
 /// # Errors
 ///
 /// When one of them has characters that none has (RFC 7617 section 2).
-pub fn basic(keys: [&str; 2], user: &str, password: &Secret) -> Result<HeaderValue, ConfigError> {
+pub fn basic(keys: [&str; 2], user: &Secret, password: &Secret) -> Result<HeaderValue, ConfigError> {
+    let user = user.expose();
     let named = if user.contains(|letter: char| letter == ':' || letter.is_control()) {
         let wrong = "a user's name has no `:` and no control character";
         Err(ConfigError::new(keys[0], wrong))
@@ -251,6 +252,8 @@ mod tests {
             ("https://example.org.", "no host can have this name: it ends with a dot"),
             ("https://example..org", "no host can have this name: it begins with a dot, or has two side by side"),
             ("https://.example.org", "no host can have this name: it begins with a dot, or has two side by side"),
+            ("https://*.example.org", "no host can have this name: it has a character other than letters, digits, `-` and `_`"),
+            ("https://a,b", "no host can have this name: it has a character other than letters, digits, `-` and `_`"),
             (&label, "no host can have this name: a part between its dots is longer than 63 characters"),
             (&name, "no host can have this name: it is longer than 253 characters"),
         ] {
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn a_login_is_not_shown() {
         let keys = ["user", "password"];
-        let value = basic(keys, "Aladdin", &Secret::new("open sesame")).expect("a header");
+        let value = basic(keys, &Secret::new("Aladdin"), &Secret::new("open sesame")).expect("a header");
         assert_eq!(
             (value.as_bytes(), format!("{value:?}").as_str()),
             (&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..], "Sensitive")
@@ -328,7 +331,7 @@ mod tests {
             ("a", "hunter2\n", password.to_owned()),
             ("a\0", "\u{85}", format!("{user}; {password}")),
         ] {
-            let error = basic(keys, name, &Secret::new(secret)).expect_err("no header");
+            let error = basic(keys, &Secret::new(name), &Secret::new(secret)).expect_err("no header");
             assert_eq!(error.to_string(), expected, "{name:?}");
         }
     }

@@ -32,6 +32,8 @@ pub(crate) fn fault(name: &str) -> Option<&'static str> {
         Some("it begins with a dot, or has two side by side")
     } else if labels().any(|length| length > LONGEST_LABEL) {
         Some("a part between its dots is longer than 63 characters")
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
+        Some("it has a character other than letters, digits, `-` and `_`")
     } else {
         None
     }
@@ -64,6 +66,12 @@ mod tests {
             ("smtp://mail.example.org", None),
             ("alice@mail.example.org", None),
             ("mail example org", None),
+            ("*.example.org", None),
+            ("a,b", None),
+            ("a;b", None),
+            ("(a)", None),
+            ("a'b", None),
+            ("a~b", None),
             ("mail.example.org/", None),
             ("müller.example:25", None),
             ("müller.example/", None),

@@ -13,6 +13,8 @@ use std::path::Path;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
+const EMPTY: &str = "empty: set it, or say where it is by `env:NAME` or `file:/PATH`";
+
 impl Secret {
     /// Keeps a text secret.
     pub fn new(text: impl Into<String>) -> Self {
@@ -60,7 +62,7 @@ impl Secret {
             }
             return Self::of_file(path);
         }
-        if text.trim().is_empty() { Err("the secret is empty".to_owned()) } else { Ok(Self::new(text)) }
+        if text.trim().is_empty() { Err(EMPTY.to_owned()) } else { Ok(Self::new(text)) }
     }
 }
 
@@ -157,8 +159,8 @@ mod tests {
         // Cargo sets it for tests.
         check("env:CARGO_PKG_NAME", Ok("provost-sdk"));
         check("env:NOBODY_SETS_IT", Err("the environment variable NOBODY_SETS_IT is not set, or is not UTF-8"));
-        check("", Err("the secret is empty"));
-        check(" \t", Err("the secret is empty"));
+        check("", Err(EMPTY));
+        check(" \t", Err(EMPTY));
         check("hunter2", Ok("hunter2"));
     }
 }

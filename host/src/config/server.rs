@@ -11,6 +11,9 @@ use toml::Table;
 /// What a host with its whole memory for one message could hold: a gibibyte.
 const MOST_BYTES: usize = 1 << 30;
 
+/// Enough for one message.
+const LEAST_MEMORY: usize = 4096;
+
 /// More than a mail server takes.
 const MOST_RECIPIENTS: usize = 1_000_000;
 
@@ -84,8 +87,9 @@ pub struct RawServer {
     /// Size limit of a request's body, in bytes.
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub body_limit: usize,
-    /// Size limit of all messages under way together, in bytes: of their bodies, or of what they take in memory if that is more.
-    #[schemars(range(min = 1, max = MOST_BYTES))]
+    /// Size limit of all messages under way together, in bytes: of their bodies, or of what they take in memory if that is more,
+    /// which is some 2 KiB for the smallest.
+    #[schemars(range(min = LEAST_MEMORY, max = MOST_BYTES))]
     pub memory_limit: usize,
     /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place
     /// of the one that has waited longest for its next request. Where each waits for its answer, it is asked for health and metrics alone.
@@ -157,7 +161,7 @@ impl RawServer {
     pub fn check(&self, reader: &mut Reader) {
         for (key, value, least, most) in [
             ("server.body_limit", self.body_limit, 1, MOST_BYTES),
-            ("server.memory_limit", self.memory_limit, 1, MOST_BYTES),
+            ("server.memory_limit", self.memory_limit, LEAST_MEMORY, MOST_BYTES),
             ("server.connections_limit", self.connections_limit, 1, usize::MAX),
             ("server.peer_connections_limit", self.peer_connections_limit, 1, usize::MAX),
             ("server.recipients_limit", self.recipients_limit, 0, MOST_RECIPIENTS),

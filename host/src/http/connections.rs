@@ -151,13 +151,13 @@ impl Connections {
         })
     }
 
-    /// Lets each connection finish the request in flight. One without any, whose caller has sent half of it or reads no answer, is cut.
+    /// Lets each connection finish the request in flight, answer included. One without any is cut, as is one whose caller has sent half of it
+    /// or does not read its answer.
     async fn end(self, ending: &Ending) {
         let mut places = self.places;
         let cut = async {
             ending.gives_up_arrivals().await;
             loop {
-                // Twice in a row: an answer is written a moment after the request is done.
                 places.look();
                 tokio::time::sleep(TICK).await;
             }

@@ -3,6 +3,7 @@
 
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
+use std::time::SystemTime;
 
 /// Only an answer of the library has no body: each of ours has one.
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
@@ -36,10 +37,18 @@ pub fn explained(bytes: &[u8], line: bool) -> Option<Vec<u8>> {
         status if status == too_large => {
             ("headers-too-large", "the headers are too large", "send fewer headers, or shorter ones")
         }
-        _ => ("not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)"),
+        _ => return Some([&bytes[..start], &last_answer(&not_http(status))?].concat()),
     };
     let answer = last_answer(&Problem::new(status, kind, title, detail))?;
     Some([&bytes[..start], &answer].concat())
+}
+
+/// How a connection by HTTP/2 begins (RFC 9113 section 3.4). The library closes it, and says nothing.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// What is no request that can be read.
+pub fn not_http(status: StatusCode) -> Problem {
+    Problem::new(status, "not-http", "not HTTP", "the request is not HTTP/1.1 (RFC 9112)")
 }
 
 /// The last answer of a connection.
@@ -47,6 +56,7 @@ pub fn last_answer(problem: &Problem) -> Option<Vec<u8>> {
     problem.count();
     let body = serde_json::to_string(problem).ok()?;
     let (status, length) = (problem.status(), body.len());
+    let date = httpdate::fmt_http_date(SystemTime::now());
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n");
-    Some(format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes())
+    Some(format!("{head}content-length: {length}\r\ndate: {date}\r\n\r\n{body}").into_bytes())
 }

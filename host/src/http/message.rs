@@ -140,6 +140,9 @@ impl SendMessage {
     }
 }
 
+/// What a message under way takes beside its texts, in bytes: its delivery, its place in a queue, and what is known of it.
+const DELIVERY: usize = 2048;
+
 impl Weighed for SendMessage {
     fn weight(&self) -> usize {
         // Lists and maps keep places for as many again.
@@ -154,7 +157,7 @@ impl Weighed for SendMessage {
         let pairs = self.metadata.kept.iter().flat_map(|(key, value)| [text(key), text(value)]);
         let lists: usize = self.to.kept.iter().map(text).chain(route).chain(pairs).chain(files).sum();
         let texts = optional(&self.provider) + optional(&self.id) + optional(&self.html);
-        lists + texts + self.subject.len() + self.text.len()
+        DELIVERY + lists + texts + self.subject.len() + self.text.len()
     }
 }
 

@@ -14,6 +14,9 @@ const LOOKS: usize = 64;
 /// How many connections may be open beside all others, for health and metrics alone.
 const RESERVE: usize = 32;
 
+/// At how many looks in a row nothing of an answer may leave.
+const STILL: u8 = 50;
+
 /// What a connection is doing.
 #[derive(Default)]
 pub struct Activity {
@@ -25,6 +28,10 @@ pub struct Activity {
     pub unread: AtomicBool,
     /// Whether one has arrived since a place was last looked for.
     pub used: AtomicBool,
+    /// Whether an answer is on its way whose other side does not read it at once, or sends the rest of its request first.
+    pub leaving: AtomicBool,
+    /// Whether some of such an answer has left since it was last looked for.
+    pub moved: AtomicBool,
 }
 
 /// How much a connection is worth.
@@ -95,7 +102,7 @@ struct Connection {
     place: Place,
     peer: Option<IpAddr>,
     activity: Arc<Activity>,
-    /// How often in a row it was not busy.
+    /// At how many looks in a row it did nothing.
     idle: u8,
 }
 
@@ -185,12 +192,14 @@ impl Places {
         self.turns.shorten(self.open.len(), &self.open);
     }
 
-    /// Cuts each that was not busy at two looks in a row.
+    /// Cuts each that did nothing at two looks in a row, since an answer is written a moment after the request is done. Whose answer is on its
+    /// way has some more.
     pub fn look(&mut self) {
         for connection in self.open.values_mut() {
-            let busy = connection.activity.busy.load(Ordering::Relaxed);
-            connection.idle = if busy { 0 } else { connection.idle.saturating_add(1) };
-            if connection.idle == 2 {
+            let Activity { busy, leaving, moved, .. } = &*connection.activity;
+            let acts = moved.swap(false, Ordering::Relaxed) || busy.load(Ordering::Relaxed);
+            connection.idle = if acts { 0 } else { connection.idle.saturating_add(1) };
+            if connection.idle >= if leaving.load(Ordering::Relaxed) { STILL } else { 2 } {
                 connection.task.abort();
             }
         }
@@ -306,6 +315,31 @@ mod tests {
             places.opened(task, Place::Reserve, None, Arc::default());
         }
         assert!(places.open.contains_key(&reserve[0]));
+    }
+
+    #[tokio::test]
+    async fn an_answer_on_its_way_is_not_cut_while_it_moves() {
+        let (mut tasks, mut places) = (JoinSet::<()>::new(), Places::default());
+        let mut open = |leaving: bool| {
+            let (task, activity) = (tasks.spawn(pending()), Arc::new(Activity::default()));
+            activity.leaving.store(leaving, Ordering::Relaxed);
+            places.opened(task.clone(), Place::Any, None, Arc::clone(&activity));
+            (task, activity)
+        };
+        let (moves, still, idle) = (open(true), open(true), open(false));
+        let mut looks = async |count: u8| {
+            for _ in 0..count {
+                moves.1.moved.store(true, Ordering::Relaxed);
+                places.look();
+            }
+            // What is cut ends when the runtime gets to it.
+            tokio::task::yield_now().await;
+            [&moves, &still, &idle].map(|(task, _)| task.is_finished())
+        };
+        assert_eq!(looks(1).await, [false, false, false]);
+        assert_eq!(looks(1).await, [false, false, true]);
+        assert_eq!(looks(STILL - 3).await, [false, false, true]);
+        assert_eq!(looks(1).await, [false, true, true]);
     }
 
     #[test]

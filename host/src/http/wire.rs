@@ -1,6 +1,6 @@
 //! A connection as the HTTP library reads and writes it: refusals are problem documents, and nobody holds it for ever.
 
-use crate::http::library::{explained, last_answer};
+use crate::http::library::{PREFACE, explained, last_answer, not_http};
 use crate::http::places::Activity;
 use crate::http::problem::Problem;
 use crate::http::refusals;
@@ -26,6 +26,8 @@ pub struct Wire<S: AsyncWrite + Unpin> {
     open: bool,
     /// Whether the end of a line came since something was answered last.
     line: bool,
+    /// Whether that is of another version of HTTP.
+    other_version: bool,
     activity: Arc<Activity>,
     /// Set since the other side did not read, until it has read all that was for it.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -45,6 +47,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             patience,
             open: false,
             line: false,
+            other_version: false,
             activity,
             stalled: None,
             instead: None,
@@ -56,6 +59,9 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     fn write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         (self.open, self.line) = (false, false);
         let result = Pin::new(&mut self.stream).poll_write(task, bytes);
+        if self.stalled.is_some() && result.is_ready() {
+            self.activity.moved.store(true, Ordering::Relaxed);
+        }
         self.patiently(task, result)
     }
 
@@ -65,6 +71,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             return result;
         }
         let patience = self.patience;
+        self.activity.leaving.store(true, Ordering::Relaxed);
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stalled.as_mut().poll(task));
         refusals::unread();
@@ -72,12 +79,15 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-/// The library closes a connection whose headers do not come to their end, and says nothing.
+/// The library closes a connection whose headers do not come to their end, or that speaks HTTP/2, and says nothing.
 impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.open && !self.activity.busy.load(Ordering::Relaxed) {
             let detail = "the headers did not come to their end in time";
-            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail);
+            let problem = match self.other_version {
+                true => not_http(StatusCode::BAD_REQUEST),
+                false => Problem::new(StatusCode::REQUEST_TIMEOUT, "half-sent", "request timeout", detail),
+            };
             let answer = last_answer(&problem).unwrap_or_default();
             // Nobody waits for it: whoever does not read goes without.
             let _ = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), &answer);
@@ -90,6 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(task, buffer))?;
         let read = &buffer.filled()[before..];
+        self.other_version |= !self.open && read.starts_with(PREFACE);
         // At its end nobody is there to be told.
         self.open = !read.is_empty();
         self.line |= read.contains(&b'\n');
@@ -101,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Reads what is still to come, for a while, and drops it. If nobody read it, the system would tell the other side that the connection
     /// is broken, and the answer could be lost (RFC 9112 section 9.6).
     fn linger(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        self.activity.leaving.store(true, Ordering::Relaxed);
         let lingers = self.lingers.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         if lingers.as_mut().poll(task).is_ready() {
             return Poll::Ready(());
@@ -139,8 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         // By TLS, what was written may not have left.
         let result = Pin::new(&mut self.stream).poll_flush(task);
-        if result.is_ready() {
-            self.stalled = None;
+        if result.is_ready() && self.stalled.take().is_some() {
+            self.activity.leaving.store(false, Ordering::Relaxed);
         }
         self.patiently(task, result)
     }
@@ -171,6 +183,7 @@ mod tests {
         for (sent, ends, busy, expected) in [
             ("POST / HTTP/1.1\r\nhost", false, false, "HTTP/1.1 408 Request Timeout\r\n"),
             ("POST / HTTP/1.1\r\nhost", true, false, ""),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false, false, "HTTP/1.1 400 Bad Request\r\n"),
             ("POST / HTTP/1.1\r\nhost", false, true, ""),
             ("", false, false, ""),
         ] {
@@ -202,7 +215,9 @@ mod tests {
         let mut text = String::new();
         let (_, read) = tokio::join!(writing, far.read_to_string(&mut text));
         read.expect("text");
-        assert_eq!(text, expected);
+        let is_date = |line: &&str| line.starts_with("date: ") && line.ends_with(" GMT\r\n");
+        let (dates, rest): (Vec<&str>, Vec<&str>) = text.split_inclusive("\r\n").partition(|line| is_date(line));
+        assert_eq!((rest.concat().as_str(), dates.len()), (expected, usize::from(bytes != expected)));
     }
 
     #[tokio::test]

@@ -83,6 +83,7 @@ async fn what_is_no_request_is_a_problem_too() {
     for (request, status, kind) in [
         ("\u{1}\r\n\r\n".to_owned(), 400, "not-http"),
         ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400, "not-http"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "not-http"),
         ("GET / HTTP/1.1\r\na b: c\r\n\r\n".to_owned(), 400, "not-http"),
         (format!("GET /{long} HTTP/1.1\r\nhost: a.example\r\n\r\n"), 414, "uri-too-long"),
         (format!("GET / HTTP/1.1\r\nhost: a.example\r\n{many}\r\n"), 431, "headers-too-large"),
@@ -104,7 +105,7 @@ async fn what_is_no_request_is_a_problem_too() {
         is_refused(host.metrics_address(), &request, 400, "bad-host").await;
     }
     let metrics = host.metrics().await;
-    assert!(metrics.contains("provost_requests_refused_total{problem=\"not-http\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("provost_requests_refused_total{problem=\"not-http\"} 4\n"), "{metrics}");
 }
 
 /// The answer to `request` is a problem of this kind.
@@ -118,6 +119,7 @@ async fn is_refused(address: &str, request: &str, status: u64, kind: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     assert!(head.contains("\r\ncontent-type: application/problem+json"), "{head}");
+    assert!(head.contains("\r\ndate: "), "{head}");
     let problem: Value = serde_json::from_str(body).expect("a problem is JSON");
     let expected = format!("urn:provost:problem:{kind}");
     assert_eq!((problem["type"].as_str(), problem["status"].as_u64()), (Some(expected.as_str()), Some(status)));

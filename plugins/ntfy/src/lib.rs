@@ -11,9 +11,7 @@ mod publish;
 mod tests;
 
 use provost_sdk::reqwest::{Client, Url, header, header::HeaderValue};
-use provost_sdk::{
-    ConfigError, Context, DeliveryError, Message, Provider, Receipt, SHOWN, Secret, excerpt, http, serde_json,
-};
+use provost_sdk::{ConfigError, Context, DeliveryError, Message, Provider, Receipt, Secret, http, serde_json};
 
 /// The provider's configuration.
 #[provost_sdk::config]
@@ -23,11 +21,11 @@ struct Config {
     #[serde(default = "default_url")]
     url: String,
     /// The topic of messages without a recipient. On a public server whoever knows it can read and publish.
-    topic: Option<String>,
+    topic: Option<Secret>,
     /// The access token to log in with: `tk_...`.
     token: Option<Secret>,
     /// The name to log in with, in place of `token`.
-    user: Option<String>,
+    user: Option<Secret>,
     /// The password that goes with `user`.
     password: Option<Secret>,
 }
@@ -50,7 +48,7 @@ impl Provider for Ntfy {
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let url = http::parse_url("url", &config.url).and_then(check_url);
         let login = login(config.token, config.user, config.password);
-        let topic = config.topic.map(check_topic).transpose();
+        let topic = config.topic.as_ref().map(check_topic).transpose();
         let ((url, login), topic) = ConfigError::both(ConfigError::both(url, login), topic)?;
         Ok(Self { url, topic, login, client: context.http()? })
     }
@@ -64,7 +62,9 @@ impl Provider for Ntfy {
             None => request,
             Some(login) => request.header(header::AUTHORIZATION, login),
         };
-        answer::read(request.body(body).send().await?, message.recipient_error()).await
+        // Without a login, the one that is missing may be the reason.
+        let refused_topic = self.login.is_some().then(|| message.recipient_error());
+        answer::read(request.body(body).send().await?, refused_topic).await
     }
 }
 
@@ -84,15 +84,12 @@ fn check_url(url: Url) -> Result<Url, ConfigError> {
 /// The header `authorization`, if the host logs in.
 fn login(
     token: Option<Secret>,
-    user: Option<String>,
+    user: Option<Secret>,
     password: Option<Secret>,
 ) -> Result<Option<HeaderValue>, ConfigError> {
     match (token, user, password) {
         (None, None, None) => Ok(None),
         (Some(token), None, None) => http::bearer("token", &token).map(Some),
-        (None, Some(user), Some(_)) if user.is_empty() => {
-            Err(ConfigError::new("user", "empty: set it, or remove it and the password"))
-        }
         (None, Some(user), Some(password)) => http::basic(["user", "password"], &user, &password).map(Some),
         (None, Some(_), None) => Err(ConfigError::new("user", "missing password: set `password`")),
         (None, None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),
@@ -100,14 +97,13 @@ fn login(
     }
 }
 
-/// As ntfy wants it.
-fn check_topic(topic: String) -> Result<String, ConfigError> {
+/// As ntfy wants it. Nothing of it is repeated: it may be all that keeps others away.
+fn check_topic(topic: &Secret) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if topic.is_empty() || topic.len() > 64 || !topic.bytes().all(allowed) {
-        let message = format!("`{}` is not 1 to 64 letters, digits, `-` or `_`", excerpt(&topic, SHOWN));
-        return Err(ConfigError::new("topic", message));
+    match topic.expose() {
+        topic if topic.len() <= 64 && topic.bytes().all(allowed) => Ok(topic.to_owned()),
+        _ => Err(ConfigError::new("topic", "not 1 to 64 letters, digits, `-` or `_`")),
     }
-    Ok(topic)
 }
 
 provost_sdk::export!(Ntfy);

@@ -117,10 +117,18 @@ async fn refusals() {
     for (to, expected) in [
         (&["no topic"][..], DeliveryError::permanent(invalid)),
         (&["open", "alerts"], DeliveryError::permanent(several)),
-        (&["alerts"], DeliveryError::permanent("the server answered 403 Forbidden: forbidden")),
+        (&["alerts"], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
         (&[], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
     ] {
         assert_eq!(ntfy.deliver(&message_to(to)).await, Err(expected));
+    }
+    let known = provider::<Ntfy>(&format!("{config}\ntoken = \"{TOKEN}\"")).expect("a valid configuration");
+    for (to, expected) in [
+        (&["alerts"][..], DeliveryError::permanent("the server answered 403 Forbidden: forbidden")),
+        (&[], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
+    ] {
+        server.answer(error(40301, 403, "forbidden"));
+        assert_eq!(known.deliver(&message_to(to)).await, Err(expected));
     }
     let later = |reason: &str, seconds: Option<u64>| DeliveryError::Temporary {
         reason: reason.to_owned(),
@@ -168,7 +176,7 @@ async fn settings_that_cannot_work_are_errors() {
         (
             "url = \"ftp://a\"\ntoken = \"a\\n\"\ntopic = \"a b\"",
             "url: `ftp` is neither https nor http; token: a token has visible ASCII characters only, no space and \
-             no line feed: copy the token alone; topic: `a b` is not 1 to 64 letters, digits, `-` or `_`",
+             no line feed: copy the token alone; topic: not 1 to 64 letters, digits, `-` or `_`",
         ),
     ] {
         assert_eq!(provider::<Ntfy>(config).err().map(|error| error.to_string()).as_deref(), Some(expected));

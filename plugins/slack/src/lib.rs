@@ -103,7 +103,7 @@ impl Way {
 
 /// Names of channels have other letters, too.
 fn check_channel(channel: Option<&str>) -> Result<(), ConfigError> {
-    let wrong = |letter: char| letter.is_whitespace() || letter.is_control();
+    let wrong = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ':';
     match channel {
         Some(channel) if channel.is_empty() || channel.contains(wrong) => {
             Err(ConfigError::new("channel", "not a channel such as `C0123456789`: copy its id from Slack"))

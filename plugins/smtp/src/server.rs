@@ -154,7 +154,7 @@ fn host(text: &str) -> Result<String, ConfigError> {
 }
 
 fn credentials(
-    user: Option<String>,
+    user: Option<Secret>,
     password: Option<Secret>,
     file: Option<PathBuf>,
 ) -> Result<Option<Credentials>, ConfigError> {
@@ -166,17 +166,14 @@ fn credentials(
         (password, None) => password,
     };
     match (user, password) {
-        (Some(user), _) if user.is_empty() => {
-            Err(ConfigError::new("user", "empty: set it, or remove it and the password"))
-        }
-        (Some(user), _) if user.contains(char::is_control) => {
+        (Some(user), _) if user.expose().contains(char::is_control) => {
             Err(ConfigError::new("user", "has control characters, which no server takes"))
         }
         // It separates name and password (RFC 4616).
         (_, Some(password)) if password.expose().contains('\0') => {
             Err(ConfigError::new("password", "has a NUL, which no server takes"))
         }
-        (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password.expose().to_owned()))),
+        (Some(user), Some(password)) => Ok(Some(Credentials::new(user.expose().to_owned(), password.expose().to_owned()))),
         (None, None) => Ok(None),
         (Some(_), None) => Err(ConfigError::new("user", "missing password: set `password` or `password_file`")),
         (None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),

@@ -30,7 +30,7 @@ const TAKEN: [&str; 16] = [
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct Basic {
     /// The name to log in with.
-    pub(crate) user: String,
+    pub(crate) user: Secret,
     /// The password that goes with it.
     pub(crate) password: Secret,
 }

@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[cfg_attr(test, derive(Debug))]
 struct Config {
     /// Where messages are posted to, `https://` or `http://`.
-    url: String,
+    url: Secret,
     /// `whsec_` and the key in base64. Several, separated by spaces, while keys are rotated: each one signs.
     secret: Option<Secret>,
     /// A file that holds what `secret` would.
@@ -53,7 +53,7 @@ impl Provider for Webhook {
 
     fn new(config: Config, context: Context) -> Result<Self, ConfigError> {
         let file = config.secret_file.map(|path| context.path(path));
-        let url = http::parse_url("url", &config.url);
+        let url = http::parse_url("url", config.url.expose());
         let headers = headers::all(&config.headers, config.basic.as_ref(), config.bearer.as_ref(), url.as_ref().ok());
         let receiver = ConfigError::both(url, Whitelist::parse(&config.whitelist_subnets)).and_then(allowed);
         let signed = ConfigError::both(receiver, keys(config.secret, file));
