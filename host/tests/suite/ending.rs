@@ -3,7 +3,7 @@
 use crate::support::caller::{Caller, ONE_EACH};
 use crate::support::receiver::Receiver;
 use crate::support::unruly::provider;
-use crate::support::{Host, PATIENCE, client, dir, ended, loading, provost, terminate, write_config};
+use crate::support::{Host, PATIENCE, client, dir, ended, loading, provost, signal, terminate, write_config};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::net::SocketAddr;
@@ -16,12 +16,18 @@ use tokio::net::{TcpSocket, TcpStream};
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn it_ends_after_the_requests_in_flight() {
+    for name in ["TERM", "INT"] {
+        ends_at(name).await;
+    }
+}
+
+async fn ends_at(name: &str) {
     let receiver = Receiver::start().await;
     let host = Host::start(&receiver.provider("hook"));
     let held = receiver.hold().await;
     let end = async {
         receiver.arrived().await;
-        host.terminate();
+        signal(host.process(), name);
         // The answer is held back until the port is closed, so the host was told before.
         while tokio::net::TcpStream::connect(host.address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -32,7 +38,7 @@ async fn it_ends_after_the_requests_in_flight() {
     assert_eq!(status, 200, "{answer}");
     let (status, log) = host.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("shutting down after the requests in flight signal=\"SIGTERM\""), "{log}");
+    assert!(log.contains(&format!("shutting down after the requests in flight signal=\"SIG{name}\"")), "{log}");
 }
 
 /// Waits until nobody listens there any more: the host was told before.
@@ -185,10 +191,10 @@ async fn what_is_half_sent_does_not_hold_the_end() {
     assert!(!log.contains("gave up"), "{log}");
 }
 
-/// What a caller sends who sends on and on, until the connection ends.
+/// Sends on and on, some at a time, until the connection ends.
 async fn sends_on(mut connection: OwnedWriteHalf) {
-    while connection.write_all(&[b' '; 100]).await.is_ok() {
-        tokio::task::yield_now().await;
+    while connection.write_all(&[b' '; 10]).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

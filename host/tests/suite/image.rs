@@ -6,7 +6,7 @@ use crate::support::container::Container;
 use crate::support::load::in_small_chunks;
 use crate::support::receiver::{Receiver, SECRET};
 use crate::support::smtp::{PASSWORD, SmtpServer};
-use crate::support::{dir, load, send, write_config};
+use crate::support::{PATIENCE, dir, load, metrics, send, write_config};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ use tokio::task::JoinSet;
 
 /// Where the image's configuration lies.
 const CONFIG: &str = "/etc/provost/config.toml";
+
+/// What the metrics say when the configuration was read again.
+const RELOADED: &str = "provost_reloads_total{result=\"done\"} 1\n";
 
 /// A bundle that the host is told of.
 const OWN_BUNDLE: &str = "/etc/provost/bundle.pem";
@@ -128,6 +131,23 @@ async fn variables_change_what_the_image_s_command_says() {
     let message = "reading the configuration /none: No such file or directory (os error 2)";
     let expected = json!({ "timestamp": null, "level": "ERROR", "target": "provost", "message": message });
     assert_eq!((code, line), (Some(1), expected));
+}
+
+/// The host is the first process of its container, which the system protects from signals that it does not wait for.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_image_reads_its_configuration_again() {
+    let dir = dir();
+    let config = write_providers(dir.path(), "");
+    let container = Container::create(&[(&config, CONFIG)], &[]);
+    let address = container.start();
+    delivers(&format!("http://{address}/v1/messages"), &["file"]).await;
+    write_providers(dir.path(), "[providers.other]\nplugin = \"file\"\npath = \"/var/lib/provost/other.jsonl\"\n");
+    container.signal("HUP");
+    let done = async { while !metrics(&format!("http://{address}/metrics")).await.contains(RELOADED) {} };
+    tokio::time::timeout(PATIENCE, done).await.expect("it reads the configuration at once");
+    delivers(&format!("http://{address}/v1/messages"), &["file", "other"]).await;
+    container.stop();
 }
 
 /// What the image itself trusts; only `scratch` brings nothing.

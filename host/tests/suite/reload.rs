@@ -279,6 +279,38 @@ async fn a_signal_while_it_starts_ends_nothing() {
     assert_eq!(ended(&mut child).await.code(), Some(128 + 15));
 }
 
+/// Whether a provider of this name has threads.
+fn is_begun(process: u32, provider: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").map_while(Result::ok);
+    threads.map(|thread| thread.path().join("comm")).any(|name| {
+        // One may end meanwhile.
+        std::fs::read_to_string(name).is_ok_and(|name| provider.starts_with(name.trim()))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn the_end_does_not_wait_for_a_configuration_that_is_being_read() {
+    const STUCK: &str = "block-in-constructor";
+    let dir = dir();
+    let config = format!("startup_deadline = \"1h\"\n{}", file("one", dir.path()));
+    let host = Host::start_with(&config, |command| {
+        command.args(["--prov", "unruly.prov"]);
+    });
+    write(&host, &(config + &provider(STUCK)));
+    signal(host.process(), "HUP");
+    let begun = async {
+        while !is_begun(host.process(), STUCK) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("it reads the configuration at once");
+    assert_eq!(host.send(json!({ "provider": "one", "text": "a" })).await.0, 200);
+    host.terminate();
+    let (status, log) = host.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn a_signal_while_it_starts_is_remembered() {

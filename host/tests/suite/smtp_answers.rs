@@ -224,6 +224,10 @@ async fn a_server_that_cannot_be_used_is_an_alarm() {
         (("EHLO", "250 here"), "the server does not support STARTTLS"),
         (("EHLO", "250 STARTTLS"), "the server does not support login with PLAIN or LOGIN"),
         (("AUTH", "535 not you"), "permanent error (535): not you"),
+        (("MAIL", "530 who are you"), "permanent error (530): who are you"),
+        (("MAIL", "534 another way"), "permanent error (534): another way"),
+        (("RCPT", "535 not you"), "permanent error (535): not you"),
+        (("DATA", "538 not in the clear"), "permanent error (538): not in the clear"),
     ] {
         let (_dir, host) = start("starttls", &[changed]).await;
         let (status, problem) = host.send(json!({ "provider": "mail", "to": ["bob@example.org"], "text": "a" })).await;
@@ -245,10 +249,12 @@ async fn a_server_that_cannot_be_used_is_an_alarm() {
 async fn an_answer_has_an_end() {
     const ENDLESS: (u16, &str) = (503, "network error: the server's answer has no end");
     let lines: &str = "250-and more\r\n".repeat(10_000).leak();
+    let short: &str = "250-\r\n".repeat(100_000).leak();
     let line: &str = "250 and more, ".repeat(10_000).leak();
     for tls in ["none", "starttls", "tls"] {
         for said in ["", "EHLO", "RCPT", "."] {
             check(tls, &[(said, lines)], &[ENDLESS]).await;
+            check(tls, &[(said, short)], &[ENDLESS]).await;
             check(tls, &[(said, line)], &[ENDLESS]).await;
         }
     }

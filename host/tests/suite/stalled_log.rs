@@ -3,9 +3,11 @@
 use crate::support::{
     PATIENCE, address, client, client_builder, dir, ended, metrics, provost, terminate, write_config,
 };
+use reqwest::Client;
 use serde_json::json;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -142,10 +144,7 @@ async fn lines_that_cannot_be_written_are_counted() {
         dir.path().join("messages")
     );
     let full = File::options().write(true).open("/dev/full").expect("it is there");
-    let mut command = provost();
-    command.arg("--config").arg(write_config(dir.path(), &config)).args(["--prov", "file.prov"]);
-    let mut child = command.stderr(full).spawn().expect("the host starts");
-    let client = client_builder().unix_socket(dir.path().join("provost.sock")).build().expect("a client");
+    let (mut child, client) = at_a_socket(dir.path(), &config, full.into());
     let counted = async {
         loop {
             // It may not listen yet.
@@ -160,4 +159,31 @@ async fn lines_that_cannot_be_written_are_counted() {
     assert!(text.contains("\nprovost_log_lines_dropped_total "), "{text}");
     terminate(child.id());
     assert_eq!(ended(&mut child).await.code(), Some(0));
+}
+
+/// The reader of a host before this one left a pipe full.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn a_log_that_is_full_before_the_start_stops_nothing() {
+    let dir = dir();
+    let config = "[server]\nlisten = \"unix:provost.sock\"\n";
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    let size = rustix::pipe::fcntl_getpipe_size(&writer).expect("it is a pipe");
+    writer.write_all(&vec![b'\n'; size]).expect("there is room");
+    let (mut child, client) = at_a_socket(dir.path(), config, writer.into());
+    let answered = async {
+        // It may not listen yet.
+        while !client.get("http://localhost/healthz").send().await.is_ok_and(|answer| answer.status() == 200) {}
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("it starts");
+    terminate(child.id());
+    assert_eq!(ended(&mut child).await.code(), Some(0));
+}
+
+/// A host with this stderr, and a client that asks it at its socket.
+fn at_a_socket(dir: &Path, config: &str, stderr: Stdio) -> (Child, Client) {
+    let mut command = provost();
+    command.arg("--config").arg(write_config(dir, config)).args(["--prov", "file.prov"]);
+    let child = command.stderr(stderr).spawn().expect("the host starts");
+    (child, client_builder().unix_socket(dir.join("provost.sock")).build().expect("a client"))
 }

@@ -143,6 +143,11 @@ async fn refusals() {
         (error(50701, 507, "disk full"), later("the server answered 507 Insufficient Storage: disk full", None)),
         (Answer::new(502).body("<html>"), later("the server answered 502 Bad Gateway", None)),
         (Answer::new(200).body("<html>"), later("the server answered 200 OK, but not as ntfy does", None)),
+        // Of an answer that is this long, the end is not read.
+        (
+            Answer::new(200).body(&format!("{{\"id\":\"a\"{}}}", " ".repeat(1 << 20))),
+            later("the server answered 200 OK, but not as ntfy does", None),
+        ),
     ] {
         server.answer(answer.clone());
         assert_eq!(ntfy.deliver(&message_to(&["open"])).await, Err(expected), "{answer:?}");

@@ -90,6 +90,11 @@ impl Container {
         std::fs::read_to_string(copy).expect("it was copied")
     }
 
+    /// Sends a signal to the host.
+    pub fn signal(&self, name: &str) {
+        runtime(&["kill", "--signal", name, &self.id]);
+    }
+
     /// Tells the host to end, and checks that it did so in order.
     pub fn stop(self) {
         runtime(&["stop", &self.id]);
