@@ -28,6 +28,9 @@ pub(crate) enum Phase {
 /// How many bytes an answer may have. A line has 512 (RFC 5321 section 4.5.3.1.5).
 const ANSWER: usize = 64 * 1024;
 
+/// How many lines: with each, lettre reads all that came before it once more.
+const LINES: usize = 256;
+
 /// Read in place of a second greeting.
 const GREETING: &[u8] = b"220 \r\n";
 
@@ -37,8 +40,9 @@ pub(crate) struct Stream<S> {
     stream: S,
     peer: SocketAddr,
     phase: Phase,
-    /// Bytes that came since something was written.
+    /// Bytes that came since something was written, and lines.
     answer: usize,
+    lines: usize,
     /// Whether the connection was ever ready for a mail.
     ready: Arc<AtomicBool>,
     /// Whether the client has given up before: it does not wait for the server's goodbye, since it has a refusal to report.
@@ -48,7 +52,14 @@ pub(crate) struct Stream<S> {
 impl<S> Stream<S> {
     /// Of this connection to `peer`. `ready` is set by whoever may send mail over it from then on.
     pub(crate) fn new(stream: S, peer: SocketAddr, phase: Phase, ready: Arc<AtomicBool>) -> Self {
-        Self { stream, peer, phase, answer: 0, ready, given_up: false }
+        Self { stream, peer, phase, answer: 0, lines: 0, ready, given_up: false }
+    }
+}
+
+impl<S> Stream<S> {
+    fn heard(&mut self, bytes: &[u8]) {
+        self.answer += bytes.len();
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
     }
 }
 
@@ -57,7 +68,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         if self.given_up {
             return Poll::Ready(Ok(()));
         }
-        if self.answer > ANSWER {
+        if self.answer > ANSWER || self.lines > LINES {
             return Poll::Ready(Err(io::Error::other("the server's answer has no end")));
         }
         if self.phase == Phase::AfterStarttls {
@@ -68,14 +79,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         if self.phase == Phase::Settled {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-            self.answer += buf.filled().len() - before;
+            self.heard(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         let mut byte = [0];
         let mut one = ReadBuf::new(&mut byte);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut one))?;
         buf.put_slice(one.filled());
-        self.answer += one.filled().len();
+        self.heard(one.filled());
         Poll::Ready(Ok(()))
     }
 }
@@ -83,7 +94,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.answer = 0;
+        (self.answer, self.lines) = (0, 0);
         if bytes.starts_with(b"QUIT") && !self.ready.load(Ordering::Relaxed) {
             self.given_up = true;
         }
