@@ -12,7 +12,7 @@ use toml::Table;
 const MOST_BYTES: usize = 1 << 30;
 
 /// Enough for one message.
-const LEAST_MEMORY: usize = 4096;
+const LEAST_MEMORY: usize = 8192;
 
 /// More than a mail server takes.
 const MOST_RECIPIENTS: usize = 1_000_000;
@@ -88,7 +88,7 @@ pub struct RawServer {
     #[schemars(range(min = 1, max = MOST_BYTES))]
     pub body_limit: usize,
     /// Size limit of all messages under way together, in bytes: of their bodies, or of what they take in memory if that is more,
-    /// which is some 2 KiB for the smallest.
+    /// which is some 4 KiB for the smallest.
     #[schemars(range(min = LEAST_MEMORY, max = MOST_BYTES))]
     pub memory_limit: usize,
     /// Number of connections that may be open at once, at most as many as the system lets the host have files. One more takes the place

@@ -140,8 +140,9 @@ impl SendMessage {
     }
 }
 
-/// What a message under way takes beside its texts, in bytes: its delivery, its place in a queue, and what is known of it.
-const DELIVERY: usize = 2048;
+/// What a message under way takes beside its texts, in bytes: its delivery, its place in a queue, and what is known of it. Measured: 3.8 to
+/// 4.7 kB of a host for each of 2,000 and of 8,000 messages of `webhook` between two attempts.
+const DELIVERY: usize = 4096;
 
 impl Weighed for SendMessage {
     fn weight(&self) -> usize {

@@ -226,7 +226,7 @@ secret_file = "none"
         "\
 error: @/config.toml: providers.b.password: `${...}` is not replaced here; write the value, or for a secret `env:NAME`
 error: @/config.toml: server.body_limit: must be 1 to 1073741824
-error: @/config.toml: server.memory_limit: must be 4096 to 1073741824
+error: @/config.toml: server.memory_limit: must be 8192 to 1073741824
 error: @/config.toml: server.connections_limit: must be at least 1
 error: @/config.toml: server.peer_connections_limit: must be at least 1
 error: @/config.toml: server.batch_limit: must be 1 to 10000
@@ -262,7 +262,7 @@ error: @/config.toml: providers.e.secret_file: reading @/none: No such file or d
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn limits_that_no_host_could_keep() {
     check(
-        "[server]\nbody_limit = 4097\nmemory_limit = 4096\nrecipients_limit = 1000001\nfield_limit = 1073741825\n\
+        "[server]\nbody_limit = 8193\nmemory_limit = 8192\nrecipients_limit = 1000001\nfield_limit = 1073741825\n\
          attachments_limit = 10001\nmetadata_limit = 10001\nidempotency_limit = 100001\n[log]\nformat = \"xml\"\n",
         &[],
         "\
@@ -294,7 +294,7 @@ error: @/config.toml: server.memory_limit: less than `server.body_limit`: no suc
     }
     // The largest and the smallest that can be.
     let dir = dir();
-    let limits = "[server]\nbody_limit = 4096\nmemory_limit = 4096\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
+    let limits = "[server]\nbody_limit = 8192\nmemory_limit = 8192\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
                   attachments_limit = 10000\nmetadata_limit = 0\nidempotency_limit = 100000\n[log]\nfilter = \" smtp=debug, INFO \"\nformat = \"json\"\n";
     let config = write_config(dir.path(), limits);
     let output = provost().arg("--config").arg(config).arg("--check").output().expect("the host starts");

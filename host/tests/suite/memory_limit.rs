@@ -7,7 +7,7 @@ use crate::support::{Host, client, signal};
 use serde_json::{Value, json};
 
 /// There is room for one message.
-const ONE_MESSAGE: &str = "body_limit = 1000\nmemory_limit = 4096\n";
+const ONE_MESSAGE: &str = "body_limit = 1000\nmemory_limit = 8192\n";
 const BYTES: usize = 600;
 
 /// Lets `caller` go away while its request is under way. Returns the next one, who was served when that had ended, and no earlier.
