@@ -252,7 +252,10 @@ mod tests {
             ("https://example.org.", "no host can have this name: it ends with a dot"),
             ("https://example..org", "no host can have this name: it begins with a dot, or has two side by side"),
             ("https://.example.org", "no host can have this name: it begins with a dot, or has two side by side"),
-            ("https://*.example.org", "no host can have this name: it has a character other than letters, digits, `-` and `_`"),
+            (
+                "https://*.example.org",
+                "no host can have this name: it has a character other than letters, digits, `-` and `_`",
+            ),
             ("https://a,b", "no host can have this name: it has a character other than letters, digits, `-` and `_`"),
             (&label, "no host can have this name: a part between its dots is longer than 63 characters"),
             (&name, "no host can have this name: it is longer than 253 characters"),

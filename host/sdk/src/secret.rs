@@ -13,7 +13,7 @@ use std::path::Path;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-const EMPTY: &str = "empty: set it, or say where it is by `env:NAME` or `file:/PATH`";
+const EMPTY: &str = "empty: set it, say where it is by `env:NAME` or `file:/PATH`, or remove it";
 
 impl Secret {
     /// Keeps a text secret.

@@ -6,7 +6,21 @@ use rustls::{ClientConfig, RootCertStore, crypto};
 use rustls_native_certs::CertificateResult;
 use std::env;
 use std::ffi::OsString;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What was read last.
+static ROOTS: Mutex<Roots> = Mutex::new(None);
+
+type Roots = Option<Result<Arc<TlsRoots>, ConfigError>>;
+
+fn roots() -> MutexGuard<'static, Roots> {
+    ROOTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets the trusted certificates be read again. The host calls it before it makes the providers of a configuration.
+pub fn forget() {
+    *roots() = None;
+}
 
 /// The certificates that a server's is checked against.
 pub enum TlsRoots {
@@ -17,14 +31,14 @@ pub enum TlsRoots {
 }
 
 impl TlsRoots {
-    /// The bundle that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else the system's own, else Mozilla's. Read once.
+    /// The bundle that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, else the system's own, else Mozilla's. Read once for all providers of a
+    /// configuration.
     ///
     /// # Errors
     ///
     /// When a variable names a bundle in which no certificate is found: trusting others instead would be a surprise.
-    pub fn load() -> Result<&'static Self, ConfigError> {
-        static ROOTS: OnceLock<Result<TlsRoots, ConfigError>> = OnceLock::new();
-        ROOTS.get_or_init(Self::read).as_ref().map_err(Clone::clone)
+    pub fn load() -> Result<Arc<Self>, ConfigError> {
+        roots().get_or_insert_with(|| Self::read().map(Arc::new)).clone()
     }
 
     fn read() -> Result<Self, ConfigError> {

@@ -22,7 +22,7 @@ use provider::RawProvider;
 use provost_sdk::{SHOWN, excerpt, files};
 use serde::de::DeserializeOwned;
 use server::RawServer;
-pub use server::{Doors, Idempotency, Limits};
+pub use server::{Doors, Idempotency, Limits, MESSAGE_MEMORY};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -11,8 +11,12 @@ use toml::Table;
 /// What a host with its whole memory for one message could hold: a gibibyte.
 const MOST_BYTES: usize = 1 << 30;
 
-/// Enough for one message.
-const LEAST_MEMORY: usize = 8192;
+/// What a message under way takes beside its texts, in bytes: its delivery, its place in a queue, and what is known of it. Measured: 3.8 to
+/// 4.7 kB of a host for each of 8,000 and of 2,000 messages of `webhook` between two attempts.
+pub const MESSAGE_MEMORY: usize = 4096;
+
+/// Enough for a message.
+const LEAST_MEMORY: usize = MESSAGE_MEMORY + 1;
 
 /// More than a mail server takes.
 const MOST_RECIPIENTS: usize = 1_000_000;
@@ -177,8 +181,11 @@ impl RawServer {
                 most => reader.error(key, &format!("must be {least} to {most}")),
             }
         }
-        if self.memory_limit < self.body_limit {
-            reader.error("server.memory_limit", "less than `server.body_limit`: no such body could be read");
+        if self.memory_limit < self.body_limit.saturating_add(MESSAGE_MEMORY) {
+            let message = format!(
+                "less than `server.body_limit` and {MESSAGE_MEMORY} more: no message of such a body would have room"
+            );
+            reader.error("server.memory_limit", &message);
         }
         for host in self.hosts.iter().filter(|host| !is_host(host)) {
             let message = format!("`{}` is not a host without a port such as \"example.org\"", shown(host));

@@ -65,6 +65,7 @@ pub struct Lasting {
 /// The API in front of `providers`, with the limits of `config`.
 pub fn router(config: &Config, providers: Arc<Providers>, lasting: Lasting) -> Router {
     let Lasting { repetitions, held, ending } = lasting;
+    repetitions.shrink(config.limits.idempotency);
     let router = OPERATIONS
         .iter()
         .zip(handlers())

@@ -1,6 +1,6 @@
 //! The body of a request while it arrives.
 
-use crate::http::places::Activity;
+use crate::http::activity::Activity;
 use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;

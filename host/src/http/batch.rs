@@ -1,5 +1,6 @@
 //! `POST /v1/messages:batch`: several messages in one request. Each is delivered, counted and answered as if it had come alone.
 
+use crate::config::MESSAGE_MEMORY;
 use crate::http::access::Caller;
 use crate::http::api::Api;
 use crate::http::body::Weighed;
@@ -14,6 +15,7 @@ use crate::providers::failure::Failure;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use provost_sdk::Message;
 use provost_sdk::schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
@@ -21,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// How many messages of one request are delivered at a time: half of what a provider takes by default.
 const AT_A_TIME: usize = 8;
+
+/// What a message takes beside its texts while it waits, in bytes.
+const WAITING: usize = size_of::<SendMessage>() + size_of::<Parcel>() + size_of::<Message>() + size_of::<BatchResult>();
 
 /// Messages that are sent in one request.
 #[derive(Deserialize, JsonSchema)]
@@ -39,7 +44,10 @@ fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<Vec<Ob
 
 impl Weighed for SendBatch {
     fn weight(&self) -> usize {
-        self.messages.kept.iter().map(|Object(message)| message.weight() + size_of::<SendMessage>()).sum()
+        let messages = &self.messages.kept;
+        // The others wait for their delivery to begin.
+        let deliveries = messages.len().min(AT_A_TIME) * MESSAGE_MEMORY;
+        deliveries + messages.iter().map(|Object(message)| message.texts() + WAITING).sum::<usize>()
     }
 }
 

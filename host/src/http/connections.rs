@@ -1,5 +1,6 @@
 //! The connections of the API, each a task.
 
+use crate::http::activity::Activity;
 use crate::http::api;
 use crate::http::arriving::Arriving;
 use crate::http::ending::Ending;
@@ -7,7 +8,7 @@ use crate::http::generations::Generations;
 use crate::http::hosts;
 use crate::http::listener::Listener;
 use crate::http::message::{self, REQUEST_ID, TRACEPARENT};
-use crate::http::places::{Activity, Most, Place, Places, peer};
+use crate::http::places::{Most, Place, Places, peer};
 use crate::http::problem::Problem;
 use crate::http::requests::Counted;
 use crate::http::stream::Stream;
@@ -152,13 +153,13 @@ impl Connections {
     }
 
     /// Lets each connection finish the request in flight, answer included. One without any is cut, as is one whose caller has sent half of it
-    /// or does not read its answer.
+    /// or reads its answer too slowly.
     async fn end(self, ending: &Ending) {
         let mut places = self.places;
         let cut = async {
-            ending.gives_up_arrivals().await;
+            let begun = ending.gives_up_arrivals().await;
             loop {
-                places.look();
+                places.look(begun.at.elapsed() > begun.delay());
                 tokio::time::sleep(TICK).await;
             }
         };

@@ -59,6 +59,11 @@ impl Begun {
         self.deadline - self.deadline / 8
     }
 
+    /// How long answers may take whose callers do not read them at once.
+    pub fn delay(&self) -> Duration {
+        self.deadline / 2
+    }
+
     /// How long the answers may take that tell callers of deliveries given up.
     pub fn farewell(&self) -> Duration {
         self.deadline / 16

@@ -56,8 +56,8 @@ struct Known<A> {
 }
 
 enum Progress<A> {
-    UnderWay(watch::Receiver<Option<A>>),
-    Delivered(watch::Receiver<Option<A>>),
+    /// It is under way, or was delivered: this is or will be the answer.
+    Known(watch::Receiver<Option<A>>),
     /// With its number among those that failed.
     Failed(u64),
 }
@@ -94,13 +94,13 @@ impl<A> Repetitions<A> {
     pub fn begin(self: &Arc<Self>, identity: &Identity, limits: Idempotency) -> Result<Turn<A>, Problem> {
         let Identity { keys, body } = identity;
         let mut state = self.state();
-        state.forget(limits);
+        state.forget(limits, FORGOTTEN);
         let known = |key| state.known.get(key).map(|known| (key, known));
         let mut answer = None;
         for (key, known) in keys.iter().filter_map(known) {
             match &known.state {
                 _ if known.body != *body => return Err(conflict(key)),
-                Progress::UnderWay(other) | Progress::Delivered(other) => answer = answer.or(Some(other)),
+                Progress::Known(other) => answer = answer.or(Some(other)),
                 Progress::Failed(_) => {}
             }
         }
@@ -109,10 +109,26 @@ impl<A> Repetitions<A> {
         }
         let (sender, answer) = watch::channel(None);
         for key in keys {
-            state.set(key, Known { body: *body, state: Progress::UnderWay(answer.clone()) });
+            state.set(key, Known { body: *body, state: Progress::Known(answer.clone()) });
         }
         let repetitions = Arc::clone(self);
         Ok(Turn::First(Delivery { repetitions, keys: keys.clone(), answer: sender, is_delivered: false }))
+    }
+
+    /// Knows a message by all of its keys, where it was delivered with some of them: this is its answer.
+    pub fn learn(&self, identity: &Identity, answer: &watch::Receiver<Option<A>>) {
+        let mut state = self.state();
+        for key in &identity.keys {
+            if state.known.get(key).is_none_or(|known| matches!(known.state, Progress::Failed(_))) {
+                state.set(key, Known { body: identity.body, state: Progress::Known(answer.clone()) });
+                state.end(key, true);
+            }
+        }
+    }
+
+    /// Forgets at once what is more than `limits` allow.
+    pub fn shrink(&self, limits: Idempotency) {
+        self.state().forget(limits, usize::MAX);
     }
 
     fn state(&self) -> MutexGuard<'_, State<A>> {
@@ -129,10 +145,10 @@ impl<A> State<A> {
     }
 
     /// Forgets what is old or too much, but nothing that is under way: the limits of clients and providers bound that.
-    fn forget(&mut self, limits: Idempotency) {
+    fn forget(&mut self, limits: Idempotency, most: usize) {
         let now = Instant::now();
         for ended in [&mut self.delivered, &mut self.failed] {
-            for _ in 0..FORGOTTEN {
+            for _ in 0..most {
                 let Some(first) = ended.first_entry() else { break };
                 let is_old = now.duration_since(first.get().1) >= limits.time;
                 if !is_old && ended.len() <= limits.most {
@@ -146,11 +162,11 @@ impl<A> State<A> {
     }
 
     fn end(&mut self, key: &Key, is_delivered: bool) {
-        let Some(Known { body, state: Progress::UnderWay(answer) }) = self.known.remove(key) else { return };
+        let Some(Known { body, state: Progress::Known(answer) }) = self.known.remove(key) else { return };
         let number = self.count;
         self.count += 1;
         let (ended, state) = match is_delivered {
-            true => (&mut self.delivered, Progress::Delivered(answer)),
+            true => (&mut self.delivered, Progress::Known(answer)),
             false => (&mut self.failed, Progress::Failed(number)),
         };
         ended.insert(number, (key.clone(), Instant::now()));
@@ -252,6 +268,11 @@ mod tests {
         assert_eq!(["other", "id", "header,other"].map(|names| known(&all, names)), [Some(8); 3]);
         assert!(begin(&all, "header", 2, LIMITS).is_none());
         drop(first(&all, "header", LIMITS));
+        // A key that a repetition brings along is used, too.
+        let Some(Turn::Again(answer)) = begin(&all, "third,id", 1, LIMITS) else { panic!("it was delivered") };
+        all.learn(&Identity { keys: vec![key("third"), key("id")], body: [1; 32] }, &answer);
+        assert!(begin(&all, "third", 2, LIMITS).is_none());
+        assert_eq!(known(&all, "third"), Some(8));
     }
 
     #[test]
@@ -290,5 +311,7 @@ mod tests {
         first(&all, "new", now).ended(1, true);
         first(&all, "under way", now).ended(2, true);
         assert_eq!(counts(&all), (1, 0, 1));
+        all.shrink(Idempotency { most: 0, ..LIMITS });
+        assert_eq!(counts(&all), (0, 0, 0));
     }
 }

@@ -32,15 +32,17 @@ pub fn explained(bytes: &[u8], line: bool) -> Option<Vec<u8>> {
     let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
     let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     let status = if status == too_large && !line { StatusCode::URI_TOO_LONG } else { status };
-    let (kind, title, detail) = match status {
-        StatusCode::URI_TOO_LONG => ("uri-too-long", "the path is too long", "no path here is that long"),
-        status if status == too_large => {
-            ("headers-too-large", "the headers are too large", "send fewer headers, or shorter ones")
+    let problem = match status {
+        StatusCode::URI_TOO_LONG => {
+            Problem::new(status, "uri-too-long", "the path is too long", "no path here is that long")
         }
-        _ => return Some([&bytes[..start], &last_answer(&not_http(status))?].concat()),
+        status if status == too_large => {
+            let detail = "send fewer headers, or shorter ones";
+            Problem::new(status, "headers-too-large", "the headers are too large", detail)
+        }
+        status => not_http(status),
     };
-    let answer = last_answer(&Problem::new(status, kind, title, detail))?;
-    Some([&bytes[..start], &answer].concat())
+    Some([&bytes[..start], &last_answer(&problem)?].concat())
 }
 
 /// How a connection by HTTP/2 begins (RFC 9113 section 3.4). The library closes it, and says nothing.

@@ -1,6 +1,7 @@
 //! The HTTP side: the API, problem documents, metrics, and the server.
 
 mod access;
+mod activity;
 mod api;
 mod arriving;
 mod attachments;

@@ -1,11 +1,12 @@
 //! The connections that are open, and which of them makes room for another.
 
+use crate::http::activity::{Activity, Worth};
 use crate::http::refusals;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::task::{AbortHandle, Id};
 
 /// How many connections are looked at for one that can make room.
@@ -13,59 +14,6 @@ const LOOKS: usize = 64;
 
 /// How many connections may be open beside all others, for health and metrics alone.
 const RESERVE: usize = 32;
-
-/// At how many looks in a row nothing of an answer may leave.
-const STILL: u8 = 50;
-
-/// What a connection is doing.
-#[derive(Default)]
-pub struct Activity {
-    /// Whether a request has arrived, with all of its headers, that is not answered.
-    pub busy: AtomicBool,
-    /// Whether its body has not arrived whole.
-    pub arriving: AtomicBool,
-    /// Whether one was answered whose body nobody read to its end.
-    pub unread: AtomicBool,
-    /// Whether one has arrived since a place was last looked for.
-    pub used: AtomicBool,
-    /// Whether an answer is on its way whose other side does not read it at once, or sends the rest of its request first.
-    pub leaving: AtomicBool,
-    /// Whether some of such an answer has left since it was last looked for.
-    pub moved: AtomicBool,
-}
-
-/// How much a connection is worth.
-#[derive(PartialEq, Eq)]
-enum Worth {
-    /// It waits for its next request, or for the rest of one.
-    Idle,
-    /// The same, but it had one since it was looked at.
-    Used,
-    /// Its caller waits for an answer.
-    Busy,
-}
-
-impl Activity {
-    fn look(&self) -> Worth {
-        let (busy, arriving) = (self.busy.load(Ordering::Relaxed), self.arriving.load(Ordering::Relaxed));
-        match (arriving, busy) {
-            (true, _) => Worth::Idle,
-            // Whether it was used counts when it is answered.
-            (false, true) => Worth::Busy,
-            (false, false) if self.used.swap(false, Ordering::Relaxed) => Worth::Used,
-            (false, false) => Worth::Idle,
-        }
-    }
-
-    /// In which order connections of the reserve are cut: first those that were answered.
-    fn in_reserve(&self) -> u8 {
-        match (self.busy.load(Ordering::Relaxed), self.used.load(Ordering::Relaxed)) {
-            (false, true) => 0,
-            (false, false) => 1,
-            (true, _) => 2,
-        }
-    }
-}
 
 /// How many connections may be open.
 #[derive(Clone, Copy)]
@@ -192,14 +140,14 @@ impl Places {
         self.turns.shorten(self.open.len(), &self.open);
     }
 
-    /// Cuts each that did nothing at two looks in a row, since an answer is written a moment after the request is done. Whose answer is on its
-    /// way has some more.
-    pub fn look(&mut self) {
+    /// Cuts each that did nothing at two looks in a row, since an answer is written a moment after the request is done. One whose answer is
+    /// on its way is cut only when it is `late`.
+    pub fn look(&mut self, late: bool) {
         for connection in self.open.values_mut() {
-            let Activity { busy, leaving, moved, .. } = &*connection.activity;
-            let acts = moved.swap(false, Ordering::Relaxed) || busy.load(Ordering::Relaxed);
+            let Activity { busy, leaving, .. } = &*connection.activity;
+            let acts = busy.load(Ordering::Relaxed) || !late && leaving.load(Ordering::Relaxed);
             connection.idle = if acts { 0 } else { connection.idle.saturating_add(1) };
-            if connection.idle >= if leaving.load(Ordering::Relaxed) { STILL } else { 2 } {
+            if connection.idle == 2 {
                 connection.task.abort();
             }
         }
@@ -284,17 +232,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_was_just_answered_is_no_idle_one() {
-        let activity = Activity::default();
-        activity.busy.store(true, Ordering::Relaxed);
-        activity.used.store(true, Ordering::Relaxed);
-        assert!(activity.look() == Worth::Busy);
-        activity.busy.store(false, Ordering::Relaxed);
-        assert!(activity.look() == Worth::Used);
-        assert!(activity.look() == Worth::Idle);
-    }
-
     #[tokio::test]
     async fn the_reserve_loses_who_was_answered_first() {
         let mut tasks = JoinSet::new();
@@ -318,28 +255,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_on_its_way_is_not_cut_while_it_moves() {
+    async fn an_answer_on_its_way_is_not_cut_at_once() {
         let (mut tasks, mut places) = (JoinSet::<()>::new(), Places::default());
         let mut open = |leaving: bool| {
             let (task, activity) = (tasks.spawn(pending()), Arc::new(Activity::default()));
             activity.leaving.store(leaving, Ordering::Relaxed);
-            places.opened(task.clone(), Place::Any, None, Arc::clone(&activity));
-            (task, activity)
+            places.opened(task.clone(), Place::Any, None, activity);
+            task
         };
-        let (moves, still, idle) = (open(true), open(true), open(false));
-        let mut looks = async |count: u8| {
-            for _ in 0..count {
-                moves.1.moved.store(true, Ordering::Relaxed);
-                places.look();
-            }
+        let tasks = [open(true), open(false)];
+        for (late, expected) in
+            [(false, [false, false]), (false, [false, true]), (true, [false, true]), (true, [true, true])]
+        {
+            places.look(late);
             // What is cut ends when the runtime gets to it.
             tokio::task::yield_now().await;
-            [&moves, &still, &idle].map(|(task, _)| task.is_finished())
-        };
-        assert_eq!(looks(1).await, [false, false, false]);
-        assert_eq!(looks(1).await, [false, false, true]);
-        assert_eq!(looks(STILL - 3).await, [false, false, true]);
-        assert_eq!(looks(1).await, [false, true, true]);
+            assert_eq!([&tasks[0], &tasks[1]].map(|task| task.is_finished()), expected);
+        }
     }
 
     #[test]

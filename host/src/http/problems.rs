@@ -35,7 +35,7 @@ pub static ALL: [Known; 27] = [
     known(
         "conflict",
         &[409],
-        "another message had the same `idempotency-key`, or the same `id` for this provider",
+        "another message, delivered or not, had the same `idempotency-key`, or the same `id` for this provider",
         "no",
     ),
     known("half-sent", &[408], "headers or body did not arrive within `server.request_timeout`", "yes"),

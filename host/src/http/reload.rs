@@ -8,6 +8,7 @@ use crate::http::generations::{Generation, Generations};
 use crate::plugins::Plugins;
 use crate::providers::Providers;
 use crate::telemetry::log;
+use provost_sdk::tls;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,6 +105,7 @@ impl Reload {
             let message = "it cannot change while the host runs: start the host again, or change it back";
             errors.add_key(&config.path, key, message);
         }
+        tls::forget();
         let providers = Providers::start(&config, &self.plugins, Some(&before.providers), begun, &mut errors);
         if errors.is_empty() {
             return Ok((config, providers));

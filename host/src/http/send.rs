@@ -120,10 +120,12 @@ impl Api {
                 }
                 Turn::Again(mut answer) => {
                     // Without an answer it ended in no way that is known, and may be tried.
-                    if let Ok(answer) = answer.wait_for(Option::is_some).await
-                        && let Some(answer) = answer.clone()
-                    {
-                        return answer.map(|message| Sent { message, replayed: true });
+                    let ended = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+                    if let Some(ended) = ended {
+                        if ended.is_ok() {
+                            self.repetitions.learn(identity, &answer);
+                        }
+                        return ended.map(|message| Sent { message, replayed: true });
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! A connection as the HTTP library reads and writes it: refusals are problem documents, and nobody holds it for ever.
 
+use crate::http::activity::Activity;
 use crate::http::library::{PREFACE, explained, last_answer, not_http};
-use crate::http::places::Activity;
 use crate::http::problem::Problem;
 use crate::http::refusals;
 use axum::http::StatusCode;
@@ -57,11 +57,8 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
     }
 
     fn write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        (self.open, self.line) = (false, false);
+        (self.open, self.line, self.other_version) = (false, false, false);
         let result = Pin::new(&mut self.stream).poll_write(task, bytes);
-        if self.stalled.is_some() && result.is_ready() {
-            self.activity.moved.store(true, Ordering::Relaxed);
-        }
         self.patiently(task, result)
     }
 

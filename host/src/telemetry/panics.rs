@@ -19,7 +19,7 @@ thread_local! {
 
 tokio::task_local! {
     /// Set while a delivery is polled or dropped.
-    static DELIVERY: ();
+    static MESSAGE_MEMORY: ();
 }
 
 /// Sends all panics to the log, and counts them. The line is written before anything is unwound, so it is there even
@@ -34,7 +34,7 @@ pub fn watch() {
         // An error says that the thread ends.
         match OWNER.try_with(|owner| owner.borrow().clone()).unwrap_or_default() {
             Some(owner) => {
-                owner.count_panic(DELIVERY.try_with(|()| ()).is_ok());
+                owner.count_panic(MESSAGE_MEMORY.try_with(|()| ()).is_ok());
                 let (provider, plugin) = (owner.provider(), owner.plugin());
                 tracing::error!(place, provider, plugin, "panic: {payload}");
             }
@@ -77,5 +77,5 @@ pub fn own(owner: &Arc<Counters>) {
 
 /// What `delivery` does is done in a delivery of the provider whose thread this is.
 pub fn delivery<F: Future>(delivery: F) -> impl Future<Output = F::Output> {
-    DELIVERY.scope((), delivery)
+    MESSAGE_MEMORY.scope((), delivery)
 }

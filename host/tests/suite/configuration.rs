@@ -226,7 +226,7 @@ secret_file = "none"
         "\
 error: @/config.toml: providers.b.password: `${...}` is not replaced here; write the value, or for a secret `env:NAME`
 error: @/config.toml: server.body_limit: must be 1 to 1073741824
-error: @/config.toml: server.memory_limit: must be 8192 to 1073741824
+error: @/config.toml: server.memory_limit: must be 4097 to 1073741824
 error: @/config.toml: server.connections_limit: must be at least 1
 error: @/config.toml: server.peer_connections_limit: must be at least 1
 error: @/config.toml: server.batch_limit: must be 1 to 10000
@@ -250,7 +250,7 @@ error: @/config.toml: clients.shop.rate_limit: must be 1 to 1000000
 error: @/config.toml: clients.twin.tokens: number 1 is a token of client `one` too: each has its own
 error: @/config.toml: providers.a.host: `smtp://mail.example.org` is not a server's name such as `mail.example.org`, or an address (plugin `smtp`)
 error: @/config.toml: providers.b.port: invalid value: integer `0`, expected a whole number from 1 to 65535 (plugin `smtp`)
-error: @/config.toml: providers.c.secret: empty: set it, or say where it is by `env:NAME` or `file:/PATH` (plugin `webhook`)
+error: @/config.toml: providers.c.secret: empty: set it, say where it is by `env:NAME` or `file:/PATH`, or remove it (plugin `webhook`)
 error: @/config.toml: providers.d.secret: the environment variable NOBODY_SETS_IT is not set, or is not UTF-8 (plugin `webhook`)
 error: @/config.toml: providers.e.url: nothing can listen on port 0 (plugin `webhook`)
 error: @/config.toml: providers.e.secret_file: reading @/none: No such file or directory (os error 2) (plugin `webhook`)
@@ -262,7 +262,7 @@ error: @/config.toml: providers.e.secret_file: reading @/none: No such file or d
 #[ignore = "needs the files that `cargo xtask test` builds"]
 fn limits_that_no_host_could_keep() {
     check(
-        "[server]\nbody_limit = 8193\nmemory_limit = 8192\nrecipients_limit = 1000001\nfield_limit = 1073741825\n\
+        "[server]\nbody_limit = 4097\nmemory_limit = 8192\nrecipients_limit = 1000001\nfield_limit = 1073741825\n\
          attachments_limit = 10001\nmetadata_limit = 10001\nidempotency_limit = 100001\n[log]\nformat = \"xml\"\n",
         &[],
         "\
@@ -272,7 +272,7 @@ error: @/config.toml: server.field_limit: must be 0 to 1073741824
 error: @/config.toml: server.attachments_limit: must be 0 to 10000
 error: @/config.toml: server.metadata_limit: must be 0 to 10000
 error: @/config.toml: server.idempotency_limit: must be 0 to 100000
-error: @/config.toml: server.memory_limit: less than `server.body_limit`: no such body could be read
+error: @/config.toml: server.memory_limit: less than `server.body_limit` and 4096 more: no message of such a body would have room
 ",
     );
     for (text, key, expected) in [
@@ -294,7 +294,7 @@ error: @/config.toml: server.memory_limit: less than `server.body_limit`: no suc
     }
     // The largest and the smallest that can be.
     let dir = dir();
-    let limits = "[server]\nbody_limit = 8192\nmemory_limit = 8192\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
+    let limits = "[server]\nbody_limit = 4096\nmemory_limit = 8192\nrecipients_limit = 1000000\nfield_limit = 1073741824\n\
                   attachments_limit = 10000\nmetadata_limit = 0\nidempotency_limit = 100000\n[log]\nfilter = \" smtp=debug, INFO \"\nformat = \"json\"\n";
     let config = write_config(dir.path(), limits);
     let output = provost().arg("--config").arg(config).arg("--check").output().expect("the host starts");

@@ -32,6 +32,23 @@ async fn idle_connections_do_not_silence_the_host() {
     assert!(cut.parse::<u64>().expect("a number") >= 18, "{cut}");
 }
 
+/// Nor those at the address of metrics.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn idle_connections_do_not_silence_health() {
+    let host = Host::start(&format!("metrics_listen = \"127.0.0.1:0\"\n{FILE}"));
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(host.metrics_address()).await.expect("the host listens"));
+    }
+    let url = format!("http://{}/healthz", host.metrics_address());
+    assert_eq!(client().get(url).send().await.expect("the host answers").status(), 200);
+    // 64 may be open there.
+    let end = tokio::time::timeout(PATIENCE, idle[0].read(&mut [0])).await.expect("it is closed");
+    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    assert!(host.metrics().await.contains("provost_connections_cut_total 37\n"), "{}", host.metrics().await);
+}
+
 /// Nor does one whose request does not come to its end keep its place: with half a head, or with half a body.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]

@@ -45,6 +45,7 @@ async fn a_repetition_is_not_delivered() {
     assert_eq!(outcome(keyed("k1", &named)).await.0, 409);
     // Each key of a message names it.
     assert!(outcome(keyed("k3", &named)).await.1);
+    assert_eq!(outcome(keyed("k3", &unnamed)).await.0, 409);
     let both = json!({ "provider": "one", "id": "a2", "text": "a" });
     assert!(!outcome(keyed("k4", &both)).await.1);
     assert!(outcome(post(&host, &both)).await.1);

@@ -228,7 +228,7 @@ async fn ten_thousand_panics_in_the_image_leave_nothing_behind() {
 async fn small_chunks_do_not_fill_a_small_machine() {
     let dir = dir();
     let file = "[providers.file]\npath = \"/var/lib/provost/messages.jsonl\"\n";
-    let server = "[server]\nlisten = \"127.0.0.1:0\"\nmemory_limit = 1048576\nidempotency_limit = 0\n";
+    let server = "[server]\nlisten = \"127.0.0.1:0\"\nmemory_limit = 1052672\nidempotency_limit = 0\n";
     let config = write_config(dir.path(), &format!("{server}{file}"));
     // As much swap as memory means: none beside it.
     let limits = ["--memory", "32m", "--memory-swap", "32m"];

@@ -1,6 +1,7 @@
 //! The built host reads its configuration again at SIGHUP: all of it or nothing, and no message is lost meanwhile.
 
 use crate::support::caller::{Caller, ONE_EACH};
+use crate::support::certificate::Certificate;
 use crate::support::receiver::{OTHER_SECRET, Receiver, SECRET};
 use crate::support::unruly::provider;
 use crate::support::{
@@ -224,6 +225,24 @@ async fn tokens_and_secrets_are_read_again() {
     }
 }
 
+/// Which certificates are trusted, too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn trusted_certificates_are_read_again() {
+    let (dir, old, new) = (dir(), Certificate::new(), Certificate::new());
+    let receiver = Receiver::start_tls(&new).await;
+    let bundle = old.write_bundle(dir.path());
+    let host = Host::start_with(&receiver.provider("hook"), |command| {
+        command.env("SSL_CERT_FILE", &bundle);
+    });
+    let message = json!({ "provider": "hook", "text": "a" });
+    assert_eq!(host.send(message.clone()).await.0, 503);
+    new.write_bundle(dir.path());
+    reload(&host, 1, 0).await;
+    let (status, answer) = host.send(message).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 /// What is logged is read again, too.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
@@ -279,12 +298,12 @@ async fn a_signal_while_it_starts_ends_nothing() {
     assert_eq!(ended(&mut child).await.code(), Some(128 + 15));
 }
 
-/// Whether a provider of this name has threads.
+/// Whether a provider of this name has threads, whose names have 15 letters at most.
 fn is_begun(process: u32, provider: &str) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").map_while(Result::ok);
     threads.map(|thread| thread.path().join("comm")).any(|name| {
         // One may end meanwhile.
-        std::fs::read_to_string(name).is_ok_and(|name| provider.starts_with(name.trim()))
+        std::fs::read_to_string(name).is_ok_and(|name| name.trim() == &provider[..15])
     })
 }
 

@@ -227,6 +227,15 @@ async fn a_server_that_cannot_be_used_is_an_alarm() {
         (("MAIL", "530 who are you"), "permanent error (530): who are you"),
         (("MAIL", "534 another way"), "permanent error (534): another way"),
         (("RCPT", "535 not you"), "permanent error (535): not you"),
+        (
+            ("RCPT", "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied"),
+            "permanent error (554): 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied",
+        ),
+        (
+            ("RCPT", "553 5.7.1 <a@example.org>: Sender address rejected: not owned by user alice"),
+            "permanent error (553): 5.7.1 <a@example.org>: Sender address rejected: not owned by user alice",
+        ),
+        (("RCPT", "550 5.1.8 no such domain"), "permanent error (550): 5.1.8 no such domain"),
         (("DATA", "538 not in the clear"), "permanent error (538): not in the clear"),
     ] {
         let (_dir, host) = start("starttls", &[changed]).await;

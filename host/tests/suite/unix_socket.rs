@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -103,6 +104,45 @@ async fn programs_of_this_machine_send() {
     let path = host.path.clone();
     assert_eq!(host.wait().0, Some(0));
     assert!(!path.exists(), "the socket is removed");
+}
+
+/// Sends a request, or half of one.
+async fn begin(host: &Local, path: &str, length: usize, body: &str) -> UnixStream {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let mut stream = UnixStream::connect(&host.path).await.expect("the host listens");
+    stream.write_all((head + body).as_bytes()).await.expect("the host reads");
+    stream
+}
+
+/// A socket holds some 200 kB, and the answer is longer.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the files that `cargo xtask test` builds"]
+async fn who_reads_slowly_has_all_at_the_end() {
+    const MESSAGES: usize = 5000;
+    let dir = dir();
+    let host = Local::start(dir.path(), &format!("shutdown_deadline = \"24s\"\nbatch_limit = {MESSAGES}\n"));
+    let body = json!({ "messages": vec![json!({ "provider": "none", "text": "" }); MESSAGES] }).to_string();
+    let mut slow = begin(&host, "/v1/messages:batch", body.len(), &body).await;
+    let mut answer = vec![slow.read_u8().await.expect("an answer")];
+    let mut half = begin(&host, "/v1/messages", 100, "{").await;
+    terminate(host.child.id());
+    let mut refused = String::new();
+    tokio::time::timeout(PATIENCE, half.read_to_string(&mut refused)).await.expect("it is told").expect("all of it");
+    assert!(refused.contains("urn:provost:problem:ending"), "{refused}");
+    drop(half);
+    let mut part = vec![0; 1 << 16];
+    while let count @ 1.. = slow.read(&mut part).await.expect("all of the answer") {
+        answer.extend_from_slice(&part[..count]);
+        tokio::time::sleep(Duration::from_micros(count as u64)).await;
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let answer: Value = serde_json::from_str(body).expect("a whole answer");
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(MESSAGES));
+    drop(slow);
+    assert_eq!(host.wait().0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,10 +15,11 @@ struct Answer {
 }
 
 /// What became of the message. The status says it, and the body what ntfy calls the message, or why there is none. `refused_topic` makes
-/// the error of a topic that the host may not publish on, if it has logged in.
+/// the error of a topic that the host may not publish on; `has_login` says whether it has logged in.
 pub(crate) async fn read(
     mut response: Response,
-    refused_topic: Option<fn(String) -> DeliveryError>,
+    refused_topic: fn(String) -> DeliveryError,
+    has_login: bool,
 ) -> Result<Receipt, DeliveryError> {
     let body = http::body(&mut response).await?;
     let status = response.status();
@@ -30,8 +31,9 @@ pub(crate) async fn read(
         (Err(error), Answer { error: Some(detail), .. }) => {
             let error = error.with_detail(&excerpt(&detail, ERROR));
             // ntfy's own is about the topic: a login that is wrong gets 401.
-            Err(match refused_topic {
-                Some(refused) if status == StatusCode::FORBIDDEN => refused(error.to_string()),
+            Err(match status {
+                StatusCode::FORBIDDEN if has_login => refused_topic(error.to_string()),
+                StatusCode::FORBIDDEN => refused_topic(format!("{error}; the host has no login")),
                 _ => error,
             })
         }

@@ -62,9 +62,7 @@ impl Provider for Ntfy {
             None => request,
             Some(login) => request.header(header::AUTHORIZATION, login),
         };
-        // Without a login, the one that is missing may be the reason.
-        let refused_topic = self.login.is_some().then(|| message.recipient_error());
-        answer::read(request.body(body).send().await?, refused_topic).await
+        answer::read(request.body(body).send().await?, message.recipient_error(), self.login.is_some()).await
     }
 }
 

@@ -117,8 +117,8 @@ async fn refusals() {
     for (to, expected) in [
         (&["no topic"][..], DeliveryError::permanent(invalid)),
         (&["open", "alerts"], DeliveryError::permanent(several)),
-        (&["alerts"], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
-        (&[], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden")),
+        (&["alerts"], DeliveryError::permanent("the server answered 403 Forbidden: forbidden; the host has no login")),
+        (&[], DeliveryError::unauthorized("the server answered 403 Forbidden: forbidden; the host has no login")),
     ] {
         assert_eq!(ntfy.deliver(&message_to(to)).await, Err(expected));
     }

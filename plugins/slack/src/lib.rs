@@ -101,7 +101,7 @@ impl Way {
     }
 }
 
-/// Names of channels have other letters, too.
+/// Names of channels have other letters, too, but no colon: `env:NAME` is for secrets.
 fn check_channel(channel: Option<&str>) -> Result<(), ConfigError> {
     let wrong = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ':';
     match channel {

@@ -127,14 +127,28 @@ fn known_sender(answer: Result<Response, Error>) -> Result<Response, DeliveryErr
 /// The server goes, whatever it is asked (RFC 5321 section 3.8).
 const GOES: u16 = 421;
 
+/// What servers say in answer to RCPT when they refuse the host or its sender, for which they wait until then: Postfix's words, and the
+/// codes of RFC 3463 and RFC 7372 for senders and logins. "Relay access denied" is not among them: of a server that takes its own domain
+/// alone, whoever chooses the recipient decides it.
+const NOT_THE_RECIPIENT: [&str; 6] =
+    ["5.1.7 ", "5.1.8 ", "5.7.8 ", "5.7.9 ", "Sender address rejected", "Client host rejected"];
+
 /// The answer to RCPT. A server that does not take this recipient yet works: it was asked too early (greylisting), or knows no such domain.
 fn known_recipient(answer: Result<Response, Error>) -> Result<Response, DeliveryError> {
     match answer {
+        Err(error) if error.is_permanent() && refuses_host(&error) => {
+            Err(DeliveryError::unauthorized(with_causes(&error)))
+        }
         Err(error) if error.is_transient() && error.status().map(u16::from) != Some(GOES) => {
             Err(DeliveryError::deferred(with_causes(&error)))
         }
         answer => completed("RCPT", answer),
     }
+}
+
+fn refuses_host(error: &Error) -> bool {
+    let said = with_causes(error);
+    NOT_THE_RECIPIENT.iter().any(|words| said.contains(words))
 }
 
 fn completed(asked: &str, answer: Result<Response, Error>) -> Result<Response, DeliveryError> {

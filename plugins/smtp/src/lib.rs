@@ -154,7 +154,7 @@ mod tests {
                 "from: `{long}...` is not a mail address such as `Alerts <alerts@example.org>`: what stands before the `@` has more \
                 than 64 bytes, or characters that need quotes"
             )),
-            (format!("{HOST}{FROM}user = \"\"\npassword = \"hunter2\""), "user: empty: set it, or say where it is by `env:NAME` or `file:/PATH`".to_owned()),
+            (format!("{HOST}{FROM}user = \"\"\npassword = \"hunter2\""), "user: empty: set it, say where it is by `env:NAME` or `file:/PATH`, or remove it".to_owned()),
             (format!("{HOST}{FROM}user = \"a\\u0000b\"\npassword = \"hunter2\""), "user: has control characters, which no server takes".to_owned()),
             (format!("{HOST}{FROM}user = \"a\"\npassword = \"a\\u0000b\""), "password: has a NUL, which no server takes".to_owned()),
             (format!("{HOST}{FROM}pool = 10001"), "pool: must be at most 10000".to_owned()),

@@ -173,7 +173,9 @@ fn credentials(
         (_, Some(password)) if password.expose().contains('\0') => {
             Err(ConfigError::new("password", "has a NUL, which no server takes"))
         }
-        (Some(user), Some(password)) => Ok(Some(Credentials::new(user.expose().to_owned(), password.expose().to_owned()))),
+        (Some(user), Some(password)) => {
+            Ok(Some(Credentials::new(user.expose().to_owned(), password.expose().to_owned())))
+        }
         (None, None) => Ok(None),
         (Some(_), None) => Err(ConfigError::new("user", "missing password: set `password` or `password_file`")),
         (None, Some(_)) => Err(ConfigError::new("password", "missing user: set `user`")),

@@ -40,8 +40,9 @@ pub(crate) struct Stream<S> {
     stream: S,
     peer: SocketAddr,
     phase: Phase,
-    /// Bytes that came since something was written, and lines.
+    /// Bytes that came since something was written.
     answer: usize,
+    /// And lines.
     lines: usize,
     /// Whether the connection was ever ready for a mail.
     ready: Arc<AtomicBool>,
@@ -54,9 +55,8 @@ impl<S> Stream<S> {
     pub(crate) fn new(stream: S, peer: SocketAddr, phase: Phase, ready: Arc<AtomicBool>) -> Self {
         Self { stream, peer, phase, answer: 0, lines: 0, ready, given_up: false }
     }
-}
 
-impl<S> Stream<S> {
+    /// Counts what came of an answer.
     fn heard(&mut self, bytes: &[u8]) {
         self.answer += bytes.len();
         self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();

@@ -28,12 +28,15 @@ const HTML: &str = "html";
 /// What a template can use of a message. `html` is there if the message has it, metadata as far as the message has them.
 const VARIABLES: [&str; 6] = ["html", "id", "metadata", "subject", "text", "to"];
 
-/// How much a template may do, whatever the message: instructions, each also worth 64 bytes that are written.
+/// How much a template may do, whatever the message: instructions, each also worth 64 bytes that are written or pass through a filter.
 const FUEL: u64 = 100_000;
 
-/// How many bytes of a message let a template do one more: what it writes may have eight times the bytes of the message, as a text of
-/// quotes has six times in HTML.
+/// How many bytes of a message let a template do one more: so it may write eight times the bytes of the message, as a text of quotes
+/// has six times in HTML.
 const BYTES: usize = 8;
+
+/// How much more it may do for each recipient and each pair of the metadata, over which it may loop.
+const ITEM: usize = 16;
 
 /// How much of a template's error is repeated, in characters.
 const DETAIL: usize = 500;
@@ -81,7 +84,8 @@ impl Templates {
         }
         let mut environment = self.environment.clone();
         // A longer message may make a longer mail.
-        environment.set_fuel(Some(FUEL.saturating_add((size(message) / BYTES) as u64)));
+        let items = message.to.len() + message.metadata.len();
+        environment.set_fuel(Some(FUEL.saturating_add((size(message) / BYTES + items * ITEM) as u64)));
         let values = values(message);
         let render = |name: &str| {
             let Ok(template) = environment.get_template(name) else { return Ok(None) };

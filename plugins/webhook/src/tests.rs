@@ -103,7 +103,10 @@ async fn settings_that_cannot_work_are_errors() {
         "bearer: a token has visible ASCII characters only, no space and no line feed: copy the token alone",
     );
     let empty = provider::<Webhook>("url = \"https://example.org\"\nsecret = \"  \"").err();
-    assert_eq!(empty.map(|error| error.to_string()).as_deref(), Some("secret: empty: set it, or say where it is by `env:NAME` or `file:/PATH`"));
+    assert_eq!(
+        empty.map(|error| error.to_string()).as_deref(),
+        Some("secret: empty: set it, say where it is by `env:NAME` or `file:/PATH`, or remove it")
+    );
 }
 
 /// A name is looked up for each connection, and each time its addresses are looked at.
