@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::Places;
 use crate::by_hand;
+use crate::process;
 use crate::report::{Bound, Report};
 use crate::statistics::median;
 use crate::tree::Tree;
@@ -12,10 +15,12 @@ use crate::tree::Tree;
 /// How often each is measured; what compiles much, once, but for builds from nothing.
 const ROUNDS: usize = 5;
 const COLD_ROUNDS: usize = 4;
+const XTASK_ROUNDS: usize = 3;
 
 const PLUGIN: &str = "plugins/file/src/lib.rs";
 
-/// Trees with so many plugins, beside the three that the tree has: the others are created from the smallest template.
+/// Images with few plugins, and trees with so many: those that the tree does not have are created from the smallest template.
+const FEW: [&str; 3] = ["file", "smtp", "webhook"];
 const MANY: [usize; 3] = [30, 100, 500];
 
 /// The most seconds: nothing changed, and one plugin edited beyond what cargo takes.
@@ -23,7 +28,8 @@ const LOCAL: (f64, f64) = (0.4, 0.5);
 const CONTAINER: (f64, f64) = (0.6, 1.5);
 
 pub fn measure(places: &Places, engine: &str, options: &[String], report: &mut Report) {
-    let bench = Builds { places, engine, options };
+    let bench = Builds { places, engine, options, place: Place::find(places, engine, options) };
+    bench.xtask(report);
     let (image, plain) = bench.cold(report);
     let [fresh, edited] = bench.again(&image, &plain, report);
     bench.edits_of_shared_code(&image, &plain, report);
@@ -35,41 +41,66 @@ struct Builds<'a> {
     places: &'a Places,
     engine: &'a str,
     options: &'a [String],
+    place: Option<Place>,
+}
+
+/// Where an image is compiled in a container.
+struct Place {
+    builder: String,
+    base: Option<String>,
+    toolchain: String,
+}
+
+impl Place {
+    /// What the plan says.
+    fn find(places: &Places, engine: &str, options: &[String]) -> Option<Place> {
+        let mut args = vec!["plan", "--format", "json", "--engine", engine];
+        args.extend(options.iter().map(String::as_str));
+        let plan: Value =
+            serde_json::from_str(&process::output(&places.root, &places.xtask, &args)).expect("a plan is JSON");
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let builder = text(&plan["engine"]["container"]["reference"])?;
+        let toolchain = text(&plan["toolchain"]["channel"]).expect("a plan has a toolchain");
+        Some(Place { builder, base: text(&plan["base"]["image"]["reference"]), toolchain })
+    }
 }
 
 impl Builds<'_> {
-    /// Seconds for an image.
-    fn image(&self, tree: &Tree) -> f64 {
+    /// Seconds for an image, with more options.
+    fn image_with(&self, tree: &Tree, more: &[&str]) -> f64 {
         let mut args = vec!["image", "--engine", self.engine];
-        args.extend(self.options.iter().map(String::as_str));
+        args.extend(self.options.iter().map(String::as_str).chain(more.iter().copied()));
         tree.run(&self.places.xtask, &args)
+    }
+
+    fn image(&self, tree: &Tree) -> f64 {
+        self.image_with(tree, &[])
+    }
+
+    /// The build system itself, from nothing to its first answer.
+    fn xtask(&self, report: &mut Report) {
+        let args = ["run", "--quiet", "--offline", "--manifest-path", "xtask/Cargo.toml", "--", "--help"];
+        let help = || Tree::new(self.places, "xtask").run(Path::new("cargo"), &args);
+        let seconds = median((0..XTASK_ROUNDS).map(|_| help()).collect());
+        report.row("build: xtask from nothing to its first --help", seconds, "s", Some(Bound::AtMost(25.0)));
     }
 
     /// Seconds for plain cargo; in a builder with the start of its container.
     fn cargo(&self, tree: &Tree) -> f64 {
         let build = format!("build --release --quiet --offline --lib --bin provost {}", tree.packages());
         let build: Vec<&str> = build.split(' ').collect();
-        let Some(builder) = self.builder() else {
+        let Some(Place { builder, toolchain, .. }) = &self.place else {
             return tree.run(Path::new("cargo"), &build);
         };
         let home = std::env::var("CARGO_HOME")
             .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").expect("a home")));
         let volumes = [format!("{}:/tree", tree.path()), format!("{home}:/cargo")];
-        let toolchain = format!("RUSTUP_TOOLCHAIN={}", self.option("--toolchain").unwrap_or(&self.places.channel()));
+        let toolchain = format!("RUSTUP_TOOLCHAIN={toolchain}");
         let mut args = vec!["run", "--rm", "--network", "none", "--user", "0:0", "--workdir", "/tree"];
         args.extend(volumes.iter().flat_map(|volume| ["--volume", volume.as_str()]));
         args.extend(["--env", "CARGO_HOME=/cargo", "--env", toolchain.as_str(), "--entrypoint", "cargo", builder]);
         args.extend(build);
         tree.run(Path::new(self.engine), &args)
-    }
-
-    fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().skip_while(|option| *option != name).nth(1).map(String::as_str)
-    }
-
-    /// The image that compiles, where one was named.
-    fn builder(&self) -> Option<&str> {
-        self.option("--builder-image").filter(|_| self.engine != "local")
     }
 
     /// Returns the trees, compiled.
@@ -135,16 +166,26 @@ impl Builds<'_> {
     }
 
     fn many_plugins(&self, tree: &Tree, report: &mut Report) {
-        let fresh = || median((0..ROUNDS).map(|_| self.image(tree)).collect());
-        let mut before = fresh();
-        let few = before;
+        let fresh_with = |more: &[&str]| median((0..ROUNDS).map(|_| self.image_with(tree, more)).collect());
+        let fresh = || fresh_with(&[]);
+        let few = FEW.join(",");
+        let only = ["--only", few.as_str()];
+        self.image_with(tree, &only);
+        let few = fresh_with(&only);
+        report.row(
+            &format!("build: image of {} plugins, nothing changed ({})", FEW.len(), self.engine),
+            few,
+            "s",
+            None,
+        );
+        self.image(tree);
+        let (mut before, mut there) = (fresh(), tree.plugins().len() + 1);
         let add = |number: usize| {
             let name = format!("added{number}");
             tree.output(&self.places.xtask, &["new", &name, "--template", "minimal"]);
         };
-        add(4);
+        add(there);
         report.row(&format!("build: image, one plugin added ({})", self.engine), self.image(tree), "s", None);
-        let mut there = 4;
         for number in MANY {
             (there + 1..=number).for_each(add);
             self.image(tree);
@@ -170,11 +211,13 @@ impl Builds<'_> {
 
     /// With what the image took: with nothing changed, and after one plugin was edited.
     fn by_hand(&self, fresh: f64, edited: f64, report: &mut Report) {
-        let (Some(builder), Some(base)) = (self.builder(), self.option("--base")) else { return };
+        let Some(Place { builder, base: Some(base), toolchain }) = &self.place else { return };
         if self.engine != "docker" {
             return;
         }
-        let hand = by_hand::measure(self.places, builder, base);
+        let hand = by_hand::measure(self.places, builder, base, toolchain);
+        report.row("build: Dockerfile by hand, from nothing", hand.cold, "s", None);
+        report.row("build: Dockerfile by hand with cache mounts, from nothing", hand.cold_with, "s", None);
         report.row("build: Dockerfile by hand, nothing changed", hand.nothing, "s", None);
         let nothing = "build: nothing changed, image / by hand";
         report.row(nothing, fresh / hand.nothing, "", Some(Bound::AtMost(1.0)));

@@ -15,21 +15,23 @@ const PLUGIN: &str = "plugins/file/src/lib.rs";
 /// How often a build with cache mounts is measured. One without compiles everything, and is measured once.
 const ROUNDS: usize = 3;
 
-/// Seconds after one plugin was edited: without cache mounts, with them, and with cargo-chef; and with nothing changed.
+/// Seconds from nothing, but with the crates in their place: without cache mounts, and with them. After one plugin was edited: the same two,
+/// and with cargo-chef. With nothing changed.
 pub struct ByHand {
+    pub cold: f64,
+    pub cold_with: f64,
     pub without: f64,
     pub with: f64,
     pub chef: f64,
     pub nothing: f64,
 }
 
-pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
+pub fn measure(places: &Places, builder: &str, base: &str, channel: &str) -> ByHand {
     let tree = Tree::new(places, "by-hand/tree");
     tree.output(Path::new("cargo"), &["vendor", "--quiet", "--locked", "../vendor"]);
     let source = "\n[source.crates-io]\nreplace-with = \"there\"\n[source.there]\ndirectory = \"/vendor\"\n";
     tree.append(".cargo/config.toml", source);
     tree.write("../.dockerignore", "tree/.git\ntree/xtask\ntree/examples\ntree/benches\n");
-    let channel = places.channel();
     let (packages, plugins) = (tree.packages(), tree.plugins());
     let command: String = plugins.iter().map(|name| format!(", \"--prov\", \"{name}.prov\"")).collect();
     let plugins = plugins.join(" ");
@@ -52,7 +54,9 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
         tree.run(Path::new("docker"), &args)
     };
     tree.write("../without.Dockerfile", &format!("{}{}", stage("build"), compile("")));
-    let mount = compile("--mount=type=cache,target=/source/target ");
+    // BuildKit remembers mounts and edits of earlier runs: none is made twice.
+    let mut round = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() as usize;
+    let mount = compile(&format!("--mount=type=cache,id=provost-bench-{round},target=/source/target "));
     tree.write("../with.Dockerfile", &format!("{}{mount}", stage("build")));
     install_chef(places, &tree);
     let chef = "COPY chef/bin/cargo-chef /usr/local/bin/\n";
@@ -63,12 +67,11 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
         stage("build")
     );
     tree.write("../chef.Dockerfile", &format!("{recipe}{cook}{}", compile("")));
-    build("../without.Dockerfile");
+    tree.edit(PLUGIN, round);
+    let cold = build("../without.Dockerfile");
     let nothing = median((0..ROUNDS).map(|_| build("../without.Dockerfile")).collect());
-    build("../with.Dockerfile");
+    let cold_with = build("../with.Dockerfile");
     build("../chef.Dockerfile");
-    // BuildKit remembers the edits of earlier runs: none is made twice.
-    let mut round = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() as usize;
     let mut edited = |file: &str| {
         round += 1;
         tree.edit(PLUGIN, round);
@@ -78,7 +81,7 @@ pub fn measure(places: &Places, builder: &str, base: &str) -> ByHand {
     let [with, chef] =
         ["../with.Dockerfile", "../chef.Dockerfile"].map(|file| median((0..ROUNDS).map(|_| edited(file)).collect()));
     tree.output(Path::new("docker"), &["rmi", "--force", NAME]);
-    ByHand { without, with, chef, nothing }
+    ByHand { cold, cold_with, without, with, chef, nothing }
 }
 
 /// A container without a network cannot.

@@ -79,15 +79,6 @@ pub struct Places {
     pub target: PathBuf,
 }
 
-impl Places {
-    /// The release that the tree pins.
-    pub fn channel(&self) -> String {
-        let text = std::fs::read_to_string(self.root.join("rust-toolchain.toml")).expect("the pin");
-        let line = text.lines().find_map(|line| line.strip_prefix("channel = "));
-        line.expect("a channel").trim_matches('"').to_owned()
-    }
-}
-
 fn main() {
     // What the host and its plugins are compared with are processes of their own.
     let mut words = std::env::args().skip(1);
