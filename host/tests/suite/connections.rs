@@ -12,20 +12,24 @@ use tokio::task::JoinSet;
 
 const FILE: &str = "[providers.file]\npath = \"/dev/null\"\n";
 
+/// Opens so many connections that wait, and asks for health: it is answered, and the first of them is closed.
+async fn make_room_for_health(address: &str, count: usize) {
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        idle.push(TcpStream::connect(address).await.expect("the host listens"));
+    }
+    let health = client().get(format!("http://{address}/healthz")).send().await.expect("the host answers");
+    assert_eq!(health.status(), 200);
+    let end = tokio::time::timeout(Duration::from_secs(10), idle[0].read(&mut [0])).await.expect("it is closed");
+    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+}
+
 /// A connection that waits makes room for one that asks.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn idle_connections_do_not_silence_the_host() {
     let host = Host::start(&format!("connections_limit = 3\n{FILE}"));
-    let mut idle = Vec::new();
-    for _ in 0..20 {
-        idle.push(TcpStream::connect(host.address).await.expect("the host listens"));
-    }
-    let health = client().get(host.url("/healthz")).send().await.expect("the host answers");
-    assert_eq!(health.status(), 200);
-    let mut first = idle.swap_remove(0);
-    let end = tokio::time::timeout(Duration::from_secs(10), first.read(&mut [0])).await.expect("it is closed");
-    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    make_room_for_health(&host.address.to_string(), 20).await;
     // 20 that waited and the one that asked, less the three that may be open.
     let metrics = host.metrics().await;
     let cut = metrics.lines().find_map(|line| line.strip_prefix("provost_connections_cut_total ")).expect("a metric");
@@ -37,15 +41,8 @@ async fn idle_connections_do_not_silence_the_host() {
 #[ignore = "needs the files that `cargo xtask test` builds"]
 async fn idle_connections_do_not_silence_health() {
     let host = Host::start(&format!("metrics_listen = \"127.0.0.1:0\"\n{FILE}"));
-    let mut idle = Vec::new();
-    for _ in 0..100 {
-        idle.push(TcpStream::connect(host.metrics_address()).await.expect("the host listens"));
-    }
-    let url = format!("http://{}/healthz", host.metrics_address());
-    assert_eq!(client().get(url).send().await.expect("the host answers").status(), 200);
-    // 64 may be open there.
-    let end = tokio::time::timeout(PATIENCE, idle[0].read(&mut [0])).await.expect("it is closed");
-    assert!(end.is_err() || end.is_ok_and(|count| count == 0));
+    make_room_for_health(host.metrics_address(), 100).await;
+    // 100 that waited and the one that asked, less the 64 that may be open there.
     assert!(host.metrics().await.contains("provost_connections_cut_total 37\n"), "{}", host.metrics().await);
 }
 
